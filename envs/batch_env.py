@@ -1,0 +1,369 @@
+"""The shared base of every world: N robots of one MuJoCo model family, stepped in C threads.
+
+`BatchEnv` is a Gymnasium `VectorEnv` on `mujoco.batch.Batch`; `SingleEnv` is the same code with
+one robot behind the `gym.Env` interface, plus rendering. A world fills in three methods that work
+on arrays of rows: `_start`, `_observe`, `_score`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from mujoco.batch import Batch, SimulationError
+
+Info = dict[str, Any]
+
+
+def check_model(model: mujoco.MjModel) -> mujoco.MjModel:
+    """Refuse a model on which mujoco 4.0.0's sparse Newton solver, which has a bug, would run."""
+    if mujoco.mj_isSparse(model):
+        raise ValueError(
+            "this model uses MuJoCo's sparse solver, which is faulty in 4.0.0; "
+            "set option.jacobian to mjJAC_DENSE"
+        )
+    return model
+
+
+class BatchEnv(VectorEnv):
+    """N robots, a row each; a row depends on its own seed and actions, never on its neighbours.
+
+    A finished row is handled by ``autoreset_mode``. NextStep and SameStep are Gymnasium's. With
+    Disabled, a finished row *waits*: it is not stepped, its observation and flags stay, its reward
+    is 0, until ``reset(options={"reset_mask": …})`` starts it again. ``metadata["waits"]`` says so.
+
+    Every info key is an array over rows with its ``_key`` mask. ``unstable`` marks rows in which
+    MuJoCo raised an error or warned of diverging numbers since their reset.
+
+    Args:
+        model: The compiled model; worlds may give single rows another of the same layout.
+        num_envs: Robots.
+        frame_skip: Physics substeps in a control step.
+        observation_space: Of one robot.
+        action_space: Of one robot.
+        max_episode_steps: Control steps after which an episode is truncated; None never truncates.
+        autoreset_mode: A `gymnasium.vector.AutoresetMode` or its value.
+        nthread: C threads; 0 takes every CPU. Results are the same for any number.
+        render_mode: None; `SingleEnv` renders, a batch does not.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
+        "render_modes": [],
+        "render_fps": 20,
+        "conditions": {},
+        "waits": True,
+    }
+
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        num_envs: int,
+        *,
+        frame_skip: int,
+        observation_space: gym.spaces.Box,
+        action_space: gym.spaces.Box,
+        max_episode_steps: int | None = None,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        nthread: int = 0,
+        render_mode: str | None = None,
+    ) -> None:
+        if num_envs < 1:
+            raise ValueError(f"num_envs must be at least 1, got {num_envs}")
+        if render_mode is not None:
+            raise ValueError("a batch of robots cannot be rendered; use gymnasium.make(…) for one")
+        self.num_envs = num_envs
+        self.frame_skip = frame_skip
+        self.max_episode_steps = max_episode_steps
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}  # type: ignore[misc]
+        self.batch = Batch(check_model(model), num_envs, nthread)
+        self.single_observation_space = observation_space
+        self.single_action_space = action_space
+        self.observation_space = batch_space(observation_space, num_envs)
+        self.action_space = batch_space(action_space, num_envs)
+        self.all_rows = np.arange(num_envs)
+        self.condition = np.full(num_envs, "", dtype=object)
+        self.steps = np.zeros(num_envs, dtype=np.int64)
+        self._rngs: list[np.random.Generator | None] = [None] * num_envs
+        self._obs = np.zeros(self.observation_space.shape, observation_space.dtype)
+        self._terminated = np.zeros(num_envs, dtype=bool)
+        self._truncated = np.zeros(num_envs, dtype=bool)
+        self._unstable = np.zeros(num_envs, dtype=bool)
+        self._started = False
+
+    # What a world fills in. `rows` are row indices, (n,); all arrays have n rows.
+
+    @abstractmethod
+    def _start(self, rows: np.ndarray, rngs: list[np.random.Generator]) -> None:
+        """Write the start state of ``rows`` into the batch (qpos, qvel, …), from their rngs."""
+
+    @abstractmethod
+    def _observe(self, rows: np.ndarray) -> np.ndarray:
+        """Return the observations of ``rows``, (n, D), from the batch's present state."""
+
+    @abstractmethod
+    def _score(self, rows: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, Info]:
+        """After a step: return rewards (n,), terminations (n,) and infos, each (n, …)."""
+
+    def _start_info(self, rows: np.ndarray) -> Info:
+        """Return the infos of a reset, each (n, …)."""
+        return {}
+
+    def _settle(self, rows: np.ndarray) -> None:
+        """Make the derived fields of freshly started ``rows`` current."""
+        self.batch.forward(rows)
+
+    def _before_step(self, rows: np.ndarray, actions: np.ndarray) -> None:
+        """Write controls; by default the actions are the controls."""
+        self.batch.ctrl[rows] = actions
+
+    # Gymnasium's interface.
+
+    def reset(  # type: ignore[override]
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> tuple[np.ndarray, Info]:
+        """Reset all rows, or those of ``options["reset_mask"]`` (bool, (N,)).
+
+        Args:
+            seed: One for each row, or an int for seed, seed+1, …; None continues each row's stream.
+            options: ``condition``: one of ``metadata["conditions"]``, or one per row; None draws it.
+
+        Raises:
+            ValueError: A seed list, mask or condition does not fit.
+        """
+        options = dict(options or {})
+        rows = self.all_rows
+        if (mask := options.pop("reset_mask", None)) is not None:
+            mask = np.asarray(mask)
+            if mask.shape != (self.num_envs,) or mask.dtype != bool or not mask.any():
+                raise ValueError(
+                    f"options['reset_mask'] must be a bool array of shape ({self.num_envs},) with "
+                    f"at least one True, got {mask.dtype} of shape {mask.shape}"
+                )
+            rows = np.flatnonzero(mask)
+        if seed is None or isinstance(seed, (int, np.integer)):
+            seeds = [None if seed is None else int(seed) + i for i in range(self.num_envs)]
+        else:
+            seeds = [None if s is None else int(s) for s in seed]
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"got {len(seeds)} seeds for {self.num_envs} rows; give one for each")
+        for i in rows:
+            if seeds[i] is not None:
+                self._rngs[i] = seeding.np_random(seeds[i])[0]
+        wanted = options.pop("condition", None)
+        if options:
+            raise ValueError(f"unknown reset options {sorted(options)}; known: condition, reset_mask")
+        self._assign_conditions(rows, wanted)
+        info = self._restart(rows)
+        self._started = True
+        return self._obs.copy(), self._spread(info, rows)
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Info]:
+        """Step every row that is not finished; see the class for what finished rows do."""
+        if not self._started:
+            raise gym.error.ResetNeeded("call reset() before step()")
+        actions = np.asarray(actions, dtype=self.single_action_space.dtype)
+        if actions.shape != self.action_space.shape:
+            raise ValueError(f"actions have shape {actions.shape}, not {self.action_space.shape}")
+        finished = self._terminated | self._truncated
+        rows = self.all_rows if not finished.any() else np.flatnonzero(~finished)
+        rewards = np.zeros(self.num_envs)
+        infos: Info = {}
+        if rows.size:
+            self._advance(rows, actions[rows], rewards, infos)
+        if self.autoreset_mode == AutoresetMode.NEXT_STEP and finished.any():
+            again = np.flatnonzero(finished)
+            self._merge(infos, self._restart(again), again)
+        terminated, truncated = self._terminated.copy(), self._truncated.copy()
+        if self.autoreset_mode == AutoresetMode.SAME_STEP and (ended := terminated | truncated).any():
+            again = np.flatnonzero(ended)
+            final_obs = np.full(self.num_envs, None, dtype=object)
+            for i in again:
+                final_obs[i] = self._obs[i].copy()
+            final_info = {
+                k: v[again] for k, v in infos.items() if not k.startswith("_")
+            }
+            start_info = self._restart(again)
+            infos |= {"final_obs": final_obs, "_final_obs": ended.copy()}
+            infos |= {"final_info": self._spread(final_info, again), "_final_info": ended.copy()}
+            self._merge(infos, start_info, again)
+        return self._obs.copy(), rewards, terminated, truncated, infos
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Nothing is held open."""
+
+    # Behind it.
+
+    def _assign_conditions(self, rows: np.ndarray, wanted: str | Sequence[str | None] | None) -> None:
+        """Set the condition asked for in ``rows``; "" stands for one drawn at each start."""
+        known = self.metadata["conditions"]
+        names = [wanted] * self.num_envs if wanted is None or isinstance(wanted, str) else wanted
+        if len(names) != self.num_envs:
+            raise ValueError(f"got {len(names)} conditions for {self.num_envs} rows; give one for each")
+        for i in rows:
+            if names[i] is not None and names[i] not in known:
+                raise ValueError(f"unknown condition {names[i]!r}; choose from {', '.join(known)}")
+            self.condition[i] = names[i] or ""
+
+    def _restart(self, rows: np.ndarray) -> Info:
+        """Start new episodes in ``rows``; returns their infos."""
+        rngs = []
+        for i in rows:
+            if (rng := self._rngs[i]) is None:
+                rng = self._rngs[i] = seeding.np_random()[0]
+            rngs.append(rng)
+        self.steps[rows] = 0
+        self._terminated[rows] = self._truncated[rows] = self._unstable[rows] = False
+        self.batch.reset(rows, stage=mujoco.mjtStage.mjSTAGE_NONE.value)
+        self.batch.warning[rows] = 0
+        self._start(rows, rngs)
+        self._settle(rows)
+        self._obs[rows] = self._observe(rows)
+        return {"unstable": self._unstable[rows], **self._start_info(rows)}
+
+    def _advance(self, rows: np.ndarray, actions: np.ndarray, rewards: np.ndarray, infos: Info) -> None:
+        """Step ``rows`` and fill in what came of it."""
+        self._before_step(rows, actions)
+        failed = np.zeros(self.num_envs, dtype=bool)
+        try:
+            self.batch.step(rows, nstep=self.frame_skip)
+        except SimulationError as error:  # those rows kept their state; the others are stepped
+            failed[error.ids] = True
+        self.steps[rows] += 1
+        reward, terminated, info = self._score(rows, actions)
+        self._obs[rows] = self._observe(rows)
+        self._unstable[rows] |= failed[rows] | (self.batch.warning[rows, :, 1].any(-1))
+        rewards[rows] = reward
+        self._terminated[rows] = terminated | failed[rows]
+        if self.max_episode_steps is not None:
+            self._truncated[rows] = self.steps[rows] >= self.max_episode_steps
+        self._merge(infos, {**info, "unstable": self._unstable[rows]}, rows)
+
+    def _spread(self, info: Info, rows: np.ndarray) -> Info:
+        return self._merge({}, info, rows)
+
+    def _merge(self, infos: Info, info: Info, rows: np.ndarray) -> Info:
+        """Write ``info`` of ``rows`` into the batch-wide ``infos`` in Gymnasium's vector form."""
+        for key, value in info.items():
+            value = np.asarray(value)
+            if key not in infos:
+                infos[key] = np.zeros((self.num_envs, *value.shape[1:]), value.dtype)
+                infos[f"_{key}"] = np.zeros(self.num_envs, dtype=bool)
+            infos[key][rows] = value
+            infos[f"_{key}"][rows] = True
+        return infos
+
+
+class SingleEnv(gym.Env):
+    """One robot of a `BatchEnv`, as a plain Gymnasium environment with rendering.
+
+    A world subclasses it and names its batch class; ``decorate`` may draw extra geoms.
+
+    Args:
+        render_mode: ``"rgb_array"``, ``"human"`` or None.
+        width: Of a frame, pixels.
+        height: Of a frame, pixels.
+        camera: A camera of the model by name, or None for the free camera.
+        **kwargs: For the batch class.
+    """
+
+    batch_class: ClassVar[type[BatchEnv]]
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "human"], "render_fps": 20}
+
+    def __init__(
+        self,
+        render_mode: str | None = None,
+        width: int = 480,
+        height: int = 360,
+        camera: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise ValueError(
+                f"unknown render_mode {render_mode!r}; choose from {self.metadata['render_modes']}"
+            )
+        self.world = self.batch_class(num_envs=1, autoreset_mode="Disabled", nthread=1, **kwargs)
+        self.metadata = {  # type: ignore[misc]
+            **self.world.metadata,
+            "render_modes": ["rgb_array", "human"],
+        }
+        self.observation_space = self.world.single_observation_space
+        self.action_space = self.world.single_action_space
+        self.render_mode = render_mode
+        self._size = (height, width)
+        self._camera = camera
+        self._model: mujoco.MjModel | None = None
+        self._data: mujoco.MjData | None = None
+        self._renderer: mujoco.Renderer | None = None
+        self._viewer: Any = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, Info]:
+        """Start an episode; see `BatchEnv.reset` for ``options``."""
+        super().reset(seed=seed)
+        obs, infos = self.world.reset(seed=[seed], options=options)
+        self._model = None  # the episode may run on another model of the family
+        if self.render_mode == "human":
+            self.render()
+        return obs[0], self._unwrap(infos)
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, Info]:
+        """Step the robot."""
+        obs, reward, terminated, truncated, infos = self.world.step(np.asarray(action)[None])
+        if self.render_mode == "human":
+            self.render()
+        return obs[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), self._unwrap(infos)
+
+    def render(self) -> np.ndarray | None:  # type: ignore[override]
+        """Return a frame, (height, width, 3) uint8, or update the window in human mode."""
+        if self.render_mode is None:
+            return None
+        if self._model is None:
+            self._close_windows()
+            self._model = self.world.batch.get_model(0)
+            self._data = mujoco.MjData(self._model)
+        assert self._data is not None
+        self.world.batch.get_data(0, self._data)
+        mujoco.mj_forward(self._model, self._data)
+        if self.render_mode == "human":
+            if self._viewer is None:
+                from mujoco import viewer  # opens a window system; only wanted here
+
+                self._viewer = viewer.launch_passive(self._model, self._data)
+            self._viewer.sync()
+            return None
+        if self._renderer is None:
+            self._renderer = mujoco.Renderer(self._model, *self._size)
+        self._renderer.update_scene(self._data, -1 if self._camera is None else self._camera)
+        self.decorate(self._renderer.scene)
+        return self._renderer.render()
+
+    def decorate(self, scene: mujoco.MjvScene) -> None:
+        """Add geoms to the scene before it is drawn; nothing by default."""
+
+    def close(self) -> None:
+        """Close the renderer and the window."""
+        self._close_windows()
+        self.world.close()
+
+    def _close_windows(self) -> None:
+        if self._renderer is not None:
+            self._renderer.close()
+        if self._viewer is not None:
+            self._viewer.close()
+        self._renderer = self._viewer = None
+
+    @staticmethod
+    def _unwrap(infos: Info) -> Info:
+        return {k: v[0] for k, v in infos.items() if not k.startswith("_")}
