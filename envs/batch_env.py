@@ -162,13 +162,17 @@ class BatchEnv(VectorEnv):
                 self._rngs[i] = seeding.np_random(seeds[i])[0]
         wanted = options.pop("condition", None)
         if options:
-            raise ValueError(f"unknown reset options {sorted(options)}; known: condition, reset_mask")
+            raise ValueError(
+                f"unknown reset options {sorted(options)}; known: condition, reset_mask"
+            )
         self._assign_conditions(rows, wanted)
         info = self._restart(rows)
         self._started = True
         return self._obs.copy(), self._spread(info, rows)
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Info]:
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Info]:
         """Step every row that is not finished; see the class for what finished rows do."""
         if not self._started:
             raise gym.error.ResetNeeded("call reset() before step()")
@@ -185,14 +189,15 @@ class BatchEnv(VectorEnv):
             again = np.flatnonzero(finished)
             self._merge(infos, self._restart(again), again)
         terminated, truncated = self._terminated.copy(), self._truncated.copy()
-        if self.autoreset_mode == AutoresetMode.SAME_STEP and (ended := terminated | truncated).any():
+        if (
+            self.autoreset_mode == AutoresetMode.SAME_STEP
+            and (ended := terminated | truncated).any()
+        ):
             again = np.flatnonzero(ended)
             final_obs = np.full(self.num_envs, None, dtype=object)
             for i in again:
                 final_obs[i] = self._obs[i].copy()
-            final_info = {
-                k: v[again] for k, v in infos.items() if not k.startswith("_")
-            }
+            final_info = {k: v[again] for k, v in infos.items() if not k.startswith("_")}
             start_info = self._restart(again)
             infos |= {"final_obs": final_obs, "_final_obs": ended.copy()}
             infos |= {"final_info": self._spread(final_info, again), "_final_info": ended.copy()}
@@ -204,12 +209,16 @@ class BatchEnv(VectorEnv):
 
     # Behind it.
 
-    def _assign_conditions(self, rows: np.ndarray, wanted: str | Sequence[str | None] | None) -> None:
+    def _assign_conditions(
+        self, rows: np.ndarray, wanted: str | Sequence[str | None] | None
+    ) -> None:
         """Set the condition asked for in ``rows``; "" stands for one drawn at each start."""
         known = self.metadata["conditions"]
         names = [wanted] * self.num_envs if wanted is None or isinstance(wanted, str) else wanted
         if len(names) != self.num_envs:
-            raise ValueError(f"got {len(names)} conditions for {self.num_envs} rows; give one for each")
+            raise ValueError(
+                f"got {len(names)} conditions for {self.num_envs} rows; give one for each"
+            )
         for i in rows:
             if names[i] is not None and names[i] not in known:
                 raise ValueError(f"unknown condition {names[i]!r}; choose from {', '.join(known)}")
@@ -231,7 +240,9 @@ class BatchEnv(VectorEnv):
         self._obs[rows] = self._observe(rows)
         return {"unstable": self._unstable[rows], **self._start_info(rows)}
 
-    def _advance(self, rows: np.ndarray, actions: np.ndarray, rewards: np.ndarray, infos: Info) -> None:
+    def _advance(
+        self, rows: np.ndarray, actions: np.ndarray, rewards: np.ndarray, infos: Info
+    ) -> None:
         """Step ``rows`` and fill in what came of it."""
         self._before_step(rows, actions)
         failed = np.zeros(self.num_envs, dtype=bool)
@@ -323,7 +334,13 @@ class SingleEnv(gym.Env):
         obs, reward, terminated, truncated, infos = self.world.step(np.asarray(action)[None])
         if self.render_mode == "human":
             self.render()
-        return obs[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), self._unwrap(infos)
+        return (
+            obs[0],
+            float(reward[0]),
+            bool(terminated[0]),
+            bool(truncated[0]),
+            self._unwrap(infos),
+        )
 
     def render(self) -> np.ndarray | None:  # type: ignore[override]
         """Return a frame, (height, width, 3) uint8, or update the window in human mode."""

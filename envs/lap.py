@@ -204,7 +204,9 @@ class Lap(SingleEnv):
 
     batch_class = LapBatch
 
-    def __init__(self, render_mode: str | None = None, camera: str = "overview", **kwargs: Any) -> None:
+    def __init__(
+        self, render_mode: str | None = None, camera: str = "overview", **kwargs: Any
+    ) -> None:
         super().__init__(render_mode, camera=camera, **kwargs)
         self._trail: list[np.ndarray] = []
 
@@ -230,5 +232,7 @@ class Lap(SingleEnv):
                 np.array([0.85, 0.37, 0.01, 1], np.float32),
             )  # fmt: skip
             floor = np.array([1, 1, 0.2])
-            mujoco.mjv_connector(geom, mujoco.mjtGeom.mjGEOM_CAPSULE, 0.02, before * floor, after * floor)
+            mujoco.mjv_connector(
+                geom, mujoco.mjtGeom.mjGEOM_CAPSULE, 0.02, before * floor, after * floor
+            )
             scene.ngeom += 1

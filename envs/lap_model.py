@@ -48,7 +48,11 @@ def _add_robot(spec: mujoco.MjSpec) -> None:
     for name, side in (("left", 1), ("right", -1)):
         wheel = chassis.add_body(name=name, pos=[0, side * WHEEL_TRACK / 2, 0])
         wheel.add_joint(
-            name=name, type=mujoco.mjtJoint.mjJNT_HINGE, axis=[0, 1, 0], damping=0.002, armature=2e-4
+            name=name,
+            type=mujoco.mjtJoint.mjJNT_HINGE,
+            axis=[0, 1, 0],
+            damping=0.002,
+            armature=2e-4,
         )
         wheel.add_geom(
             name=name, type=geom.mjGEOM_CYLINDER, size=[WHEEL_RADIUS, 0.015, 0], mass=0.15,
@@ -108,7 +112,10 @@ def _add_track(spec: mujoco.MjSpec, name: str, seed: int | None) -> None:
         length = np.linalg.norm(ahead, axis=1)
         outward = side * np.column_stack([-ahead[:, 1], ahead[:, 0]]) / length[:, None]
         for centre, half, way in zip(
-            corner + ahead / 2 + 0.02 * outward, length / 2, np.arctan2(ahead[:, 1], ahead[:, 0]), strict=True
+            corner + ahead / 2 + 0.02 * outward,
+            length / 2,
+            np.arctan2(ahead[:, 1], ahead[:, 0]),
+            strict=True,
         ):
             world.add_geom(
                 type=mujoco.mjtGeom.mjGEOM_BOX, size=[half + 0.005, 0.02, _WALL_HEIGHT],
@@ -118,7 +125,9 @@ def _add_track(spec: mujoco.MjSpec, name: str, seed: int | None) -> None:
 
 
 def _add_looks(spec: mujoco.MjSpec) -> None:
-    spec.worldbody.add_light(pos=[0, 0, 8], dir=[0.1, 0.1, -1], diffuse=[0.6, 0.6, 0.6], castshadow=False)
+    spec.worldbody.add_light(
+        pos=[0, 0, 8], dir=[0.1, 0.1, -1], diffuse=[0.6, 0.6, 0.6], castshadow=False
+    )
     spec.worldbody.add_camera(name="overview", pos=[0, 0, 9.2], fovy=45)
     spec.body("chassis").add_camera(
         name="chase", pos=[-1.1, 0, 0.75], xyaxes=[0, -1, 0, 0.5, 0, 0.87], fovy=70
