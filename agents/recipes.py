@@ -1,0 +1,64 @@
+"""What to train and how, as plain data: one recipe per agent of the zoo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Recipe(BaseModel):
+    """A PPO training.
+
+    Attributes:
+        env_id: Gymnasium id with a native batch.
+        env_kwargs: For the environment.
+        steps: Environment steps in total.
+        stage_steps: Steps between checkpoints. Every stage starts from fresh resets and a seed of
+            its own, so that a resumed training goes on exactly as an uninterrupted one.
+        num_envs: Robots.
+        net_arch: Hidden units of the policy and of the value network.
+        activation: Of the hidden units.
+        learning_rate: At the start; falls linearly to ``final_learning_rate``.
+        obs_clip: Normalised observations are clipped to ± this.
+        ppo: Further arguments of stable-baselines3's PPO.
+        curve: Infos at an episode's end to average into the learning curve.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    env_id: str
+    env_kwargs: dict[str, Any] = {}
+    steps: int
+    stage_steps: int = 131_072
+    num_envs: int = 128
+    net_arch: tuple[int, ...] = (64, 64)
+    activation: str = "tanh"
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 1e-4
+    obs_clip: float = 10.0
+    ppo: dict[str, Any] = {}
+    curve: tuple[str, ...] = ()
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="lap",
+            env_id="envs:rl_ablation/Lap-v0",
+            steps=786_432,
+            ppo={
+                "n_steps": 64,
+                "batch_size": 2048,
+                "n_epochs": 8,
+                "gamma": 0.98,
+                "gae_lambda": 0.95,
+                "ent_coef": 0.0,
+                "policy_kwargs": {"log_std_init": -0.5},
+            },
+            curve=("progress", "crash", "stuck"),
+        ),
+    )
+}
