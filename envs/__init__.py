@@ -1,10 +1,11 @@
 """The worlds: MuJoCo tasks as native batched Gymnasium vector environments.
 
 Importing this package registers them, so that ``gymnasium.make_vec("envs:rl_ablation/Lap-v0",
-num_envs=128)`` works anywhere.
+num_envs=128)`` works anywhere. It also gives Gymnasium's own MuJoCo locomotion tasks a native
+batch: ``gymnasium.make_vec("HalfCheetah-v5", num_envs=128)``; `gymnasium.make` stays theirs.
 """
 
-from gymnasium.envs.registration import register
+from gymnasium.envs.registration import register, registry
 
 register(
     id="rl_ablation/Lap-v0",
@@ -12,3 +13,6 @@ register(
     vector_entry_point="envs.lap:LapBatch",
     max_episode_steps=600,
 )
+
+for _task in ("HalfCheetah", "Hopper", "Walker2d", "Ant", "Swimmer", "Humanoid"):
+    registry[f"{_task}-v5"].vector_entry_point = f"envs.locomotion:{_task}Batch"

@@ -48,9 +48,11 @@ class BatchEnv(VectorEnv):
         frame_skip: Physics substeps in a control step.
         observation_space: Of one robot.
         action_space: Of one robot.
-        max_episode_steps: Control steps after which an episode is truncated; None never truncates.
+        max_episode_steps: Control steps after which an episode is truncated; None, or -1 as in
+            `gymnasium.make`, never truncates.
         autoreset_mode: A `gymnasium.vector.AutoresetMode` or its value.
         nthread: C threads; 0 takes every CPU. Results are the same for any number.
+        persistent: Keep a whole MjData per robot, for worlds that read more of it than is bound.
         render_mode: None; `SingleEnv` renders, a batch does not.
     """
 
@@ -72,6 +74,7 @@ class BatchEnv(VectorEnv):
         max_episode_steps: int | None = None,
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
         nthread: int = 0,
+        persistent: bool = False,
         render_mode: str | None = None,
     ) -> None:
         if num_envs < 1:
@@ -80,10 +83,10 @@ class BatchEnv(VectorEnv):
             raise ValueError("a batch of robots cannot be rendered; use gymnasium.make(…) for one")
         self.num_envs = num_envs
         self.frame_skip = frame_skip
-        self.max_episode_steps = max_episode_steps
+        self.max_episode_steps = None if max_episode_steps == -1 else max_episode_steps
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}  # type: ignore[misc]
-        self.batch = Batch(check_model(model), num_envs, nthread)
+        self.batch = Batch(check_model(model), num_envs, nthread, persistent)
         self.single_observation_space = observation_space
         self.single_action_space = action_space
         self.observation_space = batch_space(observation_space, num_envs)
@@ -92,7 +95,7 @@ class BatchEnv(VectorEnv):
         self.condition = np.full(num_envs, "", dtype=object)
         self.steps = np.zeros(num_envs, dtype=np.int64)
         self._rngs: list[np.random.Generator | None] = [None] * num_envs
-        self._obs = np.zeros(self.observation_space.shape, observation_space.dtype)
+        self._obs = np.zeros((num_envs, *observation_space.shape), observation_space.dtype)
         self._terminated = np.zeros(num_envs, dtype=bool)
         self._truncated = np.zeros(num_envs, dtype=bool)
         self._unstable = np.zeros(num_envs, dtype=bool)
@@ -136,7 +139,7 @@ class BatchEnv(VectorEnv):
 
         Args:
             seed: One for each row, or an int for seed, seed+1, …; None continues each row's stream.
-            options: ``condition``: one of ``metadata["conditions"]``, or one per row; None draws it.
+            options: ``condition``: one of ``metadata["conditions"]`` or one per row; None draws it.
 
         Raises:
             ValueError: A seed list, mask or condition does not fit.
@@ -176,7 +179,9 @@ class BatchEnv(VectorEnv):
         """Step every row that is not finished; see the class for what finished rows do."""
         if not self._started:
             raise gym.error.ResetNeeded("call reset() before step()")
-        actions = np.asarray(actions, dtype=self.single_action_space.dtype)
+        actions = np.asarray(actions)
+        if actions.dtype.kind != "f":  # floats keep their precision, as in Gymnasium's own worlds
+            actions = actions.astype(self.single_action_space.dtype)
         if actions.shape != self.action_space.shape:
             raise ValueError(f"actions have shape {actions.shape}, not {self.action_space.shape}")
         finished = self._terminated | self._truncated
@@ -289,7 +294,10 @@ class SingleEnv(gym.Env):
     """
 
     batch_class: ClassVar[type[BatchEnv]]
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "human"], "render_fps": 20}
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
+        "render_modes": ["rgb_array", "human"],
+        "render_fps": 20,
+    }
 
     def __init__(
         self,
