@@ -1,0 +1,1 @@
+"""The subjects: train with stable-baselines3, export, keep (``agents/zoo/<name>/``)."""

@@ -66,7 +66,9 @@ class BatchVecEnv(VecEnv):
         """Refuse: the robots share one environment."""
         raise NotImplementedError("the robots share one environment; set it on .env")
 
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+    def env_method(
+        self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any
+    ) -> list[Any]:
         """Refuse: the robots share one environment."""
         raise NotImplementedError("the robots share one environment; call it on .env")
 

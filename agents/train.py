@@ -89,7 +89,9 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "checkpoint.safetensors"
     if checkpoint.exists() and not resume:
-        raise LabError(f"{folder} holds a training already; add --resume to go on, or choose another")
+        raise LabError(
+            f"{folder} holds a training already; add --resume to go on, or choose another"
+        )
     identity = digest({"recipe": recipe.model_dump(mode="json"), "seed": seed})
     env = VecNormalize(
         VecMonitor(
@@ -111,8 +113,8 @@ def train(
     model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
     fall = recipe.learning_rate - recipe.final_learning_rate
     # SB3's own schedules count within one learn() call; ours counts over all stages.
-    model.lr_schedule = lambda _: recipe.learning_rate - fall * min(
-        1.0, model.num_timesteps / recipe.steps
+    model.lr_schedule = lambda _: (
+        recipe.learning_rate - fall * min(1.0, model.num_timesteps / recipe.steps)
     )
     stage = _restore(model, env, checkpoint, identity) if checkpoint.exists() else 0
     _trim_curve(folder / "curve.csv", model.num_timesteps)
@@ -196,7 +198,10 @@ def to_policy(
     """Take the deterministic actor out of a trained PPO, with the observation normaliser inside."""
     state = {k: v.detach().cpu().numpy() for k, v in model.policy.state_dict().items()}
     weights = [
-        (state[f"mlp_extractor.policy_net.{2 * k}.weight"], state[f"mlp_extractor.policy_net.{2 * k}.bias"])
+        (
+            state[f"mlp_extractor.policy_net.{2 * k}.weight"],
+            state[f"mlp_extractor.policy_net.{2 * k}.bias"],
+        )
         for k in range(len(recipe.net_arch))
     ]
     weights.append((state["action_net.weight"], state["action_net.bias"]))
@@ -220,6 +225,10 @@ def to_policy(
     )
     space = env.action_space
     return make_mlp(
-        weights, card, low=space.low, high=space.high,
-        obs_mean=env.obs_rms.mean, obs_std=np.sqrt(env.obs_rms.var + env.epsilon),
-    )  # fmt: skip
+        weights,
+        card,
+        low=space.low,
+        high=space.high,
+        obs_mean=env.obs_rms.mean,
+        obs_std=np.sqrt(env.obs_rms.var + env.epsilon),
+    )

@@ -70,9 +70,7 @@ class LapBatch(BatchEnv):
         "action_names": ("left wheel", "right wheel"),
     }
 
-    def __init__(
-        self, num_envs: int = 1, tracks: Sequence[str] = ("bends", "ring"), **kwargs: Any
-    ) -> None:
+    def __init__(self, num_envs: int = 1, tracks: Sequence[str] = TRACKS, **kwargs: Any) -> None:
         if unknown := set(tracks) - set(TRACKS):
             raise ValueError(f"unknown tracks {sorted(unknown)}; choose from {', '.join(TRACKS)}")
         self.drawn_conditions = [f"{t}/{d}" for t in tracks for d in DIRECTIONS]
@@ -228,9 +226,13 @@ class Lap(SingleEnv):
                 return
             geom = scene.geoms[scene.ngeom]
             mujoco.mjv_initGeom(
-                geom, mujoco.mjtGeom.mjGEOM_CAPSULE, np.zeros(3), np.zeros(3), np.zeros(9),
+                geom,
+                mujoco.mjtGeom.mjGEOM_CAPSULE,
+                np.zeros(3),
+                np.zeros(3),
+                np.zeros(9),
                 np.array([0.85, 0.37, 0.01, 1], np.float32),
-            )  # fmt: skip
+            )
             floor = np.array([1, 1, 0.2])
             mujoco.mjv_connector(
                 geom, mujoco.mjtGeom.mjGEOM_CAPSULE, 0.02, before * floor, after * floor

@@ -30,21 +30,40 @@ def _add_robot(spec: mujoco.MjSpec) -> None:
     chassis.add_freejoint(name="root")
     geom = mujoco.mjtGeom
     chassis.add_geom(
-        name="chassis", type=geom.mjGEOM_CYLINDER, size=[CHASSIS_RADIUS, 0.03, 0], pos=[0, 0, 0.045],
-        mass=2.0, contype=_WALL_BIT, conaffinity=_WALL_BIT, friction=[0.3, 0.005, 0.0001],
+        name="chassis",
+        type=geom.mjGEOM_CYLINDER,
+        size=[CHASSIS_RADIUS, 0.03, 0],
+        pos=[0, 0, 0.045],
+        mass=2.0,
+        contype=_WALL_BIT,
+        conaffinity=_WALL_BIT,
+        friction=[0.3, 0.005, 0.0001],
         rgba=[0.13, 0.35, 0.62, 1],
-    )  # fmt: skip
+    )
     chassis.add_geom(
-        name="nose", type=geom.mjGEOM_BOX, size=[0.05, 0.03, 0.012], pos=[0.09, 0, 0.085],
-        mass=0.01, contype=0, conaffinity=0, rgba=[0.95, 0.75, 0.2, 1],
-    )  # fmt: skip
+        name="nose",
+        type=geom.mjGEOM_BOX,
+        size=[0.05, 0.03, 0.012],
+        pos=[0.09, 0, 0.085],
+        mass=0.01,
+        contype=0,
+        conaffinity=0,
+        rgba=[0.95, 0.75, 0.2, 1],
+    )
     # Two ball casters carry the rest of the weight; the wheels' axle runs through the centre.
     for name, x in (("caster_front", 0.12), ("caster_back", -0.12)):
         chassis.add_geom(
-            name=name, type=geom.mjGEOM_SPHERE, size=[0.02, 0, 0], pos=[x, 0, 0.021 - START_HEIGHT],
-            mass=0.02, contype=_FLOOR_BIT, conaffinity=_FLOOR_BIT, condim=1, priority=1,
+            name=name,
+            type=geom.mjGEOM_SPHERE,
+            size=[0.02, 0, 0],
+            pos=[x, 0, 0.021 - START_HEIGHT],
+            mass=0.02,
+            contype=_FLOOR_BIT,
+            conaffinity=_FLOOR_BIT,
+            condim=1,
+            priority=1,
             rgba=[0.3, 0.3, 0.3, 1],
-        )  # fmt: skip
+        )
     for name, side in (("left", 1), ("right", -1)):
         wheel = chassis.add_body(name=name, pos=[0, side * WHEEL_TRACK / 2, 0])
         wheel.add_joint(
@@ -55,10 +74,16 @@ def _add_robot(spec: mujoco.MjSpec) -> None:
             armature=2e-4,
         )
         wheel.add_geom(
-            name=name, type=geom.mjGEOM_CYLINDER, size=[WHEEL_RADIUS, 0.015, 0], mass=0.15,
-            quat=[np.sqrt(0.5), np.sqrt(0.5), 0, 0], friction=[1.0, 0.005, 0.0001],
-            contype=_FLOOR_BIT, conaffinity=_FLOOR_BIT, rgba=[0.15, 0.15, 0.15, 1],
-        )  # fmt: skip
+            name=name,
+            type=geom.mjGEOM_CYLINDER,
+            size=[WHEEL_RADIUS, 0.015, 0],
+            mass=0.15,
+            quat=[np.sqrt(0.5), np.sqrt(0.5), 0, 0],
+            friction=[1.0, 0.005, 0.0001],
+            contype=_FLOOR_BIT,
+            conaffinity=_FLOOR_BIT,
+            rgba=[0.15, 0.15, 0.15, 1],
+        )
         servo = spec.add_actuator(name=name, trntype=mujoco.mjtTrn.mjTRN_JOINT, target=name)
         servo.set_to_velocity(kv=0.1)
         servo.ctrllimited = servo.forcelimited = True
@@ -75,9 +100,12 @@ def _add_sensors(spec: mujoco.MjSpec) -> None:
             name=f"lidar_{k}", pos=[0, 0, 0.08], zaxis=[np.cos(angle), np.sin(angle), 0], group=5
         )
         ray = spec.add_sensor(
-            name=f"lidar_{k}", type=kind.mjSENS_RANGEFINDER, objname=f"lidar_{k}",
-            objtype=mujoco.mjtObj.mjOBJ_SITE, cutoff=LIDAR_RANGE,
-        )  # fmt: skip
+            name=f"lidar_{k}",
+            type=kind.mjSENS_RANGEFINDER,
+            objname=f"lidar_{k}",
+            objtype=mujoco.mjtObj.mjOBJ_SITE,
+            cutoff=LIDAR_RANGE,
+        )
         data = np.zeros_like(ray.intprm)
         data[0] = 1 << mujoco.mjtRayDataField.mjRAYDATA_DIST.value
         ray.intprm = data
@@ -88,9 +116,11 @@ def _add_sensors(spec: mujoco.MjSpec) -> None:
         ray.nsample = 1
     for name in ("left", "right"):
         spec.add_sensor(
-            name=f"{name}_speed", type=kind.mjSENS_JOINTVEL, objname=name,
+            name=f"{name}_speed",
+            type=kind.mjSENS_JOINTVEL,
+            objname=name,
             objtype=mujoco.mjtObj.mjOBJ_JOINT,
-        )  # fmt: skip
+        )
     chassis.add_site(name="imu", pos=[0, 0, 0], group=5)
     spec.add_sensor(
         name="gyro", type=kind.mjSENS_GYRO, objname="imu", objtype=mujoco.mjtObj.mjOBJ_SITE
@@ -101,9 +131,14 @@ def _add_track(spec: mujoco.MjSpec, name: str, seed: int | None) -> None:
     track = make_track(name, "ccw", seed)
     world = spec.worldbody
     world.add_geom(
-        name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[6, 6, 0.1], friction=[1.0, 0.005, 0.0001],
-        contype=_FLOOR_BIT, conaffinity=_FLOOR_BIT, rgba=[0.93, 0.93, 0.9, 1],
-    )  # fmt: skip
+        name="floor",
+        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        size=[6, 6, 0.1],
+        friction=[1.0, 0.005, 0.0001],
+        contype=_FLOOR_BIT,
+        conaffinity=_FLOOR_BIT,
+        rgba=[0.93, 0.93, 0.9, 1],
+    )
     normal = np.column_stack([-np.sin(track.heading), np.cos(track.heading)])
     every = SAMPLES // WALLS_PER_SIDE
     for side in (1, -1):
@@ -118,10 +153,14 @@ def _add_track(spec: mujoco.MjSpec, name: str, seed: int | None) -> None:
             strict=True,
         ):
             world.add_geom(
-                type=mujoco.mjtGeom.mjGEOM_BOX, size=[half + 0.005, 0.02, _WALL_HEIGHT],
-                pos=[*centre, _WALL_HEIGHT], quat=[np.cos(way / 2), 0, 0, np.sin(way / 2)],
-                contype=_WALL_BIT, conaffinity=_WALL_BIT, rgba=[0.62, 0.64, 0.68, 1],
-            )  # fmt: skip
+                type=mujoco.mjtGeom.mjGEOM_BOX,
+                size=[half + 0.005, 0.02, _WALL_HEIGHT],
+                pos=[*centre, _WALL_HEIGHT],
+                quat=[np.cos(way / 2), 0, 0, np.sin(way / 2)],
+                contype=_WALL_BIT,
+                conaffinity=_WALL_BIT,
+                rgba=[0.62, 0.64, 0.68, 1],
+            )
 
 
 def _add_looks(spec: mujoco.MjSpec) -> None:

@@ -1,0 +1,55 @@
+"""The instrument: lesion any policy in any Gymnasium environment, measure, map, draw and film.
+
+>>> import rl_ablation as rl
+>>> agent = rl.load("agents/zoo/lap")
+>>> run = rl.sweep(agent, rl.clusters(agent, k=6), episodes=24, seed=7)
+>>> run.effects()
+"""
+
+import os
+import sys
+
+# Without a display MuJoCo can only draw through EGL, and it decides when it is first imported.
+if sys.platform == "linux" and not os.environ.get("DISPLAY"):
+    os.environ.setdefault("MUJOCO_GL", "egl")
+
+from rl_ablation.activity import record_activity
+from rl_ablation.errors import LabError
+from rl_ablation.groupings import (
+    clusters,
+    layers,
+    motors,
+    parse_groups,
+    random_groups,
+    sensors,
+    singles,
+    tiles,
+)
+from rl_ablation.lesion import KINDS, Lesion, Plan
+from rl_ablation.load import load
+from rl_ablation.measures import MEASURES, measure
+from rl_ablation.policy import Policy, save
+from rl_ablation.sweep import Run, sweep
+
+__all__ = [
+    "load",
+    "save",
+    "Policy",
+    "Lesion",
+    "Plan",
+    "KINDS",
+    "singles",
+    "layers",
+    "tiles",
+    "clusters",
+    "sensors",
+    "motors",
+    "random_groups",
+    "parse_groups",
+    "record_activity",
+    "sweep",
+    "Run",
+    "measure",
+    "MEASURES",
+    "LabError",
+]

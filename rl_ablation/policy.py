@@ -51,7 +51,10 @@ Edit = Callable[[str, Tensor], Tensor]
 class Network(Protocol):
     """Anything that turns observations into raw outputs and offers its activations for editing."""
 
-    sizes: Mapping[str, int]
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Units of each hidden site in order."""
+        ...
 
     def __call__(self, obs: Tensor, edit: Edit) -> Tensor:
         """Map (BLOCK, D) float32 to (BLOCK, A), passing each site's values through ``edit``."""
@@ -93,14 +96,16 @@ class Card(BaseModel):
     algorithm: str = "unknown"
     activation: str
     squash: str
-    obs_clip: float | None = Field(None, description="normalised observations are clipped to ±this")
+    obs_clip: float | None = Field(
+        default=None, description="normalised observations are clipped to ±this"
+    )
     seed: int | None = None
-    steps: int | None = Field(None, description="environment steps of training")
-    command: str | None = Field(None, description="what made this policy")
+    steps: int | None = Field(default=None, description="environment steps of training")
+    command: str | None = Field(default=None, description="what made this policy")
     hyperparameters: dict[str, Any] = {}
     scores: dict[str, Any] = {}
     versions: dict[str, str] = {}
-    sha256: str | None = Field(None, description="of policy.safetensors")
+    sha256: str | None = Field(default=None, description="of policy.safetensors")
 
 
 class Policy:
@@ -183,9 +188,15 @@ class Policy:
 
     def _copy(self, network: Network, card: Card) -> Policy:
         return Policy(
-            network, obs_size=self.obs_size, action_size=self.action_size, card=card,
-            low=self.low, high=self.high, obs_mean=self.obs_mean, obs_std=self.obs_std,
-        )  # fmt: skip
+            network,
+            obs_size=self.obs_size,
+            action_size=self.action_size,
+            card=card,
+            low=self.low,
+            high=self.high,
+            obs_mean=self.obs_mean,
+            obs_std=self.obs_std,
+        )
 
     def normalise(self, obs: np.ndarray) -> np.ndarray:
         """Return the network's input for raw observations (N, D), float32."""
@@ -320,9 +331,15 @@ def make_mlp(
     )
     assert size is not None
     return Policy(
-        MLP(layers, card.activation), obs_size=obs_size, action_size=size, card=card,
-        low=low, high=high, obs_mean=obs_mean, obs_std=obs_std,
-    )  # fmt: skip
+        MLP(layers, card.activation),
+        obs_size=obs_size,
+        action_size=size,
+        card=card,
+        low=low,
+        high=high,
+        obs_mean=obs_mean,
+        obs_std=obs_std,
+    )
 
 
 def _to_bytes(policy: Policy) -> bytes:

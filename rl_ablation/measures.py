@@ -1,0 +1,268 @@
+"""Measures: what a robot's behaviour comes to in numbers, one number an episode.
+
+A measure is a function ``Trace -> (N,)`` that names the signals it reads. It applies wherever the
+environment gives those signals. Two kinds of number are kept apart on purpose:
+
+* over the *horizon* (plain name): the whole time limit counts, and a robot that has ended
+  scores 0, or keeps its last value, for the rest;
+* *while alive* (name ending in ``.alive``): only the steps that the robot made count; an episode
+  with fewer than ``MIN_STEPS`` of them gives NaN. A robot that drives well and then crashes has
+  lost the first kind but not the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rl_ablation.errors import LabError
+from rl_ablation.rollout import Trace
+
+MIN_STEPS = 10
+BEND = 0.15  # 1/m: less curvature than this counts as straight
+ALIVE = ".alive"
+
+Function = Callable[[Trace], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A named measure.
+
+    Attributes:
+        name: Unique.
+        function: ``Trace -> (N,)`` float; NaN where it does not apply.
+        signals: What it reads.
+        unit: Of its values; "" for plain numbers.
+        better: +1 if more is better, −1 if less is, 0 if neither.
+        doc: One line.
+    """
+
+    name: str
+    function: Function
+    signals: tuple[str, ...]
+    unit: str
+    better: int
+    doc: str
+
+    @property
+    def label(self) -> str:
+        """The name as figures print it."""
+        base, alive, _ = self.name.partition(ALIVE)
+        return base.replace("_", " ") + (" (alive)" if alive else "")
+
+
+MEASURES: dict[str, Measure] = {}
+
+
+def measure(
+    *,
+    signals: Sequence[str] = (),
+    unit: str = "",
+    better: int = 0,
+    name: str | None = None,
+    doc: str | None = None,
+) -> Callable[[Function], Function]:
+    """Register a measure; ``doc``, or the function's docstring, gives its one-line help text."""
+
+    def register(function: Function) -> Function:
+        key = name or function.__name__
+        if key in MEASURES:
+            raise ValueError(f"a measure named {key!r} exists already")
+        line = doc or (function.__doc__ or "").strip().partition("\n")[0]
+        MEASURES[key] = Measure(key, function, tuple(signals), unit, better, line)
+        return function
+
+    return register
+
+
+def averaged(
+    name: str,
+    value: Callable[[Trace], np.ndarray],
+    *,
+    signals: Sequence[str],
+    unit: str,
+    better: int,
+    doc: str,
+    after: str = "zero",
+) -> None:
+    """Register the time average of a signal twice: over the horizon, and while alive.
+
+    Args:
+        name: Of the first; the second gets ``.alive`` added.
+        value: ``Trace -> (T, N)``.
+        signals: What it reads.
+        unit: Of the value.
+        better: See `Measure`.
+        doc: One line.
+        after: What an ended robot scores over the horizon: ``"zero"`` or ``"hold"`` (its last).
+    """
+
+    def horizon(trace: Trace) -> np.ndarray:
+        values = np.where(trace.alive, value(trace), 0.0)
+        if after == "hold":
+            last = values[np.maximum(trace.steps - 1, 0), np.arange(values.shape[1])]
+            values = np.where(trace.alive, values, last)
+        return values.mean(0, dtype=np.float64)
+
+    def alive(trace: Trace) -> np.ndarray:
+        return over(value(trace), trace.alive)
+
+    ended = "keeps its last value" if after == "hold" else "counts 0"
+    plain = f"{doc} over the horizon; an ended robot {ended}"
+    measure(signals=signals, unit=unit, better=better, name=name, doc=plain)(horizon)
+    while_alive = f"{doc} while alive"
+    measure(signals=signals, unit=unit, better=better, name=name + ALIVE, doc=while_alive)(alive)
+
+
+def over(values: np.ndarray, where: np.ndarray, least: int = MIN_STEPS) -> np.ndarray:
+    """Mean over time of ``values`` (T, N) at the steps ``where``; NaN with fewer than ``least``."""
+    count = where.sum(0)
+    total = np.where(where, values, 0.0).sum(0, dtype=np.float64)
+    return np.where(count >= least, total / np.maximum(count, 1), np.nan)
+
+
+def applicable(signals: Iterable[str]) -> list[Measure]:
+    """The measures that can be taken from these signals, in order of registration."""
+    have = set(signals)
+    return [m for m in MEASURES.values() if have.issuperset(m.signals)]
+
+
+def choose(names: Sequence[str] | None, signals: Iterable[str]) -> list[Measure]:
+    """The named measures, or all that apply.
+
+    Raises:
+        LabError: A name is unknown, or its signals are not there.
+    """
+    signals = list(signals)
+    fit = {m.name: m for m in applicable(signals)}
+    if names is None:
+        return list(fit.values())
+    for name in names:
+        if name not in MEASURES:
+            raise LabError(f"unknown measure {name!r}; choose from {', '.join(fit)}")
+        if name not in fit:
+            lacking = sorted(set(MEASURES[name].signals) - set(signals))
+            raise LabError(f"measure {name!r} needs signals this world lacks: {', '.join(lacking)}")
+    return [fit[name] for name in names]
+
+
+def evaluate(measures: Sequence[Measure], trace: Trace) -> Mapping[str, np.ndarray]:
+    """Take the measures: name → (N,) float64."""
+    return {m.name: np.asarray(m.function(trace), np.float64) for m in measures}
+
+
+# Any environment.
+
+
+@measure(signals=("reward",), better=1, name="return")
+def episode_return(trace: Trace) -> np.ndarray:
+    """Sum of rewards."""
+    return trace["reward"].sum(0)
+
+
+@measure(unit="s", better=1)
+def survival(trace: Trace) -> np.ndarray:
+    """Time until the episode ended by itself, or the horizon."""
+    ended = trace.steps * trace.dt
+    return np.where(trace.terminated, ended, len(trace.alive) * trace.dt)
+
+
+@measure(signals=("action",), unit="1/s", better=-1)
+def jerkiness(trace: Trace) -> np.ndarray:
+    """Mean absolute change of the actions per second, while alive; small is smooth."""
+    action = trace["action"].reshape(*trace.alive.shape, -1)
+    change = np.abs(np.diff(action, axis=0)).mean(-1) / trace.dt
+    return over(change, trace.alive[1:])
+
+
+# Anything that moves.
+
+averaged(
+    "forward_speed",
+    lambda t: t["forward_speed"],
+    signals=("forward_speed",),
+    unit="m/s",
+    better=1,
+    doc="Mean speed along the robot's own heading",
+)
+
+
+# Laps. Turning is counted toward the bend, so that more is better on either side.
+
+
+@measure(signals=("progress",), unit="laps", better=1)
+def progress(trace: Trace) -> np.ndarray:
+    """Laps gained by the end."""
+    return trace.held("progress")[-1]
+
+
+@measure(signals=("progress",), unit="laps/min", better=1, name="progress.alive")
+def progress_alive(trace: Trace) -> np.ndarray:
+    """Laps gained per minute of driving."""
+    steps = trace.steps
+    pace = trace.held("progress")[-1] / np.maximum(steps * trace.dt / 60.0, 1e-9)
+    return np.where(steps >= MIN_STEPS, pace, np.nan)
+
+
+def _register_turning(side: str, sign: int) -> None:
+    def bending(trace: Trace) -> np.ndarray:
+        return trace.alive & (sign * trace["bend"] > BEND)
+
+    def turned(trace: Trace) -> np.ndarray:
+        return np.where(bending(trace), sign * trace["yaw_rate"], 0.0).mean(0, dtype=np.float64)
+
+    def turning(trace: Trace) -> np.ndarray:
+        return over(sign * trace["yaw_rate"], bending(trace))
+
+    what = f"{side}ward yaw rate in {side} bends"
+    for name, function, doc in (
+        (f"{side}_turning", turned, f"Mean {what}, times their share of the horizon"),
+        (f"{side}_turning{ALIVE}", turning, f"Mean {what} while driving in them"),
+    ):
+        measure(signals=("yaw_rate", "bend"), unit="rad/s", better=1, name=name, doc=doc)(function)
+
+
+_register_turning("left", 1)
+_register_turning("right", -1)
+
+averaged(
+    "off_centre",
+    lambda t: np.abs(t["lateral_error"]),
+    signals=("lateral_error",),
+    unit="m",
+    better=-1,
+    after="hold",
+    doc="Mean distance from the centreline",
+)
+averaged(
+    "clearance",
+    lambda t: t["clearance"],
+    signals=("clearance",),
+    unit="m",
+    better=1,
+    after="hold",
+    doc="Mean distance from the chassis to the nearer wall",
+)
+
+
+@measure(signals=("crash",), better=-1)
+def crash(trace: Trace) -> np.ndarray:
+    """Share of episodes that end in a wall."""
+    return (trace["crash"].max(0) > 0).astype(np.float64)
+
+
+@measure(signals=("crash",), unit="s", better=1)
+def time_to_crash(trace: Trace) -> np.ndarray:
+    """Time until the first touch of a wall, or the horizon."""
+    crashed = trace["crash"] > 0
+    first = np.where(crashed.any(0), crashed.argmax(0) + 1, len(crashed))
+    return np.asarray(first * trace.dt)
+
+
+@measure(signals=("stuck",), better=-1)
+def stuck(trace: Trace) -> np.ndarray:
+    """Share of episodes that end because the robot no longer gets on."""
+    return (trace["stuck"].max(0) > 0).astype(np.float64)
