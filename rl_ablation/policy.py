@@ -166,6 +166,10 @@ class Policy:
     def with_env(self, env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> Policy:
         """Return the same policy with another environment on its card."""
         card = self.card.model_copy(update={"env_id": env_id, "env_kwargs": dict(env_kwargs or {})})
+        return self.with_card(card)
+
+    def with_card(self, card: Card) -> Policy:
+        """Return the same policy with another card."""
         return self._copy(self.network, card)
 
     def edited(self, site: str, units: Sequence[int]) -> Policy:

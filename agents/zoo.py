@@ -1,0 +1,81 @@
+"""The zoo: trained agents that ship with the lab, each a policy folder with curve and score."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rl_ablation.activity import episode_seed
+from rl_ablation.errors import LabError
+from rl_ablation.lesion import INTACT, Lesion
+from rl_ablation.measures import choose, evaluate
+from rl_ablation.policy import Policy, load_folder, save
+from rl_ablation.rollout import Job, rollout, world_signals
+from rl_ablation.world import World
+
+ZOO = Path(__file__).parent / "zoo"
+SCORE_EPISODES = 32
+SCORE_SEED = 12345  # no training or map uses the episodes of this seed
+
+
+def names() -> list[str]:
+    """Agents in the zoo."""
+    return sorted(path.parent.name for path in ZOO.glob("*/card.json"))
+
+
+def find(name: str) -> Path:
+    """The folder of a zoo agent.
+
+    Raises:
+        LabError: There is no such agent.
+    """
+    if name not in names():
+        known = ", ".join(names()) or "it is empty"
+        raise LabError(f"no agent {name!r} in the zoo; choose from {known}, or give a path")
+    return ZOO / name
+
+
+def score(policy: Policy, episodes: int = SCORE_EPISODES, seed: int = SCORE_SEED) -> dict[str, Any]:
+    """Measure the intact policy on its card's environment, over all its conditions in turn.
+
+    Returns:
+        ``episodes``, ``seed``, and the mean of every measure that applies, with the standard
+        deviation over episodes of the return.
+    """
+    assert policy.card.env_id is not None
+    world = World(policy.card.env_id, episodes, policy.card.env_kwargs)
+    try:
+        conditions = world.conditions or [""]
+        intact = Lesion(name=INTACT)
+        jobs = [
+            Job(intact, episode_seed(seed, k), conditions[k % len(conditions)])
+            for k in range(episodes)
+        ]
+        measures = choose(None, world_signals(world))
+        signals = list(dict.fromkeys(s for m in measures for s in m.signals))
+        values = evaluate(measures, rollout(policy, world, jobs, signals=signals))
+    finally:
+        world.close()
+    means = {name: float(np.nanmean(v)) for name, v in values.items() if np.isfinite(v).any()}
+    spread = float(np.std(values["return"], ddof=1)) if episodes > 1 else 0.0
+    return {"episodes": episodes, "seed": seed, "return_sd": spread, **means}
+
+
+def publish(policy: Policy, training: Path, folder: Path, command: str) -> Policy:
+    """Write a trained policy with its score, command and learning curve as an agent of the zoo."""
+    scores = {**policy.card.scores, **score(policy)}
+    card = policy.card.model_copy(
+        update={"scores": {k: round_score(v) for k, v in scores.items()}, "command": command}
+    )
+    published = policy.with_card(card)
+    save(published, folder)
+    shutil.copyfile(training / "curve.csv", folder / "curve.csv")
+    return load_folder(folder)
+
+
+def round_score(value: Any) -> Any:
+    """Six significant digits: enough to hold a replay to, short enough to read."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
