@@ -1,0 +1,153 @@
+"""Findings in words, generated from the effects table and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from rl_ablation.lesion import INTACT
+from rl_ablation.measures import ALIVE, MEASURES
+from rl_ablation.sweep import Run
+
+LEVEL = 0.05
+_SUMS = ("return", "survival", "time_to_crash")
+CONTROL_GROUPS = ("random",)
+SMALL = 0.25
+"""A change is drawn and told in proportion to the largest one of its measure, but never to less
+than this share of the intact value, so that a trifle is not blown up."""
+
+
+def scale(effects: pd.DataFrame) -> pd.Series:
+    """What counts as a full-size change of each measure: index measure, in the measure's unit."""
+    grouped = effects.groupby("measure", sort=False)
+    largest = grouped["delta"].agg(lambda d: float(np.nanmax(np.abs(d), initial=0.0)))
+    floor = SMALL * grouped["intact"].agg(lambda x: float(np.nanmean(np.abs(x)))).fillna(0.0)
+    shares = pd.Series({m: SMALL if MEASURES[m].unit == "" else 0.0 for m in largest.index})
+    return np.maximum(np.maximum(largest, floor), np.maximum(shares, 1e-12))
+
+
+def harm(effects: pd.DataFrame) -> pd.Series:
+    """Change of each row as a share of its measure's scale; below 0 is worse, above 0 better.
+
+    Where neither is better, below 0 is simply less.
+    """
+    sign = effects["measure"].map(lambda m: MEASURES[m].better or 1).astype(float)
+    return sign * effects["delta"] / effects["measure"].map(scale(effects))
+
+
+def number(value: float) -> str:
+    """A number at reading precision, with a true minus sign."""
+    if not np.isfinite(value):
+        return "–"
+    text = f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
+    return "0" if float(text) == 0 else text.replace("-", "−")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One region and what its loss does."""
+
+    lesion: str
+    units: int
+    text: str
+
+
+def behaviours(run: Run) -> list[str]:
+    """The run's measures without those that only sum others up, if there are others."""
+    taken = list(run.spec.measures)
+    return [m for m in taken if m not in _SUMS] or taken
+
+
+def distinct(rows: pd.DataFrame, measures: Sequence[str], most: int) -> list[str]:
+    """The measures that cuts change most, leaving out those that tell the same story as another.
+
+    Two measures tell the same story if their harm over the lesions correlates beyond ±0.95.
+
+    Args:
+        rows: Effects with a column ``harm``, one condition.
+        measures: To choose from.
+        most: How many.
+    """
+    wide = rows.pivot(index="lesion", columns="measure", values="harm")[list(measures)].fillna(0.0)
+    chosen: list[str] = []
+    for name in wide.abs().mean().sort_values(ascending=False, kind="stable").index:
+        if len(chosen) == most or wide[name].std() == 0:
+            break
+        if all(abs(np.corrcoef(wide[name], wide[c])[0, 1]) <= 0.95 for c in chosen):
+            chosen.append(str(name))
+    return [m for m in measures if m in chosen] or list(measures)[:most]
+
+
+def overall(effects: pd.DataFrame, *, controls: bool = False) -> pd.DataFrame:
+    """The rows over all conditions, without the random control cuts unless asked for."""
+    rows = effects[effects["condition"] == "all"]
+    return rows if controls else rows[~rows["group"].isin(CONTROL_GROUPS)]
+
+
+def headlines(run: Run, most: int = 4) -> list[Finding]:
+    """The regions whose loss changes behaviours most, a line each, whole layers left aside.
+
+    For every measure the region with the largest significant harm is taken. Regions are told in
+    order of all that is lost with them, each with the measures that it changes most.
+    """
+    rows = overall(run.effects())
+    rows = rows.assign(harm=harm(rows))
+    groups = rows[rows["group"] != "layers"]
+    rows = groups if len(groups) else rows
+    rows = rows[rows["measure"].isin(distinct(rows, behaviours(run), 8))]
+    clear = rows[(rows["q"] < LEVEL) & (rows["harm"].abs() > 0.2)]
+    if clear.empty:
+        return []
+    worst = clear.loc[clear.groupby("measure")["harm"].idxmin()]
+    lost = clear.groupby("lesion")["harm"].agg(lambda h: h.clip(upper=0).sum())
+    regions = lost[lost.index.isin(worst["lesion"])].sort_values(kind="stable").index[:most]
+    return [_tell(rows[rows["lesion"] == region]) for region in regions]
+
+
+def typical_episode(run: Run, lesion: str) -> int:
+    """The episode to show for a lesion: the median one in the behaviour that it changes most.
+
+    Not the most dramatic one: a film should show what usually happens.
+    """
+    rows = overall(run.effects(), controls=True)
+    rows = rows[rows["measure"].isin(behaviours(run))]
+    here = rows.assign(harm=harm(rows).abs())[rows["lesion"] == lesion]
+    if here.empty or here["harm"].isna().all():
+        return 0
+    measure = str(here.loc[here["harm"].idxmax(), "measure"])
+    table = run.table().pivot(index="episode", columns="lesion", values=measure)
+    change = (table[lesion] - table[INTACT]).dropna().sort_values(kind="stable")
+    return int(change.index[(len(change) - 1) // 2]) if len(change) else 0
+
+
+def _tell(rows: pd.DataFrame, most: int = 3) -> Finding:
+    clear = rows[rows["q"] < LEVEL].sort_values("harm", key=np.abs, ascending=False)
+    told: list[str] = []
+    bases: set[str] = set()
+    for row in clear.itertuples():
+        base = str(row.measure).removesuffix(ALIVE)
+        if base in bases or len(told) == most:
+            continue
+        bases.add(base)
+        told.append(change(row))
+    first = rows.iloc[0]
+    units = int(first["units"])
+    return Finding(
+        str(first["lesion"]),
+        units,
+        f"{first['lesion']} ({units} unit{'s' * (units != 1)}): {'; '.join(told)}",
+    )
+
+
+def change(row: object) -> str:
+    """``forward speed 0.91 → 0.28 m/s (95 % CI of the change −0.69 to −0.59)`` for a row."""
+    get = lambda name: getattr(row, name)  # noqa: E731
+    measure = MEASURES[str(get("measure"))]
+    unit = f" {measure.unit}" if measure.unit else ""
+    return (
+        f"{measure.label} {number(get('intact'))} → {number(get('lesioned'))}{unit} "
+        f"(95 % CI of the change {number(get('ci_low'))} to {number(get('ci_high'))})"
+    )

@@ -1,0 +1,83 @@
+"""The report: one self-contained HTML file with findings, figures, films and the whole table."""
+
+from __future__ import annotations
+
+import base64
+import importlib.metadata
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+import numpy as np
+
+from rl_ablation.effects import COLUMNS
+from rl_ablation.figures import draw_all
+from rl_ablation.findings import LEVEL, headlines, number, overall
+from rl_ablation.lesion import INTACT, KINDS
+from rl_ablation.measures import MEASURES
+from rl_ablation.policy import write_atomically
+from rl_ablation.sweep import Run
+
+CAPTIONS = {
+    "heatmap": "Every cut region against every behaviour. Read along a row: what does the robot "
+    "lose without this region? Read down a column: which regions does this behaviour need?",
+    "network": "The same in the network: each square is a unit.",
+    "intervals": "The largest changes with their 95 % intervals; hollow grey: not significant.",
+}
+
+
+def report(run: Run, films: Sequence[Path] | None = None, command: str = "") -> Path:
+    """Write ``report.html`` (and ``effects.csv`` and the figures) into the run folder.
+
+    Args:
+        run: A finished run.
+        films: Films to put inside; None takes those in the run's ``films`` folder.
+        command: The command that repeats the run, if it was made by one.
+
+    Returns:
+        The report.
+    """
+    effects = run.effects()
+    write_atomically(run.folder / "effects.csv", effects.to_csv(index=False))
+    figures = draw_all(run)
+    films = sorted((run.folder / "films").glob("[!.]*.mp4")) if films is None else films
+    rows = overall(effects, controls=True).sort_values("q", kind="stable")
+    table = run.table()
+    intact = table[table["lesion"] == INTACT]
+    spec = run.spec
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("rl_ablation", "."), autoescape=True, trim_blocks=True
+    )
+    page = environment.get_template("report.html.j2").render(
+        spec=spec,
+        digest=spec.digest,
+        command=command,
+        version=importlib.metadata.version("rl-ablation"),
+        versions=(run.folder / "versions.txt").read_text().split("\n"),
+        findings=headlines(run),
+        figures=[
+            (name, CAPTIONS[name], _data("image/png", path)) for name, path in figures.items()
+        ],
+        films=[(path.stem, _data("video/mp4", path)) for path in films],
+        kinds={k: KINDS[k].doc for k in dict.fromkeys(x.kind for x in spec.lesions if x.size)},
+        behaviours=[
+            (m.label, m.doc, m.unit, number(float(np.nanmean(intact[m.name]))))
+            for m in run.measures
+            if intact[m.name].notna().any()
+        ],
+        columns=COLUMNS,
+        rows=rows.to_dict("records"),
+        measures=MEASURES,
+        number=number,
+        significant=int((rows["q"] < LEVEL).sum()),
+        tested=int(rows["p"].notna().sum()),
+        level=LEVEL,
+        unstable=float(table["unstable"].mean()),
+    )
+    path = run.folder / "report.html"
+    write_atomically(path, page)
+    return path
+
+
+def _data(mime: str, path: Path) -> str:
+    return f"data:{mime};base64,{base64.b64encode(path.read_bytes()).decode()}"
