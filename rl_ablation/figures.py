@@ -72,6 +72,7 @@ def heatmap(run: Run, measures: Sequence[str] | None = None, condition: str = "a
         cbar_kws={"shrink": min(1.0, 8 / len(names)), "aspect": 12, "pad": 0.01},
     )  # fmt: skip
     bar = axes.collections[0].colorbar
+    assert bar is not None
     bar.set_ticks([-1, 0, 1], labels=["worse", "no change", "better"])
     bar.ax.tick_params(labelsize=8)
     axes.set_yticklabels([f"{n}  ({units[n]})" for n in names], rotation=0, fontsize=8)
@@ -111,7 +112,7 @@ def network(
     rows = run.effects()
     rows = rows[(rows["condition"] == condition) & (rows["group"] != "random")].copy()
     rows["harm"] = harm(rows).where(rows["q"] < LEVEL, 0.0)
-    hidden = [s for s in _site_sizes(run) if s not in ("obs", "action")]
+    hidden = [s for s in run.spec.sites if s not in ("obs", "action")]
     chosen = _chosen(run, measures)
     if measures is None:  # while alive where there is such
         chosen = distinct(rows, [m for m in chosen if m + ALIVE not in chosen], most)
@@ -122,7 +123,7 @@ def network(
     for column, name in enumerate(chosen):
         value = rows[rows["measure"] == name].set_index("lesion")["harm"]
         for row, site in enumerate(hidden):
-            unit = np.zeros(_site_sizes(run)[site])
+            unit = np.zeros(run.spec.sites[site])
             for lesion in cuts:
                 if lesion.name in value.index and list(lesion.cut) == [site]:
                     unit[list(lesion.cut[site])] = np.nan_to_num(value[lesion.name])
@@ -146,10 +147,6 @@ def network(
         x=0.01, ha="left", fontsize=11, fontweight="bold",
     )  # fmt: skip
     return figure
-
-
-def _site_sizes(run: Run) -> dict[str, int]:
-    return {site: stats.samples.shape[1] for site, stats in run.activity.items()}
 
 
 def grid_shape(units: int) -> tuple[int, int]:
@@ -195,12 +192,13 @@ def intervals(
 
 def _forest(axes: mpl.axes.Axes, part: pd.DataFrame, name: str) -> None:
     measure = MEASURES[name]
-    for y, row in enumerate(part.itertuples()):
-        clear = row.q < LEVEL
-        good = row.delta * (measure.better or 1) > 0
+    columns = part[["delta", "ci_low", "ci_high", "q"]].to_numpy(float)
+    for y, (delta, low, high, q) in enumerate(columns):
+        clear = q < LEVEL
+        good = delta * (measure.better or 1) > 0
         colour = (_BETTER if good else _WORSE) if clear else _UNCLEAR
-        axes.plot([row.ci_low, row.ci_high], [y, y], color=colour, lw=2)
-        axes.plot(row.delta, y, "o", color=colour, ms=5, mfc=colour if clear else "w")
+        axes.plot([low, high], [y, y], color=colour, lw=2)
+        axes.plot(delta, y, "o", color=colour, ms=5, mfc=colour if clear else "w")
     axes.axvline(0, color="#444444", lw=0.8)
     axes.set_xlabel(f"change [{measure.unit}]" if measure.unit else "change", fontsize=8)
     axes.set_title(measure.label, fontsize=9)

@@ -95,7 +95,7 @@ def film(
             imageio.get_writer(
                 temporary, fps=max(1, round(1 / (dt * every))), codec="libx264", quality=7,
                 macro_block_size=2, ffmpeg_log_level="error",
-            ) as video,
+            ) as writer,
             bar("filming", total, "steps", show=progress) as advance,
         ):  # fmt: skip
             for step in range(total):
@@ -127,7 +127,7 @@ def _start(
     condition: str,
     activity: Activity,
 ) -> _Side:
-    size = {"width": WIDTH, "height": HEIGHT}
+    size: dict[str, Any] = {"width": WIDTH, "height": HEIGHT}
     find_spec(spec.env_id)
     try:
         with quiet():

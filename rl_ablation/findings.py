@@ -26,7 +26,7 @@ def scale(effects: pd.DataFrame) -> pd.Series:
     largest = grouped["delta"].agg(lambda d: float(np.nanmax(np.abs(d), initial=0.0)))
     floor = SMALL * grouped["intact"].agg(lambda x: float(np.nanmean(np.abs(x)))).fillna(0.0)
     shares = pd.Series({m: SMALL if MEASURES[m].unit == "" else 0.0 for m in largest.index})
-    return np.maximum(np.maximum(largest, floor), np.maximum(shares, 1e-12))
+    return pd.concat([largest, floor, shares], axis=1).max(axis=1).clip(lower=1e-12)
 
 
 def harm(effects: pd.DataFrame) -> pd.Series:
@@ -117,7 +117,7 @@ def typical_episode(run: Run, lesion: str) -> int:
     here = rows.assign(harm=harm(rows).abs())[rows["lesion"] == lesion]
     if here.empty or here["harm"].isna().all():
         return 0
-    measure = str(here.loc[here["harm"].idxmax(), "measure"])
+    measure = str(here.sort_values("harm", ascending=False)["measure"].iloc[0])
     table = run.table().pivot(index="episode", columns="lesion", values=measure)
     change = (table[lesion] - table[INTACT]).dropna().sort_values(kind="stable")
     return int(change.index[(len(change) - 1) // 2]) if len(change) else 0

@@ -62,6 +62,7 @@ class Spec(BaseModel):
     format: int = 1
     agent: str
     policy_sha256: str
+    sites: dict[str, int]
     env_id: str
     env_kwargs: dict[str, Any]
     conditions: tuple[str, ...]
@@ -262,6 +263,7 @@ def _make_spec(
     return Spec(
         agent=agent.name,
         policy_sha256=agent.sha256,
+        sites=agent.sites,
         env_id=env_id,
         env_kwargs=agent.card.env_kwargs,
         conditions=tuple(chosen) or ("",),

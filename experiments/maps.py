@@ -1,0 +1,114 @@
+"""From an agent to a report: the steps that the command line, the demo and the studies share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agents import zoo
+from rl_ablation.activity import card_env, record_activity
+from rl_ablation.errors import LabError
+from rl_ablation.film import film
+from rl_ablation.findings import headlines
+from rl_ablation.groupings import parse_groups
+from rl_ablation.load import load
+from rl_ablation.policy import Policy
+from rl_ablation.report import report
+from rl_ablation.sweep import Run, sweep
+from rl_ablation.world import World
+
+log = logging.getLogger(__name__)
+
+
+def find_agent(
+    name: str, env: str | None = None, env_kwargs: Mapping[str, Any] | None = None
+) -> Policy:
+    """Load a zoo agent by name, or a policy by path.
+
+    Raises:
+        LabError: There is neither.
+    """
+    path = Path(name)
+    if name in zoo.names():
+        path = zoo.find(name)
+    elif not path.exists():
+        raise LabError(
+            f"no agent {name!r}: no such path, and the zoo has {', '.join(zoo.names()) or 'none'}"
+        )
+    return load(path, env, env_kwargs)
+
+
+def make_map(
+    agent: Policy,
+    *,
+    groups: str = "layers,clusters:6",
+    kind: str = "zero",
+    strength: float | None = None,
+    episodes: int = 24,
+    seed: int = 0,
+    conditions: Sequence[str] | None = None,
+    measures: Sequence[str] | None = None,
+    folder: str | Path | None = None,
+    horizon: int | None = None,
+    threads: int | None = None,
+    films: int = 2,
+    command: str = "",
+) -> Run:
+    """Cut, sweep, film and report; the run folder then holds ``report.html``.
+
+    Args:
+        agent: The policy, with an environment on its card.
+        groups: Groupings, see `rl_ablation.groupings.parse_groups`.
+        kind: Kind of lesion.
+        strength: Of the lesion, where the kind takes one.
+        episodes: Of each lesion.
+        seed: Of the run.
+        conditions: None takes all of the environment.
+        measures: None takes all that apply.
+        folder: Run folder; None makes one under ``runs/``.
+        horizon: Control steps at most; None takes the environment's time limit.
+        threads: C threads; None takes every CPU.
+        films: How many of the headline regions to film; without a way to draw, none.
+        command: For the report: what repeats this.
+    """
+    world = World(card_env(agent), 1, agent.card.env_kwargs)
+    world.fits(agent)
+    taken = world.conditions if conditions is None else list(conditions)
+    world.check_conditions(taken)
+    world.close()
+    activity = record_activity(
+        agent, conditions=taken or ("",), seed=seed, horizon=horizon, threads=threads
+    )
+    plan = parse_groups(groups, agent, activity, seed)
+    if kind != "zero" or strength is not None:
+        plan = plan.with_kind(kind, strength)
+    run = sweep(
+        agent,
+        plan,
+        episodes=episodes,
+        seed=seed,
+        conditions=conditions,
+        measures=measures,
+        folder=folder,
+        horizon=horizon,
+        threads=threads,
+        activity=activity,
+    )
+    film_headlines(run, films)
+    report(run, command=command)
+    return run
+
+
+def film_headlines(run: Run, most: int) -> list[Path]:
+    """Film the regions that the findings name, as far as this machine can draw."""
+    paths: list[Path] = []
+    for finding in headlines(run)[:most]:
+        path = run.folder / "films" / f"{finding.lesion.replace('/', '-')}.mp4"
+        try:
+            paths.append(path if path.exists() else film(run, finding.lesion, path=path))
+        except LabError as error:
+            log.warning("no films: %s", error)
+            break
+    return paths
