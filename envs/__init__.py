@@ -13,6 +13,12 @@ register(
     vector_entry_point="envs.lap:LapBatch",
     max_episode_steps=600,
 )
+register(
+    id="rl_ablation/Quadruped-v0",
+    entry_point="envs.quadruped:Quadruped",
+    vector_entry_point="envs.quadruped:QuadrupedBatch",
+    max_episode_steps=500,
+)
 
 for _task in ("HalfCheetah", "Hopper", "Walker2d", "Ant", "Swimmer", "Humanoid"):
     registry[f"{_task}-v5"].vector_entry_point = f"envs.locomotion:{_task}Batch"
