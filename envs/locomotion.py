@@ -54,8 +54,9 @@ class LocomotionBatch(BatchEnv):
     Infos beside the original's, where the robot has them: ``height`` of the torso (m),
     ``uprightness`` (cosine of the torso's tilt), ``yaw_rate`` (rad/s, about the world's vertical),
     ``forward_speed`` and ``lateral_speed`` (m/s over the control step, along and to the left of the
-    torso's heading), ``power`` (W, Σ |motor torque × joint velocity|) and ``foot_contact``
-    ((feet,) bool; ``metadata["foot_names"]``). Those of the pose come with a reset too.
+    torso's heading), ``speed`` (m/s over the ground), ``power`` (W, Σ |motor torque × joint
+    velocity|), ``mass`` (kg) and ``foot_contact`` ((feet,) bool; ``metadata["foot_names"]``).
+    Those of the pose come with a reset too.
 
     Args:
         num_envs: Robots.
@@ -94,6 +95,7 @@ class LocomotionBatch(BatchEnv):
         self._qpos, self._qvel = self.batch.qpos, self.batch.qvel
         self._torque = self.batch.bind("qfrc_actuator")
         self._torso = model.jnt_bodyid[0]
+        self._mass = float(model.body_mass.sum())
         self._before = np.zeros((num_envs, self.ground_axes))
         self._felt = ContactForces(self.batch) if feels else None
         self._feet = Feet(self.batch, self.feet)
@@ -221,8 +223,12 @@ class LocomotionBatch(BatchEnv):
         return info
 
     def _motion(self, rows: np.ndarray, velocity: np.ndarray) -> Info:
-        """Return speed along and across the heading, and power; ``velocity`` is the world's."""
-        info: Info = {"power": np.abs(self._torque[rows] * self._qvel[rows]).sum(-1)}
+        """Return speeds along and across the heading, power, mass; ``velocity`` is the world's."""
+        info: Info = {
+            "power": np.abs(self._torque[rows] * self._qvel[rows]).sum(-1),
+            "speed": np.sqrt(np.square(velocity).sum(-1)),
+            "mass": np.full(rows.size, self._mass),
+        }
         if self.root == "xz":
             return info | {"forward_speed": velocity[:, 0]}
         if self.root == "xy":

@@ -13,6 +13,7 @@ import sys
 if sys.platform == "linux" and not os.environ.get("DISPLAY"):
     os.environ.setdefault("MUJOCO_GL", "egl")
 
+import rl_ablation.measures_legs  # noqa: F401 - registers its measures
 from rl_ablation.activity import record_activity
 from rl_ablation.errors import LabError
 from rl_ablation.groupings import (
