@@ -23,9 +23,9 @@ import numpy as np
 
 from rl_ablation.errors import LabError
 
-MAX_OPS = 200_000
-"""Opcodes per pickle. A statistics file has about 500, a policy of 100 tensors 3,000; 200,000 take
-about half a second."""
+MAX_OPS = 50_000
+"""Opcodes per pickle. A statistics file has about 500, a policy of 100 tensors 3,000; 50,000 take
+a fifth of a second."""
 MAX_INT_BYTES = 64
 """Bytes of a pickled integer; the longest ones in real files are the 16 of a generator's state."""
 DAMAGE = (

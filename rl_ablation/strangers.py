@@ -48,8 +48,10 @@ from rl_ablation.torch_file import TensorFile
 MAX_MEMBERS = 100
 MAX_DATA = 16 * MIB
 MAX_POLICY = 128 * MIB
-MAX_UNUSED = MIB
-"""Bytes of a pickle in ``data`` that is not used but still looked over for commands."""
+MAX_UNUSED = MIB // 4
+"""Bytes of all unused pickles in ``data`` that are still looked over for commands; 1 second."""
+MAX_NESTED = 100_000
+"""Lists and dicts in ``data``, real ones have about 100; 5 million of them take 5 s to read."""
 _USED = ("policy_class", "policy_kwargs", "observation_space", "action_space")
 _SETTINGS = (
     "learning_rate", "n_envs", "n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda",
@@ -229,27 +231,32 @@ def _within(member: str, function: Any, *args: Any) -> Any:
 def _read_data(archive: Archive) -> dict[str, Any]:
     """Read ``data``, its pickles in ``_USED`` as trees, the others left out."""
     try:
-        data = json.loads(archive.read("data", MAX_DATA))
+        text = archive.read("data", MAX_DATA)
+        if text.count(b"[") + text.count(b"{") > MAX_NESTED:
+            raise LabError("member 'data' is no JSON of SB3: too many lists")
+        data = json.loads(text)
     except LabError:
         raise
     except DAMAGE as error:
         raise LabError(f"member 'data' is no JSON ({printable(error)})") from None
     if not isinstance(data, dict):
         raise LabError("member 'data' is no JSON object")
+    left = MAX_UNUSED
     for key, value in list(data.items()):
         if not isinstance(value, dict) or ":serialized:" not in value:
             continue
         del data[key]
-        text, where = value[":serialized:"], f"data: {printable(key, 40)}"
+        coded, where = value[":serialized:"], f"data: {printable(key, 40)}"
         try:
-            content = base64.b64decode(text, validate=False)
+            content = base64.b64decode(coded, validate=False)
         except (binascii.Error, *DAMAGE):
             if key in _USED:
                 raise LabError(f"{where}: damaged base64") from None
             continue
         if key in _USED:
             data[key] = _within(where, read_pickle, content)
-        elif len(content) <= MAX_UNUSED:
+        elif len(content) <= left:
+            left -= len(content)
             _look_over(where, content)
     return data
 
