@@ -33,10 +33,11 @@ OBS_LIMIT = 100.0
 
 FASTEST = np.array([1.0, 0.5, 1.2])  # m/s, m/s, rad/s: the largest commands drawn
 FASTEST_BACKWARD = 0.7  # m/s
+SLOWEST = 0.2  # of the fastest; a slower one than that is not drawn but for 0
 SEGMENTS = 8  # commands drawn for an episode without a condition; the last one stays
 SEGMENT_STEPS = (100, 200)  # each holds for 2 to 4 s
 PUSH_STEPS = 5  # a push acts for 0.1 s
-PUSH_CHANCE = 0.4  # of a push within a segment
+PUSH_CHANCE = 0.2  # of a push within a segment
 PUSH_IMPULSE = (3.0, 14.0)  # N·s, drawn; 13 N·s change the robot's speed by 1 m/s
 
 CONDITIONS: dict[str, dict[str, Any]] = {
@@ -155,7 +156,8 @@ class QuadrupedBatch(BatchEnv):
         """Draw the commands and pushes of row ``i``; a condition overrides what was drawn."""
         lengths = rng.integers(SEGMENT_STEPS[0], SEGMENT_STEPS[1], SEGMENTS)
         kinds = rng.integers(0, len(_KINDS), SEGMENTS)
-        share = rng.uniform(-1.0, 1.0, (SEGMENTS, 3)) * _KINDS[kinds]
+        share = rng.uniform(SLOWEST, 1.0, (SEGMENTS, 3)) * rng.choice((-1.0, 1.0), (SEGMENTS, 3))
+        share *= _KINDS[kinds]
         push_at = rng.uniform(0.2, 0.9, SEGMENTS)
         push_angle = rng.uniform(0.0, 2 * np.pi, SEGMENTS)
         impulse = rng.uniform(*PUSH_IMPULSE, SEGMENTS) * (rng.random(SEGMENTS) < PUSH_CHANCE)

@@ -80,6 +80,14 @@ def _add_trunk(spec: mujoco.MjSpec) -> mujoco.MjsBody:
         xyaxes=[0, -1, 0, 0.48, 0, 0.88],
         fovy=45,
     )
+    trunk.add_light(
+        mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM,  # a shadow falls only near where a light aims
+        pos=[-0.8, -1.0, 3],
+        dir=[0.8, 1.0, -3],
+        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+        diffuse=[0.6, 0.6, 0.6],
+        castshadow=True,
+    )
     return trunk
 
 
@@ -162,16 +170,11 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
         conaffinity=_FLOOR_BIT,
         material="tiles",
     )
-    spec.worldbody.add_light(
-        pos=[0, 0, 4],
-        dir=[0.25, 0.35, -0.9],
-        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
-        diffuse=[0.6, 0.6, 0.6],
-        castshadow=True,
-    )
     spec.visual.headlight.ambient = [0.42, 0.42, 0.42]
     spec.visual.headlight.diffuse = [0.25, 0.25, 0.25]
-    spec.visual.map.shadowclip = 0.6
+    spec.stat.extent = 1.0
+    spec.visual.map.shadowclip = 1.5
+    spec.visual.quality.shadowsize = 2048
     getattr(spec.visual, "global").offwidth = 1280
     getattr(spec.visual, "global").offheight = 960
 

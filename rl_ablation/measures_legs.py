@@ -20,6 +20,7 @@ from rl_ablation.rollout import Trace
 
 GRAVITY = 9.81  # m/s²
 MIN_SWING = 0.04  # s off the ground, or a touchdown is only a bounce of the last one
+MIN_WALK = 1.0  # s alive, for a frequency of strides
 MIN_TOUCHDOWNS = 3  # of either foot, for a phase between them
 SLOWEST = 0.05  # m/s; the cost of transport of a slower robot means nothing
 RECOVERED_SPEED = 0.25  # m/s off the command, at most, averaged over STEADY
@@ -183,15 +184,15 @@ def _in_step(down: np.ndarray, pairs: tuple[tuple[int, int], ...]) -> np.ndarray
 def gait_frequency(trace: Trace) -> np.ndarray:
     """Strides per second while alive, mean over the feet; a foot that does not step counts 0.
 
-    A stride runs from one touchdown of a foot to its next (Alexander 2003, "Principles of Animal
-    Locomotion").
+    NaN for robots alive for less than 1 s. A stride runs from one touchdown of a foot to its next
+    (Alexander 2003, "Principles of Animal Locomotion").
     """
     down = touchdowns(trace)
     first = down.argmax(0)
     final = len(down) - 1 - down[::-1].argmax(0)
     strides = np.maximum(down.sum(0) - 1, 0)
     rate = strides / np.maximum((final - first) * trace.dt, trace.dt)
-    return np.where(trace.steps >= MIN_STEPS, rate.mean(-1), np.nan)
+    return np.where(trace.steps * trace.dt >= MIN_WALK, rate.mean(-1), np.nan)
 
 
 @measure(signals=("foot_contact",), better=0)
