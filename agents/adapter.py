@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -20,13 +20,21 @@ class BatchVecEnv(VecEnv):
 
     Args:
         env: The environment; its autoreset mode must be SameStep.
+        stagger: Let robots start at ages spread evenly over the time limit when all are reset, so
+            that their first episodes end one after the other, and every rollout holds some starts.
     """
 
-    def __init__(self, env: VectorEnv) -> None:
+    def __init__(self, env: VectorEnv, stagger: bool = False) -> None:
         mode = env.metadata.get("autoreset_mode")
         if mode != AutoresetMode.SAME_STEP:
             raise ValueError(f"training needs autoreset_mode='SameStep', got {mode}")
         self.env = env
+        self._ages = np.zeros(env.num_envs, np.int64)
+        if stagger:
+            limit = getattr(env.unwrapped, "max_episode_steps", None)
+            if limit is None or not hasattr(env.unwrapped, "steps"):
+                raise ValueError("only a native batch with a time limit can be staggered")
+            self._ages = np.arange(env.num_envs) * limit // env.num_envs
         self._actions: np.ndarray | None = None
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
@@ -35,6 +43,8 @@ class BatchVecEnv(VecEnv):
         seeds = None if self._seeds[0] is None else list(self._seeds)
         obs, _ = self.env.reset(seed=seeds)  # type: ignore[arg-type]
         self._reset_seeds()
+        if self._ages.any():
+            cast(Any, self.env.unwrapped).steps[:] = self._ages
         return obs
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -77,10 +87,12 @@ class BatchVecEnv(VecEnv):
         return [False] * len(list(self._get_indices(indices)))
 
 
-def make_training_env(env_id: str, num_envs: int, env_kwargs: dict[str, Any]) -> BatchVecEnv:
-    """Make a batch of robots ready for stable-baselines3."""
+def make_training_env(
+    env_id: str, num_envs: int, env_kwargs: dict[str, Any], stagger: bool = False
+) -> BatchVecEnv:
+    """Make a batch of robots ready for stable-baselines3; see `BatchVecEnv` for ``stagger``."""
     env = gym.make_vec(env_id, num_envs=num_envs, autoreset_mode="SameStep", **env_kwargs)
-    return BatchVecEnv(env)
+    return BatchVecEnv(env, stagger)
 
 
 def stage_seed(seed: int, stage: int) -> int:

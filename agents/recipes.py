@@ -17,6 +17,9 @@ class Recipe(BaseModel):
         stage_steps: Steps between checkpoints. Every stage starts from fresh resets and a seed of
             its own, so that a resumed training goes on exactly as an uninterrupted one.
         num_envs: Robots.
+        stagger: Start a stage's robots at ages spread over the time limit. Where nothing but the
+            limit ends an episode, all robots would otherwise be restarted in the same step, and
+            most rollouts would hold no start at all.
         net_arch: Hidden units of the policy and of the value network.
         activation: Of the hidden units.
         learning_rate: At the start; falls linearly to ``final_learning_rate``.
@@ -33,6 +36,7 @@ class Recipe(BaseModel):
     steps: int
     stage_steps: int = 131_072
     num_envs: int = 128
+    stagger: bool = False
     net_arch: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
     learning_rate: float = 1e-3

@@ -95,7 +95,9 @@ def train(
     identity = digest({"recipe": recipe.model_dump(mode="json"), "seed": seed})
     env = VecNormalize(
         VecMonitor(
-            make_training_env(recipe.env_id, recipe.num_envs, recipe.env_kwargs),
+            make_training_env(
+                recipe.env_id, recipe.num_envs, recipe.env_kwargs, stagger=recipe.stagger
+            ),
             info_keywords=recipe.curve,
         ),
         gamma=recipe.ppo.get("gamma", 0.99),
