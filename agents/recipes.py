@@ -23,6 +23,9 @@ class Recipe(BaseModel):
         net_arch: Hidden units of the policy and of the value network.
         activation: Of the hidden units.
         learning_rate: At the start; falls linearly to ``final_learning_rate``.
+        final_log_std: Where the exploration noise's log standard deviation goes, linearly over the
+            training; None lets PPO learn it. A robot that walks on its noise alone stands still
+            without it, so a gait needs the noise to go while there is time left to learn.
         obs_clip: Normalised observations are clipped to ± this.
         ppo: Further arguments of stable-baselines3's PPO.
         curve: Infos at an episode's end to average into the learning curve.
@@ -41,6 +44,7 @@ class Recipe(BaseModel):
     activation: str = "tanh"
     learning_rate: float = 1e-3
     final_learning_rate: float = 1e-4
+    final_log_std: float | None = None
     obs_clip: float = 10.0
     ppo: dict[str, Any] = {}
     curve: tuple[str, ...] = ()
@@ -63,6 +67,27 @@ RECIPES = {
                 "policy_kwargs": {"log_std_init": -0.5},
             },
             curve=("progress", "crash", "stuck"),
+        ),
+        Recipe(
+            name="quadruped",
+            env_id="envs:rl_ablation/Quadruped-v0",
+            steps=7_864_320,
+            stage_steps=491_520,
+            num_envs=512,
+            net_arch=(128, 128),
+            activation="elu",
+            stagger=True,
+            final_log_std=-2.5,
+            ppo={
+                "n_steps": 24,
+                "batch_size": 3072,
+                "n_epochs": 5,
+                "gamma": 0.99,
+                "gae_lambda": 0.95,
+                "ent_coef": 0.0,
+                "policy_kwargs": {"log_std_init": -0.7},
+            },
+            curve=("fall",),
         ),
     )
 }

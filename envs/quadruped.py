@@ -37,8 +37,8 @@ SLOWEST = 0.2  # of the fastest; a slower one than that is not drawn but for 0
 SEGMENTS = 8  # commands drawn for an episode without a condition; the last one stays
 SEGMENT_STEPS = (100, 200)  # each holds for 2 to 4 s
 PUSH_STEPS = 5  # a push acts for 0.1 s
-PUSH_CHANCE = 0.2  # of a push within a segment
-PUSH_IMPULSE = (3.0, 14.0)  # N·s, drawn; 13 N·s change the robot's speed by 1 m/s
+PUSH_CHANCE = 0.4  # of a push within a segment
+PUSH_IMPULSE = (4.0, 15.0)  # N·s, drawn; 13 N·s change the robot's speed by 1 m/s
 
 CONDITIONS: dict[str, dict[str, Any]] = {
     "stand": {"command": (0.0, 0.0, 0.0)},
@@ -48,7 +48,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
     "right": {"command": (0.0, -0.35, 0.0)},
     "turn_left": {"command": (0.0, 0.0, 0.9)},
     "turn_right": {"command": (0.0, 0.0, -0.9)},
-    "push": {"command": (0.4, 0.0, 0.0), "impulse": 12.0, "at": 4.0},  # N·s sideways, at 4 s
+    "push": {"command": (0.4, 0.0, 0.0), "impulse": 10.0, "at": 4.0},  # N·s sideways, at 4 s
 }
 # Which parts of (vx, vy, yaw rate) a drawn command has: often one behaviour alone, as the
 # conditions have it, else a mixture.
@@ -80,7 +80,7 @@ class QuadrupedBatch(BatchEnv):
     Reward: the weighted sum of `quadruped_rewards.REWARDS`. An episode terminates when the robot
     falls: tilted by more than 65° or with its trunk below 13 cm.
 
-    A condition fixes the command; in ``push`` a lateral push of 12 N·s, from a side drawn at the
+    A condition fixes the command; in ``push`` a lateral push of 10 N·s, from a side drawn at the
     start, hits the walking robot at 4 s. Without a condition, commands and pushes are drawn, new
     ones every 2 to 4 s.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 STANCE_HEIGHT = 0.28  # m; with this the legs bear the trunk slightly bent
-STEP_TIME = 0.1  # s that a foot must stay in the air for its step to earn anything
+STEP_TIME = 0.18  # s in the air; a longer step of a foot earns, a shorter one costs
 LONGEST_STEP = 0.32  # s; longer steps earn no more
 
 
@@ -82,8 +82,8 @@ def alive(m: Motion) -> np.ndarray:
 
 
 def air_time(m: Motion) -> np.ndarray:
-    """Long steps, paid at touchdown, while told to move: keeps the robot from shuffling."""
-    steps = np.clip(m.air_time, STEP_TIME, LONGEST_STEP) - STEP_TIME
+    """Long steps earn and short ones cost, at touchdown, while told to move: no shuffling."""
+    steps = np.minimum(m.air_time, LONGEST_STEP) - STEP_TIME
     return np.where(m.still, 0.0, (steps * m.landed).sum(-1))
 
 
@@ -138,6 +138,11 @@ def slip(m: Motion) -> np.ndarray:
     return (np.square(m.foot_speed) * m.contact).sum(-1)
 
 
+def crouch(m: Motion) -> np.ndarray:
+    """Squared angles of hips and knees from home: no bent-kneed or head-down gait."""
+    return np.square(m.posture).sum(-1) - splay(m)
+
+
 def splay(m: Motion) -> np.ndarray:
     """Squared abduction: legs belong under the trunk."""
     return np.square(m.posture[:, ::3]).sum(-1)
@@ -155,15 +160,16 @@ REWARDS: dict[str, tuple[Callable[[Motion], np.ndarray], float]] = {
     "alive": (alive, 0.3),
     "air_time": (air_time, 8.0),
     "trot": (trot, 0.5),
-    "tilt": (tilt, -2.0),
+    "tilt": (tilt, -4.0),
     "bounce": (bounce, -1.0),
     "wobble": (wobble, -0.02),
     "sag": (sag, -40.0),
     "effort": (effort, -1e-4),
-    "energy": (energy, -8e-4),
-    "action_rate": (action_rate, -0.01),
+    "energy": (energy, -1e-3),
+    "action_rate": (action_rate, -0.05),
     "slip": (slip, -0.05),
     "splay": (splay, -0.3),
-    "fidget": (fidget, -0.05),
+    "crouch": (crouch, -0.03),
+    "fidget": (fidget, -0.12),
 }
 """Name → (term, weight); a step's reward is their weighted sum."""

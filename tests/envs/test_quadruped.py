@@ -255,6 +255,7 @@ def still_motion(**changes):
         ("action_rate", {"action_change": np.ones((1, 12))}),
         ("slip", {"foot_speed": np.ones((1, 4))}),
         ("splay", {"posture": np.ones((1, 12))}),
+        ("crouch", {"posture": np.ones((1, 12))}),
         ("fidget", {"contact": np.array([[True, True, True, False]])}),
     ],
 )
@@ -273,4 +274,4 @@ def test_long_steps_pay_only_when_told_to_move():
     assert weight * function(still_motion(still=moving, **step))[0] > 0
     assert function(still_motion(**step))[0] == 0
     step["air_time"] = np.full((1, 4), 0.02)
-    assert function(still_motion(still=moving, **step))[0] == 0
+    assert weight * function(still_motion(still=moving, **step))[0] < 0
