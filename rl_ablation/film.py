@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import imageio.v2 as imageio
+import imageio_ffmpeg
 import matplotlib as mpl
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -92,30 +93,45 @@ def film(
         peak = {s: np.abs(x.samples).max(0).max() for s, x in run.activity.items()}
         head = condition if condition else spec.env_id.rpartition(":")[2]
         with (
-            imageio.get_writer(
-                temporary, fps=max(1, round(1 / (dt * every))), codec="libx264", quality=7,
-                macro_block_size=2, ffmpeg_log_level="error",
-            ) as writer,
+            _writer(temporary, len(sides), max(1, round(1 / (dt * every)))) as write,
             bar("filming", total, "steps", show=progress) as advance,
-        ):  # fmt: skip
+        ):
             for step in range(total):
                 drawn = step % every == 0
                 for side in sides:
                     if not side.ended:
                         _step(side, policy, step, dt, drawn)
                 if drawn:
-                    video.append_data(_compose(sides, f"{head}   {step * dt:4.1f} s", peak))
+                    write(_compose(sides, f"{head}   {step * dt:4.1f} s", peak))
                 advance(1)
                 if all(side.ended for side in sides):
                     break
             for _ in range(fps):  # dwell on the last picture for a second
-                video.append_data(_compose(sides, f"{head}   {step * dt:4.1f} s", peak))
+                write(_compose(sides, f"{head}   {step * dt:4.1f} s", peak))
         os.replace(temporary, path)
     finally:
         for side in sides:
             side.env.close()
         temporary.unlink(missing_ok=True)
     return path
+
+
+@contextmanager
+def _writer(path: Path, sides: int, fps: int) -> Iterator[Callable[[np.ndarray], None]]:
+    """Write an H.264 film that any browser plays; yields a function that takes a page."""
+    writer = imageio_ffmpeg.write_frames(
+        str(path), _page_size(sides), fps=fps, codec="libx264", quality=7,
+        macro_block_size=2, ffmpeg_log_level="error",
+    )  # fmt: skip
+    writer.send(None)
+    try:
+        yield lambda page: writer.send(np.ascontiguousarray(page))
+    finally:
+        writer.close()
+
+
+def _page_size(sides: int) -> tuple[int, int]:
+    return sides * WIDTH + (sides - 1) * _GAP, _HEAD + HEIGHT + _BAND
 
 
 def _start(
@@ -177,8 +193,7 @@ def _font(size: int) -> Any:
 
 
 def _compose(sides: list[_Side], head: str, peak: Mapping[str, float]) -> np.ndarray:
-    wide = len(sides) * WIDTH + (len(sides) - 1) * _GAP
-    page = Image.new("RGB", (wide, _HEAD + HEIGHT + _BAND), _PAPER)
+    page = Image.new("RGB", _page_size(len(sides)), _PAPER)
     draw = ImageDraw.Draw(page)
     for k, side in enumerate(sides):
         left = k * (WIDTH + _GAP)
@@ -192,7 +207,7 @@ def _compose(sides: list[_Side], head: str, peak: Mapping[str, float]) -> np.nda
                 (left + WIDTH / 2, _HEAD + 20), side.ended, fill=_INK, font=_font(22), anchor="ma"
             )
         _draw_activity(draw, side, left, _HEAD + HEIGHT + 4, peak)
-    draw.text((wide - 8, 9), head, fill=_SOFT, font=_font(15), anchor="ra")
+    draw.text((page.width - 8, 9), head, fill=_SOFT, font=_font(15), anchor="ra")
     return np.asarray(page)
 
 
