@@ -1,0 +1,55 @@
+# Everything runs in .venv, which the first target makes by itself: with uv if it is there, else pip.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+UV := $(shell command -v uv 2>/dev/null)
+export MUJOCO_GL ?= $(if $(filter Linux,$(shell uname -s)),$(if $(DISPLAY),,egl),)
+ifeq ($(strip $(MUJOCO_GL)),)
+unexport MUJOCO_GL
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types bench docs-figures clean
+
+help:  ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## Make .venv with the tested versions of everything
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, $(PYTHON) is older; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "setting up .venv (a few minutes the first time)"
+ifdef UV
+	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV)
+	$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
+else
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+endif
+	@touch $@
+
+demo: $(STAMP)  ## Train a lap robot from scratch, cut its network, film it, write the report
+	$(BIN)/rl-ablation demo
+
+test: $(STAMP)  ## Run every test
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(STAMP)  ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)  ## Check types
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## Measure speed, ratios side by side, into runs/bench.json
+	$(BIN)/python -m experiments.bench
+
+docs-figures: $(STAMP)  ## Make the README's pictures again from the zoo's agents
+	$(BIN)/python -m experiments.lap_regions --docs
+	$(BIN)/python -m experiments.locomotion_regions --docs
+
+clean:  ## Remove caches and build products (runs and .venv stay)
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
