@@ -102,6 +102,8 @@ def map_(
     agent: AgentArg,
     /,
     env: str | None = None,
+    vecnormalize: Path | None = None,
+    env_wrapper: str | None = None,
     groups: str = "layers,clusters:6",
     kind: str = "zero",
     strength: float | None = None,
@@ -120,8 +122,10 @@ def map_(
     The same command run again goes on where it was interrupted.
 
     Args:
-        agent: A zoo agent by name, or the path of a policy folder.
-        env: Gymnasium id to run in; by default the one on the policy's card.
+        agent: A zoo agent by name, or the path of a policy folder or a stable-baselines3 zip.
+        env: Gymnasium id to run in; by default the one on the policy's card. A zip needs it.
+        vecnormalize: The vecnormalize.pkl of a zip, by default looked for beside it.
+        env_wrapper: What a zip's observations were wrapped in: time-feature.
         groups: What to cut, with commas: layers, clusters:6, singles, tiles:8, sensors, motors,
             random:100 (random cuts of the sizes of the others).
         kind: How to cut: zero, mean, resample, noise, clamp or gain.
@@ -139,7 +143,7 @@ def map_(
     from experiments.maps import find_agent, make_map
 
     run = make_map(
-        find_agent(agent, env),
+        find_agent(agent, env, vecnormalize=vecnormalize, env_wrapper=env_wrapper),
         groups=groups,
         kind=kind,
         strength=strength,
@@ -221,7 +225,7 @@ def show(agent: AgentArg, /, json: bool = False) -> None:
     """Show what an agent is: its card, its sites, its score.
 
     Args:
-        agent: A zoo agent by name, or the path of a policy folder.
+        agent: A zoo agent by name, or the path of a policy folder or a stable-baselines3 zip.
         json: Print it as JSON.
     """
     from experiments.maps import find_agent

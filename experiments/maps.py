@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import envs  # noqa: F401  # makes Gymnasium's MuJoCo tasks run on native batches
 from agents import zoo
 from rl_ablation.activity import card_env, record_activity
 from rl_ablation.errors import LabError
@@ -22,10 +23,8 @@ from rl_ablation.world import World
 log = logging.getLogger(__name__)
 
 
-def find_agent(
-    name: str, env: str | None = None, env_kwargs: Mapping[str, Any] | None = None
-) -> Policy:
-    """Load a zoo agent by name, or a policy by path.
+def find_agent(name: str, env: str | None = None, **how: Any) -> Policy:
+    """Load a zoo agent by name, or a policy by path; ``how`` is for `rl_ablation.load`.
 
     Raises:
         LabError: There is neither.
@@ -37,7 +36,7 @@ def find_agent(
         raise LabError(
             f"no agent {name!r}: no such path, and the zoo has {', '.join(zoo.names()) or 'none'}"
         )
-    return load(path, env, env_kwargs)
+    return load(path, env, **how)
 
 
 def make_map(

@@ -23,8 +23,8 @@ than this share of the intact value, so that a trifle is not blown up."""
 def scale(effects: pd.DataFrame) -> pd.Series:
     """What counts as a full-size change of each measure: index measure, in the measure's unit."""
     grouped = effects.groupby("measure", sort=False)
-    largest = grouped["delta"].agg(lambda d: float(np.nanmax(np.abs(d), initial=0.0)))
-    floor = SMALL * grouped["intact"].agg(lambda x: float(np.nanmean(np.abs(x)))).fillna(0.0)
+    largest = grouped["delta"].agg(lambda d: d.abs().max()).fillna(0.0)
+    floor = SMALL * grouped["intact"].agg(lambda x: x.abs().mean()).fillna(0.0)
     shares = pd.Series({m: SMALL if MEASURES[m].unit == "" else 0.0 for m in largest.index})
     return pd.concat([largest, floor, shares], axis=1).max(axis=1).clip(lower=1e-12)
 

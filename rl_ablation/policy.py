@@ -146,6 +146,13 @@ class Policy:
             None if low is None else (torch.as_tensor(self.low), torch.as_tensor(self.high))
         )
 
+    @staticmethod
+    def from_module(module: torch.nn.Module, **kwargs: Any) -> Policy:
+        """Wrap any torch module; see `rl_ablation.hooked.from_module` for the arguments."""
+        from rl_ablation.hooked import from_module  # it builds on this file
+
+        return from_module(module, **kwargs)
+
     @property
     def sites(self) -> dict[str, int]:
         """Units of every site in the order in which the signal passes them."""
