@@ -89,5 +89,26 @@ RECIPES = {
             },
             curve=("fall",),
         ),
+        # Seed 1 was the first and only training tried.
+        Recipe(
+            name="walker",
+            env_id="envs:Walker2d-v5",
+            steps=999_424,
+            num_envs=8,
+            activation="relu",
+            learning_rate=2e-4,
+            final_learning_rate=1e-5,
+            ppo={
+                "n_steps": 128,
+                "batch_size": 64,
+                "n_epochs": 10,
+                "gamma": 0.99,
+                "gae_lambda": 0.95,
+                "clip_range": 0.1,
+                "ent_coef": 5.85e-4,
+                "vf_coef": 0.87,
+                "max_grad_norm": 1.0,
+            },
+        ),
     )
 }

@@ -42,10 +42,10 @@ class LapBatch(BatchEnv):
     """N lap robots.
 
     Observation (18,), float32: 15 lidar distances from right (−105°) to left (+105°), divided by
-    4 m; left and right wheel speed, divided by 20 rad/s; yaw rate, divided by 5 rad/s. Lidar is
+    4 m; left and right wheel speed, divided by 32 rad/s; yaw rate, divided by 5 rad/s. Lidar is
     one substep (10 ms) old, as a sensor's reading is.
 
-    Action (2,) in [−1, 1]: wanted left and right wheel speed, as a share of 20 rad/s (1 m/s at
+    Action (2,) in [−1, 1]: wanted left and right wheel speed, as a share of 32 rad/s (1.6 m/s at
     the rim); a servo with at most 0.4 N·m drives each wheel.
 
     Reward: metres gained along the centreline, minus 5 for touching a wall. An episode

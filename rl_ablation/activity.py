@@ -94,5 +94,5 @@ def load_activity(path: Path) -> dict[str, SiteStats]:
     """
     try:
         return {site: SiteStats(samples) for site, samples in load(path.read_bytes()).items()}
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, KeyError) as error:
         raise LabError(f"{path}: damaged ({one_line(error)}); delete it and run again") from None

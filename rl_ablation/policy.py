@@ -420,6 +420,8 @@ def load_folder(folder: str | Path) -> Policy:
         raise LabError(f"{folder}: no policy.safetensors beside card.json") from None
     except (SafetensorError, ValueError) as error:
         raise LabError(f"{path}: damaged weights: {one_line(error)}") from None
+    except KeyError as error:  # a number type that numpy lacks
+        raise LabError(f"{path}: damaged weights: unknown number type {error}") from None
     if card.sha256 is not None and hashlib.sha256(content).hexdigest() != card.sha256:
         raise LabError(f"{path}: not the weights that card.json describes (sha256 differs)")
     count = sum(name.endswith(".weight") for name in tensors)
