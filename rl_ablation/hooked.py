@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from rl_ablation.errors import LabError
-from rl_ablation.policy import BLOCK, Card, Edit, Policy, one_line, one_thread
+from rl_ablation.policy import BLOCK, Card, Edit, Policy, linear, one_line, one_thread
 
 Preprocess = Callable[[Tensor], Any]
 """Normalised observations (BLOCK, D) float32 → the module's input; a tuple is its arguments."""
@@ -133,6 +135,13 @@ def from_module(
     )  # fmt: skip
 
 
+class _SameBits(TorchFunctionMode):
+    """Sends every linear layer of a module through `rl_ablation.policy.linear`."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return (linear if func is F.linear else func)(*args, **(kwargs or {}))
+
+
 def _run(network: Hooked, obs: Tensor, edit: Edit) -> Any:
     """Run the module, its sites passing through ``edit``; no hook outlives the call."""
     called: dict[str, int] = dict.fromkeys(network.sites, 0)
@@ -154,7 +163,7 @@ def _run(network: Hooked, obs: Tensor, edit: Edit) -> Any:
         for path in network.sites:
             submodule = network.module.get_submodule(path)
             handles.append(submodule.register_forward_hook(hook_at(path)))
-        with evaluating(network.module), torch.no_grad():
+        with evaluating(network.module), torch.no_grad(), _SameBits():
             given = network.preprocess(obs)
             output = network.module(*given if isinstance(given, tuple) else (given,))
             raw = network.postprocess(output)

