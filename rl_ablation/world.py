@@ -116,7 +116,7 @@ class World:
 
     def reset(self, seeds: Sequence[int], conditions: Sequence[str]) -> tuple[np.ndarray, dict]:
         """Start every row from its seed, under its condition ("" for none)."""
-        options = {"condition": list(conditions)} if any(conditions) else None
+        options = {"condition": [c or None for c in conditions]} if any(conditions) else None
         return self.env.reset(seed=list(seeds), options=options)  # type: ignore[arg-type]
 
     def step(
