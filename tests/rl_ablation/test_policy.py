@@ -27,16 +27,38 @@ def observations(rows: int, size: int = 18) -> np.ndarray:
     return np.random.default_rng(rows).normal(size=(rows, size))
 
 
+SIZES = [(18, 64, 64, 2), (18, 8, 10, 2), (27, 8), (18, 10, 10, 16), (5, 11, 7, 3)]
+"""The last four have layers for which a plain matrix product treats equal rows unequally."""
+
+
+@pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("rows", [1, 3, 7, 100, 256, 513])
-def test_a_row_has_the_same_bits_wherever_it_stands(rows):
-    """Alone, first, last or in the middle; with layers wide enough that kernels would differ."""
-    policy = random_mlp((18, 64, 64, 2), "none")
-    obs = observations(600)[:rows]
+def test_a_row_has_the_same_bits_wherever_it_stands(rows, sizes):
+    """Alone, first, last or in the middle."""
+    policy = random_mlp(sizes, "none", bound=9.0)
+    obs = observations(600, sizes[0])[:rows]
     alone = np.concatenate([policy.act(row[None]) for row in obs])
     np.testing.assert_array_equal(policy.act(obs), alone)
     np.testing.assert_array_equal(policy.act(obs[::-1]), alone[::-1])
     np.testing.assert_array_equal(policy.act(np.roll(obs, 5, axis=0)), np.roll(alone, 5, axis=0))
     assert np.unique(alone, axis=0).shape[0] == rows, "the rows must differ to show anything"
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_equal_rows_act_equally(sizes):
+    policy = random_mlp(sizes, "none")
+    for row in observations(20, sizes[0]):
+        assert np.unique(policy.act(np.tile(row, (300, 1))), axis=0).shape[0] == 1
+
+
+def test_rows_of_a_torch_module_have_the_same_bits_too():
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(18, 8), torch.nn.Tanh(), torch.nn.Linear(8, 10))
+    policy = rl.Policy.from_module(
+        module, sites={"1": "h0"}, obs_size=18, action_size=10, squash="none"
+    )
+    for row in observations(20):
+        assert np.unique(policy.act(np.tile(row, (300, 1))), axis=0).shape[0] == 1
 
 
 @pytest.mark.parametrize("threads", [1, 2])
