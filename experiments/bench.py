@@ -192,7 +192,7 @@ def bench() -> dict[str, float]:
 
 
 def _with_ratios(speeds: dict[str, float], prefix: str) -> dict[str, float]:
-    figures = {f"{prefix}{name}_steps_per_s": round(value) for name, value in speeds.items()}
+    figures = {f"{prefix}{name}_steps_per_s": round(value, 1) for name, value in speeds.items()}
     for name, value in speeds.items():
         if name != "sweep":
             figures[f"{prefix}sweep_over_{name}"] = round(speeds["sweep"] / value, 3)

@@ -151,3 +151,69 @@ def change(row: object) -> str:
         f"{measure.label} {number(get('intact'))} → {number(get('lesioned'))}{unit} "
         f"(95 % CI of the change {number(get('ci_low'))} to {number(get('ci_high'))})"
     )
+
+
+def against_random(run: Run) -> pd.DataFrame:
+    """Compare every region with random cuts of the same size in the same layer.
+
+    Returns:
+        A row for each region × measure that has such controls: ``lesion``, ``measure``, ``harm``,
+        ``random`` (median harm of the controls), ``draws``, and ``p_random``, the share of
+        controls, the region itself counted in, that do at least as much harm.
+    """
+    rows = overall(run.effects(), controls=True)
+    rows = rows.assign(harm=harm(rows).fillna(0.0))
+    where = {x.name: (tuple(x.cut), x.size) for x in run.plan}
+    rows = rows.assign(place=rows["lesion"].map(where))
+    null = {key: part["harm"].to_numpy() for key, part in
+            rows[rows["group"] == "random"].groupby(["place", "measure"])}  # fmt: skip
+    told = []
+    for row in rows[rows["group"] != "random"].to_dict("records"):
+        draws = null.get((row["place"], row["measure"]))
+        if draws is not None:
+            told.append(
+                {
+                    **{k: row[k] for k in ("lesion", "measure", "harm", "q")},
+                    "random": float(np.median(draws)),
+                    "draws": len(draws),
+                    "p_random": (1 + int((draws <= row["harm"]).sum())) / (1 + len(draws)),
+                }
+            )
+    columns = ["lesion", "measure", "harm", "q", "random", "draws", "p_random"]
+    return pd.DataFrame(told, columns=columns)
+
+
+@dataclass(frozen=True)
+class Dissociation:
+    """Region ``a`` is needed for ``x``, not for ``y``; region ``b`` for ``y``, not for ``x``."""
+
+    a: str
+    b: str
+    x: str
+    y: str
+    strength: float
+
+
+def double_dissociations(
+    run: Run, measures: Sequence[str], hurt: float = 0.4, spare: float = 0.25
+) -> list[Dissociation]:
+    """Pairs of regions and behaviours that cross over, strongest first.
+
+    A region hurts a behaviour with a significant harm of at least ``hurt`` of a full-size change
+    (see `scale`), and spares one with a harm of less than ``spare``. The strength is the least of the four contrasts. Crossing over is
+    needed for, but does not prove, separate modules (Plaut 1995).
+    """
+    rows = overall(run.effects())
+    rows = rows[rows["measure"].isin(measures) & ~rows["group"].isin(["layers"])]
+    rows = rows.assign(harm=harm(rows).fillna(0.0))
+    value = rows.pivot(index="lesion", columns="measure", values="harm")[list(measures)]
+    clear = rows.pivot(index="lesion", columns="measure", values="q")[list(measures)] < LEVEL
+    hurts, spares = (value <= -hurt) & clear, value.abs() < spare
+    found = []
+    for i, x in enumerate(measures):
+        for y in list(measures)[i + 1 :]:
+            for a in value.index[hurts[x] & spares[y]]:
+                for b in value.index[hurts[y] & spares[x]]:
+                    gaps = (value[y][a] - value[x][a], value[x][b] - value[y][b])
+                    found.append(Dissociation(str(a), str(b), x, y, float(min(gaps))))
+    return sorted(found, key=lambda d: -d.strength)
