@@ -96,10 +96,8 @@ def paragraph(run: Run, measures: Sequence[str]) -> str:
         )
         if (worst["lesion"], name) in controls.index:
             control = controls.loc[(worst["lesion"], name)]
-            text += (
-                f"; {'more' if control['p_random'] <= 0.05 else 'not clearly more'} than random cuts "
-                f"of its size (p = {control['p_random']:.2f}, {int(control['draws'])} draws)"
-            )
+            more = "more" if control["p_random"] <= 0.05 else "not clearly more"
+            text += f"; {more} than random cuts of its size (p = {control['p_random']:.2f}, {int(control['draws'])} draws)"
         sentences.append(text + ".")
     better = rows[(rows["harm"] > 0.2) & (rows["q"] < LEVEL) & rows["measure"].isin(measures)]
     if len(better):

@@ -200,8 +200,9 @@ def double_dissociations(
     """Pairs of regions and behaviours that cross over, strongest first.
 
     A region hurts a behaviour with a significant harm of at least ``hurt`` of a full-size change
-    (see `scale`), and spares one with a harm of less than ``spare``. The strength is the least of the four contrasts. Crossing over is
-    needed for, but does not prove, separate modules (Plaut 1995).
+    (see `scale`), and spares one with a harm of less than ``spare``. The strength is the least of
+    the four contrasts. Crossing over is needed for, but does not prove, separate modules (Plaut
+    1995).
     """
     rows = overall(run.effects())
     rows = rows[rows["measure"].isin(measures) & ~rows["group"].isin(["layers"])]
