@@ -150,8 +150,11 @@ def choose(names: Sequence[str] | None, signals: Iterable[str]) -> list[Measure]
 
 
 def evaluate(measures: Sequence[Measure], trace: Trace) -> Mapping[str, np.ndarray]:
-    """Take the measures: name → (N,) float64."""
-    return {m.name: np.asarray(m.function(trace), np.float64) for m in measures}
+    """Take the measures: name → (N,) float64; a robot's numbers do not depend on the others."""
+    rows = trace.alive.shape[1]
+    if rows == 1:  # numpy adds up a lone column in another order than one of several
+        trace = trace.rows([0, 0])
+    return {m.name: np.asarray(m.function(trace), np.float64)[:rows] for m in measures}
 
 
 # Any environment.

@@ -53,6 +53,14 @@ class Trace:
     def __getitem__(self, name: str) -> np.ndarray:
         return self.signals[name]
 
+    def rows(self, rows: Sequence[int]) -> Trace:
+        """The trace of some robots, in that order."""
+        rows = list(rows)
+        # np.take keeps time first in memory too, on which the order of sums depends.
+        signals = {name: np.take(values, rows, 1) for name, values in self.signals.items()}
+        alive = np.take(self.alive, rows, 1)
+        return Trace(signals, alive, self.terminated[rows], self.unstable[rows], self.dt)
+
     def held(self, name: str) -> np.ndarray:
         """A signal in which a finished robot keeps its last value, (T, N)."""
         if name not in self._held:
