@@ -97,7 +97,8 @@ def paragraph(run: Run, measures: Sequence[str]) -> str:
         if (worst["lesion"], name) in controls.index:
             control = controls.loc[(worst["lesion"], name)]
             more = "more" if control["p_random"] <= 0.05 else "not clearly more"
-            text += f"; {more} than random cuts of its size (p = {control['p_random']:.2f}, {int(control['draws'])} draws)"
+            p, draws = control["p_random"], int(control["draws"])
+            text += f"; {more} than random cuts of its size (p = {p:.2f}, {draws} draws)"
         sentences.append(text + ".")
     better = rows[(rows["harm"] > 0.2) & (rows["q"] < LEVEL) & rows["measure"].isin(measures)]
     if len(better):
@@ -146,8 +147,7 @@ def finish(run: Run, measures: Sequence[str] | None, docs: str | None) -> None:
     shutil.copyfile(run.folder / "findings.md", DOCS.parent / f"{docs}_findings.md")
     if found := headlines(run):
         try:
-            path = run.folder / "films" / f"{found[0].lesion.replace('/', '-')}.mp4"
-            still(path if path.exists() else film(run, found[0].lesion), DOCS / f"{docs}_film.png")
+            still(_telling_film(run, found[0].lesion), DOCS / f"{docs}_film.png")
         except LabError as error:
             print(f"no film: {error}")
 
@@ -159,17 +159,24 @@ def _markdown(frame: pd.DataFrame) -> str:
 
 
 def _shrink(source: Path, target: Path, width: int = 1600) -> None:
-    """Copy a picture at the width that the README shows, with a palette: a tenth of the bytes."""
+    """Copy a picture at the width that the README shows."""
     picture = Image.open(source).convert("RGB")
     if picture.width > width:
         picture = picture.resize((width, round(picture.height * width / picture.width)))
-    picture.quantize(256).save(target, optimize=True)
+    picture.save(target, optimize=True)
 
 
-def still(film_path: Path, target: Path, share: float = 0.6) -> None:
-    """Save the picture that stands at a share of a film's length."""
+def _telling_film(run: Run, lesion: str) -> Path:
+    """A film of the first episode that the damaged robot did not finish, if there is one."""
+    rows = run.table()
+    cut_short = rows[(rows["lesion"] == lesion) & rows["terminated"]]["episode"]
+    episode = int(cut_short.iloc[0]) if len(cut_short) else None
+    return film(run, lesion, episode=episode, path=run.folder / "telling.mp4")
+
+
+def still(film_path: Path, target: Path) -> None:
+    """Save the last picture of a film."""
     frames = imageio_ffmpeg.read_frames(str(film_path))
     meta = next(frames)
     pictures = list(frames)
-    chosen = pictures[int(share * (len(pictures) - 1))]
-    Image.frombytes("RGB", meta["size"], chosen).quantize(256).save(target, optimize=True)
+    Image.frombytes("RGB", meta["size"], pictures[-1]).save(target, optimize=True)

@@ -14,8 +14,11 @@ if sys.platform == "linux" and not os.environ.get("DISPLAY"):
     os.environ.setdefault("MUJOCO_GL", "egl")
 
 import rl_ablation.measures_legs  # noqa: F401 - registers its measures
+from rl_ablation import figures
 from rl_ablation.activity import record_activity
 from rl_ablation.errors import LabError
+from rl_ablation.film import film
+from rl_ablation.findings import headlines
 from rl_ablation.groupings import (
     clusters,
     layers,
@@ -30,6 +33,7 @@ from rl_ablation.lesion import KINDS, Lesion, Plan
 from rl_ablation.load import load
 from rl_ablation.measures import MEASURES, measure
 from rl_ablation.policy import Policy, save
+from rl_ablation.report import report
 from rl_ablation.sweep import Run, sweep
 
 __all__ = [
@@ -50,6 +54,10 @@ __all__ = [
     "record_activity",
     "sweep",
     "Run",
+    "headlines",
+    "figures",
+    "film",
+    "report",
     "measure",
     "MEASURES",
     "LabError",

@@ -73,7 +73,7 @@ def heatmap(run: Run, measures: Sequence[str] | None = None, condition: str = "a
     )  # fmt: skip
     bar = axes.collections[0].colorbar
     assert bar is not None
-    bar.set_ticks([-1, 0, 1], labels=["worse", "no change", "better"])
+    bar.set_ticks([-1, 0, 1], labels=["worse\n(or less)", "no change", "better\n(or more)"])
     bar.ax.tick_params(labelsize=8)
     axes.set_yticklabels([f"{n}  ({units[n]})" for n in names], rotation=0, fontsize=8)
     heads = [_column_head(name, intact[name]) for name in chosen]
@@ -138,7 +138,7 @@ def network(
                 ax.set_ylabel(f"{site}\n{unit.size} units", fontsize=9)
     assert image is not None
     bar = figure.colorbar(image, ax=axes, shrink=0.7, aspect=14, pad=0.02)
-    bar.set_ticks([-1, 0, 1], labels=["worse", "no change", "better"])
+    bar.set_ticks([-1, 0, 1], labels=["worse\n(or less)", "no change", "better\n(or more)"])
     bar.ax.tick_params(labelsize=8)
     smallest = min((lesion.size for lesion in cuts if lesion.size), default=0)
     what = "unit" if smallest == 1 else "unit's group"
