@@ -6,6 +6,7 @@ import csv
 import importlib.metadata
 import platform
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,11 @@ def _store(model: PPO, env: VecNormalize, path: Path, identity: str, stage: int)
         tensors[f"{name}.mean"] = torch.as_tensor(np.array(rms.mean))
         tensors[f"{name}.var"] = torch.as_tensor(np.array(rms.var))
         tensors[f"{name}.count"] = torch.tensor(rms.count, dtype=torch.float64)
+    # The latest episodes, that the learning curve averages over.
+    episodes = list(model.ep_info_buffer or [])
+    for key in episodes[0] if episodes else ():
+        values = [float(episode[key]) for episode in episodes]
+        tensors[f"episodes.{key}"] = torch.tensor(values, dtype=torch.float64)
     meta = {"identity": identity, "stage": str(stage), "steps": str(model.num_timesteps)}
     write_atomically(path, save(tensors, meta))
 
@@ -208,6 +214,16 @@ def _restore(model: PPO, env: VecNormalize, path: Path, identity: str) -> int:
         rms.mean, rms.var = tensors[f"{name}.mean"].numpy(), tensors[f"{name}.var"].numpy()
         rms.count = tensors[f"{name}.count"].item()
         setattr(env, f"{name}_rms", rms)
+    latest = {
+        name.removeprefix("episodes."): values.tolist()
+        for name, values in tensors.items()
+        if name.startswith("episodes.")
+    }
+    model.ep_info_buffer = deque(
+        (dict(zip(latest, row, strict=True)) for row in zip(*latest.values(), strict=True)),
+        maxlen=model._stats_window_size,
+    )
+    model.ep_success_buffer = deque(maxlen=model._stats_window_size)  # SB3 makes both or none
     model.num_timesteps = int(meta["steps"])
     return int(meta["stage"])
 
