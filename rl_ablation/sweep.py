@@ -150,11 +150,13 @@ class Run:
         try:
             table = pq.ParquetFile(path).read()
             frame = table.to_pandas()
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except Exception as error:  # pyarrow raises whatever a flipped bit leads it to
             raise LabError(f"{path}: damaged shard ({one_line(error)}); {mend}") from None
         meta = table.schema.metadata or {}
         if meta.get(b"spec") != self.spec.digest.encode() or len(frame) != size:
             raise LabError(f"{path}: not a shard of this run; {mend}")
+        if meta.get(b"content") != _content(frame).encode():
+            raise LabError(f"{path}: damaged shard (its numbers have changed); {mend}")
         return frame
 
     def table(self) -> pd.DataFrame:
@@ -212,6 +214,10 @@ def sweep(
     """
     if episodes < 1:
         raise LabError(f"episodes must be at least 1, got {episodes}")
+    if seed < 0:
+        raise LabError(f"seed must be at least 0, got {seed}")
+    if horizon is not None and horizon < 1:
+        raise LabError(f"the horizon must be at least 1 step, got {horizon}")
     for lesion in plan:
         lesion.check(agent.sites)
     spec = _make_spec(agent, plan, episodes, seed, conditions, measures, horizon, threads)
@@ -285,7 +291,12 @@ def _open_folder(agent: Policy, spec: Spec, folder: str | Path | None) -> Run:
                 "choose another folder, or delete it"
             )
         return run
-    if path.exists() and any(path.iterdir()):
+    # A start broken off before its spec was written is taken up; anything else is not ours.
+    ours = {"shards", "policy", "versions.txt"}
+    if path.exists() and any(
+        p.name not in ours and not p.name.startswith((".spec.json.", ".versions.txt."))
+        for p in path.iterdir()
+    ):
         raise LabError(f"{path} is not empty and holds no run; choose another folder")
     (path / "shards").mkdir(parents=True, exist_ok=True)
     if isinstance(agent.network, MLP):
@@ -392,10 +403,20 @@ def _run_shard(
     )
 
 
+def _content(frame: pd.DataFrame) -> str:
+    """Digest of a shard's columns and values: parquet itself does not notice a flipped bit."""
+    rows = pd.util.hash_pandas_object(frame, index=False)
+    return digest([list(frame.columns), rows.tolist()])
+
+
 def _write_shard(run: Run, index: int, frame: pd.DataFrame) -> None:
     table = pa.Table.from_pandas(frame, preserve_index=False)
     table = table.replace_schema_metadata(
-        {**(table.schema.metadata or {}), b"spec": run.spec.digest}
+        {
+            **(table.schema.metadata or {}),
+            b"spec": run.spec.digest,
+            b"content": _content(table.to_pandas()),
+        }
     )
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
