@@ -76,6 +76,8 @@ def film(
         episode = typical_episode(run, lesion)
     if not 0 <= episode < spec.episodes:
         raise LabError(f"this run has episodes 0–{spec.episodes - 1}, not {episode}")
+    if seconds <= 0:
+        raise LabError(f"a film needs more than 0 seconds, got {seconds:g}")
     if path is None:
         path = run.folder / "films" / f"{lesion.replace('/', '-')}.mp4"
     path = Path(path)
@@ -89,7 +91,7 @@ def film(
             sides.append(_start(title, what, policy, spec, seed, condition, run.activity))
         dt = 1.0 / float(sides[0].env.metadata.get("render_fps") or 1.0)
         every = max(1, round(1.0 / (dt * fps)))
-        total = min(spec.horizon, round(seconds / dt))
+        total = min(spec.horizon, max(1, round(seconds / dt)))
         peak = {s: np.abs(x.samples).max(0).max() for s, x in run.activity.items()}
         head = condition if condition else spec.env_id.rpartition(":")[2]
         with (

@@ -64,7 +64,8 @@ def behaviours(run: Run) -> list[str]:
 def distinct(rows: pd.DataFrame, measures: Sequence[str], most: int) -> list[str]:
     """The measures that cuts change most, leaving out those that tell the same story as another.
 
-    Two measures tell the same story if their harm over the lesions correlates beyond ±0.95.
+    Two measures tell the same story if their harm over the lesions correlates beyond ±0.95; with
+    fewer than four lesions that says nothing, and no measure is left out for it.
 
     Args:
         rows: Effects with a column ``harm``, one condition.
@@ -74,9 +75,11 @@ def distinct(rows: pd.DataFrame, measures: Sequence[str], most: int) -> list[str
     wide = rows.pivot(index="lesion", columns="measure", values="harm")[list(measures)].fillna(0.0)
     chosen: list[str] = []
     for name in wide.abs().mean().sort_values(ascending=False, kind="stable").index:
-        if len(chosen) == most or wide[name].std() == 0:
+        if len(chosen) == most or not wide[name].any():
             break
-        if all(abs(np.corrcoef(wide[name], wide[c])[0, 1]) <= 0.95 for c in chosen):
+        if len(wide) < 4 or all(
+            abs(np.corrcoef(wide[name], wide[c])[0, 1]) <= 0.95 for c in chosen
+        ):
             chosen.append(str(name))
     return [m for m in measures if m in chosen] or list(measures)[:most]
 
