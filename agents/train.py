@@ -112,8 +112,14 @@ def train(
 
     Raises:
         LabError: The checkpoint is damaged or belongs to another recipe or seed, or a checkpoint
-            is there and ``resume`` is not asked for.
+            is there and ``resume`` is not asked for; or there is no such device.
     """
+    if seed < 0:
+        raise LabError(f"the seed must be 0 or more, got {seed}")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # PPO would quietly take the CPU
+        raise LabError(f"no device {device!r} here: {one_line(error)}") from None
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "checkpoint.safetensors"

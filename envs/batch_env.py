@@ -226,7 +226,8 @@ class BatchEnv(VectorEnv):
             )
         for i in rows:
             if names[i] is not None and names[i] not in known:
-                raise ValueError(f"unknown condition {names[i]!r}; choose from {', '.join(known)}")
+                choice = ", ".join(known) or "none: this world has no conditions"
+                raise ValueError(f"unknown condition {names[i]!r}; choose from {choice}")
             self.condition[i] = names[i] or ""
 
     def _restart(self, rows: np.ndarray) -> Info:

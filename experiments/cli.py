@@ -368,8 +368,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit code: 0 done, 1 lacking, 2 bad input, 130 interrupted."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    from rl_ablation.errors import LabError
-
     try:
         tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
@@ -378,14 +376,18 @@ def main(arguments: list[str] | None = None) -> int:
             args=arguments,
             config=(tyro.conf.FlagCreatePairsOff,),
         )
-    except LabError as error:
-        print(f"rl-ablation: {error}", file=sys.stderr)
-        return BAD_INPUT
     except KeyboardInterrupt:
         print("rl-ablation: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         return 0
+    except Exception as error:
+        from rl_ablation.errors import LabError
+
+        if not isinstance(error, (LabError, OSError)):  # the latter: files, and the disk
+            raise
+        print(f"rl-ablation: {error}", file=sys.stderr)
+        return BAD_INPUT
     return 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from agents.recipes import RECIPES
 from agents.train import train
 from experiments.maps import make_map
+from rl_ablation.errors import LabError
 from rl_ablation.load import load
 from rl_ablation.policy import Policy, save
 from rl_ablation.progress import bar, console
@@ -26,6 +27,8 @@ def run_demo(folder: Path, seed: int = 0, steps: int | None = None, films: int =
     """
     recipe = RECIPES["lap"]
     if steps is not None:
+        if steps < 1:
+            raise LabError(f"steps must be at least 1, got {steps}")
         recipe = recipe.model_copy(update={"steps": steps})
     agent = _trained(folder, seed, recipe.steps) or _train(folder, seed, recipe.steps)
     console.print("cutting the network, and rolling out every cut")

@@ -72,6 +72,8 @@ def make_map(
         films: How many of the headline regions to film; without a way to draw, none.
         command: For the report: what repeats this.
     """
+    if films < 0:
+        raise LabError(f"films must be 0 or more, got {films}")
     world = World(card_env(agent), 1, agent.card.env_kwargs)
     world.fits(agent)
     taken = world.conditions if conditions is None else list(conditions)

@@ -26,6 +26,8 @@ _EPISODE, _REFERENCE = 0, 1  # streams of seeds that never meet
 
 def episode_seed(seed: int, episode: int, *, stream: int = _EPISODE) -> int:
     """The environment seed of an episode: a hash, so that neighbouring run seeds share nothing."""
+    if seed < 0:
+        raise LabError(f"the seed must be 0 or more, got {seed}")
     return int(np.random.SeedSequence([seed, stream, episode]).generate_state(1)[0])
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rl_ablation.errors import LabError
 from rl_ablation.policy import digest
@@ -183,12 +183,19 @@ class Plan:
         return [lesion.name for lesion in self.lesions]
 
     def with_kind(self, kind: str, strength: float | None = None) -> Plan:
-        """The same cuts carried out in another way."""
-        return Plan(
-            Lesion(**{**dict(x), "kind": kind, "strength": strength})
-            for x in self.lesions
-            if x.size
-        )
+        """The same cuts carried out in another way.
+
+        Raises:
+            LabError: There is no such kind, or it takes no such strength.
+        """
+        try:
+            return Plan(
+                Lesion(**{**dict(x), "kind": kind, "strength": strength})
+                for x in self.lesions
+                if x.size
+            )
+        except ValidationError as error:
+            raise LabError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 
 
 def summary(names: Sequence[str], most: int = 12) -> str:

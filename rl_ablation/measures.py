@@ -134,12 +134,14 @@ def choose(names: Sequence[str] | None, signals: Iterable[str]) -> list[Measure]
     """The named measures, or all that apply.
 
     Raises:
-        LabError: A name is unknown, or its signals are not there.
+        LabError: No name, or one that is unknown or whose signals are not there.
     """
     signals = list(signals)
     fit = {m.name: m for m in applicable(signals)}
     if names is None:
         return list(fit.values())
+    if not names:
+        raise LabError(f"no measures; choose from {', '.join(fit)}")
     for name in names:
         if name not in MEASURES:
             raise LabError(f"unknown measure {name!r}; choose from {', '.join(fit)}")

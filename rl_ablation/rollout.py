@@ -112,6 +112,8 @@ def rollout(
     horizon = world.horizon if horizon is None else horizon
     if horizon is None:
         raise LabError(f"{world.env_id} has no time limit; give a horizon in steps (--max-steps)")
+    if horizon < 1:
+        raise LabError(f"the horizon must be at least 1 step, got {horizon}")
     world.fits(policy)
     rows = np.arange(world.rows)
     seeds = [job.seed for job in jobs]

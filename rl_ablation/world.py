@@ -56,6 +56,8 @@ class World:
         env_kwargs: Mapping[str, Any] | None = None,
         threads: int | None = None,
     ) -> None:
+        if threads is not None and threads < 1:
+            raise LabError(f"threads must be at least 1, got {threads}")
         self.env_id, self.rows = env_id, rows
         kwargs = dict(env_kwargs or {})
         spec = find_spec(env_id)
