@@ -13,10 +13,10 @@ from rl_ablation.policy import Policy, save
 from rl_ablation.progress import bar, console
 from rl_ablation.sweep import Run
 
-GROUPS = "layers,clusters:6"
+GROUPS = "layers,clusters:4"
 
 
-def run_demo(folder: Path, seed: int = 0, steps: int | None = None, films: int = 2) -> Run:
+def run_demo(folder: Path, seed: int = 1, steps: int | None = None, films: int = 2) -> Run:
     """Train, cut, map, film, report; goes on where an earlier call with this folder stopped.
 
     Args:

@@ -100,7 +100,8 @@ def headlines(run: Run, most: int = 4) -> list[Finding]:
     rows = rows.assign(harm=harm(rows))
     groups = rows[rows["group"] != "layers"]
     rows = groups if len(groups) else rows
-    rows = rows[rows["measure"].isin(distinct(rows, behaviours(run), 8))]
+    valued = [m for m in behaviours(run) if MEASURES[m].better] or behaviours(run)
+    rows = rows[rows["measure"].isin(distinct(rows, valued, 8))]
     clear = rows[(rows["q"] < LEVEL) & (rows["harm"].abs() > 0.2)]
     if clear.empty:
         return []
