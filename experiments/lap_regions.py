@@ -49,12 +49,12 @@ def main(
         episodes: Of each lesion.
         seed: Of the map.
         out: Run folder; by default under runs/.
-        quick: A small version for tests: 6 episodes, 3 draws, no films.
+        quick: A small version for tests: 2 clusters, 6 episodes, 3 draws, no films.
         docs: Also copy the pictures into docs/figures.
     """
     run = map_regions(
         agent,
-        clusters=clusters,
+        clusters=2 if quick else clusters,
         draws=3 if quick else draws,
         episodes=6 if quick else episodes,
         seed=seed,
