@@ -29,7 +29,7 @@ from rl_ablation.measures import choose, evaluate
 from rl_ablation.policy import Card, Policy, make_mlp, write_atomically
 from rl_ablation.progress import console
 from rl_ablation.rollout import Job, rollout, world_signals
-from rl_ablation.world import World
+from rl_ablation.world import World, quiet
 
 ROWS = 1024
 ROUNDS = 3
@@ -40,7 +40,8 @@ def random_policy(env_id: str, hidden: int, seed: int = 0) -> Policy:
 
     Its actions are kept small, so that robots stay up and the benchmark measures running robots.
     """
-    space = gym.make(env_id)
+    with quiet():
+        space = gym.make(env_id)
     rng = np.random.default_rng(seed)
     sizes = [int(np.prod(space.observation_space.shape or ())), hidden, hidden]
     actions = space.action_space
@@ -117,7 +118,8 @@ def physics_speed(policy: Policy, replay: Replay) -> Callable[[], float]:
 
 def loop_speed(env_id: str, hidden: int, copies: int, steps: int) -> Callable[[], float]:
     """Stable-baselines3's ``evaluate_policy`` on one env, or on a `DummyVecEnv` of several."""
-    env = DummyVecEnv([lambda: gym.make(env_id)] * copies)
+    with quiet():
+        env = DummyVecEnv([lambda: gym.make(env_id)] * copies)
     model = PPO("MlpPolicy", env, policy_kwargs={"net_arch": [hidden, hidden]}, device="cpu")
     limit = gym.spec(env_id.rpartition(":")[2]).max_episode_steps or 1000
 

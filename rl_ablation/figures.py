@@ -53,6 +53,10 @@ def heatmap(run: Run, measures: Sequence[str] | None = None, condition: str = "a
         raise LabError("this run has no lesions to draw; map with at least one group")
     rows["harm"] = harm(rows)
     chosen = _chosen(run, measures)
+    if measures is None:  # where no cut ended an episode, the two kinds of a measure are one
+        wide = rows.pivot(index="lesion", columns="measure", values="lesioned")
+        twins = [m for m in chosen if m + ALIVE in chosen and wide[m].equals(wide[m + ALIVE])]
+        chosen = [m for m in chosen if m.removesuffix(ALIVE) not in twins or m in twins]
     groups = rows[rows["group"] != "singles"]
     if groups.empty:  # many single units: the ones that matter most
         order = rows.groupby("lesion")["harm"].agg(lambda h: np.nanmax(np.abs(h), initial=0.0))

@@ -7,8 +7,7 @@ driven natively; everything else runs through Gymnasium's `SyncVectorEnv`, one r
 from __future__ import annotations
 
 import contextlib
-import io
-import sys
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -177,9 +176,16 @@ def _make(
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep compiler warnings of strangers' MuJoCo models off the user's screen."""
-    if sys.stderr is None:
+    """Keep compiler warnings of strangers' MuJoCo models, which C prints, off the user's screen."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no standard error
         yield
         return
-    with contextlib.redirect_stderr(io.StringIO()):
-        yield
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
