@@ -110,7 +110,10 @@ RECIPES = {
                 "max_grad_norm": 1.0,
             },
         ),
-        # The best by its score of 16 trainings (settings and seeds), 8 of which were stopped early.
+        # The best of 21 trainings over seeds 0 to 5 and over learning rates, robots, nets, discounts
+        # and noise. Eight ran to the end, with 4933 to 5766; thirteen ended before, most of them
+        # stopped for a low curve: with this very recipe seed 0, while seed 4 was cut off at 328k
+        # steps. 32 robots × 32 steps beat 8 × 128 (seed 1: 5766 against 5508).
         Recipe(
             name="cheetah",
             env_id="envs:HalfCheetah-v5",
