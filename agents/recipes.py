@@ -110,7 +110,7 @@ RECIPES = {
                 "max_grad_norm": 1.0,
             },
         ),
-        # The best of 21 trainings over seeds 0 to 5 and over learning rates, robots, nets, discounts
+        # The best of 21 trainings over seeds 0 to 5, learning rates, robots, nets, discounts
         # and noise. Eight ran to the end, with 4933 to 5766; thirteen ended before, most of them
         # stopped for a low curve: with this very recipe seed 0, while seed 4 was cut off at 328k
         # steps. 32 robots × 32 steps beat 8 × 128 (seed 1: 5766 against 5508).
