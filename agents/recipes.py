@@ -26,6 +26,8 @@ class Recipe(BaseModel):
         final_log_std: Where the exploration noise's log standard deviation goes, linearly over the
             training; None lets PPO learn it. A robot that walks on its noise alone stands still
             without it, so a gait needs the noise to go while there is time left to learn.
+        selectivity: Reward for units that prefer one context, α of Leavitt & Morcos 2020; below 0
+            it is a penalty, 0 is plain PPO.
         obs_clip: Normalised observations are clipped to ± this.
         ppo: Further arguments of stable-baselines3's PPO.
         curve: Infos at an episode's end to average into the learning curve.
@@ -45,6 +47,7 @@ class Recipe(BaseModel):
     learning_rate: float = 1e-3
     final_learning_rate: float = 1e-4
     final_log_std: float | None = None
+    selectivity: float = 0.0
     obs_clip: float = 10.0
     ppo: dict[str, Any] = {}
     curve: tuple[str, ...] = ()
