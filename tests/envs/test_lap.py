@@ -150,6 +150,22 @@ def test_tracks_drawn_are_those_asked_for():
     assert len({world.batch.get_model(i).geom_pos.tobytes() for i in range(48)}) > 5
 
 
+@pytest.mark.parametrize("condition", [None, "random/cw"])
+def test_a_fixed_start_draws_nothing(condition):
+    options = {"condition": condition} if condition else None
+    world = make(3, tracks=("bends", "ring"), fixed_start=True)
+    first, infos = world.reset(seed=[0, 1, 2], options=options)
+    again, _ = world.reset(seed=[3, 4, 5], options=options)
+    assert (first == first[0]).all()
+    assert np.array_equal(again, first)
+    assert infos["lateral_error"] == pytest.approx(np.zeros(3), abs=1e-6)
+    models = [world.batch.get_model(i) for i in range(3)]
+    other = lap_model("random", 0) if condition else lap_model("bends")
+    assert all(np.array_equal(m.geom_pos, other.geom_pos) for m in models)
+    free, _ = make(3, tracks=("bends", "ring")).reset(seed=[0, 1, 2], options=options)
+    assert not np.array_equal(free[0], free[1])
+
+
 # The robot.
 
 
