@@ -152,7 +152,8 @@ def _miss(
     activity: Activity,
 ) -> float:
     """Largest difference between the values at the cut sites and what the lesion says they are."""
-    worst, earlier = 0.0, {}
+    worst = 0.0
+    earlier: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for site in after:  # in the order of the signal
         units = list(lesion.cut.get(site, ()))
         if not units:
