@@ -19,6 +19,7 @@ from rl_ablation.activity import Activity, episode_seed
 from rl_ablation.errors import LabError
 from rl_ablation.figures import COLOURS, grid_shape
 from rl_ablation.findings import typical_episode
+from rl_ablation.gate import Gates
 from rl_ablation.lesion import Lesion, Masks
 from rl_ablation.policy import Policy, one_line
 from rl_ablation.progress import bar
@@ -37,12 +38,15 @@ class _Side:
 
     title: str
     masks: Masks
+    gates: Gates
     env: gym.Env
     obs: np.ndarray
+    info: dict[str, Any]
     picture: Image.Image
     activity: dict[str, np.ndarray]
     cut: Mapping[str, tuple[int, ...]]
     steps: int = 0
+    off: bool = False  # the lesion's condition does not hold: nothing is crossed out
     ended: str = ""
 
 
@@ -154,16 +158,16 @@ def _start(
             except TypeError:  # an environment with a picture size of its own
                 env = gym.make(spec.env_id, render_mode="rgb_array", **spec.env_kwargs)
             options = {"condition": condition} if condition else None
-            obs, _ = env.reset(seed=seed, options=options)
+            obs, info = env.reset(seed=seed, options=options)
             picture = _picture(env)
     except Exception as error:  # MuJoCo raises whatever its graphics library does
         raise LabError(
             f"cannot draw {spec.env_id}: {one_line(error)}; "
             "`rl-ablation doctor` says what is missing"
         ) from None
-    masks = Masks([lesion], [seed], policy.sites, activity)
+    masks, gates = Masks([lesion], [seed], policy.sites, activity), Gates([lesion.when])
     units = {site: np.zeros((1, n), np.float32) for site, n in policy.sites.items()}
-    return _Side(title, masks, env, np.asarray(obs), picture, units, lesion.cut)
+    return _Side(title, masks, gates, env, np.asarray(obs), info, picture, units, lesion.cut)
 
 
 def _picture(env: gym.Env) -> Image.Image:
@@ -175,12 +179,16 @@ def _picture(env: gym.Env) -> Image.Image:
 
 
 def _step(side: _Side, policy: Policy, step: int, dt: float, draw: bool) -> None:
-    masks = side.masks.at(step, np.zeros(1, int))
-    action = policy.act(side.obs.reshape(1, -1), masks, side.activity)[0]
+    row, seen = np.zeros(1, int), side.obs.reshape(1, -1)
+    said = {k: np.asarray(v)[None] for k, v in side.info.items()}
+    off = side.gates.closed({**said, "obs": seen}, row, started=step > 0)
+    side.off = off is not None and bool(off[0])
+    action = policy.act(seen, side.masks.at(step, row, off), side.activity)[0]
     space = side.env.action_space
     if isinstance(space, gym.spaces.Box):
         action = action.reshape(space.shape).astype(space.dtype)
     obs, _, terminated, truncated, info = side.env.step(action)
+    side.info = info
     side.obs, side.steps = np.asarray(obs), step + 1
     if terminated or truncated:
         how = next((k for k in ("crash", "stuck", "fall") if np.any(info.get(k, False))), "ended")
@@ -230,7 +238,7 @@ def _draw_activity(
         size = max(cell, min(height // rows, 20 if rows < widest else cell))
         size = cell if columns * cell > WIDTH - 60 else min(size, 14)
         draw.text((x, top), site, fill=_SOFT, font=_font(13))
-        cut = set(side.cut.get(site, ()))
+        cut = set() if side.off else set(side.cut.get(site, ()))
         shade = colours(0.5 + 0.5 * np.clip(values[0] / max(peak.get(site, 1.0), 1e-9), -1, 1))
         for unit in range(values.size):
             cx, cy = x + unit % wide * size, top + 20 + unit // wide * size

@@ -10,17 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from rl_ablation.errors import LabError
+from rl_ablation.gate import canonical
 from rl_ablation.policy import digest
 
 INTACT = "intact"
 VARIANT = "~"
-"""``h1/cluster-0~mean`` is the cut ``h1/cluster-0`` carried out as ``mean``, beside the first kind."""
+"""``h1/cluster-0~mean`` is the cut ``h1/cluster-0`` carried out as ``mean`` beside others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +98,9 @@ KINDS: dict[str, Kind] = {
 class Lesion(BaseModel):
     """One cut: which units, how, and when. Frozen and JSON-able.
 
+    Until its onset a lesioned robot is the intact robot to the bit. So a cut with an onset is the
+    same as one in an exact copy of a running robot, made at that step: state and past are shared.
+
     Attributes:
         name: Unique within a plan.
         cut: Site → unit indices; no units at all is the intact policy.
@@ -96,6 +109,8 @@ class Lesion(BaseModel):
         onset: First control step with the lesion.
         offset: First control step without it again; None never ends.
         group: What the lesion belongs to in figures, e.g. ``"clusters"``.
+        when: Condition on what the world said last, e.g. ``"bend > 0.15"``; see `rl_ablation.gate`.
+            Where it does not hold, the step is an intact one. None always holds.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -107,6 +122,17 @@ class Lesion(BaseModel):
     onset: int = Field(default=0, ge=0)
     offset: int | None = Field(default=None, ge=0)
     group: str = ""
+    when: str | None = None
+
+    @field_validator("when")
+    @classmethod
+    def _one_spelling(cls, when: str | None) -> str | None:
+        return None if when is None else canonical(when)
+
+    @model_serializer(mode="wrap")
+    def _dump(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # No condition is not written: runs from before there were any keep their digests.
+        return {k: v for k, v in standard(self).items() if k != "when" or v is not None}
 
     @model_validator(mode="after")
     def _check(self) -> Lesion:
@@ -132,6 +158,8 @@ class Lesion(BaseModel):
         """64-bit key of the lesion's random stream; its name and group do not matter."""
         cut = {s: sorted(u) for s, u in sorted(self.cut.items()) if u}
         what = [cut, self.kind, self.strength, self.onset, self.offset]
+        if self.when is not None:
+            what.append(self.when)
         return int(digest(what)[:16], 16)
 
     def check(self, sites: Mapping[str, int]) -> None:
@@ -297,8 +325,7 @@ class Masks:
             [np.iinfo(np.int64).max if x.offset is None else x.offset for x in lesions]
         )
         self._timed = bool((self._onset > 0).any() or any(x.offset is not None for x in lesions))
-        keys = np.array([x.key for x in lesions], np.uint64)
-        self._keys = mix(keys ^ mix(np.array([s & (2**64 - 1) for s in seeds], np.uint64)))
+        keys = np.zeros(rows, np.uint64)
         # A sweep has each lesion in many rows; work out its mask once.
         made: dict[int, list[int]] = {}
         for row, lesion in enumerate(lesions):
@@ -306,9 +333,11 @@ class Masks:
         for where in made.values():
             lesion = lesions[where[0]]
             lesion.check(sites)
+            keys[where] = lesion.key
             for site, units in lesion.cut.items():
                 if units:
                     self._set(site, list(units), lesion, where)
+        self._keys = mix(keys ^ mix(np.array([s & (2**64 - 1) for s in seeds], np.uint64)))
 
     def _set(self, site: str, units: list[int], lesion: Lesion, rows: list[int]) -> None:
         kind = KINDS[lesion.kind]
@@ -326,14 +355,24 @@ class Masks:
         self._cut[site][where] = True
         self._draws[site][rows] = kind.draws or ""
 
-    def at(self, step: int, rows: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """The masks of ``rows`` (n,) at a control step: site → (scale (n, H), shift (n, H))."""
+    def at(
+        self, step: int, rows: np.ndarray, off: np.ndarray | None = None
+    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """The masks of ``rows`` (n,) at a control step: site → (scale (n, H), shift (n, H)).
+
+        Args:
+            step: The step.
+            rows: The rows.
+            off: Which of them are intact in this step, whatever their lesion says, (n,) bool.
+        """
+        if self._timed:
+            out_of_time = (step < self._onset[rows]) | (step >= self._offset[rows])
+            off = out_of_time if off is None else off | out_of_time
         masks = {}
         for site in self._sites:
             scale, shift = self._scale[site][rows], self._shift[site][rows]
             self._draw(site, step, rows, shift)
-            if self._timed:
-                off = (step < self._onset[rows]) | (step >= self._offset[rows])
+            if off is not None:
                 scale[off], shift[off] = 1.0, 0.0
             masks[site] = (scale, shift)
         return masks

@@ -85,7 +85,7 @@ def probe(
     for lesion in plan:
         if lesion.name == INTACT:
             continue
-        always = lesion.model_copy(update={"onset": 0, "offset": None})
+        always = lesion.model_copy(update={"onset": 0, "offset": None, "when": None})
         masks = Masks([always] * len(rows), seeds, policy.sites, activity)
         drawn = masks.at(0, np.arange(len(rows)))
         changed, after = replay(drawn)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rl_ablation.errors import LabError
+from rl_ablation.gate import Gates
 from rl_ablation.lesion import Lesion, Masks, SiteStats
 from rl_ablation.policy import Policy
 from rl_ablation.world import World
@@ -96,6 +97,8 @@ def rollout(
     """Run one episode for each job, all at once; finished robots are not stepped.
 
     A job's result does not depend on the other jobs, on their order or on the number of threads.
+    A lesion's condition is read, before each step, in the infos that the world gave last (those of
+    the reset before the first one) and in ``obs``, what the policy is about to see.
 
     Args:
         policy: The policy.
@@ -107,7 +110,8 @@ def rollout(
         on_step: Called after each step with (step, robots still running).
 
     Raises:
-        LabError: No horizon, a policy that does not fit, or a signal that is not there.
+        LabError: No horizon, a policy that does not fit, or a signal that is not there, to record
+            or in a lesion's condition.
     """
     horizon = world.horizon if horizon is None else horizon
     if horizon is None:
@@ -118,7 +122,8 @@ def rollout(
     rows = np.arange(world.rows)
     seeds = [job.seed for job in jobs]
     masks = Masks([job.lesion for job in jobs], seeds, policy.sites, activity)
-    obs, _ = world.reset(seeds, [job.condition for job in jobs])
+    gates = Gates([job.lesion.when for job in jobs])
+    obs, infos = world.reset(seeds, [job.condition for job in jobs])
     sites = {s: policy.sites[s[1:]] for s in signals if s.startswith(SITE)}
     kept: dict[str, np.ndarray] = {
         s: np.zeros((horizon, world.rows, n), np.float32) for s, n in sites.items()
@@ -130,7 +135,8 @@ def rollout(
     for step in range(horizon):
         record = {s[1:]: np.empty((rows.size, n), np.float32) for s, n in sites.items()}
         before = obs.reshape(world.rows, -1)
-        chosen = policy.act(before[rows], masks.at(step, rows), record)
+        off = gates.closed({**infos, "obs": before}, rows, started=step > 0)
+        chosen = policy.act(before[rows], masks.at(step, rows, off), record)
         actions[rows] = chosen.reshape(rows.size, *actions.shape[1:])
         obs, reward, ended, cut, infos = world.step(actions)
         alive[step, rows] = True

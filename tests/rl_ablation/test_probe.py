@@ -176,8 +176,8 @@ def test_every_kind_takes_everywhere(policy, activity, kind, cut):
 def test_masks_that_forget_unit_0_are_noticed(policy, activity, monkeypatch, kind, cut):
     honest = Masks.at
 
-    def forgetful(self, step, rows):
-        masks = honest(self, step, rows)
+    def forgetful(self, *where):
+        masks = honest(self, *where)
         for scale, shift in masks.values():
             scale[:, 0], shift[:, 0] = 1.0, 0.0
         return masks
@@ -207,8 +207,9 @@ def test_draws_follow_the_seed_and_not_the_plan(policy, activity, mixed_plan):
 
 
 def test_when_a_cut_lasts_does_not_matter(policy, activity):
-    late = one(policy, activity, cut={"h0": (0,)}, kind="noise", onset=50, offset=50)
-    assert late["direct"] == one(policy, activity, cut={"h0": (0,)}, kind="noise")["direct"] > 0
+    noisy = {"cut": {"h0": (0,)}, "kind": "noise"}
+    rarely = one(policy, activity, **noisy, onset=50, offset=50, when="bend > 9")
+    assert rarely["direct"] == one(policy, activity, **noisy)["direct"] > 0
 
 
 def test_an_empty_plan_gives_an_empty_table(policy, activity):
