@@ -21,7 +21,7 @@ EPISODES = 16
 Activity = Mapping[str, SiteStats]
 """Site → intact statistics. All sites are sampled at the same moments."""
 
-_EPISODE, _REFERENCE = 0, 1  # streams of seeds that never meet
+_EPISODE, REFERENCE = 0, 1  # streams of seeds that never meet
 
 
 def episode_seed(seed: int, episode: int, *, stream: int = _EPISODE) -> int:
@@ -67,7 +67,7 @@ def record_activity(
     world = World(card_env(policy), episodes, policy.card.env_kwargs, threads)
     intact = Lesion(name=INTACT)
     jobs = [
-        Job(intact, episode_seed(seed, k, stream=_REFERENCE), conditions[k % len(conditions)])
+        Job(intact, episode_seed(seed, k, stream=REFERENCE), conditions[k % len(conditions)])
         for k in range(episodes)
     ]
     signals = [SITE + site for site in policy.sites]
