@@ -16,7 +16,9 @@ class BatchVecEnv(VecEnv):
 
     On the step that ends an episode ``infos[i]`` holds the episode's last infos,
     ``terminal_observation`` and ``TimeLimit.truncated``; without these two SB3 would silently
-    treat a time limit as a death. Other steps have empty infos.
+    treat a time limit as a death. Other steps have empty infos. The environment's own infos, arrays
+    over the robots, are there as ``answered``: those that came with the observations which the
+    latest actions answered.
 
     Args:
         env: The environment; its autoreset mode must be SameStep.
@@ -36,12 +38,14 @@ class BatchVecEnv(VecEnv):
                 raise ValueError("only a native batch with a time limit can be staggered")
             self._ages = np.arange(env.num_envs) * limit // env.num_envs
         self._actions: np.ndarray | None = None
+        self._latest: dict[str, Any] = {}
+        self.answered: dict[str, Any] = {}
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
     def reset(self) -> np.ndarray:
         """Reset all robots, from the seeds given to `seed` if there are any."""
         seeds = None if self._seeds[0] is None else list(self._seeds)
-        obs, _ = self.env.reset(seed=seeds)  # type: ignore[arg-type]
+        obs, self._latest = self.env.reset(seed=seeds)  # type: ignore[arg-type]
         self._reset_seeds()
         if self._ages.any():
             cast(Any, self.env.unwrapped).steps[:] = self._ages
@@ -53,7 +57,9 @@ class BatchVecEnv(VecEnv):
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:  # type: ignore[override]
         """Step all robots."""
+        self.answered = self._latest
         obs, rewards, terminated, truncated, batch_infos = self.env.step(self._actions)
+        self._latest = batch_infos
         dones = terminated | truncated
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if dones.any():

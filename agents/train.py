@@ -24,6 +24,7 @@ from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 from agents.adapter import make_training_env, quiet_sequence, stage_seed
 from agents.recipes import Recipe
+from agents.selective_ppo import SelectivePPO
 from rl_ablation.errors import LabError
 from rl_ablation.policy import (
     Card,
@@ -146,7 +147,12 @@ def train(
         "activation_fn": ACTIVATIONS[recipe.activation],
         **ppo.pop("policy_kwargs", {}),
     }
-    model = PPO("MlpPolicy", env, policy_kwargs=policy_kwargs, device=device, **ppo)
+    ppo |= {"policy_kwargs": policy_kwargs, "device": device}
+    model = (
+        PPO("MlpPolicy", env, **ppo)
+        if recipe.selectivity == 0
+        else SelectivePPO(env, selectivity=recipe.selectivity, **ppo)
+    )
     model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
     fall = recipe.learning_rate - recipe.final_learning_rate
     # SB3's own schedules count within one learn() call; ours counts over all stages.
