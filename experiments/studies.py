@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 DOCS = Path(__file__).parent.parent / "docs"
 
-STUDIES: dict[str, str] = {}
+STUDIES: dict[str, str] = {
+    "building-blocks": "experiments.building_blocks",
+    "redundancy": "experiments.redundancy",
+    "digits": "experiments.digits",
+    "robust": "experiments.robust",
+}
 """Name → module."""
 
 

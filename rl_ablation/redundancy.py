@@ -33,6 +33,9 @@ from rl_ablation.policy import Policy, digest
 from rl_ablation.sweep import sweep
 
 LEVEL = 0.05
+EXACT = 8
+"""Players up to which all coalitions are evaluated: 2⁸ = 256."""
+
 Coalition = frozenset[int]
 Game = Callable[[Sequence[Coalition]], np.ndarray]
 """Coalitions of intact players → their worths, (coalitions, episodes, measures)."""
@@ -157,7 +160,7 @@ def shapley(
     tolerance: float = 0.1,
     max_permutations: int = 400,
     round_size: int = 16,
-    exact: int = 8,
+    exact: int = EXACT,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Shapley values: each group's marginal contribution, averaged over the orders of joining.
