@@ -30,6 +30,7 @@ from rl_ablation.groupings import (
     tiles,
 )
 from rl_ablation.lesion import KINDS, Lesion, Plan
+from rl_ablation.lesion_map import lesion_map
 from rl_ablation.load import load
 from rl_ablation.measures import MEASURES, measure
 from rl_ablation.policy import Policy, save
@@ -53,6 +54,7 @@ __all__ = [
     "parse_groups",
     "record_activity",
     "sweep",
+    "lesion_map",
     "Run",
     "headlines",
     "figures",

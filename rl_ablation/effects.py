@@ -16,12 +16,19 @@ from rl_ablation.lesion import INTACT
 RESAMPLES = 2000
 FLIPS = 9999
 LEVEL = 0.95
+LEVEL_FDR = 0.05
+"""Claims are made at q below this."""
+
+CONTROLS = ("random", "baselines", "checks", "doses")
+"""Groups that are no claims: they stay out of the family that q and p_fwe correct for."""
+
 _EXACT = 12  # episodes up to which all sign flips are enumerated
 _CHUNK = 2000  # cells at once: 2000 resamples × 2000 cells are 32 MB
 
 COLUMNS = {
     "lesion": "name of the cut",
     "group": "grouping it belongs to",
+    "kind": "kind of the cut",
     "units": "units cut",
     "condition": "condition of the episodes, or all",
     "measure": "behaviour measured",
@@ -33,7 +40,11 @@ COLUMNS = {
     "ci_high": "upper end",
     "effect": "delta / √((s²_intact + s²_lesioned)/2), the standardised mean difference",
     "p": "two-sided sign-flip permutation p of delta; exact up to 12 pairs, else 9999 flips",
-    "q": "p after Benjamini & Hochberg 1995 over all lesions × measures of the condition",
+    "q": "p after Benjamini & Hochberg 1995 over the lesions × measures of the condition; lesions "
+    "with identical differences count once; 1 for lesions that were not selected for confirmation; "
+    "none for controls",
+    "p_fwe": "family-wise p over the same family: step-down max-T of signed ranks over sign flips "
+    "(Westfall & Young 1993); 1 for lesions that were not selected",
     "n": "pairs of episodes; those in which either side gives no number are left out",
     "unstable": "share of the lesion's episodes whose physics diverged",
 }
@@ -94,6 +105,14 @@ def _bca(differences: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.n
     return low, high
 
 
+def _signs(episodes: int, rng: np.random.Generator, flips: int = FLIPS) -> tuple[np.ndarray, int]:
+    """Sign flips (F, E), all or random ones, and 1 if the observed signs are to be added."""
+    if episodes <= _EXACT:
+        codes = np.arange(2**episodes)
+        return 1.0 - 2.0 * ((codes[:, None] >> np.arange(episodes)) & 1), 0
+    return rng.choice([-1.0, 1.0], (flips, episodes)), 1
+
+
 def sign_flip_p(
     differences: np.ndarray, rng: np.random.Generator, flips: int = FLIPS
 ) -> np.ndarray:
@@ -108,14 +127,7 @@ def sign_flip_p(
         (C,): the share of sign flips with a mean at least as far from 0; NaN without numbers.
     """
     values = np.where(np.isfinite(differences), differences, 0.0)
-    episodes = len(values)
-    if episodes <= _EXACT:
-        codes = np.arange(2**episodes)
-        signs = 1.0 - 2.0 * ((codes[:, None] >> np.arange(episodes)) & 1)
-        extra = 0
-    else:
-        signs = rng.choice([-1.0, 1.0], (flips, episodes))
-        extra = 1  # the observed signs are one of the flips
+    signs, extra = _signs(len(values), rng, flips)
     observed = np.abs(values.sum(0))
     slack = 1e-9 * np.abs(values).sum(0)
     p = np.empty(values.shape[1])
@@ -127,13 +139,75 @@ def sign_flip_p(
     return np.where(np.isfinite(differences).any(0), p, np.nan)
 
 
-def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """Adjusted p values controlling the false discovery rate; NaN stay out of the family."""
+def max_t_p(differences: np.ndarray, rng: np.random.Generator, flips: int = FLIPS) -> np.ndarray:
+    """Family-wise p of all columns together: step-down max-T over sign flips.
+
+    After Westfall & Young 1993. The statistic is the sum of signed ranks over its standard
+    deviation under flips (Wilcoxon 1945), so that all columns are held to one bar: with means, a
+    column in which a few episodes crash could never pass a bar set by smooth ones. A flip turns
+    all columns of an episode at once, which keeps their dependence, and columns with equal numbers
+    count once.
+
+    Args:
+        differences: (E, C); NaN entries are left out.
+        rng: Draws the flips.
+        flips: Random flips when there are too many to enumerate.
+
+    Returns:
+        (C,): adjusted p; NaN without numbers.
+    """
+    scores = _signed_ranks(differences)
+    observed = np.abs(scores.sum(0))
+    order = np.argsort(-observed, kind="stable")
+    ranked, bar = scores[:, order], observed[order] - 1e-9
+    signs, extra = _signs(len(scores), rng, flips)
+    hits = np.full(len(order), extra)
+    for k in range(0, len(signs), _CHUNK // 4):
+        flipped = np.abs(signs[k : k + _CHUNK // 4] @ ranked)
+        # Step down: a column competes with itself and those that show less.
+        largest = np.maximum.accumulate(flipped[:, ::-1], axis=1)[:, ::-1]
+        hits += (largest >= bar).sum(0)
+    p = np.empty(len(order))
+    p[order] = np.maximum.accumulate(hits / (len(signs) + extra))
+    return np.where(np.isfinite(differences).any(0), p, np.nan)
+
+
+def _signed_ranks(differences: np.ndarray) -> np.ndarray:
+    """Signed ranks (E, C) scaled to unit length; 0 for no difference and for no number."""
+    values = np.where(np.isfinite(differences), differences, 0.0)
+    size = np.where(values != 0, np.abs(values), np.nan)
+    ranks = np.nan_to_num(stats.rankdata(size, axis=0, nan_policy="omit"))
+    length = np.sqrt((ranks**2).sum(0))
+    return np.sign(values) * ranks / np.where(length > 0, length, 1.0)
+
+
+def benjamini_hochberg(p: np.ndarray, same: np.ndarray | None = None) -> np.ndarray:
+    """Adjusted p values controlling the false discovery rate; NaN stay out of the family.
+
+    Args:
+        p: Of each test, any shape.
+        same: Equal numbers mark tests that are one and the same and count once; like ``p``.
+    """
     q = np.full(p.shape, np.nan)
     there = np.isfinite(p)
     if there.any():
-        q[there] = stats.false_discovery_control(p[there])
+        which = np.arange(there.sum()) if same is None else same[there]
+        _, first, back = np.unique(which, return_index=True, return_inverse=True)
+        q[there] = stats.false_discovery_control(p[there][first])[back]
     return q
+
+
+def identical(differences: np.ndarray, block: np.ndarray) -> np.ndarray:
+    """Number columns so that equal ones of the same block get the same number.
+
+    Args:
+        differences: (E, C).
+        block: (C,) whole numbers; only columns of a block are compared.
+    """
+    # Adding 0 makes −0 and 0 the same bytes.
+    columns = np.vstack([np.nan_to_num(differences, nan=np.inf) + 0.0, block[None].astype(float)])
+    seen: dict[bytes, int] = {}
+    return np.array([seen.setdefault(column.tobytes(), len(seen)) for column in columns.T])
 
 
 def effects(table: pd.DataFrame, measures: dict[str, str], seed: int = 0) -> pd.DataFrame:
@@ -141,7 +215,7 @@ def effects(table: pd.DataFrame, measures: dict[str, str], seed: int = 0) -> pd.
 
     Args:
         table: The behaviour table of a run: a row for each lesion × episode, with the columns
-            lesion, group, units, episode, condition, unstable, and a column for each measure.
+            lesion, group, kind, units, episode, condition, unstable, and one for each measure.
         measures: Name → unit of the measures to compare.
         seed: Of the resampling; the same table and seed give the same numbers.
 
@@ -149,19 +223,21 @@ def effects(table: pd.DataFrame, measures: dict[str, str], seed: int = 0) -> pd.
         A tidy table with the columns of ``COLUMNS``. With several conditions there are rows for
         each of them and for all together.
     """
-    about = table.drop_duplicates("lesion").set_index("lesion")[["group", "units"]]
+    about = table.drop_duplicates("lesion").set_index("lesion")[["group", "kind", "units"]]
     names = [name for name in about.index if name != INTACT]
     if not names:
         return pd.DataFrame(columns=list(COLUMNS))
+    claims = ~about["group"].reindex(names).isin(CONTROLS).to_numpy()
+    rng = np.random.default_rng
     conditions = list(dict.fromkeys(table["condition"]))
     subsets = ["all", *conditions] if len(conditions) > 1 else ["all"]
     frames = []
     for condition in subsets:
         part = table if condition == "all" else table[table["condition"] == condition]
-        frames.append(_compare(part, names, measures, condition, np.random.default_rng(seed)))
+        frames.append(_compare(part, names, measures, condition, claims, rng(seed)))
     result = pd.concat(frames, ignore_index=True)
-    result["group"] = about["group"].reindex(result["lesion"]).to_numpy()
-    result["units"] = about["units"].reindex(result["lesion"]).to_numpy()
+    for column in about:
+        result[column] = about[column].reindex(result["lesion"]).to_numpy()
     return result[list(COLUMNS)]
 
 
@@ -170,6 +246,7 @@ def _compare(
     names: list[str],
     measures: dict[str, str],
     condition: str,
+    claims: np.ndarray,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     wide = part.pivot(index="episode", columns="lesion", values=[*measures, "unstable"])
@@ -183,6 +260,11 @@ def _compare(
     cells = difference.transpose(1, 0, 2).reshape(episodes, -1)
     low, high = bca_intervals(cells, rng)
     p = sign_flip_p(cells, rng)
+    family = np.flatnonzero(np.tile(claims, len(keys)))
+    q, p_fwe = np.full(len(p), np.nan), np.full(len(p), np.nan)
+    same = identical(cells[:, family], np.repeat(np.arange(len(keys)), len(names))[family])
+    q[family] = benjamini_hochberg(p[family], same)
+    p_fwe[family] = max_t_p(cells[:, family], rng)
     n = both.sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
         delta = np.where(both, difference, 0.0).sum(1) / np.where(n > 0, n, np.nan)
@@ -205,9 +287,10 @@ def _compare(
             "ci_high": high,
             "effect": effect.ravel(),
             "p": p,
-            "q": benjamini_hochberg(p),
+            "q": q,
+            "p_fwe": p_fwe,
             "n": n.ravel(),
-            "unstable": np.tile(wide["unstable"][names].to_numpy().mean(0), len(keys)),
+            "unstable": np.tile(np.nanmean(wide["unstable"][names].to_numpy(), 0), len(keys)),
         }
     )
 

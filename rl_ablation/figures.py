@@ -16,7 +16,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from rl_ablation.errors import LabError
-from rl_ablation.findings import LEVEL, behaviours, distinct, harm, number
+from rl_ablation.evidence import claims, harm
+from rl_ablation.findings import LEVEL, behaviours, distinct, number
 from rl_ablation.measures import ALIVE, MEASURES
 from rl_ablation.sweep import Run
 
@@ -48,7 +49,7 @@ def heatmap(run: Run, measures: Sequence[str] | None = None, condition: str = "a
     Cells whose change does not pass the false discovery rate are left white.
     """
     rows = run.effects()
-    rows = rows[(rows["condition"] == condition) & (rows["group"] != "random")].copy()
+    rows = claims(rows[rows["condition"] == condition]).copy()
     if rows.empty:
         raise LabError("this run has no lesions to draw; map with at least one group")
     rows["harm"] = harm(rows)
@@ -114,7 +115,7 @@ def network(
     it was cut with.
     """
     rows = run.effects()
-    rows = rows[(rows["condition"] == condition) & (rows["group"] != "random")].copy()
+    rows = claims(rows[rows["condition"] == condition]).copy()
     rows["harm"] = harm(rows).where(rows["q"] < LEVEL, 0.0)
     hidden = [s for s in run.spec.sites if s not in ("obs", "action")]
     chosen = _chosen(run, measures)
@@ -172,7 +173,7 @@ def intervals(
 ) -> Figure:
     """Effects with their 95 % intervals, the regions with the largest ones, a panel a behaviour."""
     rows = run.effects()
-    rows = rows[(rows["condition"] == condition) & (rows["group"] != "random")].copy()
+    rows = claims(rows[rows["condition"] == condition]).copy()
     rows["harm"] = harm(rows)
     chosen = _chosen(run, measures)
     if measures is None:

@@ -8,34 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from rl_ablation.effects import LEVEL_FDR
+from rl_ablation.evidence import claims, harm
 from rl_ablation.lesion import INTACT
 from rl_ablation.measures import ALIVE, MEASURES
 from rl_ablation.sweep import Run
 
-LEVEL = 0.05
+LEVEL = LEVEL_FDR
+TOLD = 0.2
+"""Changes of less than this share of a full-size one are not told as findings."""
+
 _SUMS = ("return", "survival", "time_to_crash")
-CONTROL_GROUPS = ("random",)
-SMALL = 0.25
-"""A change is drawn and told in proportion to the largest one of its measure, but never to less
-than this share of the intact value, so that a trifle is not blown up."""
-
-
-def scale(effects: pd.DataFrame) -> pd.Series:
-    """What counts as a full-size change of each measure: index measure, in the measure's unit."""
-    grouped = effects.groupby("measure", sort=False)
-    largest = grouped["delta"].agg(lambda d: d.abs().max()).fillna(0.0)
-    floor = SMALL * grouped["intact"].agg(lambda x: x.abs().mean()).fillna(0.0)
-    shares = pd.Series({m: SMALL if MEASURES[m].unit == "" else 0.0 for m in largest.index})
-    return pd.concat([largest, floor, shares], axis=1).max(axis=1).clip(lower=1e-12)
-
-
-def harm(effects: pd.DataFrame) -> pd.Series:
-    """Change of each row as a share of its measure's scale; below 0 is worse, above 0 better.
-
-    Where neither is better, below 0 is simply less.
-    """
-    sign = effects["measure"].map(lambda m: MEASURES[m].better or 1).astype(float)
-    return sign * effects["delta"] / effects["measure"].map(scale(effects))
 
 
 def number(value: float) -> str:
@@ -85,9 +68,9 @@ def distinct(rows: pd.DataFrame, measures: Sequence[str], most: int) -> list[str
 
 
 def overall(effects: pd.DataFrame, *, controls: bool = False) -> pd.DataFrame:
-    """The rows over all conditions, without the random control cuts unless asked for."""
+    """The rows over all conditions; controls and further kinds of a cut only if asked for."""
     rows = effects[effects["condition"] == "all"]
-    return rows if controls else rows[~rows["group"].isin(CONTROL_GROUPS)]
+    return rows if controls else claims(rows)
 
 
 def headlines(run: Run, most: int = 4) -> list[Finding]:
@@ -102,7 +85,7 @@ def headlines(run: Run, most: int = 4) -> list[Finding]:
     rows = groups if len(groups) else rows
     valued = [m for m in behaviours(run) if MEASURES[m].better] or behaviours(run)
     rows = rows[rows["measure"].isin(distinct(rows, valued, 8))]
-    clear = rows[(rows["q"] < LEVEL) & (rows["harm"].abs() > 0.2)]
+    clear = rows[(rows["q"] < LEVEL) & (rows["harm"].abs() > TOLD)]
     if clear.empty:
         return []
     worst = clear.loc[clear.groupby("measure")["harm"].idxmin()]
@@ -155,36 +138,6 @@ def change(row: object) -> str:
         f"{measure.label} {number(get('intact'))} → {number(get('lesioned'))}{unit} "
         f"(95 % CI of the change {number(get('ci_low'))} to {number(get('ci_high'))})"
     )
-
-
-def against_random(run: Run) -> pd.DataFrame:
-    """Compare every region with random cuts of the same size in the same layer.
-
-    Returns:
-        A row for each region × measure that has such controls: ``lesion``, ``measure``, ``harm``,
-        ``random`` (median harm of the controls), ``draws``, and ``p_random``, the share of
-        controls, the region itself counted in, that do at least as much harm.
-    """
-    rows = overall(run.effects(), controls=True)
-    rows = rows.assign(harm=harm(rows).fillna(0.0))
-    where = {x.name: (tuple(x.cut), x.size) for x in run.plan}
-    rows = rows.assign(place=rows["lesion"].map(where))
-    null = {key: part["harm"].to_numpy() for key, part in
-            rows[rows["group"] == "random"].groupby(["place", "measure"])}  # fmt: skip
-    told = []
-    for row in rows[rows["group"] != "random"].to_dict("records"):
-        draws = null.get((row["place"], row["measure"]))
-        if draws is not None:
-            told.append(
-                {
-                    **{k: row[k] for k in ("lesion", "measure", "harm", "q")},
-                    "random": float(np.median(draws)),
-                    "draws": len(draws),
-                    "p_random": (1 + int((draws <= row["harm"]).sum())) / (1 + len(draws)),
-                }
-            )
-    columns = ["lesion", "measure", "harm", "q", "random", "draws", "p_random"]
-    return pd.DataFrame(told, columns=columns)
 
 
 @dataclass(frozen=True)

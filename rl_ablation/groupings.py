@@ -10,7 +10,7 @@ from sklearn.cluster import AgglomerativeClustering
 
 from rl_ablation.activity import Activity, record_activity
 from rl_ablation.errors import LabError
-from rl_ablation.lesion import Lesion, Plan
+from rl_ablation.lesion import VARIANT, Lesion, Plan
 from rl_ablation.policy import Policy
 
 DEAD_STD = 1e-6
@@ -123,27 +123,44 @@ def clusters(
     return Plan(lesions)
 
 
-def random_groups(agent: Policy, like: Plan, n: int = 100, seed: int = 0) -> Plan:
-    """Random cuts in the same layers and of the same sizes as those of a plan, ``n`` of each.
+def random_groups(
+    agent: Policy, like: Plan, n: int = 100, seed: int = 0, *, first: int = 0
+) -> Plan:
+    """Random cuts in the same layers, of the same sizes and kinds as those of a plan.
 
     They are the null for "it is this group that matters, not how many units were cut".
     Cuts of one unit, of whole sites and of several sites have no such control and are passed over.
+
+    Args:
+        agent: The policy.
+        like: What they are controls for.
+        n: Random cuts for each layer, size and kind.
+        seed: Draws them. Draw k is the same whatever else is drawn.
+        first: Number of the first draw.
     """
-    rng = np.random.default_rng(seed)
-    wanted: dict[tuple[str, int], None] = {}
+    wanted: dict[tuple[str, int, str, float | None], None] = {}
     for lesion in like:
         for site, units in lesion.cut.items():
             if len(lesion.cut) == 1 and 1 < len(units) < agent.sites[site]:
-                wanted[site, len(units)] = None
-    return Plan(
-        Lesion(
-            name=f"{site}/random-{size}-{draw}",
-            cut={site: tuple(sorted(map(int, rng.permutation(agent.sites[site])[:size])))},
-            group="random",
-        )
-        for site, size in wanted
-        for draw in range(n)
-    )
+                wanted[site, len(units), lesion.kind, lesion.strength] = None
+    places = list(agent.sites)
+    lesions = []
+    for site, size, kind, strength in wanted:
+        for draw in range(first, first + n):
+            rng = np.random.default_rng([seed, places.index(site), size, draw])
+            units = tuple(sorted(map(int, rng.permutation(agent.sites[site])[:size])))
+            how = "" if kind == "zero" else VARIANT + kind
+            name = f"{site}/random-{size}-{draw}{how}"
+            lesions.append(
+                Lesion(name=name, cut={site: units}, kind=kind, strength=strength, group="random")
+            )
+    return Plan(lesions)
+
+
+def _factors(agent: Policy, k: int, activity: Activity | None) -> Plan:
+    from rl_ablation.factors import factors  # it builds on this file
+
+    return factors(agent, k, activity)
 
 
 def _regroup(plan: Plan, group: str) -> Plan:
@@ -165,6 +182,11 @@ _register(
     "clusters",
     lambda a, n, act: clusters(a, 6 if n is None else n, act),
     "clusters:6, units active together, so many in each layer",
+)
+_register(
+    "factors",
+    lambda a, n, act: _factors(a, 6 if n is None else n, act),
+    "factors:6, units in the same non-negative pattern of activity, so many in each layer",
 )
 _register("sensors", lambda a, n, act: sensors(a), "every input by itself")
 _register("motors", lambda a, n, act: motors(a), "every action by itself")

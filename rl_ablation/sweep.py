@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from rl_ablation import evidence
 from rl_ablation.activity import (
     EPISODES,
     Activity,
@@ -52,6 +53,8 @@ ROWS = 1024
 """Robots at once; enough to keep the C threads busy, few enough for the traces to fit in cache."""
 
 RUNS = Path("runs")
+MORE = "more"
+"""Runs inside a run with further episodes for some of its lesions: ``more-1``, ``more-2``, …"""
 
 
 class Spec(BaseModel):
@@ -59,7 +62,7 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: int = 1
+    format: int = 2
     agent: str
     policy_sha256: str
     sites: dict[str, int]
@@ -150,12 +153,13 @@ class Run:
         try:
             table = pq.ParquetFile(path).read()
             frame = table.to_pandas()
+            content = _content(frame)
         except Exception as error:  # pyarrow raises whatever a flipped bit leads it to
             raise LabError(f"{path}: damaged shard ({one_line(error)}); {mend}") from None
         meta = table.schema.metadata or {}
         if meta.get(b"spec") != self.spec.digest.encode() or len(frame) != size:
             raise LabError(f"{path}: not a shard of this run; {mend}")
-        if meta.get(b"content") != _content(frame).encode():
+        if meta.get(b"content") != content.encode():
             raise LabError(f"{path}: damaged shard (its numbers have changed); {mend}")
         return frame
 
@@ -168,12 +172,45 @@ class Run:
         parts = [self.read_shard(i, len(jobs)) for i, jobs in enumerate(self.shards())]
         return pd.concat(parts, ignore_index=True)
 
+    def part(self, name: str) -> Run | None:
+        """A finished run inside this one, such as ``"confirmation"``; None if there is none."""
+        inside = self.folder / name
+        return Run(inside) if (inside / "spec.json").exists() else None
+
+    def parts(self, name: str) -> list[Run]:
+        """The runs ``name-1``, ``name-2``, … inside this one."""
+        found: list[Run] = []
+        while (run := self.part(f"{name}-{len(found) + 1}")) is not None:
+            found.append(run)
+        return found
+
     def effects(self) -> pd.DataFrame:
-        """The effects table; see `rl_ablation.effects.COLUMNS` for its columns."""
+        """The effects table; see `rl_ablation.effects.COLUMNS` for its columns.
+
+        Where the run holds a confirmation, its numbers are those shown for the lesions that were
+        selected for it.
+        """
         if self._effects is None:
-            units = {m.name: m.unit for m in self.measures}
-            self._effects = effects(self.table(), units, self.spec.seed)
+            self._effects = evidence.assemble(self)
         return self._effects
+
+    def own_effects(self) -> pd.DataFrame:
+        """The effects from this run's own episodes only, without confirmation and controls."""
+        units = {m.name: m.unit for m in self.measures}
+        return effects(self.whole_table(), units, self.spec.seed)
+
+    def whole_table(self) -> pd.DataFrame:
+        """The behaviour table with the further episodes that only some of the lesions were given.
+
+        Raises:
+            LabError: A shard is missing or damaged.
+        """
+        tables, done = [self.table()], self.spec.episodes
+        for more in self.parts(MORE):
+            table = more.table()
+            tables.append(table.assign(episode=table["episode"] + done))
+            done += more.spec.episodes
+        return pd.concat(tables, ignore_index=True)
 
 
 def sweep(
@@ -391,6 +428,7 @@ def _run_shard(
         {
             "lesion": [spec.lesions[x].name for x, _ in pairs],
             "group": [spec.lesions[x].group for x, _ in pairs],
+            "kind": [spec.lesions[x].kind for x, _ in pairs],
             "units": [spec.lesions[x].size for x, _ in pairs],
             "episode": [k for _, k in pairs],
             "seed": [job.seed for job in jobs],

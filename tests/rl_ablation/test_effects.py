@@ -31,6 +31,7 @@ def table(intact, *lesioned, condition=None, measure="speed"):
                 {
                     "lesion": name,
                     "group": "" if name == "intact" else "g",
+                    "kind": "zero",
                     "units": 0 if name == "intact" else 2,
                     "episode": episodes,
                     "condition": "" if condition is None else np.array(condition)[episodes],

@@ -21,7 +21,7 @@ from rl_ablation.errors import LabError
 from rl_ablation.lesion import Lesion, Plan
 
 sweep_module = sys.modules["rl_ablation.sweep"]
-ABOUT = ["lesion", "group", "units"]
+ABOUT = ["lesion", "group", "kind", "units"]
 
 
 def same(one: pd.DataFrame, other: pd.DataFrame) -> None:
