@@ -36,6 +36,7 @@ STUDIES: dict[str, str] = {
     "redundancy": "experiments.redundancy",
     "digits": "experiments.digits",
     "robust": "experiments.robust",
+    "open-loop": "experiments.open_loop",
 }
 """Name → module."""
 
