@@ -444,7 +444,7 @@ def _run_shard(
 def _content(frame: pd.DataFrame) -> str:
     """Digest of a shard's columns and values: parquet itself does not notice a flipped bit."""
     rows = pd.util.hash_pandas_object(frame, index=False)
-    return digest([list(frame.columns), rows.tolist()])
+    return digest([list(frame.columns), [str(t) for t in frame.dtypes], rows.tolist()])
 
 
 def _write_shard(run: Run, index: int, frame: pd.DataFrame) -> None:
