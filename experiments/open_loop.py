@@ -149,12 +149,14 @@ def _correlations(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def table_of_drift(apart: Drift, seed: int) -> pd.DataFrame:
-    """The drift of each region, and by how much it exceeds that of a nudge."""
-    episodes = mean(size(apart.closed), 0)  # (L, E)
-    excess = (episodes - episodes[0]).T
-    low, high = bca_intervals(excess, np.random.default_rng(seed))
+    """The drift of each region: beyond what the open loop shows, and beyond that of a nudge."""
+    closed, shown = (mean(size(part), 0) for part in (apart.closed, apart.open))  # (L, E)
     table = apart.table(seed)
-    return table.assign(excess=mean(excess, 0), excess_low=low, excess_high=high)
+    for name, differences in (("added", closed - shown), ("excess", closed - closed[0])):
+        low, high = bca_intervals(differences.T, np.random.default_rng(seed))
+        columns = {name: mean(differences, 1), f"{name}_low": low, f"{name}_high": high}
+        table = table.assign(**columns)
+    return table
 
 
 def tell_direct(cuts: pd.DataFrame, ranks: pd.DataFrame) -> str:
@@ -175,35 +177,34 @@ def tell_direct(cuts: pd.DataFrame, ranks: pd.DataFrame) -> str:
     least, most = odd.iloc[0], odd.iloc[-1]
     return text + (
         f"The region with the smallest direct change, {least['lesion']} "
-        f"({number(least['direct'])} s.d.), costs {least['loss']:.0%} of the progress; the one "
-        f"with the largest, {most['lesion']} ({number(most['direct'])} s.d.), {most['loss']:.0%}."
+        f"({number(least['direct'])} s.d.), costs {_percent(least['loss'])} of the progress; the one "
+        f"with the largest, {most['lesion']} ({number(most['direct'])} s.d.), {_percent(most['loss'])}."
     )
 
 
 def tell_drift(table: pd.DataFrame) -> str:
     """What is added by being elsewhere."""
     nudge, rows = table.iloc[0], table.iloc[1:]
-    beyond, less = rows[rows["excess_low"] > 0], rows[rows["excess_high"] < 0]
-    text = (
-        f"In the {len(rows)} regions, {number(rows['drift_share'].min() * 100)} % to "
-        f"{number(rows['drift_share'].max() * 100)} % of the squared difference between the "
-        "damaged robot's actions and its intact twin's goes with being in another state. Most of "
-        f"that need be no harm: a robot nudged for one step comes apart from its twin by "
-        f"{number(nudge['closed'])} s.d. as well. "
+
+    def told(part: pd.DataFrame, column: str, otherwise: str = "no region") -> str:
+        """Regions with a number each."""
+        names = [f"{r['lesion']} ({number(r[column])})" for r in part.to_dict("records")]
+        return ", ".join(names) or otherwise
+
+    share = rows["drift_share"]
+    return (
+        "Shown the intact robot's own states, the damaged networks' actions differ by "
+        f"{number(rows['open'].min())} to {number(rows['open'].max())} s.d.; in the loop, from "
+        f"their intact twins', by {number(rows['closed'].min())} to "
+        f"{number(rows['closed'].max())}. The loop adds to the difference in "
+        f"{told(rows[rows['added_low'] > 0], 'added')}, and takes from it in "
+        f"{told(rows[rows['added_high'] < 0], 'added')} (change in s.d., 95 % interval clear of 0)."
+        f" {_percent(share.min())} to {_percent(share.max())} of the squared difference, by region,"
+        " goes with being in another state. That need be no harm: a robot that was nudged for one "
+        f"step comes to differ from its twin by {number(nudge['closed'])} s.d.; clearly more than "
+        f"that do {told(rows[rows['excess_low'] > 0], 'excess')}, clearly less "
+        f"{told(rows[rows['excess_high'] < 0], 'excess')}."
     )
-    names = ", ".join(
-        f"{r['lesion']} by {number(r['excess'])} s.d." for r in beyond.to_dict("records")
-    )
-    text += f"Beyond a nudge go {names}. " if names else "No region goes clearly beyond a nudge. "
-    if len(less):
-        text += f"Nearer to their twins than a nudged robot stay {', '.join(less['lesion'])}. "
-    damped = rows[rows["closed"] < rows["open"]]
-    if len(damped):
-        text += (
-            f"In {', '.join(damped['lesion'])} the closed loop differs less than the open one: "
-            "the robot's feedback makes up for part of the cut."
-        )
-    return text.strip()
 
 
 def tell_gates(rows: pd.DataFrame, time: Mapping[str, float]) -> str:
@@ -227,6 +228,10 @@ def tell_gates(rows: pd.DataFrame, time: Mapping[str, float]) -> str:
         lines.append(f"- {MEASURES[name].label}{unit}: worse for {'; '.join(parts)}.")
     lines += ["", f"(How many of {regions} regions, q < {LEVEL:.0%}; change with 95 % interval.)"]
     return "\n".join(lines)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %".replace("-", "−")
 
 
 def _ci(value: float, low: float, high: float) -> str:
