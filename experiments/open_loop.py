@@ -176,9 +176,9 @@ def tell_direct(cuts: pd.DataFrame, ranks: pd.DataFrame) -> str:
     odd = cuts[cuts["group"] != "random"].sort_values("direct", kind="stable")
     least, most = odd.iloc[0], odd.iloc[-1]
     return text + (
-        f"The region with the smallest direct change, {least['lesion']} "
-        f"({number(least['direct'])} s.d.), costs {_percent(least['loss'])} of the progress; the one "
-        f"with the largest, {most['lesion']} ({number(most['direct'])} s.d.), {_percent(most['loss'])}."
+        f"The smallest direct change, {number(least['direct'])} s.d. in {least['lesion']}, costs "
+        f"{_percent(least['loss'])} of the progress; the largest, {number(most['direct'])} s.d. in "
+        f"{most['lesion']}, {_percent(most['loss'])}."
     )
 
 
