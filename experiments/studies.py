@@ -37,6 +37,7 @@ STUDIES: dict[str, str] = {
     "digits": "experiments.digits",
     "robust": "experiments.robust",
     "open-loop": "experiments.open_loop",
+    "essence": "experiments.essence",
 }
 """Name → module."""
 

@@ -1,0 +1,289 @@
+"""Are an essence network's functions more local than those of its gradient-trained twin?
+
+**Protocol.** Blazek & Lin 2021 (Nature Computational Science) build networks from support vector
+machines, unit by unit, and argue that such a network is no black box: each unit is one contrast
+between known samples. Same class of protocol here, not a replication: theirs classify, ours drives
+(`agents.essence` tells the departures). The zoo's lap agent is distilled into an essence network
+with two rounds of correction (DAgger). Its *twin* has the same layers, tanh, normaliser and
+demonstrations, but a random start and gradient descent, so how the weights came about is all that
+differs. Three pairs, each with demonstrations, fit and start of its own; beside them the teacher.
+
+Each hidden layer is divided into 6 parts of equal size, by activity (units active together) and at
+random; each part is held at its mean in the intact network (and, as a check, at zero) in 24 paired
+episodes of 15 s over all six conditions. Six behaviours are taken, while driving where a crash
+would count twice. Locality is measured within each layer and averaged over layers: the share of
+the harm to a behaviour that the worst part does, the Gini coefficient over parts, and how many
+behaviours a part harms that harms any. Intervals: bootstrap over pairs, then episodes; with three
+pairs they are rough.
+
+The black-box argument is measured beside it: the training samples that carry a unit's pull (support
+vectors; ‖∂L/∂(incoming weights)‖ at the end of training), units' boundaries in a plane of the
+state space, and what the networks do in states that no robot has visited.
+
+**Expected picture**, if essence networks are the more local ones: on the left their points lie
+to the right of the twins', and their heatmap has fewer, darker cells. About 4 minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from agents.essence import (
+    MADE_FROM,
+    Essence,
+    dagger,
+    gradient_twin,
+    load_essence,
+    save_essence,
+)
+from agents.zoo import find, score
+from envs.lap_model import LIDAR_ANGLES, LIDAR_RANGE
+from experiments.essence_report import (
+    RANDOM,
+    TOGETHER,
+    ZERO,
+    View,
+    locality_figure,
+    outside_figure,
+    tell,
+)
+from experiments.studies import Answer
+from rl_ablation.activity import record_activity
+from rl_ablation.boundaries import (
+    Plane,
+    carriers,
+    faithfulness,
+    far_outside,
+    fit_plane,
+    influence,
+    surfaces,
+    unit_values,
+)
+from rl_ablation.lesion import VARIANT, variants
+from rl_ablation.localisation import changes, equal_parts, full_size, localisation, mean_change
+from rl_ablation.policy import Policy, load_folder, save
+from rl_ablation.sweep import sweep
+
+MEASURES = (
+    "forward_speed.alive",
+    "left_turning.alive",
+    "right_turning.alive",
+    "off_centre.alive",
+    "jerkiness",
+    "crash",
+)
+SCORES = ("progress", "crash", "stuck", "forward_speed.alive", "jerkiness")
+SHOWN = 1500  # visited states drawn, and compared with the plane
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything; `distil` is for `dagger`."""
+
+    pairs: int = 3
+    distil: dict[str, Any] = field(default_factory=dict)
+    epochs: int = 20
+    parts: int = 6
+    episodes: int = 24
+    horizon: int | None = 300
+    resamples: int = 500
+
+
+QUICK = Size(
+    pairs=1,
+    distil={
+        "rounds": 1,
+        "episodes": 6,
+        "concepts": 3,
+        "subconcepts": 2,
+        "samples": 240,
+        "horizon": 100,
+    },
+    epochs=20,
+    parts=3,
+    episodes=6,
+    horizon=60,
+    resamples=40,
+)
+
+
+def study(folder: Path, *, quick: bool, seed: int) -> Answer:
+    """Distil, cut, compare."""
+    size = QUICK if quick else Size()
+    teacher = load_folder(find("lap"))
+    pairs = [make_pair(folder, teacher, size, seed + n) for n in range(size.pairs)]
+    networks = {
+        "essence": [essence.policy for essence, _ in pairs],
+        "twin": [twin for _, twin in pairs],
+        "teacher": [teacher],
+    }
+    scores = pd.DataFrame(
+        {"network": sort, "pair": n} | {k: v for k, v in score(p, 24).items() if k in SCORES}
+        for sort, members in networks.items()
+        for n, p in enumerate(members)
+    )
+    local, maps = cut_all(folder, networks, size, seed)
+    visited = pairs[0][0].data.obs
+    visited = visited[np.linspace(0, len(visited) - 1, SHOWN).astype(int)]
+    plane = lap_plane(visited)
+    made = made_by(pairs, plane, visited)
+    outside = pd.concat(
+        far_outside(p, visited, teacher, seed).assign(network=sort, pair=n)
+        for sort, members in networks.items()
+        for n, p in enumerate(members)
+    )
+    views = [
+        view(pairs[0][0].policy, "essence", pairs[0][0], pairs[0][0].pull, plane, visited),
+        view(pairs[0][1], "twin", pairs[0][0], twin_pull(*pairs[0]), plane, visited),
+    ]
+    return Answer(
+        tell(scores, local, made, outside, plane.share),
+        figures={
+            "locality": locality_figure(local, maps, views),
+            "outside": outside_figure(outside),
+        },
+        tables={"locality": local, "scores": scores, "units": made, "outside": outside},
+    )
+
+
+def make_pair(folder: Path, teacher: Policy, size: Size, seed: int) -> tuple[Essence, Policy]:
+    """An essence network and its twin, from the folder if they are there already."""
+    here = folder / f"pair-{seed}"
+    if not (here / "essence" / MADE_FROM).exists():
+        save_essence(dagger(teacher, seed=seed, **size.distil), here / "essence")
+    essence = load_essence(here / "essence")
+    if not (here / "twin" / "card.json").exists():
+        save(gradient_twin(essence, epochs=size.epochs, seed=seed), here / "twin")
+    return essence, load_folder(here / "twin")
+
+
+def cut_all(
+    folder: Path, networks: dict[str, list[Policy]], size: Size, seed: int
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Cut every part of every network; the indices of locality, and the first pair's maps."""
+    told: dict[str, dict[str, list[np.ndarray]]] = {c: {} for c in (TOGETHER, ZERO, RANDOM)}
+    layers: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
+    intact = np.zeros(len(MEASURES))
+    for sort, members in networks.items():
+        for n, policy in enumerate(members):
+            table, plans = cut(folder / "cuts" / f"{sort}-{n}", policy, size, seed)
+            for how, plan in plans.items():
+                told[how].setdefault(sort, []).append(changes(table, plan, MEASURES))
+            regions = [x for x in plans[TOGETHER] if x.size]
+            layers[sort] = [next(iter(x.cut)) for x in regions]
+            names.setdefault(sort, [f"{x.name} ({x.size})" for x in regions])
+            if sort == "teacher":
+                intact = table[table["lesion"] == "intact"][list(MEASURES)].mean().to_numpy()
+    every = [c for sorts in told.values() for members in sorts.values() for c in members]
+    full = full_size(every, intact)
+    local = pd.concat(
+        localisation(
+            sorts,
+            layers,
+            MEASURES,
+            full,
+            contrasts=[("essence", "twin")],
+            seed=seed,
+            resamples=size.resamples,
+        ).assign(cut=how)
+        for how, sorts in told.items()
+    )
+    maps = {
+        sort: pd.DataFrame(mean_change(told[TOGETHER][sort][0]) / full, names[sort], list(MEASURES))
+        for sort in networks
+    }
+    return local.reset_index(drop=True), maps
+
+
+def cut(folder: Path, policy: Policy, size: Size, seed: int) -> tuple[pd.DataFrame, dict]:
+    """Run all cuts of one network: its behaviour table, and the plan of each sort of cut."""
+    conditions = [f"{t}/{d}" for t in ("ring", "bends", "random") for d in ("ccw", "cw")]
+    activity = record_activity(policy, conditions=conditions, seed=seed, horizon=size.horizon)
+    parts = equal_parts(policy, size.parts, activity)
+    both = variants(parts, ["mean", "zero"])
+    shuffled = equal_parts(policy, size.parts, seed=seed).with_kind("mean")
+    run = sweep(
+        policy,
+        both + shuffled,
+        episodes=size.episodes,
+        seed=seed,
+        conditions=conditions,
+        measures=MEASURES,
+        folder=folder,
+        horizon=size.horizon,
+        activity=activity,
+    )
+    is_zero = {x.name: x.name.endswith(f"{VARIANT}zero") for x in both}
+    plans = {
+        TOGETHER: [x for x in both if not is_zero[x.name]],
+        ZERO: [x for x in both if is_zero[x.name]],
+        RANDOM: list(shuffled),
+    }
+    return run.table(), plans
+
+
+def lap_plane(visited: np.ndarray) -> Plane:
+    """Room ahead × bend: more room ahead on the left than on the right."""
+    angle = np.rad2deg(LIDAR_ANGLES).round()
+
+    def room(least: float, most: float) -> np.ndarray:
+        rays = (angle >= least) & (angle <= most)
+        return np.append(LIDAR_RANGE * rays / rays.sum(), np.zeros(visited.shape[1] - rays.size))
+
+    bend = room(15, 45) - room(-45, -15)
+    return fit_plane(visited, {"room ahead [m]": room(-15, 15), "room left − right [m]": bend})
+
+
+def twin_pull(essence: Essence, twin: Policy) -> np.ndarray:
+    """Influence on the twin's units of the samples that the essence network was made from."""
+    obs, action = essence.data.obs[essence.chosen], essence.data.action[essence.chosen]
+    return influence(twin, "h0", obs, action)
+
+
+def made_by(
+    pairs: Sequence[tuple[Essence, Policy]], plane: Plane, visited: np.ndarray
+) -> pd.DataFrame:
+    """Each h0 unit: the share of samples that carries 90 % of its pull, how true the plane is."""
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "network": sort,
+                "pair": n,
+                "unit": np.arange(pull.shape[1]),
+                "carriers": carriers(pull),
+                "faithful": faithfulness(policy, "h0", plane, visited),
+            }
+        )
+        for n, (essence, twin) in enumerate(pairs)
+        for sort, policy, pull in (
+            ("essence", essence.policy, essence.pull),
+            ("twin", twin, twin_pull(essence, twin)),
+        )
+    )
+
+
+def view(
+    policy: Policy, name: str, essence: Essence, pull: np.ndarray, plane: Plane, visited: np.ndarray
+) -> View:
+    """The h0 unit whose activity goes most with steering, over the plane, with its samples."""
+    action = policy.act(visited)
+    steering = action[:, 1] - action[:, 0]
+    activity = unit_values(policy, "h0", visited)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        alike = np.abs(np.corrcoef(activity.T, steering)[-1, :-1])
+    unit = int(np.nanargmax(alike))
+    points = plane.features(visited)
+    low, high = np.quantile(points, [0.005, 0.995], axis=0)
+    x, y = (np.linspace(a, b, 121) for a, b in zip(low, high, strict=True))
+    samples = plane.features(essence.data.obs[essence.chosen])
+    strongest = np.argsort(-pull[:, unit], kind="stable")
+    count = max(round(carriers(pull)[unit] * len(pull)), 1)
+    surface = surfaces(policy, "h0", plane, x, y)[unit]
+    return View(name, unit, surface, points, samples[strongest[:count]], len(samples))
