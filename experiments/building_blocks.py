@@ -197,7 +197,6 @@ def look_at(lab: Lab, chosen: Plan, run: Run) -> list[Block]:
         some = np.linspace(0, len(steps) - 1, min(STATES, len(steps))).astype(int)
         inputs = trace["@obs"][steps[some], episodes[some]]
         push = paths(lab.agent, inputs, Plan([part]), lab.baseline)[:, 0]
-        at = bend[steps, episodes]
         controls = rows["lesion"].str.startswith(f"{drive.site}/random-{part.size}-")
         blocks.append(
             Block(
@@ -206,13 +205,19 @@ def look_at(lab: Lab, chosen: Plan, run: Run) -> list[Block]:
                 optimum=optimum,
                 by_sensor=push.mean(0),
                 by_wheel=push.sum(1),
-                left_bends=float((at > BEND).mean()),
-                right_bends=float((at < -BEND).mean()),
+                places=places(bend[steps, episodes]),
+                usual=places(bend[trace.alive]),
                 loss=rows[rows["lesion"] == part.name],
                 controls=rows[controls],
             )
         )
     return blocks
+
+
+def places(bend: np.ndarray) -> dict[str, float]:
+    """Shares of moments in left bends, in right bends and on straights."""
+    left, right = float((bend > BEND).mean()), float((bend < -BEND).mean())
+    return {"left bends": left, "right bends": right, "straights": 1 - left - right}
 
 
 def steering_over_time(lab: Lab, groups: Plan) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +34,8 @@ class Block:
         optimum: The best plausible input.
         by_sensor: Contribution of each sensor through it to each wheel when it is driven, (18, 2).
         by_wheel: What passes through it to each wheel at those moments, (N, 2).
-        left_bends: Share of those moments that lie in left bends.
-        right_bends: Share that lies in right bends.
+        places: Share of those moments in left bends, right bends and on straights.
+        usual: The same of all visited moments.
         loss: Its effects, with ``harm``, ``low`` and ``high``.
         controls: The same of random cuts of its size in its layer; empty if there are none.
     """
@@ -45,36 +45,33 @@ class Block:
     optimum: Optimum
     by_sensor: np.ndarray
     by_wheel: np.ndarray
-    left_bends: float
-    right_bends: float
+    places: Mapping[str, float]
+    usual: Mapping[str, float]
     loss: pd.DataFrame
     controls: pd.DataFrame
 
     @property
-    def label(self) -> str:
-        """Its name and size."""
-        return f"{self.part.name} ({self.part.size} unit{'s' * (self.part.size != 1)})"
+    def units(self) -> str:
+        """How many units it has."""
+        return f"{self.part.size} unit{'s' * (self.part.size != 1)}"
 
     @property
     def push(self) -> str:
-        """In a word what it makes the robot do when it is driven."""
+        """In words what it makes the robot do when it is driven; the lesser half goes unsaid."""
         left, right = self.by_wheel.mean(0)
-        turn, speed = right - left, (left + right) / 2
-        if abs(turn) / 2 > abs(speed):
-            return "turns left" if turn > 0 else "turns right"
-        return "drives on" if speed > 0 else "slows down"
+        turn, speed = (right - left) / 2, (left + right) / 2
+        told = []
+        if abs(turn) > abs(speed) / 2:
+            told.append("turns left" if turn > 0 else "turns right")
+        if abs(speed) > abs(turn) / 2:
+            told.append("speeds up" if speed > 0 else "slows down")
+        return ", ".join(told)
 
     @property
     def place(self) -> str:
-        """Where its moments lie."""
-        straight = 1 - self.left_bends - self.right_bends
-        shares = {
-            "left bends": self.left_bends,
-            "right bends": self.right_bends,
-            "straights": straight,
-        }
-        where = max(shares, key=lambda name: shares[name])
-        return f"{shares[where]:.0%} in {where}"
+        """Where its moments lie more than others do."""
+        where = max(self.places, key=lambda name: self.places[name] - self.usual[name])
+        return f"{where}: {self.places[where]:.0%} (of all moments {self.usual[where]:.0%})"
 
 
 # Pictures.
@@ -83,11 +80,20 @@ class Block:
 def atlas(blocks: Sequence[Block], agent: Policy, baseline: np.ndarray, episodes: int) -> Figure:
     """A row for each part: what drives it, what it drives, what its loss does."""
     pictures = max(len(block.pictures) for block in blocks)
-    figure = Figure(figsize=(9.4 + 1.5 * pictures, 0.9 + 1.75 * len(blocks)), dpi=150,
+    figure = Figure(figsize=(9.4 + 1.6 * pictures, 1.3 + 1.6 * len(blocks)), dpi=150,
                     layout="constrained")  # fmt: skip
     grid = figure.add_gridspec(
-        len(blocks), pictures + 4, width_ratios=[1.5] * pictures + [1.5, 2.9, 1.1, 2.6]
-    )
+        1 + len(blocks), pictures + 4, width_ratios=[1.6] * pictures + [1.4, 3, 1.3, 2.4],
+        height_ratios=[0.25] + [1] * len(blocks),
+    )  # fmt: skip
+    heads = {0: "what drives it:\nvisited moments", pictures: "best plausible\nlidar reading",
+             pictures + 1: "what it drives:\nsensors → part → wheels",
+             pictures + 2: "in sum (share of\nfull wheel speed)",
+             pictures + 3: f"what its loss does:\n{episodes} fresh episodes"}  # fmt: skip
+    for column, head in heads.items():
+        axes = figure.add_subplot(grid[0, column])
+        axes.axis("off")
+        axes.text(0, 0, head, fontsize=10, fontweight="bold", va="bottom")
     raw = raw_observation(agent, np.array([baseline, *(b.optimum.inputs for b in blocks)]))
     reach = max(1.0, float(raw[:, :RAYS].max()) * LIDAR_RANGE)
     wheels = max(float(np.abs(np.quantile(b.by_wheel, [0.1, 0.9], 0)).max()) for b in blocks)
@@ -96,25 +102,19 @@ def atlas(blocks: Sequence[Block], agent: Policy, baseline: np.ndarray, episodes
     for row, block in enumerate(blocks):
         last = row == len(blocks) - 1
         for column, picture in enumerate(block.pictures):
-            axes = figure.add_subplot(grid[row, column])
+            axes = figure.add_subplot(grid[1 + row, column])
             axes.imshow(picture)
             axes.set(xticks=[], yticks=[])
             if column == 0:
-                axes.set_ylabel(f"{block.part.name}\n{block.part.size} units", fontsize=10,
+                axes.set_ylabel(f"{block.part.name}\n{block.units}", fontsize=10,
                                 fontweight="bold")  # fmt: skip
-                axes.set_xlabel(f"top moments: {block.place}", fontsize=8, loc="left")
-        fan = figure.add_subplot(grid[row, pictures], projection="polar")
+                axes.set_xlabel(block.place, fontsize=8.5, loc="left")
+        fan = figure.add_subplot(grid[1 + row, pictures], projection="polar")
         assert isinstance(fan, PolarAxes)
         _fan(fan, raw[1 + row], raw[0], reach, block)
-        _strip(figure.add_subplot(grid[row, pictures + 1]), block, sensors, last)
-        _wheels(figure.add_subplot(grid[row, pictures + 2]), block, wheels, last)
-        _harms(figure.add_subplot(grid[row, pictures + 3]), block, harms, last)
-        if row == 0:
-            heads = ["what drives it: visited moments"] + [""] * (pictures - 1)
-            heads += ["best plausible\nlidar reading", "what it drives: sensors → part → wheels",
-                      "in sum", f"what its loss does ({episodes} fresh episodes)"]  # fmt: skip
-            for axes, head in zip(figure.axes[-len(heads) :], heads, strict=True):
-                axes.set_title(head, fontsize=9, fontweight="bold", loc="left")
+        _strip(figure.add_subplot(grid[1 + row, pictures + 1]), block, sensors, last)
+        _wheels(figure.add_subplot(grid[1 + row, pictures + 2]), block, wheels)
+        _harms(figure.add_subplot(grid[1 + row, pictures + 3]), block, harms, last)
     figure.suptitle(
         f"Layer, groups and unit of {agent.name} that matter most: what drives each, what it "
         "drives, what its loss does",
@@ -135,9 +135,12 @@ def _fan(axes: PolarAxes, obs: np.ndarray, usual: np.ndarray, reach: float, bloc
     axes.set_xticks(np.deg2rad([-90, -45, 0, 45, 90]), labels=[])
     axes.grid(color="#e4e4e4", lw=0.6)
     speed = obs[RAYS : RAYS + 2]
-    axes.text(0.5, -0.08, f"wheels {number(speed[0])}, {number(speed[1])}; yaw "
-              f"{number(5 * obs[-1])} rad/s\n{block.optimum.percentile:.0f}th percentile of visits",
-              transform=axes.transAxes, ha="center", va="top", fontsize=7.5)  # fmt: skip
+    axes.text(
+        0.5, 0.14,
+        f"wheels {number(speed[0])}, {number(speed[1])}; yaw {number(5 * obs[-1])} rad/s\n"
+        f"farther out than {block.optimum.percentile:.0f} % of visits",
+        transform=axes.transAxes, ha="center", va="top", fontsize=7.5,
+    )  # fmt: skip
 
 
 def _strip(axes: Axes, block: Block, reach: float, last: bool) -> None:
@@ -147,16 +150,17 @@ def _strip(axes: Axes, block: Block, reach: float, last: bool) -> None:
     axes.set_yticks([0, 1], ["left\nwheel", "right\nwheel"], fontsize=8)
     axes.axvline(RAYS - 0.5, color=INK, lw=0.8)
     axes.axhline(0.5, color="white", lw=1)
-    ticks = [0, (RAYS - 1) // 2, RAYS - 1, *range(RAYS, len(order))]
-    names = ["ray +105°\n(left)", "ahead", "−105°\n(right)", *OTHERS]
-    axes.set_xticks(ticks, names if last else [""] * len(ticks), fontsize=7.5)
-    if last:
-        for label in axes.get_xticklabels()[3:]:
-            label.set(rotation=55, ha="right", rotation_mode="anchor")
+    axes.set_xticks([0, (RAYS - 1) / 2, RAYS - 1, *range(RAYS, len(order))])
+    names = ["left +105°", "ray ahead", "−105° right", *OTHERS]
+    axes.set_xticklabels(names if last else [""] * len(names), fontsize=8)
+    for label, side in zip(axes.get_xticklabels(), ("left", "center", "right"), strict=False):
+        label.set_ha(side)
+    for label in axes.get_xticklabels()[3:]:
+        label.set_rotation(90)
     axes.tick_params(length=2)
 
 
-def _wheels(axes: Axes, block: Block, reach: float, last: bool) -> None:
+def _wheels(axes: Axes, block: Block, reach: float) -> None:
     mean = block.by_wheel.mean(0)
     low, high = np.quantile(block.by_wheel, [0.1, 0.9], axis=0)
     axes.barh([0, 1], mean, color=[BETTER if m > 0 else WORSE for m in mean], height=0.6)
@@ -166,9 +170,6 @@ def _wheels(axes: Axes, block: Block, reach: float, last: bool) -> None:
     axes.set_xlabel(block.push, fontsize=9, fontweight="bold")
     axes.tick_params(labelsize=7.5, labelbottom=True)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    if last:
-        axes.text(0.5, -0.62, "share of full wheel\nspeed; line: 10–90 %", fontsize=7.5,
-                  transform=axes.transAxes, ha="center", va="top")  # fmt: skip
 
 
 def _harms(axes: Axes, block: Block, reach: float, last: bool) -> None:
@@ -266,9 +267,9 @@ def tell_block(block: Block) -> str:
     """What drives a part, what it drives, what its loss does, in sentences."""
     left, right = block.by_wheel.mean(0)
     text = (
-        f"**{block.label}** is driven most with {block.place}; there it adds {number(left)} to the "
-        f"left wheel and {number(right)} to the right (of full speed, before clipping): it "
-        f"{block.push}. "
+        f"**{block.part.name}** ({block.units}) is driven most in {block.place}; there it "
+        f"adds {number(left)} to the left wheel and {number(right)} to the right (of full speed, before clipping): it "
+        f"{block.push.replace(', ', ' and ')}. "
     )
     clear = block.loss[(block.loss["low"] > 0) | (block.loss["high"] < 0)]
     clear = clear.sort_values("harm", key=np.abs, ascending=False)[:3]

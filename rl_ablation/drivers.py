@@ -302,10 +302,11 @@ def optimise(
 ) -> list[Optimum]:
     """The network inputs that drive each of these most while still plausible.
 
-    Gradient ascent on ``drive / σ − penalty · d² / (2√D)``, with σ the drive's standard deviation
-    and d the Mahalanobis distance, in the metric of the visited inputs. At a penalty of 1 the best
-    input for a linear unit lies as far out as visited inputs do (root mean square). Every step is
-    brought back into the visited range and within a percentile of visited distances.
+    Gradient ascent on ``drive / σ − penalty/2 · max(0, d − √D)²``, in the metric of the visited
+    inputs, with σ the drive's standard deviation and d the Mahalanobis distance, whose root mean
+    square over visited inputs is √D: only to be farther out than usual costs, since the mean input
+    is not a usual one either. At a penalty of 1 the best input for a linear unit lies at √D + 1.
+    Every step is brought back into the visited range and within a percentile of visited distances.
 
     Args:
         policy: An MLP.
@@ -360,13 +361,14 @@ def _ascend(
     best, top = x.copy(), np.full(len(x), -np.inf)
     for _ in range(_STEPS):
         value, slope = _values_and_slopes(module, site, weights, x.reshape(inputs.shape))
-        unusual = penalty * cloud.distance(x) ** 2 / (2 * size**0.5)
-        score = (value / sigma).ravel() - unusual
+        far = cloud.distance(x)
+        beyond = np.maximum(far - size**0.5, 0.0)
+        score = (value / sigma).ravel() - penalty / 2 * beyond**2
         better = score > top
         best[better], top[better] = x[better], score[better]
         climb = (slope / sigma[:, None]).reshape(-1, size) @ cloud.covariance
-        step = climb - penalty * (x - cloud.mean) / size**0.5
-        x = cloud.hold(x + _RATE * step, farthest)
+        back = (penalty * beyond / np.maximum(far, 1e-12))[:, None] * (x - cloud.mean)
+        x = cloud.hold(x + _RATE * (climb - back), farthest)
     chosen = top.reshape(starts, count).argmax(0)
     return best.reshape(inputs.shape)[chosen, np.arange(count)]
 

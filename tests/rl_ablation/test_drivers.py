@@ -83,16 +83,16 @@ def linear(weight):
     return make_mlp(layers, card)
 
 
-def test_a_linear_units_optimum_lies_along_its_weights_as_far_out_as_usual():
+def test_a_linear_units_optimum_lies_along_its_weights_a_little_farther_out_than_usual():
     rng = np.random.default_rng(1)
     weight = np.array([3.0, -1.0, 0.5, 0.0])
     visited = rng.normal(size=(4000, 4))
     (best,) = optimise(linear(weight), [unit_drive("h0", 0, 1)], visited)
     direction = weight / np.linalg.norm(weight)
-    assert best.inputs @ direction == pytest.approx(4**0.5, rel=0.1)
+    assert best.inputs @ direction == pytest.approx(4**0.5 + 1, rel=0.1)
     assert np.linalg.norm(best.inputs - direction * (best.inputs @ direction)) < 0.2
     assert best.value == pytest.approx(best.inputs @ weight)
-    assert 30 < best.percentile < 80
+    assert 85 < best.percentile < 99
     (down,) = optimise(linear(weight), [Drive("down", "h0", -np.ones(1))], visited)
     assert down.inputs @ direction < -1.5
 
