@@ -108,6 +108,9 @@ def map_(
     kind: str = "zero",
     strength: float | None = None,
     episodes: int = 24,
+    discovery: int = 12,
+    controls: int = 100,
+    adaptive: bool = False,
     seed: int = 0,
     conditions: str | None = None,
     measures: str | None = None,
@@ -119,7 +122,8 @@ def map_(
 ) -> None:
     """Cut an agent's network part by part, and map which part controls which behaviour.
 
-    The same command run again goes on where it was interrupted.
+    Discovery runs every cut; what it selects is confirmed on fresh seeds, and only that is shown
+    as found. The same command run again goes on where it was interrupted.
 
     Args:
         agent: A zoo agent by name, or the path of a policy folder or a stable-baselines3 zip.
@@ -128,9 +132,14 @@ def map_(
         env_wrapper: What a zip's observations were wrapped in: time-feature.
         groups: What to cut, with commas: layers, clusters:6, singles, tiles:8, sensors, motors,
             random:100 (random cuts of the sizes of the others).
-        kind: How to cut: zero, mean, resample, noise, clamp or gain.
+        kind: How to cut: zero, mean, resample, noise, clamp or gain; several, with commas, are
+            run side by side, and what holds under all of them is called robust.
         strength: Of the cut: noise in units of the unit's s.d., clamp's value, gain's factor.
-        episodes: Episodes of each cut, spread over the conditions.
+        episodes: Episodes of each confirmed cut, spread over the conditions; `plan` says how many
+            are needed.
+        discovery: Episodes of each cut in the discovery; with --adaptive at most.
+        controls: Random cuts of the size and layer of a confirmed group, at most; 0 for none.
+        adaptive: Spend episodes where they decide: stop with a cut that is settled.
         seed: Seed of every episode's seed.
         conditions: Named conditions of the environment, with commas; by default all.
         measures: Behaviours to measure, with commas; by default all that apply.
@@ -145,9 +154,12 @@ def map_(
     run = make_map(
         find_agent(agent, env, vecnormalize=vecnormalize, env_wrapper=env_wrapper),
         groups=groups,
-        kind=kind,
+        kinds=_split(kind) or [],
         strength=strength,
         episodes=episodes,
+        discovery=discovery,
+        controls=controls,
+        adaptive=adaptive,
         seed=seed,
         conditions=_split(conditions),
         measures=_split(measures),

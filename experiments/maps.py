@@ -14,10 +14,12 @@ from rl_ablation.errors import LabError
 from rl_ablation.film import film
 from rl_ablation.findings import headlines
 from rl_ablation.groupings import parse_groups
+from rl_ablation.lesion import variants
+from rl_ablation.lesion_map import DISCOVERY, DRAWS, EPISODES, lesion_map
 from rl_ablation.load import load
 from rl_ablation.policy import Policy
 from rl_ablation.report import report
-from rl_ablation.sweep import Run, sweep
+from rl_ablation.sweep import Run
 from rl_ablation.world import World
 
 log = logging.getLogger(__name__)
@@ -43,9 +45,12 @@ def make_map(
     agent: Policy,
     *,
     groups: str = "layers,clusters:6",
-    kind: str = "zero",
+    kinds: Sequence[str] = ("zero",),
     strength: float | None = None,
-    episodes: int = 24,
+    episodes: int = EPISODES,
+    discovery: int = DISCOVERY,
+    controls: int = DRAWS,
+    adaptive: bool = False,
     seed: int = 0,
     conditions: Sequence[str] | None = None,
     measures: Sequence[str] | None = None,
@@ -55,14 +60,17 @@ def make_map(
     films: int = 2,
     command: str = "",
 ) -> Run:
-    """Cut, sweep, film and report; the run folder then holds ``report.html``.
+    """Map in two stages, film and report; the run folder then holds ``report.html``.
 
     Args:
         agent: The policy, with an environment on its card.
         groups: Groupings, see `rl_ablation.groupings.parse_groups`.
-        kind: Kind of lesion.
-        strength: Of the lesion, where the kind takes one.
-        episodes: Of each lesion.
+        kinds: Kinds of lesion, side by side; findings are told of the first.
+        strength: Of the lesion, for a single kind that takes one.
+        episodes: Of each lesion in the confirmation.
+        discovery: Episodes of each lesion in the discovery.
+        controls: Random cuts at most for each size of group; see `lesion_map`.
+        adaptive: Spend episodes where they decide; see `lesion_map`.
         seed: Of the run.
         conditions: None takes all of the environment.
         measures: None takes all that apply.
@@ -82,13 +90,18 @@ def make_map(
     activity = record_activity(
         agent, conditions=taken or ("",), seed=seed, horizon=horizon, threads=threads
     )
-    plan = parse_groups(groups, agent, activity, seed)
-    if kind != "zero" or strength is not None:
-        plan = plan.with_kind(kind, strength)
-    run = sweep(
+    plan = variants(parse_groups(groups, agent, activity, seed), kinds)
+    if strength is not None:
+        if len(kinds) > 1:
+            raise LabError(f"a strength belongs to one kind of cut, not to {', '.join(kinds)}")
+        plan = plan.with_kind(kinds[0], strength)
+    run = lesion_map(
         agent,
         plan,
         episodes=episodes,
+        discovery=discovery,
+        controls=controls,
+        adaptive=adaptive,
         seed=seed,
         conditions=conditions,
         measures=measures,

@@ -226,12 +226,12 @@ def assemble(run: Run) -> pd.DataFrame:
         LabError: A shard is missing or damaged.
     """
     confirmation = run.part(CONFIRMATION)
-    held = run if confirmation is None else confirmation
     effects = merge(run.own_effects(), None if confirmation is None else confirmation.own_effects())
     names = list(run.spec.measures)
+    held = run if confirmation is None else confirmation
     controls = [(c.plan, c.table()) for c in run.parts(CONTROLS)]
     if not controls and any(x.group == "random" for x in run.plan):
-        controls = [(run.plan, run.table())]
+        held, controls = run, [(run.plan, run.whole_table())]
     null = size_matched(
         effects[effects["condition"] == "all"], (held.plan, held.whole_table()), controls, names
     ).assign(condition="all")

@@ -104,12 +104,13 @@ def lesion_map(
     Raises:
         LabError: Something does not fit, or the A/A lesion changed something.
     """
-    if min(episodes, discovery) < 1 or controls < 0:
-        raise LabError(
-            "a map needs at least 1 episode in each stage and no negative number of controls; "
-            f"got {episodes}, {discovery} and {controls}"
-        )
-    taken = _conditions(agent) if conditions is None else list(conditions)
+    taken = _conditions(agent, conditions)
+    for what, number in (("episodes", episodes), ("discovery", discovery)):
+        if number < max(1, len(taken)):
+            why = f": {number} episodes cannot cover {len(taken)} conditions" if number > 0 else ""
+            raise LabError(f"{what} must be at least {max(1, len(taken))}{why}")
+    if controls < 0:
+        raise LabError(f"controls must be 0 or more, got {controls}")
     if activity is None:
         activity = record_activity(
             agent, conditions=taken or ("",), seed=seed, horizon=horizon, threads=threads
@@ -136,17 +137,21 @@ def lesion_map(
     chosen = _with_variants(cuts, names)
     confirmation = _confirm(agent, run, chosen, episodes, adaptive, how)
     _same_is_same(confirmation)
-    _draw_controls(agent, run, confirmation, controls, min(few, episodes), how)
+    if not any(x.group == "random" for x in plan):  # they are controls already
+        _draw_controls(agent, run, confirmation, controls, min(few, episodes), how)
     _give_doses(agent, run, confirmation, min(few, episodes), how)
     table = probe(agent, run.plan, activity)
     write_atomically(run.folder / evidence.PROBE, table.to_csv(index=False))
     return Run(run.folder)
 
 
-def _conditions(agent: Policy) -> list[str]:
+def _conditions(agent: Policy, asked: Sequence[str] | None) -> list[str]:
     world = World(card_env(agent), 1, agent.card.env_kwargs)
     try:
-        return world.conditions
+        world.fits(agent)
+        taken = world.conditions if asked is None else list(asked)
+        world.check_conditions(taken)
+        return taken
     finally:
         world.close()
 

@@ -19,7 +19,8 @@ from experiments import doctor
 from experiments.cli import BAD_INPUT, COMMANDS, INTERRUPTED, main
 from rl_ablation.sweep import Run
 
-SMALL = ("--episodes", "6", "--max-steps", "40", "--films", "0")
+SMALL = ("--episodes", "6", "--discovery", "6", "--controls", "3", "--max-steps", "40")
+SMALL = (*SMALL, "--films", "0")
 
 
 @pytest.fixture(autouse=True)
@@ -136,7 +137,11 @@ def test_wrong_usage_ends_with_code_2(arguments, capsys):
         ("unknown kind 'burn'; choose from zero", ("--kind", "burn")),
         ("kind 'zero' takes no strength", ("--strength", "2")),
         ("strength must be finite", ("--kind", "noise", "--strength", "nan")),
-        ("episodes must be at least 1", ("--episodes", "0")),
+        ("strength belongs to one kind", ("--kind", "noise,gain", "--strength", "1")),
+        ("one or more different kinds of cut", ("--kind", "zero,zero")),
+        ("episodes must be at least 6", ("--episodes", "0")),
+        ("discovery must be at least 6: 5 episodes", ("--discovery", "5")),
+        ("controls must be 0 or more", ("--controls", "-1")),
         ("cannot cover 6 conditions", ("--episodes", "5")),
         ("at least 1 step, got 0", ("--max-steps", "0")),
         ("the seed must be 0 or more", ("--seed", "-1")),
@@ -365,14 +370,18 @@ def test_map_without_a_folder_makes_one(agent, capsys):
     assert run.spec.conditions == ("ring/cw",)
     assert run.spec.measures == ("crash", "progress")
     assert run.spec.horizon == 40
-    assert {x.name: x.kind for x in run.plan} == {"intact": "zero", "h0": "mean", "h1": "mean"}
+    assert {x.name: x.kind for x in run.plan if x.group not in ("checks", "baselines")} == {
+        "intact": "zero",
+        "h0": "mean",
+        "h1": "mean",
+    }
     assert Path(said["report"]).exists()
 
 
 def test_interrupted_map_goes_on(agent, tmp_path, capsys):
     folder = tmp_path / "run"
-    options = ("--groups", "singles", "--episodes", "120", "--max-steps", "120", "--films", "0")
-    options = (*options, "--measures", "crash,return")
+    options = ("--groups", "singles", "--episodes", "12", "--discovery", "120", "--max-steps", "120")
+    options = (*options, "--films", "0", "--controls", "0", "--measures", "crash,return")
     command = ["map", str(agent), *options, "--out", str(folder)]
     process = subprocess.Popen(
         [program(), *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
