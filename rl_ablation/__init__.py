@@ -17,6 +17,7 @@ import rl_ablation.measures_legs  # noqa: F401 - registers its measures
 from rl_ablation import figures
 from rl_ablation.activity import record_activity
 from rl_ablation.errors import LabError
+from rl_ablation.factors import factors
 from rl_ablation.film import film
 from rl_ablation.findings import headlines
 from rl_ablation.groupings import (
@@ -48,6 +49,7 @@ __all__ = [
     "layers",
     "tiles",
     "clusters",
+    "factors",
     "sensors",
     "motors",
     "random_groups",
