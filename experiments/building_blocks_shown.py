@@ -154,9 +154,9 @@ def _strip(axes: Axes, block: Block, reach: float, last: bool) -> None:
     names = ["left +105°", "ray ahead", "−105° right", *OTHERS]
     axes.set_xticklabels(names if last else [""] * len(names), fontsize=8)
     for label, side in zip(axes.get_xticklabels(), ("left", "center", "right"), strict=False):
-        label.set_ha(side)
+        label.set(horizontalalignment=side)
     for label in axes.get_xticklabels()[3:]:
-        label.set_rotation(90)
+        label.set(rotation=90)
     axes.tick_params(length=2)
 
 
@@ -268,8 +268,8 @@ def tell_block(block: Block) -> str:
     left, right = block.by_wheel.mean(0)
     text = (
         f"**{block.part.name}** ({block.units}) is driven most in {block.place}; there it "
-        f"adds {number(left)} to the left wheel and {number(right)} to the right (of full speed, before clipping): it "
-        f"{block.push.replace(', ', ' and ')}. "
+        f"adds {number(left)} to the left wheel and {number(right)} to the right (of full speed, "
+        f"before clipping): it {block.push.replace(', ', ' and ')}. "
     )
     clear = block.loss[(block.loss["low"] > 0) | (block.loss["high"] < 0)]
     clear = clear.sort_values("harm", key=np.abs, ascending=False)[:3]
