@@ -16,7 +16,8 @@ Protocol, on the zoo's lap agent with zero cuts of functional clusters (4 a laye
    interval over episodes. (The question is that of "rehydration" in the public code on replaying
    intact trajectories through lesioned networks; the way of splitting the answer is this lab's.)
 3. Cuts in time: each cluster cut only in left bends, only in right bends, only on the straight, and
-   always; paired effects with intervals, q after Benjamini & Hochberg over everything tried.
+   always; paired effects with intervals, q after Benjamini & Hochberg over everything tried. The
+   same test of "left bends only" against "right bends only" asks whether timing matters.
 
 Expected picture: harm rises with the direct change, but not strictly; what is cut in left bends
 hurts turning left. About 2 minutes on 2 quiet cores; ``rl-ablation study open-loop``.
@@ -37,7 +38,7 @@ from experiments.open_loop_figures import answer, curves
 from experiments.studies import Answer
 from rl_ablation.activity import episode_seed, record_activity
 from rl_ablation.drift import Drift, drift, mean, size
-from rl_ablation.effects import bca_intervals
+from rl_ablation.effects import bca_intervals, benjamini_hochberg, sign_flip_p
 from rl_ablation.findings import LEVEL, harm, number, overall
 from rl_ablation.groupings import clusters, random_groups
 from rl_ablation.lesion import INTACT, Lesion, Plan
@@ -86,8 +87,10 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     rows = rows.assign(harm=harm(rows))
     rows[["region", "gate"]] = rows["lesion"].str.split("@", expand=True).to_numpy()
     time = share_of_time(agent, conditions, episodes, horizon, seed)
-    text = "\n\n".join([tell_direct(cuts, ranks), tell_drift(drifts), tell_gates(rows, time)])
-    tables = {"cuts": cuts, "ranks": ranks, "drift": drifts, "gates": rows}
+    sides = left_against_right(timed, list(dict.fromkeys(rows["region"])), seed)
+    told = tell_direct(cuts, ranks), tell_drift(drifts), tell_gates(rows, sides, time)
+    text = "\n\n".join(told)
+    tables = {"cuts": cuts, "ranks": ranks, "drift": drifts, "gates": rows, "sides": sides}
     return Answer(text, {"open-loop": answer(cuts, rows, time), "drift": curves(apart)}, tables)
 
 
@@ -159,6 +162,22 @@ def table_of_drift(apart: Drift, seed: int) -> pd.DataFrame:
     return table
 
 
+def left_against_right(run: Run, regions: list[str], seed: int) -> pd.DataFrame:
+    """Each region cut in left bends only against in right bends only, episode by episode."""
+    wide = run.table().pivot(index="episode", columns="lesion", values=list(GATED)).astype(float)
+    table = pd.DataFrame([(m, r) for m in GATED for r in regions], columns=["measure", "region"])
+    left, right = (
+        np.stack([wide[m, f"{r}@{side}"] for m in GATED for r in regions], 1)
+        for side in ("left", "right")
+    )
+    low, high = bca_intervals(left - right, np.random.default_rng(seed))
+    p = sign_flip_p(left - right, np.random.default_rng(seed))
+    return table.assign(
+        left=mean(left, 0), right=mean(right, 0), difference=mean(left - right, 0),
+        ci_low=low, ci_high=high, p=p, q=benjamini_hochberg(p),
+    )  # fmt: skip
+
+
 def tell_direct(cuts: pd.DataFrame, ranks: pd.DataFrame) -> str:
     """What the open loop says of the closed one."""
     worst = cuts["took"].max()
@@ -207,31 +226,33 @@ def tell_drift(table: pd.DataFrame) -> str:
     )
 
 
-def tell_gates(rows: pd.DataFrame, time: Mapping[str, float]) -> str:
+def tell_gates(rows: pd.DataFrame, sides: pd.DataFrame, time: Mapping[str, float]) -> str:
     """When each behaviour needs the regions."""
-    lines = ["Cut only at times (share of the intact robot's time: "
-             + ", ".join(f"{g} {time[g]:.0%}" for g in GATES) + "):"]  # fmt: skip
-    regions = rows["region"].nunique()
+    open_ = ", ".join(f"{gate} {_percent(time[gate])}" for gate in GATES)
+    lines = [
+        f"Cut only at times (share of the intact robot's time: {open_}), of "
+        f"{rows['region'].nunique()} regions make worse (q < {LEVEL:.0%}):"
+    ]
+    hurt = rows[(rows["q"] < LEVEL) & (rows["harm"] < 0)]
     for name in GATED:
-        parts = []
-        for gate in (*GATES, ALWAYS):
-            here = rows[(rows["measure"] == name) & (rows["gate"] == gate)]
-            bad = here[(here["q"] < LEVEL) & (here["harm"] < 0)].sort_values("harm", kind="stable")
-            better = int(((here["q"] < LEVEL) & (here["harm"] > 0)).sum())
-            told = f"{gate} {len(bad)}"
-            if len(bad):
-                worst = bad.iloc[0]
-                told += f" (most {worst['region']}, "
-                told += f"{_ci(worst['delta'], worst['ci_low'], worst['ci_high'])})"
-            parts.append(told + (f", better {better}" if better else ""))
+        counts = hurt[hurt["measure"] == name]["gate"].value_counts()
+        told = ", ".join(f"{gate} {counts.get(gate, 0)}" for gate in (*GATES, ALWAYS))
+        clear = sides[(sides["measure"] == name) & (sides["q"] < LEVEL)]
+        contrast = "the side does not clearly matter"
+        if len(clear):
+            most = clear.loc[clear["difference"].abs().idxmax()]
+            contrast = (
+                f"the side matters for {len(clear)}, most for {most['region']}: "
+                f"{number(most['left'])} if cut in left bends, {number(most['right'])} in right "
+                f"ones (difference {_ci(most['difference'], most['ci_low'], most['ci_high'])})"
+            )
         unit = f", {MEASURES[name].unit}" if MEASURES[name].unit else ""
-        lines.append(f"- {MEASURES[name].label}{unit}: worse for {'; '.join(parts)}.")
-    lines += ["", f"(How many of {regions} regions, q < {LEVEL:.0%}; change with 95 % interval.)"]
+        lines.append(f"- {MEASURES[name].label}{unit}: {told}; {contrast}.")
     return "\n".join(lines)
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %".replace("-", "−")
+    return f"{round(100 * share) + 0:d} %".replace("-", "−")
 
 
 def _ci(value: float, low: float, high: float) -> str:

@@ -15,6 +15,9 @@ from rl_ablation.findings import LEVEL, number
 from rl_ablation.measures import MEASURES
 
 ORANGE, PURPLE, GREY = "#b35806", "#542788", "#9a9a9a"
+LASTS = {"left": "left bends", "right": "right bends", "straight": "straight", "always": "always"}
+LABELLED = 0.03  # regions that cost less of the progress crowd together
+BIN = 5  # steps averaged in a curve
 
 
 def answer(cuts: pd.DataFrame, rows: pd.DataFrame, time: Mapping[str, float]) -> Figure:
@@ -39,7 +42,10 @@ def answer(cuts: pd.DataFrame, rows: pd.DataFrame, time: Mapping[str, float]) ->
     assert bar is not None
     bar.set_ticks([-1, 0, 1], labels=["worse", "same", "better"])
     right.set_yticks(np.arange(len(names)) + 0.5, names, rotation=0, fontsize=8)
-    right.set_xticks(np.arange(len(keys)) + 0.5, [g for _, g in keys], rotation=60, fontsize=8)
+    right.set_xticks(
+        np.arange(len(keys)) + 0.5, [LASTS[g] for _, g in keys], rotation=60, fontsize=8,
+        ha="right", rotation_mode="anchor",
+    )  # fmt: skip
     right.tick_params(length=0)
     intact = rows.groupby("measure")["intact"].first()
     for k, name in enumerate(behaviours):
@@ -64,9 +70,10 @@ def _scatter(axes: Axes, cuts: pd.DataFrame) -> None:
             alpha=0.6 if control else 1, label=f"{site} {'random' if control else 'cluster'}",
             zorder=1 if control else 2,
         )  # fmt: skip
-    for row in cuts[cuts["group"] != "random"].to_dict("records"):
+    named = cuts[(cuts["group"] != "random") & (cuts["loss"].abs() > LABELLED)]
+    for row in named.to_dict("records"):
         axes.annotate(
-            row["lesion"].rpartition("-")[2], (row["direct"], 100 * row["loss"]), fontsize=8,
+            row["lesion"].replace("cluster-", ""), (row["direct"], 100 * row["loss"]), fontsize=8,
             xytext=(5, 4), textcoords="offset points",
         )  # fmt: skip
     axes.set_xlabel("direct change of the action, s.d. (open loop)", fontsize=9)
@@ -82,8 +89,8 @@ def curves(apart: Drift) -> Figure:
     names = apart.lesions[1:]
     page = Figure(figsize=(12, 1.4 + 2.1 * -(-len(names) // 4)), layout="constrained", dpi=150)
     panels = page.subplots(-(-len(names) // 4), 4, sharex=True, squeeze=False)
-    shown, closed = mean(size(apart.open), 2), mean(size(apart.closed), 2)
-    seconds = np.arange(len(shown)) * apart.dt
+    shown, closed = _binned(size(apart.open)), _binned(size(apart.closed))
+    seconds = (np.arange(len(shown)) + 0.5) * BIN * apart.dt
     for k, axes in enumerate(panels.flat):
         if k >= len(names):
             axes.set_visible(False)
@@ -99,3 +106,9 @@ def curves(apart: Drift) -> Figure:
     page.supxlabel("time since the cut, s", fontsize=9)
     page.supylabel("difference of actions, s.d.", fontsize=9)
     return page
+
+
+def _binned(values: np.ndarray) -> np.ndarray:
+    """Means over episodes and bins of steps, (bins, L); what is left of a bin is left out."""
+    bins = len(values) // BIN
+    return mean(values[: bins * BIN].reshape(bins, BIN, *values.shape[1:]), (1, 3))
