@@ -70,13 +70,11 @@ def fit_plane(obs: np.ndarray, features: Mapping[str, np.ndarray]) -> Plane:
     obs = np.asarray(obs, np.float64)
     weights = np.stack(list(features.values())).astype(np.float64)
     if weights.shape[1] != obs.shape[1]:
-        raise LabError(
-            f"features of {weights.shape[1]} observations, but states have {obs.shape[1]}"
-        )
+        raise LabError(f"features of {weights.shape[1]} sensors, states of {obs.shape[1]}")
     mean = obs.mean(0)
     centred = obs - mean
     values = centred @ weights.T
-    if np.linalg.matrix_rank(values, tol=1e-9 * max(len(obs), 1) ** 0.5) < 2:
+    if np.linalg.matrix_rank(values) < 2:
         raise LabError(f"features {', '.join(features)} do not vary independently in these states")
     directions = np.linalg.lstsq(values, centred, rcond=None)[0]
     size = np.maximum(obs.std(0), 1e-12)
