@@ -17,7 +17,7 @@ import pandas as pd
 from rl_ablation.effects import COLUMNS, LEVEL_FDR
 from rl_ablation.effects import CONTROLS as NO_CLAIMS
 from rl_ablation.errors import LabError
-from rl_ablation.lesion import INTACT, VARIANT, Plan
+from rl_ablation.lesion import INTACT, VARIANT, Lesion, Plan
 from rl_ablation.measures import ALIVE, MEASURES
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def size_matched(
         places: dict[tuple[object, ...], list[str]] = {}
         for x in control_plan:
             if x.group == "random":
-                places.setdefault(_place(x), []).append(x.name)
+                places.setdefault(place(x), []).append(x.name)
         change = differences(control_table, measures)
         for spot, names in places.items():
             for name in measures:
@@ -145,13 +145,13 @@ def size_matched(
     episodes = set.intersection(*(set(t["episode"]) for _, t in controls))
     own = differences(table[table["episode"].isin(episodes)], measures)
     there = set(table["lesion"])
-    where = {x.name: _place(x) for x in plan if x.group != "random" and x.name in there}
+    where = {x.name: place(x) for x in plan if x.group != "random" and x.name in there}
     told = []
     for row in effects[effects["measure"].isin(measures)].to_dict("records"):
-        place = where.get(row["lesion"])
-        if place is None or place not in draws:
+        own_place = where.get(row["lesion"])
+        if own_place is None or own_place not in draws:
             continue
-        null = np.concatenate(draws[place][row["measure"]])
+        null = np.concatenate(draws[own_place][row["measure"]])
         null = null[np.isfinite(null)]
         sign = -1.0 if row["delta"] < 0 else 1.0
         value = own[row["measure"]][row["lesion"]].mean()
@@ -171,9 +171,9 @@ def size_matched(
     return pd.DataFrame(told, columns=["lesion", "measure", "random", "draws", "p_random"])
 
 
-def _place(lesion: object) -> tuple[object, ...]:
-    get = lambda name: getattr(lesion, name)  # noqa: E731
-    return tuple(get("cut")), get("size"), get("kind"), get("strength")
+def place(lesion: Lesion) -> tuple[object, ...]:
+    """What a random cut must share with a lesion to be its control."""
+    return tuple(lesion.cut), lesion.size, lesion.kind, lesion.strength
 
 
 def robust(effects: pd.DataFrame) -> pd.Series:

@@ -6,7 +6,7 @@ with any of the common kinds of colour blindness.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from rl_ablation.errors import LabError
 from rl_ablation.evidence import claims, harm
+from rl_ablation.figures_evidence import dissociations, dose_response, random_cuts
 from rl_ablation.findings import LEVEL, behaviours, distinct, number
 from rl_ablation.measures import ALIVE, MEASURES
 from rl_ablation.sweep import Run
@@ -92,13 +93,20 @@ def heatmap(run: Run, measures: Sequence[str] | None = None, condition: str = "a
         x=0.01, ha="left", fontsize=11, fontweight="bold",
     )  # fmt: skip
     axes.set_xlabel(
-        f"cells: value after the cut, {run.spec.episodes} paired episodes; "
+        f"cells: value after the cut, {_episodes(rows)} paired episodes; "
         "rows: region (units cut); columns: behaviour, intact value\n"
         "colour: change relative to the column's largest; white: not significant "
         f"(false discovery rate {LEVEL:.0%})",
         fontsize=7.5, loc="left",
     )  # fmt: skip
     return figure
+
+
+def _episodes(rows: pd.DataFrame) -> str:
+    """How many the rows rest on, and whether they are fresh ones."""
+    confirmed = rows[rows["stage"] == "confirmed"]
+    n = int((rows if confirmed.empty else confirmed)["n"].max())
+    return f"{n} fresh" if len(confirmed) else str(n)
 
 
 def _column_head(name: str, intact: float) -> str:
@@ -189,7 +197,7 @@ def intervals(
     panels[0].set_yticks(range(len(names)), names, fontsize=8)
     panels[0].invert_yaxis()
     figure.suptitle(
-        f"Changes with 95 % intervals: {run.spec.agent}, {run.spec.episodes} paired episodes",
+        f"Changes with 95 % intervals: {run.spec.agent}, {_episodes(rows)} paired episodes",
         x=0.01, ha="left", fontsize=11, fontweight="bold",
     )  # fmt: skip
     return figure
@@ -214,15 +222,23 @@ def _forest(axes: mpl.axes.Axes, part: pd.DataFrame, name: str) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-FIGURES = {"heatmap": heatmap, "network": network, "intervals": intervals}
+FIGURES: dict[str, Callable[[Run], Figure | None]] = {
+    "heatmap": heatmap,
+    "network": network,
+    "intervals": intervals,
+    "random_cuts": random_cuts,
+    "dose_response": dose_response,
+    "dissociations": dissociations,
+}
 
 
 def draw_all(run: Run) -> dict[str, Path]:
-    """Draw every figure into the run folder; name → PNG path."""
+    """Draw every figure that the run has the numbers for into its folder; name → PNG path."""
     folder = run.folder / "figures"
     folder.mkdir(exist_ok=True)
     paths = {}
     for name, draw in FIGURES.items():
-        paths[name] = folder / f"{name}.png"
-        draw(run).savefig(paths[name], bbox_inches="tight")
+        if (figure := draw(run)) is not None:
+            paths[name] = folder / f"{name}.png"
+            figure.savefig(paths[name], bbox_inches="tight")
     return paths

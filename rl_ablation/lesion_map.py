@@ -13,11 +13,10 @@ from rl_ablation import evidence
 from rl_ablation.activity import Activity, card_env, record_activity
 from rl_ablation.effects import LEVEL_FDR
 from rl_ablation.errors import LabError
-from rl_ablation.evidence import claims, differences, harm
-from rl_ablation.findings import TOLD, behaviours, distinct, headlines
+from rl_ablation.evidence import claims, differences
+from rl_ablation.findings import headlines, worth_telling
 from rl_ablation.groupings import random_groups
 from rl_ablation.lesion import INTACT, VARIANT, Lesion, Plan, doses, variants
-from rl_ablation.measures import MEASURES
 from rl_ablation.policy import Policy, write_atomically
 from rl_ablation.probe import probe
 from rl_ablation.sweep import MORE, Run, sweep
@@ -240,10 +239,7 @@ def _draw_controls(
     while they may still stand out from them."""
     rows = confirmation.own_effects()
     rows = claims(rows[rows["condition"] == "all"])
-    rows = rows.assign(harm=harm(rows))
-    valued = [m for m in behaviours(run) if MEASURES[m].better] or behaviours(run)
-    rows = rows[rows["measure"].isin(distinct(rows, valued, 8))]
-    rows = rows[(rows["q"] < LEVEL_FDR) & (rows["harm"].abs() > TOLD)]
+    rows = worth_telling(run, rows)
     open_ = Plan(x for x in confirmation.plan if x.name in set(rows["lesion"]))
     most = 0.5 * LEVEL_FDR * (1 + draws)  # (1 + k) above this cannot give p_random < 5 %
     held = (confirmation.plan, confirmation.whole_table())

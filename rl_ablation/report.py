@@ -10,7 +10,8 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from rl_ablation.effects import COLUMNS
+from rl_ablation.certainty import certainty
+from rl_ablation.evidence import EVIDENCE_COLUMNS
 from rl_ablation.figures import draw_all
 from rl_ablation.findings import LEVEL, headlines, number, overall
 from rl_ablation.lesion import INTACT, KINDS
@@ -23,6 +24,12 @@ CAPTIONS = {
     "lose without this region? Read down a column: which regions does this behaviour need?",
     "network": "The same in the network: each square is a unit.",
     "intervals": "The largest changes with their 95 % intervals; hollow grey: not significant.",
+    "random_cuts": "A big cut does much whatever it holds. So each region is held against random "
+    "cuts of its size in its layer, on the same episodes.",
+    "dose_response": "The regions that matter most, turned down step by step. Bands: 95 % "
+    "intervals.",
+    "dissociations": "Regions that cross over: one is needed for the first behaviour and not for "
+    "the second, the other the other way round.",
 }
 
 
@@ -65,10 +72,13 @@ def report(run: Run, films: Sequence[Path] | None = None, command: str = "") -> 
             for m in run.measures
             if intact[m.name].notna().any()
         ],
-        columns=COLUMNS,
+        certainty=certainty(run),
+        confirmed=int((rows["stage"] == "confirmed").any()),
+        columns=EVIDENCE_COLUMNS,
         rows=rows.to_dict("records"),
         measures=MEASURES,
         number=number,
+        small=small,
         significant=int((rows["q"] < LEVEL).sum()),
         tested=int(rows["p"].notna().sum()),
         level=LEVEL,
@@ -77,6 +87,11 @@ def report(run: Run, films: Sequence[Path] | None = None, command: str = "") -> 
     path = run.folder / "report.html"
     write_atomically(path, page)
     return path
+
+
+def small(value: float) -> str:
+    """A p value; a dash where there is none."""
+    return "–" if value != value else f"{value:.2g}"
 
 
 def _data(mime: str, path: Path) -> str:
