@@ -1,25 +1,36 @@
 """Where in its network does a lap robot keep forward motion, turning and centring?
 
-Question: Lillian, Meyes, Meisen 2018 ("Ablation of a Robot's Brain", RWTH Aachen) cut groups of
-units out of a network that drives a robot around a track and found forward motion controlled
-locally, and some cuts that improve an ability. Is it so in this lab's robot?
+Lillian, Meyes, Meisen 2018 ("Ablation of a Robot's Brain", RWTH Aachen) cut groups of units out of
+a network that drives a robot around a track, found forward motion controlled locally, and some cuts
+that improve an ability. Same class of protocol, not a replication (their groups and robot are not
+public).
 
-Protocol: same class as theirs, not a replication (their groups and robot are not public). The zoo's
-lap agent; zero lesions of whole layers and of functional clusters (units active together);
-24 paired episodes over ring, bends and random tracks, both ways; behaviours while still driving, so
-that a crash is not mistaken for lost speed; random cuts of the same sizes as controls.
+Protocol: the zoo's lap agent and four more trainings of its recipe. Zero cuts of whole layers and
+of functional clusters (units active together, 4 a layer), in two stages: 12 paired episodes select,
+24 fresh ones give the numbers, over ring, bends and random tracks, both ways. Behaviours are taken
+while still driving, so that a crash is not mistaken for lost speed. Up to 100 random cuts of the
+same size in the same layer as controls (40 in the further networks). A behaviour is called *local*
+if one region, chosen in the first stage, does at least half of all harm to it in the second, and
+more than random cuts do; the harms are of regions cut one at a time.
 
-Expected picture, if functions are local: a heatmap in which some rows are dark in one behaviour
-only. About 2 minutes on 2 cores; ``python -m experiments.lap_regions``.
+Expected picture, if functions are local: dark bars beyond the dotted line. If not: light or short
+ones. About 4 minutes on 2 quiet cores, and 3 more where the trainings are not there yet;
+``rl-ablation study lap-regions``.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import tyro
+import pandas as pd
 
-from experiments.regions import finish, map_regions
+from agents.recipes import RECIPES
+from experiments.maps import find_agent
+from experiments.regions import LOCAL, Size, film_still, locality, map_regions, tell
+from experiments.regions_figure import shares
+from experiments.studies import Answer, trained
+from rl_ablation.figures import heatmap, intervals, network
+from rl_ablation.measures import MEASURES as ALL
 
 MEASURES = (
     "forward_speed.alive",
@@ -28,42 +39,47 @@ MEASURES = (
     "off_centre.alive",
     "crash",
 )
+FULL, FURTHER = Size(k=4), Size(k=4, controls=40)
+QUICK = Size(k=2, discovery=12, episodes=12, controls=2, horizon=160)
+SEEDS = range(5)
 
 
-def main(
-    agent: str = "lap",
-    clusters: int = 4,
-    draws: int = 20,
-    episodes: int = 24,
-    seed: int = 0,
-    out: Path | None = None,
-    quick: bool = False,
-    docs: bool = False,
-) -> None:
-    """Map the lap robot's regions against random cuts; print the table and the findings.
-
-    Args:
-        agent: Zoo agent or path.
-        clusters: Functional clusters in each layer.
-        draws: Random cuts of each cluster's size.
-        episodes: Of each lesion.
-        seed: Of the map.
-        out: Run folder; by default under runs/.
-        quick: A small version for tests: 2 clusters, 6 episodes, 3 draws, no films.
-        docs: Also copy the pictures into docs/figures.
-    """
-    run = map_regions(
-        agent,
-        clusters=2 if quick else clusters,
-        draws=3 if quick else draws,
-        episodes=6 if quick else episodes,
-        seed=seed,
-        folder=out,
-        films=0 if quick else 2,
-        command="python -m experiments.lap_regions",
+def study(folder: Path, *, quick: bool, seed: int) -> Answer:
+    """Map the robot and its siblings; tell, draw and tabulate where behaviours are."""
+    agent = find_agent("lap")
+    run = map_regions(agent, folder / "lap", QUICK if quick else FULL, seed)
+    where = {f"zoo agent (training {agent.card.seed})": locality(run, MEASURES, seed)}
+    for k in () if quick else [s for s in SEEDS if s != agent.card.seed]:
+        other = map_regions(trained(RECIPES["lap"], k), folder / f"lap-{k}", FURTHER, seed)
+        where[f"training {k}"] = locality(other, MEASURES, seed)
+    text = tell(run, MEASURES, next(iter(where.values())))
+    if not quick:
+        film_still(run)
+        text += f"\n\n{tell_networks(where)}"
+    return Answer(
+        text,
+        {
+            "shares": shares(where),
+            "heatmap": heatmap(run),
+            "network": network(run),
+            "intervals": intervals(run, MEASURES),
+        },
+        {
+            "effects": run.effects(),
+            "locality": pd.concat([t.assign(network=n) for n, t in where.items()]),
+        },
     )
-    finish(run, MEASURES, "lap" if docs else None)
 
 
-if __name__ == "__main__":
-    tyro.cli(main)
+def tell_networks(where: dict[str, pd.DataFrame]) -> str:
+    """In how many of the networks each behaviour is local."""
+    told = []
+    for name in MEASURES:
+        rows = [t[t["measure"] == name].iloc[0] for t in where.values()]
+        local = sum(row["verdict"] == LOCAL for row in rows)
+        found = [f"{row['share']:.0%}" for row in rows if row["share"] == row["share"]]
+        told.append(f"{ALL[name].label} in {local} (shares {', '.join(found) or 'none'})")
+    return (
+        f"**Of {len(where)} networks** trained alike, each divided by its own clusters, these "
+        f"behaviours are local in so many: {'; '.join(told)}."
+    )

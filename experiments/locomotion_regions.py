@@ -1,24 +1,31 @@
 """Which unit groups of legged robots carry forward motion, turning and balance?
 
-Question: the same as in `experiments.lap_regions`, of robots that can fall: is there a region for
-going forward, one for turning, one for staying upright, or does each cut only make a dead robot
-(Jonas & Kording 2017)? So behaviours are measured while the robot is still up.
+The question of `experiments.lap_regions` (Lillian, Meyes, Meisen 2018), of robots that can fall: is
+there a region for going forward, one for turning, one for staying upright, or does each cut only
+make a dead robot (Jonas & Kording 2017)? Same class of protocol, not a replication.
 
 Protocol: the zoo's quadruped under its battery of commands (stand, forward, backward, sidesteps,
-turns, a push), and its cheetah; zero lesions of layers and functional clusters; 24 paired episodes;
-random cuts of the same sizes as controls.
+turns, a push), and its cheetah. Zero cuts of layers and functional clusters, 6 a layer; discovery
+on 12 (quadruped: 16) paired episodes, confirmation on 24 fresh ones; up to 40 random cuts of the
+same size in the same layer. Behaviours of the quadruped are taken while it is still up.
 
-Expected picture, if functions are local: clusters that hurt one command's tracking and not the
-others'. About 6 minutes on 2 cores; ``python -m experiments.locomotion_regions``.
+Expected picture, if functions are local: dark bars beyond the dotted line, and clusters that hurt
+one command's tracking and not the others'. About 4 minutes on 2 quiet cores;
+``rl-ablation study locomotion-regions``.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import tyro
+import pandas as pd
+from matplotlib.figure import Figure
 
-from experiments.regions import finish, map_regions
+from experiments.maps import find_agent
+from experiments.regions import Size, film_still, locality, map_regions, tell
+from experiments.regions_figure import shares
+from experiments.studies import Answer
+from rl_ablation.figures import heatmap, intervals, network
 
 MEASURES = {
     "quadruped": (
@@ -27,46 +34,32 @@ MEASURES = {
     ),
     "cheetah": ("forward_speed", "uprightness", "height", "power", "gait_frequency"),
 }  # fmt: skip
+FULL = {
+    "quadruped": Size(k=6, discovery=16, controls=40),
+    "cheetah": Size(k=6, controls=40),
+}
+QUICK = {"quadruped": Size(k=2, discovery=8, episodes=8, controls=2, horizon=120)}
 
 
-def main(
-    agents: tuple[str, ...] = ("quadruped", "cheetah"),
-    clusters: int = 6,
-    draws: int = 10,
-    episodes: int = 24,
-    seed: int = 0,
-    out: Path | None = None,
-    quick: bool = False,
-    docs: bool = False,
-) -> None:
-    """Map the legged agents' regions against random cuts; print tables and findings.
-
-    Args:
-        agents: Zoo agents.
-        clusters: Functional clusters in each layer.
-        draws: Random cuts of each cluster's size.
-        episodes: Of each lesion.
-        seed: Of the maps.
-        out: Folder for the run folders; by default under runs/.
-        quick: A small version for tests: 8 episodes, 1 draw, no films.
-        docs: Also copy the pictures into docs/figures.
-    """
-    for agent in agents:
-        print(f"\n{agent}")
-        run = map_regions(
-            agent,
-            clusters=3 if quick else clusters,
-            draws=1 if quick else draws,
-            episodes=8 if quick else episodes,
-            seed=seed,
-            folder=None if out is None else out / agent,
-            films=0 if quick else 2,
-            command="python -m experiments.locomotion_regions",
-        )
-        taken = MEASURES.get(agent)
-        known = None if taken is None else [m for m in taken if m in run.spec.measures]
-        finish(run, known, agent if docs else None)
-
-
-if __name__ == "__main__":
-    tyro.cli(main)
+def study(folder: Path, *, quick: bool, seed: int) -> Answer:
+    """Map each robot; tell, draw and tabulate where behaviours are."""
+    texts: list[str] = []
+    figures: dict[str, Figure] = {}
+    where: dict[str, pd.DataFrame] = {}
+    tables: dict[str, pd.DataFrame] = {}
+    for name, size in (QUICK if quick else FULL).items():
+        run = map_regions(find_agent(name), folder / name, size, seed)
+        where[name] = locality(run, MEASURES[name], seed)
+        counts = run.effects().drop_duplicates("lesion")
+        kinds = counts[counts["group"] == "clusters"]["class"].value_counts()
+        classes = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+        texts.append(f"**{name}** (clusters by class: {classes})")
+        texts.append(tell(run, MEASURES[name], where[name]))
+        figures[f"{name}_heatmap"] = heatmap(run)
+        figures[f"{name}_network"] = network(run)
+        figures[f"{name}_intervals"] = intervals(run, MEASURES[name])
+        tables[f"{name}_effects"] = run.effects()
+        if not quick:
+            film_still(run)
+    tables["locality"] = pd.concat([t.assign(network=n) for n, t in where.items()])
+    return Answer("\n\n".join(texts), {"shares": shares(where), **figures}, tables)

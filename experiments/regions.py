@@ -1,182 +1,282 @@
-"""What the region studies share: a map with random controls, its table, and its findings."""
+"""What the region studies share: a two-stage map, what is local in it, and what a cut improves."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
+import numpy as np
 import pandas as pd
 from PIL import Image
 
-from experiments.maps import find_agent, make_map
+from rl_ablation.activity import card_env, record_activity
 from rl_ablation.errors import LabError
+from rl_ablation.evidence import CONFIRMATION, differences
 from rl_ablation.film import film
 from rl_ablation.findings import (
     LEVEL,
-    against_random,
-    behaviours,
-    distinct,
+    TOLD,
+    change,
     double_dissociations,
     harm,
     headlines,
     number,
     overall,
 )
+from rl_ablation.groupings import clusters, layers
+from rl_ablation.lesion_map import lesion_map
 from rl_ablation.measures import MEASURES
-from rl_ablation.policy import write_atomically
+from rl_ablation.policy import Policy
 from rl_ablation.sweep import Run
+from rl_ablation.world import World
 
-DOCS = Path(__file__).parent.parent / "docs" / "figures"
+HALF = 0.5
+"""A behaviour is concentrated where one region holds at least this share of all harm to it."""
+
+RESAMPLES = 2000
+UNHARMED, LOCAL, ANY, SPREAD = "unharmed", "local", "no more than chance", "spread out"
+Row = Mapping[Hashable, Any]
 
 
-def map_regions(
-    agent: str,
-    *,
-    clusters: int,
-    draws: int,
-    episodes: int,
-    seed: int,
-    folder: Path | None,
-    films: int,
-    command: str,
-) -> Run:
-    """Map layers and functional clusters, with random cuts of the clusters' sizes as controls."""
-    return make_map(
-        find_agent(agent),
-        groups=f"layers,clusters:{clusters},random:{draws}",
-        episodes=episodes,
+@dataclass(frozen=True)
+class Size:
+    """How large a map is: clusters a layer, episodes of both stages, random cuts at most."""
+
+    k: int
+    discovery: int = 12
+    episodes: int = 24
+    controls: int = 100
+    horizon: int | None = None
+
+
+def map_regions(agent: Policy, folder: Path, size: Size, seed: int) -> Run:
+    """Map layers and functional clusters in two stages, with random cuts as controls."""
+    world = World(card_env(agent), 1, agent.card.env_kwargs)
+    conditions = world.conditions or ("",)
+    world.close()
+    activity = record_activity(agent, conditions=conditions, seed=seed, horizon=size.horizon)
+    return lesion_map(
+        agent,
+        layers(agent) + clusters(agent, size.k, activity),
+        episodes=size.episodes,
+        discovery=size.discovery,
+        controls=size.controls,
         seed=seed,
         folder=folder,
-        films=films,
-        command=command,
+        horizon=size.horizon,
+        activity=activity,
     )
 
 
-def table(run: Run, measures: Sequence[str]) -> pd.DataFrame:
-    """Regions × behaviours: the lesioned value, * where the change is significant (q < 5 %),
-    and ** where it is also worse than 95 % of random cuts of that size."""
+def _regions(run: Run, measures: Sequence[str]) -> pd.DataFrame:
     rows = overall(run.effects())
-    controls = against_random(run).set_index(["lesion", "measure"])["p_random"].to_dict()
-    told: dict[str, dict[str, str]] = {}
+    rows = rows.assign(harm=harm(rows).fillna(0.0))
+    return rows[~rows["group"].isin(["layers"]) & rows["measure"].isin(measures)]
+
+
+def locality(run: Run, measures: Sequence[str], seed: int = 0) -> pd.DataFrame:
+    """Where each behaviour is kept, a row a behaviour.
+
+    The region that does a behaviour most harm is chosen on the discovery's episodes; its ``share``
+    of the harm that all regions do, each cut alone, is taken on the confirmation's, with a
+    percentile bootstrap interval over episodes. Regions that were not selected count as harmless.
+
+    Returns:
+        The columns of `Run.effects` for that region, and: harm; share, share_low, share_high;
+        hit, of ``regions``, that do clear harm; verdict. A behaviour that no selected region harms
+        has NaN shares.
+    """
+    rows = _regions(run, measures)
+    confirmation = run.part(CONFIRMATION)
+    assert confirmation is not None
+    changes = differences(confirmation.whole_table(), measures)
+    told = []
+    for name in measures:
+        part = rows[rows["measure"] == name]
+        sure = part[part["stage"] == "confirmed"]
+        clear = (sure["q"] < LEVEL) & (sure["harm"] < -TOLD)
+        better = MEASURES[name].better or 1
+        if sure.empty or (better * sure["delta_discovery"]).min() >= 0:
+            told.append({"measure": name, "verdict": UNHARMED, "hit": 0, "regions": len(part)})
+            continue
+        worst = sure.loc[(better * sure["delta_discovery"]).idxmin()]
+        lost = -better * changes[name][list(sure["lesion"])].to_numpy()
+        share = _shares(lost, list(sure["lesion"]).index(worst["lesion"]), seed)
+        harmed = bool(clear[worst.name])
+        told.append(
+            {
+                **worst.to_dict(),
+                **dict(zip(("share", "share_low", "share_high"), share, strict=True)),
+                "hit": int(clear.sum()),
+                "regions": len(part),
+                "verdict": _verdict(harmed, share[0], float(worst["p_random"])),
+            }
+        )
+    return pd.DataFrame(told)
+
+
+def _shares(lost: np.ndarray, which: int, seed: int) -> tuple[float, float, float]:
+    """Share of column ``which`` in what all lose, (episodes, regions), and its interval."""
+    episodes = len(lost)
+    weights = np.random.default_rng(seed).multinomial(
+        episodes, [1 / episodes] * episodes, RESAMPLES
+    )
+    there = np.isfinite(lost)
+    values = np.where(there, lost, 0.0)
+    weights = np.vstack([np.ones(episodes), weights])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.clip(np.nan_to_num((weights @ values) / (weights @ there)), 0.0, None)
+        share = mean[:, which] / mean.sum(1)
+    low, high = np.nanquantile(share[1:], [0.025, 0.975]) if np.isfinite(share[1:]).any() else (
+        np.nan,
+        np.nan,
+    )  # fmt: skip
+    return float(share[0]), float(low), float(high)
+
+
+def _verdict(harmed: bool, share: float, p_random: float) -> str:
+    if not harmed:
+        return UNHARMED
+    if not share >= HALF:
+        return SPREAD
+    return LOCAL if p_random <= LEVEL else ANY
+
+
+def improvements(run: Run, measures: Sequence[str]) -> pd.DataFrame:
+    """Cuts that looked better than intact in the discovery, and whether fresh seeds say so too.
+
+    Returns:
+        The rows of `Run.effects` of those lesions × behaviours, with harm and ``held``.
+    """
+    valued = [m for m in measures if MEASURES[m].better]
+    first = overall(run.own_effects())
+    first = first.assign(harm=harm(first).fillna(0.0))
+    first = first[(first["q"] < LEVEL) & (first["harm"] > TOLD) & first["measure"].isin(valued)]
+    found = set(zip(first["lesion"], first["measure"], strict=True))
+    rows = overall(run.effects())
+    rows = rows.assign(harm=harm(rows).fillna(0.0))
+    rows = rows[[key in found for key in zip(rows["lesion"], rows["measure"], strict=True)]]
+    held = (rows["stage"] == "confirmed") & (rows["q"] < LEVEL) & (rows["harm"] > TOLD)
+    return rows.assign(held=held)
+
+
+def table(run: Run, measures: Sequence[str]) -> str:
+    """Regions × behaviours as Markdown: the lesioned value, with marks; see `LEGEND`."""
+    rows = overall(run.effects())
+    told: dict[str, dict[str, str]] = {"intact": {}}
     for row in rows[rows["measure"].isin(measures)].to_dict("records"):
         mark = "*" if row["q"] < LEVEL else ""
-        if mark and controls.get((row["lesion"], row["measure"]), 1.0) <= 0.05:
+        if mark and row["p_random"] <= LEVEL:
             mark = "**"
-        name = f"{row['lesion']} ({row['units']})"
         label = MEASURES[row["measure"]].label
-        told.setdefault(name, {})[label] = number(row["lesioned"]) + mark
-        told.setdefault("intact", {})[label] = number(row["intact"])
-    frame = pd.DataFrame(told).T
-    return frame.loc[["intact", *(i for i in frame.index if i != "intact")]]
+        name = f"{row['lesion']} ({row['units']})"
+        told.setdefault(name, {})[label] = number(row["lesioned"]) + mark.replace("*", "\\*")
+        told["intact"][label] = number(row["intact"])
+    heads = [MEASURES[m].label for m in measures]
+    lines = [["region (units)", *heads], ["---"] * (1 + len(heads))]
+    lines += [[name, *(values[h] for h in heads)] for name, values in told.items()]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def paragraph(run: Run, measures: Sequence[str]) -> str:
-    """The findings in sentences, from the numbers alone."""
+LEGEND = (
+    "Values after the cut. \\* q < 5 % on fresh seeds; \\*\\* and further from the intact value "
+    "than random cuts of the same size in the same layer (p < 5 %, not corrected for how many "
+    "regions and behaviours are in the table)."
+)
+
+
+def tell_locality(row: Row) -> str:
+    """Where a behaviour is, in a sentence; ``row`` is of `locality`."""
+    label = MEASURES[row["measure"]].label
+    if row["verdict"] == UNHARMED:
+        return f"- **{label}**: no region's loss does it clear harm."
+    share = (
+        f"{row['share']:.0%} of all harm ({row['share_low']:.0%} to {row['share_high']:.0%}) is "
+        f"done by {row['lesion']} ({row['units']} units)"
+    )
+    control = "no random cuts were drawn for it"
+    if row["draws"] > 0:
+        more = "more" if row["p_random"] <= LEVEL else "not clearly more"
+        control = (
+            f"{more} than {row['draws']:.0f} random cuts of its size (median change "
+            f"{number(row['random'])}, p = {row['p_random']:.2f})"
+        )
+    spread = f"{row['hit']} of {row['regions']} regions harm it"
+    value = change(_Namespace(row))
+    return f"- **{label}**: {row['verdict']}. {spread}; {share}: {value}; {control}."
+
+
+class _Namespace:
+    """A row as `rl_ablation.findings.change` reads it."""
+
+    def __init__(self, row: Row) -> None:
+        self.__dict__.update({str(k): v for k, v in row.items()})
+
+
+def tell_improvements(run: Run, measures: Sequence[str]) -> str:
+    """Which cuts improve a behaviour and still do on fresh seeds, and at what price."""
+    found = improvements(run, measures)
+    held = found[found["held"]]
+    if found.empty:
+        return "No cut improves any of these behaviours, not even on the seeds of the discovery."
+    seemed = f"{len(found)} improvement{'s' * (len(found) != 1)} showed in the discovery"
+    if held.empty:
+        return f"{seemed}; none survives confirmation on fresh seeds."
     rows = overall(run.effects())
-    rows = rows[~rows["group"].isin(["layers"])]
     rows = rows.assign(harm=harm(rows).fillna(0.0))
-    controls = against_random(run).set_index(["lesion", "measure"])
-    sentences = []
-    for name in measures:
-        part = rows[rows["measure"] == name].sort_values("harm", kind="stable")
-        label = MEASURES[name].label
-        worst = part.iloc[0]
-        hit = int(((part["harm"] < -0.2) & (part["q"] < LEVEL)).sum())
-        if worst["q"] >= LEVEL or worst["harm"] > -0.2:
-            sentences.append(f"No region's loss does much harm to {label}.")
-            continue
-        spread = "in one region" if hit == 1 else f"spread over {hit} of {len(part)} regions"
-        text = (
-            f"Harm to {label} is {spread}, most in {worst['lesion']} "
-            f"({worst['units']} units), {number(worst['intact'])} → {number(worst['lesioned'])}"
-            f"{' ' + worst['unit'] if worst['unit'] else ''} "
-            f"(95 % CI of the change {number(worst['ci_low'])} to {number(worst['ci_high'])})"
-        )
-        if (worst["lesion"], name) in controls.index:
-            control = controls.loc[(worst["lesion"], name)]
-            more = "more" if control["p_random"] <= 0.05 else "not clearly more"
-            p, draws = control["p_random"], int(control["draws"])
-            text += f"; {more} than random cuts of its size (p = {p:.2f}, {draws} draws)"
-        sentences.append(text + ".")
-    better = rows[(rows["harm"] > 0.2) & (rows["q"] < LEVEL) & rows["measure"].isin(measures)]
-    if len(better):
-        best = better.sort_values("harm").iloc[-1]
-        count = better["lesion"].nunique()
-        sentences.append(
-            f"{count} cut{'s improve' if count > 1 else ' improves'} a behaviour, most "
-            f"{best['lesion']}: {MEASURES[best['measure']].label} {number(best['intact'])} → "
-            f"{number(best['lesioned'])} {best['unit']}; the best of many on these seeds, not yet "
-            "confirmed on others."
-        )
+    told = []
+    for row in held.sort_values("harm", ascending=False).head(3).to_dict("records"):
+        own = rows[(rows["lesion"] == row["lesion"]) & (rows["q"] < LEVEL)]
+        own = own[(own["harm"] < -TOLD) & [MEASURES[m].better != 0 for m in own["measure"]]]
+        price = "at no clear cost to any other behaviour"
+        if len(own):
+            worst = own.loc[own["harm"].idxmin()]
+            price = f"at the price of {change(worst)}"
+        told.append(f"{row['lesion']}: {change(_Namespace(row))}, {price}")
+    return f"{seemed}; {len(held)} survive on fresh seeds. " + ". ".join(told) + "."
+
+
+def tell_crossing(run: Run, measures: Sequence[str]) -> str:
+    """The strongest double dissociation, or that there is none."""
     crossed = double_dissociations(run, measures)
-    if crossed:
-        d = crossed[0]
-        sentences.append(
-            f"Double dissociation: {d.a} is needed for {MEASURES[d.x].label} and not for "
-            f"{MEASURES[d.y].label}, {d.b} the other way round (the smallest of the four contrasts "
-            f"is {d.strength:.0%} of a full-size change)."
-        )
-    else:
-        sentences.append("No two regions doubly dissociate any two of these behaviours.")
-    return " ".join(sentences)
+    if not crossed:
+        return "No two regions doubly dissociate any two of these behaviours."
+    d = crossed[0]
+    return (
+        f"Double dissociation: {d.a} is needed for {MEASURES[d.x].label} and not for "
+        f"{MEASURES[d.y].label}, {d.b} the other way round (the smallest of the four contrasts is "
+        f"{d.strength:.0%} of a full-size change)."
+    )
 
 
-def finish(run: Run, measures: Sequence[str] | None, docs: str | None) -> None:
-    """Print the table and the findings, keep them in the run folder, copy pictures for the docs.
+def tell(run: Run, measures: Sequence[str], where: pd.DataFrame) -> str:
+    """Table and findings of a map as Markdown."""
+    lines = [tell_locality(row) for row in where.to_dict("records")]
+    more = [tell_improvements(run, measures), tell_crossing(run, measures)]
+    return "\n\n".join([table(run, measures), LEGEND, "\n".join(lines), *more])
 
-    Args:
-        run: The map.
-        measures: Behaviours to tell of; None takes the distinct ones.
-        docs: Name under which to copy figures into ``docs/figures``; None copies none.
+
+def film_still(run: Run) -> Path | None:
+    """Film the first headline's cut and save the last picture; None where nothing can be drawn.
+
+    The episode is the first that the damaged robot did not finish, if there is one.
     """
-    if measures is None:
-        rows = overall(run.effects())
-        measures = distinct(rows.assign(harm=harm(rows)), behaviours(run), 6)
-    lines = _markdown(table(run, measures))
-    text = paragraph(run, measures)
-    print(f"\n{lines}\n\n* q < 5 %; ** and worse than 95 % of random cuts of its size\n\n{text}\n")
-    write_atomically(run.folder / "findings.md", f"{lines}\n\n{text}\n")
-    print(f"report: {run.folder / 'report.html'}")
-    if docs is None:
-        return
-    DOCS.mkdir(parents=True, exist_ok=True)
-    for name in ("heatmap", "network", "intervals"):
-        _shrink(run.folder / "figures" / f"{name}.png", DOCS / f"{docs}_{name}.png")
-    shutil.copyfile(run.folder / "findings.md", DOCS.parent / f"{docs}_findings.md")
-    if found := headlines(run):
-        try:
-            still(_telling_film(run, found[0].lesion), DOCS / f"{docs}_film.png")
-        except LabError as error:
-            print(f"no film: {error}")
-
-
-def _markdown(frame: pd.DataFrame) -> str:
-    rows = [["region", *frame.columns], ["---"] * (1 + len(frame.columns))]
-    rows += [[name, *values] for name, values in zip(frame.index, frame.to_numpy(), strict=True)]
-    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
-
-
-def _shrink(source: Path, target: Path, width: int = 1600) -> None:
-    """Copy a picture at the width that the README shows."""
-    picture = Image.open(source).convert("RGB")
-    if picture.width > width:
-        picture = picture.resize((width, round(picture.height * width / picture.width)))
-    picture.save(target, optimize=True)
-
-
-def _telling_film(run: Run, lesion: str) -> Path:
-    """A film of the first episode that the damaged robot did not finish, if there is one."""
+    found = headlines(run)
+    target = run.folder / "film.png"
+    if not found or target.exists():
+        return target if target.exists() else None
     rows = run.table()
-    cut_short = rows[(rows["lesion"] == lesion) & rows["terminated"]]["episode"]
-    episode = int(cut_short.iloc[0]) if len(cut_short) else None
-    return film(run, lesion, episode=episode, path=run.folder / "telling.mp4")
-
-
-def still(film_path: Path, target: Path) -> None:
-    """Save the last picture of a film."""
-    frames = imageio_ffmpeg.read_frames(str(film_path))
+    short = rows[(rows["lesion"] == found[0].lesion) & rows["terminated"]]["episode"]
+    episode = int(short.iloc[0]) if len(short) else None
+    try:
+        path = film(run, found[0].lesion, episode=episode, path=run.folder / "telling.mp4")
+    except LabError:
+        return None
+    frames = imageio_ffmpeg.read_frames(str(path))
     meta = next(frames)
-    pictures = list(frames)
-    Image.frombytes("RGB", meta["size"], pictures[-1]).save(target, optimize=True)
+    *_, last = frames
+    Image.frombytes("RGB", meta["size"], last).save(target, optimize=True)
+    return target

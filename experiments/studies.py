@@ -32,8 +32,11 @@ RUNS = Path("runs")
 DOCS = Path(__file__).parent.parent / "docs"
 
 STUDIES: dict[str, str] = {
+    "lap-regions": "experiments.lap_regions",
+    "locomotion-regions": "experiments.locomotion_regions",
     "building-blocks": "experiments.building_blocks",
     "redundancy": "experiments.redundancy",
+    "seeds": "experiments.seeds",
     "digits": "experiments.digits",
     "robust": "experiments.robust",
     "open-loop": "experiments.open_loop",
