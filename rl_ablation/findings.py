@@ -67,7 +67,8 @@ def distinct(rows: pd.DataFrame, measures: Sequence[str], most: int) -> list[str
         measures: To choose from.
         most: How many.
     """
-    wide = rows.pivot(index="lesion", columns="measure", values="harm")[list(measures)].fillna(0.0)
+    wide = rows.pivot(index="lesion", columns="measure", values="harm")
+    wide = wide.reindex(columns=list(measures)).fillna(0.0)  # a map that confirms nothing has none
     chosen: list[str] = []
     for name in wide.abs().mean().sort_values(ascending=False, kind="stable").index:
         if len(chosen) == most or not wide[name].any():
