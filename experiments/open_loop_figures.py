@@ -32,7 +32,7 @@ def answer(cuts: pd.DataFrame, rows: pd.DataFrame, time: Mapping[str, float]) ->
     behaviours = list(dict.fromkeys(rows["measure"]))
     keys = [(m, g) for m in behaviours for g in gates]
     colour = np.array([[wide.loc[(n, *k), "shown"] for k in keys] for n in names], float)
-    value = [[number(wide.loc[(n, *k), "lesioned"]) for k in keys] for n in names]
+    value = [[number(wide.loc[(n, *k), "delta"]) for k in keys] for n in names]
     sns.heatmap(
         np.nan_to_num(colour), ax=right, cmap="PuOr", center=0, vmin=-1, vmax=1, annot=value,
         fmt="", annot_kws={"size": 7.5}, linewidths=0.5, linecolor="white",
@@ -52,7 +52,7 @@ def answer(cuts: pd.DataFrame, rows: pd.DataFrame, time: Mapping[str, float]) ->
         title = f"{MEASURES[name].label}\nintact {number(intact[name])} {MEASURES[name].unit}"
         right.text(len(gates) * (k + 0.5), -0.12, title, ha="center", va="bottom", fontsize=8.5)
         right.axvline(len(gates) * k, color="#444444", lw=1)
-    right.set_title("When the cut lasts: value after it\n\n\n", fontsize=10, loc="left")
+    right.set_title("When the cut lasts: change of the behaviour\n\n\n", fontsize=10, loc="left")
     open_ = ", ".join(f"{g} {time[g]:.0%}" for g in gates if time[g] < 1)
     right.set_xlabel(
         f"share of the intact robot's time: {open_}; white: not significant (q ≥ {LEVEL:.0%})",

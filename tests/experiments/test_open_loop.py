@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from experiments import open_loop
+from experiments import open_loop, open_loop_words
 from experiments.studies import run_study
 from rl_ablation.lesion import Lesion, Plan
 from rl_ablation.measures import BEND
@@ -43,10 +43,10 @@ def test_the_words_follow_the_numbers(sign: int, words: str) -> None:
     rng = np.random.default_rng(1)
     direct = rng.normal(size=40)
     table = cuts(direct, sign * direct + 0.1 * rng.normal(size=40))
-    assert words in open_loop.tell_direct(table, open_loop.ranking(table, 0))
-    assert "Every cut took" in open_loop.tell_direct(table, open_loop.ranking(table, 0))
+    assert words in open_loop_words.tell_direct(table, open_loop.ranking(table, 0))
+    assert "Every cut took" in open_loop_words.tell_direct(table, open_loop.ranking(table, 0))
     table.loc[3, "took"] = 0.5
-    assert "NOT every cut took" in open_loop.tell_direct(table, open_loop.ranking(table, 0))
+    assert "NOT every cut took" in open_loop_words.tell_direct(table, open_loop.ranking(table, 0))
 
 
 def test_gates_part_the_bends_without_gap_or_overlap() -> None:
@@ -66,7 +66,7 @@ def test_the_quick_study_tells_what_its_tables_say(
     assert (found["cuts"]["took"] == 0).all()
     assert set(found["ranks"]["site"]) == {"h0", "h1"}
     for row in found["ranks"].query("what == 'direct'").itertuples():
-        assert open_loop._ci(row.rho, row.ci_low, row.ci_high) in told
+        assert open_loop_words.interval(row.rho, row.ci_low, row.ci_high) in told
     assert found["drift"]["lesion"][0] == "nudge"
     assert found["drift"]["excess"][0] == 0
     regions = found["drift"]["lesion"][1:]
