@@ -41,6 +41,7 @@ STUDIES: dict[str, str] = {
     "robust": "experiments.robust",
     "open-loop": "experiments.open_loop",
     "essence": "experiments.essence",
+    "selectivity": "experiments.selectivity",
 }
 """Name → module."""
 
