@@ -102,10 +102,11 @@ def locality(run: Run, measures: Sequence[str], seed: int = 0) -> pd.DataFrame:
         if sure.empty or (better * sure["delta_discovery"]).min() >= 0:
             told.append({"measure": name, "verdict": UNHARMED, "hit": 0, "regions": len(part)})
             continue
-        worst = sure.loc[(better * sure["delta_discovery"]).idxmin()]
+        which = int((better * sure["delta_discovery"]).to_numpy().argmin())
+        worst = sure.iloc[which]
         lost = -better * changes[name][list(sure["lesion"])].to_numpy()
-        share = _shares(lost, list(sure["lesion"]).index(worst["lesion"]), seed)
-        harmed = bool(clear[worst.name])
+        share = _shares(lost, which, seed)
+        harmed = bool(clear.iloc[which])
         told.append(
             {
                 **worst.to_dict(),
