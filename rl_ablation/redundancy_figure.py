@@ -40,6 +40,9 @@ def redundancy_figure(
     """
     measures, players = list(ranges.index), list(dict.fromkeys(groups["group"]))
     figure = Figure(figsize=(2.4 + 3.1 * len(measures), 10.2), layout="constrained", dpi=150)
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.set(h_pad=0.1)  # type: ignore[call-arg]
     heights = [0.9 + 0.24 * len(players), 2.9, 2.6]
     panels = figure.subplots(3, len(measures), squeeze=False, height_ratios=heights)
     short = [name.replace("cluster-", "") for name in players]
@@ -77,25 +80,31 @@ def _bars(axes: Axes, part: pd.DataFrame, measure: str, names: list[str] | None)
     axes.set_yticks(y, names if names is not None else [""] * len(y), fontsize=9)
     axes.invert_yaxis()
     less = MEASURES[measure].better < 0
-    unit = MEASURES[measure].unit or "share of episodes"
+    unit = MEASURES[measure].unit or "share"
     axes.set_title(MEASURES[measure].label + (" (avoided)" if less else ""), fontsize=10)
     axes.set_xlabel(f"lost when cut, or contributed [{unit}]", fontsize=8)
     axes.tick_params(axis="x", labelsize=8)
+    axes.tick_params(axis="y", length=0)
     sns.despine(ax=axes, left=True)
 
 
 def _matrix(axes: Axes, pairs: pd.DataFrame, names: list[str], full: float) -> QuadMesh:
     """Lower triangle of pair interactions, as a share of the behaviour's range."""
-    grid = np.full((len(names), len(names)), np.nan)
-    second, first = np.tril_indices(len(names), -1)
+    count = len(names)
+    grid = np.full((count, count), np.nan)
+    second, first = np.tril_indices(count, -1)
     order = np.lexsort((second, first))  # pairs come as (0, 1), (0, 2), …
     second, first = second[order], first[order]
     grid[second, first] = pairs["value"] / full if full > 0 else 0.0
-    mesh = axes.pcolormesh(grid, cmap="PuOr", vmin=-0.5, vmax=0.5, edgecolors="#dddddd", lw=0.5)
+    mesh = axes.pcolormesh(
+        grid[1:, :-1], cmap="PuOr", vmin=-1, vmax=1, edgecolors="#dddddd", lw=0.5
+    )
     clear = (pairs["kind"] != "").to_numpy()
-    axes.plot(first[clear] + 0.5, second[clear] + 0.5, ".", color="#222222", ms=5)
-    axes.set_xticks(np.arange(len(names)) + 0.5, names, rotation=90, fontsize=8)
-    axes.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=8)
+    dark = np.abs(grid[second, first]) > 0.5
+    for where, colour in ((clear & dark, "white"), (clear & ~dark, "#222222")):
+        axes.plot(first[where] + 0.5, second[where] - 0.5, ".", color=colour, ms=6)
+    axes.set_xticks(np.arange(count - 1) + 0.5, names[:-1], rotation=90, fontsize=8)
+    axes.set_yticks(np.arange(count - 1) + 0.5, names[1:], fontsize=8)
     axes.invert_yaxis()
     axes.set_aspect("equal")
     axes.set_title("pairs, • q < 5 %", fontsize=9)
