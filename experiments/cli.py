@@ -1,4 +1,4 @@
-"""The command line: ``rl-ablation train | map | video | report | show | list | doctor | demo``."""
+"""The command line: train, map, plan, video, report, show, list, study, doctor, demo."""
 
 from __future__ import annotations
 
@@ -259,7 +259,7 @@ def show(agent: AgentArg, /, json: bool = False) -> None:
 
 
 def list_(
-    what: Literal["agents", "envs", "measures", "kinds", "groupings"],
+    what: Literal["agents", "envs", "measures", "kinds", "groupings", "studies"],
     /,
     env: str | None = None,
     json: bool = False,
@@ -267,12 +267,17 @@ def list_(
     """List what there is.
 
     Args:
-        what: agents, envs, measures, kinds or groupings.
+        what: agents, envs, measures, kinds, groupings or studies.
         env: With measures: only those that this environment's signals allow.
         json: Print it as JSON.
     """
-    entries = _entries(what, env)
-    if json:
+    from experiments.listing import entries
+
+    _tell_entries(entries(what, env), json)
+
+
+def _tell_entries(entries: dict[str, str], as_json: bool) -> None:
+    if as_json:
         _print_json(entries)
         return
     wide = max(len(name) for name in entries)
@@ -280,52 +285,100 @@ def list_(
         _say(f"{name:<{wide}}  {text}")
 
 
-def _entries(what: str, env: str | None) -> dict[str, str]:
-    if what == "agents":
-        from agents import zoo
-        from agents.recipes import RECIPES
+def study(
+    name: Annotated[str, tyro.conf.arg(metavar="NAME|list")],
+    /,
+    quick: bool = False,
+    seed: int = 0,
+    out: Path | None = None,
+    docs: bool = False,
+    json: bool = False,
+) -> None:
+    """Run one of the studies, or list them.
 
-        there = set(zoo.names())
-        return {
-            name: ("in the zoo" if name in there else "recipe only; train it first")
-            + (f", {RECIPES[name].env_id}" if name in RECIPES else "")
-            for name in sorted(there | set(RECIPES))
-        }
-    if what == "envs":
-        import gymnasium
+    Args:
+        name: A study, or `list`.
+        quick: A small version that only shows that it runs; its numbers mean little.
+        seed: Of everything in it.
+        out: Folder for findings, figures and tables; by default runs/study-NAME. Run again, the
+            study goes on there.
+        docs: Also write findings and figures into docs/.
+        json: Print the list, or where things are, as JSON.
+    """
+    from experiments.listing import entries
+    from experiments.studies import run_study
 
-        import envs  # noqa: F401  # registers ours
+    if name == "list":
+        _tell_entries(entries("studies"), json)
+        return
+    folder = run_study(name, quick=quick, seed=seed, out=out, docs=docs)
+    if json:
+        _print_json({"folder": folder, "files": sorted(p.name for p in folder.glob("*.*"))})
 
-        native = {
-            spec.id: "native batch" + (", ours" if spec.namespace == "rl_ablation" else "")
-            for spec in gymnasium.registry.values()
-            if str(spec.vector_entry_point).startswith("envs.")
-        }
-        return {("envs:" + k if "/" in k else k): v for k, v in sorted(native.items())}
-    if what == "kinds":
-        from rl_ablation.lesion import KINDS
 
-        return {name: kind.doc for name, kind in KINDS.items()}
-    if what == "groupings":
-        from rl_ablation.groupings import GROUPINGS, RANDOM
+def plan(
+    agent: AgentArg,
+    /,
+    effect: float = 1.0,
+    power: float = 0.8,
+    level: float = 0.05,
+    env: str | None = None,
+    groups: str = "layers,clusters:6",
+    measures: str | None = None,
+    conditions: str | None = None,
+    max_steps: int | None = None,
+    pilot: int = 24,
+    seed: int = 0,
+    json: bool = False,
+) -> None:
+    """Say how many episodes a map needs to find changes of a wanted size.
 
-        docs = {name: grouping.doc for name, grouping in GROUPINGS.items()}
-        return {**docs, RANDOM: "random:100, random cuts of the sizes of the other groups"}
-    from rl_ablation.measures import MEASURES, applicable
+    A pilot runs some of the cuts for a few episodes, to see how much their effects vary.
 
-    chosen = list(MEASURES.values())
-    if env is not None:
-        from rl_ablation.rollout import world_signals
-        from rl_ablation.world import World
+    Args:
+        agent: A zoo agent by name, or the path of a policy folder or a stable-baselines3 zip.
+        effect: Change to be found, in standard deviations of the intact robot's episodes.
+        power: Chance to find it.
+        level: Family-wise error rate over all cuts × behaviours.
+        env: Gymnasium id to run in; by default the one on the policy's card.
+        groups: What the map will cut; see `map`.
+        measures: Behaviours, with commas; by default all that apply.
+        conditions: Named conditions of the environment, with commas; by default all.
+        max_steps: Control steps of an episode at most; by default the environment's limit.
+        pilot: Cuts to try.
+        seed: Of the pilot.
+        json: Print the table as JSON.
+    """
+    from experiments.maps import find_agent, plan_map
+    from rl_ablation.findings import number
+    from rl_ablation.power import MOST, needed
 
-        chosen = applicable(world_signals(World(env, 1)))
-    arrow = {1: "more is better", -1: "less is better", 0: ""}
-    return {
-        m.name: ", ".join(
-            filter(None, [m.doc.rstrip("."), m.unit and f"[{m.unit}]", arrow[m.better]])
-        )
-        for m in chosen
-    }
+    table = plan_map(
+        find_agent(agent, env),
+        groups,
+        effect=effect,
+        power=power,
+        level=level,
+        pilot=pilot,
+        seed=seed,
+        conditions=_split(conditions),
+        measures=_split(measures),
+        horizon=max_steps,
+    )
+    if json:
+        _print_json({"episodes": needed(table), "measures": table.to_dict("records")})
+        return
+    head = ("behaviour", "intact", "change to find", "its spread", "episodes")
+    _say("{:<22}{:>14}{:>20}{:>16}{:>10}".format(*head))
+    for row in table.to_dict("records"):
+        episodes = f"> {MOST}" if row["episodes"] >= MOST else str(row["episodes"])
+        if not row["wanted"]:
+            episodes = "never varies"
+        intact, wanted, spread = (number(row[k]) for k in ("intact", "wanted", "spread"))
+        unit = row["unit"]
+        _say(f"{row['measure']:<22}{intact:>14}{f'{wanted} {unit}':>20}{spread:>16}{episodes:>10}")
+    half = needed(table, 0.5)
+    _say(f"\nenough for all: --episodes {needed(table)}; for half of them: --episodes {half}")
 
 
 def doctor(json: bool = False) -> None:
@@ -368,10 +421,12 @@ def demo(
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "map": map_,
+    "plan": plan,
     "video": video,
     "report": report,
     "show": show,
     "list": list_,
+    "study": study,
     "doctor": doctor,
     "demo": demo,
 }

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 import envs  # noqa: F401  # makes Gymnasium's MuJoCo tasks run on native batches
 from agents import zoo
@@ -15,9 +18,10 @@ from rl_ablation.film import film
 from rl_ablation.findings import headlines
 from rl_ablation.groupings import parse_groups
 from rl_ablation.lesion import variants
-from rl_ablation.lesion_map import DISCOVERY, DRAWS, EPISODES, lesion_map
+from rl_ablation.lesion_map import DISCOVERY, DRAWS, EPISODES, FEW, lesion_map
 from rl_ablation.load import load
 from rl_ablation.policy import Policy
+from rl_ablation.power import plan_episodes
 from rl_ablation.report import report
 from rl_ablation.sweep import Run
 from rl_ablation.world import World
@@ -113,6 +117,27 @@ def make_map(
     film_headlines(run, films)
     report(run, command=command)
     return run
+
+
+def plan_map(agent: Policy, groups: str, *, seed: int, **how: Any) -> pd.DataFrame:
+    """How many episodes a map of these groups needs; see `rl_ablation.power.plan_episodes`."""
+    conditions = how.get("conditions")
+    taken = World(card_env(agent), 1, agent.card.env_kwargs).conditions
+    taken = taken if conditions is None else conditions
+    activity = record_activity(
+        agent, conditions=taken or ("",), seed=seed, horizon=how.get("horizon")
+    )
+    plan = parse_groups(groups, agent, activity, seed)
+    with tempfile.TemporaryDirectory() as folder:  # a pilot is not kept
+        return plan_episodes(
+            agent,
+            plan,
+            episodes=max(FEW, len(taken)),
+            seed=seed,
+            activity=activity,
+            folder=Path(folder) / "pilot",
+            **how,
+        )
 
 
 def film_headlines(run: Run, most: int) -> list[Path]:

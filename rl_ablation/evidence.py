@@ -114,15 +114,17 @@ def size_matched(
     regions: tuple[Plan, pd.DataFrame],
     controls: Sequence[tuple[Plan, pd.DataFrame]],
     measures: Sequence[str],
+    group: str = "random",
 ) -> pd.DataFrame:
     """Compare each region with random cuts of its size, layer and kind on the same episodes.
 
     Args:
         effects: Rows of condition "all"; their delta gives the direction.
         regions: The plan and behaviour table that hold the regions.
-        controls: Plans and tables that hold random cuts (group "random"). Only the episodes that
-            they have are used of the regions' table too.
+        controls: Plans and tables that hold the random cuts. Only the episodes that they have are
+            used of the regions' table too.
         measures: To compare in.
+        group: Of the random cuts.
 
     Returns:
         Columns lesion, measure, random, draws, p_random; a row for each region × measure that has
@@ -133,7 +135,7 @@ def size_matched(
     for control_plan, control_table in controls:
         places: dict[tuple[object, ...], list[str]] = {}
         for x in control_plan:
-            if x.group == "random":
+            if x.group == group:
                 places.setdefault(place(x), []).append(x.name)
         change = differences(control_table, measures)
         for spot, names in places.items():
@@ -234,7 +236,16 @@ def assemble(run: Run) -> pd.DataFrame:
         held, controls = run, [(run.plan, run.whole_table())]
     null = size_matched(
         effects[effects["condition"] == "all"], (held.plan, held.whole_table()), controls, names
-    ).assign(condition="all")
+    )
+    # A single unit is held against the other single units of its layer.
+    singles = size_matched(
+        effects[(effects["condition"] == "all") & (effects["group"] == "singles")],
+        (run.plan, run.whole_table()),
+        [(run.plan, run.whole_table())],
+        names,
+        group="singles",
+    )
+    null = pd.concat([n for n in (null, singles) if len(n)] or [null]).assign(condition="all")
     effects = effects.merge(null, on=["lesion", "condition", "measure"], how="left")
     effects["robust"] = robust(effects)
     effects = effects.merge(_probed(run), on="lesion", how="left")

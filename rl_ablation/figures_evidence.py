@@ -96,40 +96,41 @@ def dose_response(run: Run) -> Figure | None:
     rows = dosed.own_effects()
     rows = rows[rows["condition"] == "all"]
     size = scale(overall(run.effects()))
-    sign = rows["measure"].map(lambda m: MEASURES[m].better or 1)
+    told = worth_telling(run, overall(run.effects()))
+    told = told.reindex(told["harm"].abs().sort_values(ascending=False).index)
     rows = rows.assign(
         region=rows["lesion"].str.partition(VARIANT)[0],
         gain=rows["lesion"].str.rpartition(" ")[2].astype(float),
-        **{c: sign * rows[c] / rows["measure"].map(size) for c in ("delta", "ci_low", "ci_high")},
     )
-    all_ = overall(run.effects())
-    names = distinct(all_.assign(harm=harm(all_)), valued(run), 6)
     regions = list(dict.fromkeys(rows["region"]))
-    figure = _figure(
-        1.4 + 2.5 * len(regions), 3.7, "How much of a region must go before a behaviour does?"
-    )
+    names = {r: list(told[told["lesion"] == r]["measure"][:3]) for r in regions}
+    colour = dict(zip(dict.fromkeys(m for n in names.values() for m in n), _COLOURS, strict=False))
+    title = "How much of a region must go before a behaviour does?"
+    figure = _figure(1.6 + 2.6 * len(regions), 3.7, title)
     panels = figure.subplots(1, len(regions), sharey=True, squeeze=False)[0]
     for axes, region in zip(panels, regions, strict=True):
-        part = rows[rows["region"] == region]
-        for colour, name in zip(_COLOURS, names, strict=False):
-            line = part[part["measure"] == name].sort_values("gain", ascending=False)
-            x = np.concatenate([[1.0], line["gain"]])
-            pad = lambda c, line=line: np.concatenate([[0.0], line[c]])  # noqa: E731
-            axes.fill_between(x, pad("ci_low"), pad("ci_high"), color=colour, alpha=0.13, lw=0)
-            axes.plot(
-                x, pad("delta"), "o-", color=colour, ms=3.5, lw=1.5, label=MEASURES[name].label
+        for name in names[region]:
+            part = rows[(rows["region"] == region) & (rows["measure"] == name)]
+            part = part.sort_values("gain", ascending=False)
+            x = [1.0, *part["gain"]]
+            y, low, high = (
+                np.array([0.0, *part[c]]) * (MEASURES[name].better or 1) / size[name]
+                for c in ("delta", "ci_low", "ci_high")
             )
+            ends = np.abs(np.vstack([np.minimum(low, high), np.maximum(low, high)]) - y)
+            axes.errorbar(
+                x, y, ends, color=colour.get(name, _RANDOM), marker="o", ms=4, lw=1.6,
+                elinewidth=1, capsize=2, label=MEASURES[name].label,
+            )  # fmt: skip
         axes.set_title(region, fontsize=9)
         axes.axhline(0, color="#444444", lw=0.8)
-        axes.set_xlim(1.04, -0.04)
+        axes.set_xlim(1.06, -0.06)
+        axes.set_ylim(-1.6, 1.1)
         axes.set_xlabel("gain of its units", fontsize=8)
         axes.tick_params(labelsize=8)
+        axes.legend(fontsize=7.5, frameon=False, loc="lower left")
         sns.despine(ax=axes)
     panels[0].set_ylabel("change, share of a full-size one\n← worse          better →", fontsize=8)
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8,
-        frameon=False,
-    )  # fmt: skip
     return figure
 
 

@@ -9,7 +9,16 @@ import numpy as np
 import pandas as pd
 
 from rl_ablation.effects import LEVEL_FDR
-from rl_ablation.evidence import CONTROLS, claims, differences, harm, place, scale
+from rl_ablation.evidence import (
+    CONTROLS,
+    FAILURE,
+    TRIFLE,
+    claims,
+    differences,
+    harm,
+    place,
+    scale,
+)
 from rl_ablation.lesion import INTACT
 from rl_ablation.measures import ALIVE, MEASURES
 from rl_ablation.sweep import Run
@@ -155,6 +164,8 @@ def change(row: object) -> str:
 def improvements(run: Run) -> pd.DataFrame:
     """Cuts that make a behaviour better, confirmed on fresh seeds, the clearest first.
 
+    Cuts of whole layers, and those that leave a dead robot, are left out: standing still is smooth.
+
     Returns:
         Columns lesion, units, measure, intact, lesioned, delta, ci_low, ci_high, delta_discovery,
         q, p_random, harm; ``better_in`` and ``of``, the conditions in which it is better, of how
@@ -163,9 +174,10 @@ def improvements(run: Run) -> pd.DataFrame:
     effects = run.effects()
     rows = overall(effects)
     rows = rows.assign(harm=harm(rows))
+    rows = rows[(rows["class"] != FAILURE) & (rows["group"] != "layers")]
     has_sign = [m for m in behaviours(run) if MEASURES[m].better]
     rows = rows[rows["measure"].isin(has_sign) & (rows["q"] < LEVEL)]
-    worse = rows[rows["harm"] < -TOLD / 2].groupby("lesion")["measure"].agg(list)
+    worse = rows[rows["harm"] < -TRIFLE].groupby("lesion")["measure"].agg(list)
     rows = rows[rows["harm"] > TOLD].sort_values("harm", ascending=False, kind="stable")
     parts = effects[effects["condition"] != "all"]
     sign = parts["measure"].map(lambda m: MEASURES[m].better)
@@ -175,11 +187,18 @@ def improvements(run: Run) -> pd.DataFrame:
     return rows.assign(
         better_in=[int(count.get(k, 0)) for k in keys],
         of=[int(total.get(k, 0)) for k in keys],
-        costs=[", ".join(MEASURES[m].label for m in worse.get(lesion, [])) for lesion, _ in keys],
+        costs=[_listed(worse.get(lesion, [])) for lesion, _ in keys],
     )[
         ["lesion", "units", "measure", "intact", "lesioned", "delta", "ci_low", "ci_high",
          "delta_discovery", "q", "p_random", "harm", "better_in", "of", "costs"]
     ]  # fmt: skip
+
+
+def _listed(measures: Sequence[str], most: int = 3) -> str:
+    """Behaviours in words, each once whether over the horizon or while alive."""
+    names = list(dict.fromkeys(MEASURES[m.removesuffix(ALIVE)].label for m in measures))
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from rl_ablation import evidence
 from rl_ablation.activity import Activity, card_env, record_activity
 from rl_ablation.effects import LEVEL_FDR
 from rl_ablation.errors import LabError
-from rl_ablation.evidence import claims, differences
-from rl_ablation.findings import headlines, worth_telling
+from rl_ablation.evidence import differences
+from rl_ablation.findings import headlines, improvements, overall, worth_telling
 from rl_ablation.groupings import random_groups
 from rl_ablation.lesion import INTACT, VARIANT, Lesion, Plan, doses, variants
 from rl_ablation.policy import Policy, write_atomically
@@ -27,9 +27,9 @@ SAME = "A/A"
 FEW = 6
 """Episodes of a first look, and of each random cut, where the world has fewer conditions."""
 
-_ROUND = 20  # random cuts at once, before asking whether more can still decide anything
+_FIRST_DRAWS, _ROUND = 10, 30  # random cuts at once, before asking whether more can decide
 _DOSED = 4  # regions whose cut is also given in doses
-_NOTHING, _CLEAR = 1.5, 5.0  # |t| of every cell below, or of one above: a look settles a lesion
+_NOTHING, _CLEAR = 2.5, 4.0  # |t| of every cell below, or of one above: a look settles a lesion
 _LARGE = 1.5  # paired standardised differences from which half the confirmation is enough
 
 
@@ -73,8 +73,9 @@ def lesion_map(
     1. *Discovery* runs every cut, an A/A lesion and brainless baselines, and selects.
     2. *Confirmation* runs what was selected on fresh seeds. Its numbers are the ones that
        `Run.effects` shows, tests and corrects.
-    3. *Controls*: for every confirmed group, random cuts of its size, layer and kind, in rounds
-       that end as soon as it cannot any more stand out from them (Besag & Clifford 1991).
+    3. *Controls*: for every confirmed group with a change worth telling a few random cuts of its
+       size, layer and kind, and for those that the findings name up to ``controls`` of them, in
+       rounds that end as soon as it cannot any more stand out (Besag & Clifford 1991).
     4. *Doses* of the cuts that matter most, and a *probe* of every cut on the states that the
        intact robot visits.
 
@@ -138,7 +139,7 @@ def lesion_map(
     _same_is_same(confirmation)
     if not any(x.group == "random" for x in plan):  # they are controls already
         _draw_controls(agent, run, confirmation, controls, min(few, episodes), how)
-    _give_doses(agent, run, confirmation, min(few, episodes), how)
+    _give_doses(agent, run, confirmation, min(2 * few, episodes), how)
     table = probe(agent, run.plan, activity)
     write_atomically(run.folder / evidence.PROBE, table.to_csv(index=False))
     return Run(run.folder)
@@ -235,18 +236,19 @@ def _confirm(
 def _draw_controls(
     agent: Policy, run: Run, confirmation: Run, draws: int, episodes: int, how: dict[str, Any]
 ) -> None:
-    """Draw random cuts in rounds, only for groups of which something is to be told, and only
-    while they may still stand out from them."""
-    rows = confirmation.own_effects()
-    rows = claims(rows[rows["condition"] == "all"])
-    rows = worth_telling(run, rows)
+    """Draw random cuts: a few for each group with something to tell, then up to ``draws`` for those
+    that the findings name, while they may still stand out from them."""
+    so_far = Run(run.folder)
+    rows = worth_telling(so_far, overall(so_far.effects()))
+    rows = rows[rows["stage"] == "confirmed"]
+    named = {f.lesion for f in headlines(so_far)} | set(improvements(so_far)["lesion"][:1])
     open_ = Plan(x for x in confirmation.plan if x.name in set(rows["lesion"]))
     most = 0.5 * LEVEL_FDR * (1 + draws)  # (1 + k) above this cannot give p_random < 5 %
     held = (confirmation.plan, confirmation.whole_table())
     done: list[tuple[Plan, pd.DataFrame]] = []
-    for first in range(0, draws, _ROUND):
-        seed = run.spec.seed
-        plan = random_groups(agent, open_, min(_ROUND, draws - first), seed, first=first)
+    first, some = 0, min(_FIRST_DRAWS, draws)
+    while some > 0:
+        plan = random_groups(agent, open_, some, run.spec.seed, first=first)
         if len(plan) == 1:
             return
         drawn = sweep(
@@ -260,7 +262,9 @@ def _draw_controls(
         done.append((drawn.plan, drawn.table()))
         null = evidence.size_matched(rows, held, done, run.spec.measures)
         alive = null[0.5 * null["p_random"] * (1 + null["draws"]) <= most]
-        open_ = Plan(x for x in open_ if x.name in set(alive["lesion"]))
+        open_ = Plan(x for x in open_ if x.name in named & set(alive["lesion"]))
+        first += some
+        some = min(_ROUND, draws - first)
 
 
 def _give_doses(

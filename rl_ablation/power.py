@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -144,8 +143,7 @@ def plan_episodes(
     return pd.DataFrame(told, columns=list(COLUMNS))
 
 
-def needed(table: pd.DataFrame, measures: Sequence[str] | None = None) -> int:
-    """Episodes that are enough for all of the measures, those that never vary left out."""
-    rows = table if measures is None else table[table["measure"].isin(measures)]
-    rows = rows[rows["wanted"] > 0]
-    return int(rows["episodes"].max()) if len(rows) else 2
+def needed(table: pd.DataFrame, share: float = 1.0) -> int:
+    """Episodes that are enough for a share of the behaviours; those that never vary stay out."""
+    rows = table[table["wanted"] > 0]
+    return int(rows["episodes"].quantile(share, interpolation="higher")) if len(rows) else 2
