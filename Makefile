@@ -10,7 +10,7 @@ unexport MUJOCO_GL
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types bench docs-figures clean
+.PHONY: help setup demo test lint types bench validate docs-figures clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ types: $(STAMP)  ## Check types
 
 bench: $(STAMP)  ## Measure speed, ratios side by side, into runs/bench.json
 	$(BIN)/python -m experiments.bench
+
+validate: $(STAMP)  ## Score the lab on robots whose wiring is known (10 minutes on 2 cores)
+	$(BIN)/python -m experiments.planted_truth
 
 docs-figures: $(STAMP)  ## Make the README's pictures again from the zoo's agents
 	$(BIN)/python -m experiments.lap_regions --docs
