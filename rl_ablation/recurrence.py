@@ -16,7 +16,6 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
-from scipy.stats import trim_mean
 
 from rl_ablation.errors import LabError
 from rl_ablation.evidence import scale
@@ -226,11 +225,12 @@ def gini(harm: np.ndarray) -> np.ndarray:
 def iqm(values: np.ndarray) -> np.ndarray:
     """Interquartile mean over axis 0 (Agarwal et al. 2021): of n sorted values the ⌊n/4⌋ smallest
     and largest are dropped and the rest averaged. NaN are left out first."""
-    values = np.asarray(values, np.float64)
-    flat = values.reshape(len(values), -1)
-    kept = (column[np.isfinite(column)] for column in flat.T)
-    means = [trim_mean(column, 0.25) if column.size else np.nan for column in kept]
-    return np.array(means).reshape(values.shape[1:])
+    ordered = np.sort(np.asarray(values, np.float64), axis=0)  # NaN last
+    count = np.isfinite(ordered).sum(0)
+    rank = np.arange(len(ordered)).reshape(-1, *[1] * (ordered.ndim - 1))
+    kept = (rank >= count // 4) & (rank < count - count // 4)
+    total = np.where(kept, ordered, 0.0).sum(0)
+    return np.asarray(total / np.where(count > 0, kept.sum(0), np.nan))
 
 
 def hierarchical_bootstrap(
