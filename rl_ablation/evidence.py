@@ -227,6 +227,8 @@ def assemble(run: Run) -> pd.DataFrame:
     Raises:
         LabError: A shard is missing or damaged.
     """
+    if len(run.plan) == 1:
+        return pd.DataFrame(columns=list(EVIDENCE_COLUMNS))
     confirmation = run.part(CONFIRMATION)
     effects = merge(run.own_effects(), None if confirmation is None else confirmation.own_effects())
     names = list(run.spec.measures)

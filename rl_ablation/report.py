@@ -80,7 +80,7 @@ def report(run: Run, films: Sequence[Path] | None = None, command: str = "") -> 
         number=number,
         small=small,
         significant=int((rows["q"] < LEVEL).sum()),
-        tested=int(rows["p"].notna().sum()),
+        tested=int(rows["q"].notna().sum()),
         level=LEVEL,
         unstable=float(table["unstable"].mean()),
     )

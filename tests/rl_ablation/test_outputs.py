@@ -13,8 +13,8 @@ from conftest import CONDITIONS, DEAD, LAP
 from PIL import Image
 
 import rl_ablation as rl
-from rl_ablation.effects import COLUMNS
 from rl_ablation.errors import LabError
+from rl_ablation.evidence import EVIDENCE_COLUMNS
 from rl_ablation.figures import FIGURES, as_grid, draw_all, grid_shape, heatmap
 from rl_ablation.film import HEIGHT, WIDTH, _page_size, film
 from rl_ablation.findings import (
@@ -68,7 +68,7 @@ def can_draw():
 
 def test_every_figure_is_drawn(run):
     paths = draw_all(run)
-    assert paths.keys() == FIGURES.keys()
+    assert {"heatmap", "network", "intervals"} <= paths.keys() <= FIGURES.keys()
     for path in paths.values():
         with Image.open(path) as picture:
             assert picture.format == "PNG"
@@ -198,6 +198,7 @@ def test_numbers_are_readable():
 
 def test_change_has_no_dangling_unit():
     row = next(overall(pd.DataFrame([{"condition": "all", "group": "", "measure": "crash",
+        "lesion": "h0",
         "intact": 0.0, "lesioned": 1.0, "ci_low": 0.9, "ci_high": 1.0}])).itertuples())  # fmt: skip
     assert change(row) == "crash 0 → 1.00 (95 % CI of the change 0.90 to 1.00)"
 
@@ -225,7 +226,7 @@ def test_the_report_asks_nothing_of_the_net(run, page):
     assert all(r.startswith("data:") for r in resources)
     assert not re.search(r"https?://|@import|url\(|<link|<iframe|fetch\(", page)
     images = re.findall(r'<img src="data:image/png;base64,([A-Za-z0-9+/=]+)"', page)
-    assert len(images) == len(FIGURES)
+    assert len(images) == len(draw_all(run))
     assert all(len(i) > 5000 for i in images)
     assert len(re.findall(r"<html|</html>", page)) == 2
 
@@ -240,13 +241,13 @@ def test_the_report_holds_findings_rows_and_how_to_repeat_it(run, page):
     for text in (run.spec.digest, run.spec.policy_sha256, *CONDITIONS, "mujoco 4"):
         assert text in page
     significant = int((rows["q"] < 0.05).sum())
-    assert f"{significant} of {rows['p'].notna().sum()} changes significant" in page
+    assert f"{significant} of {rows['q'].notna().sum()} changes significant" in page
     assert "/tmp" not in page
 
 
 def test_effects_csv_is_the_effects_table(run, page):
     table = pd.read_csv(run.folder / "effects.csv", keep_default_na=True)
-    assert list(table.columns) == list(COLUMNS)
+    assert list(table.columns) == list(EVIDENCE_COLUMNS)
     wanted = run.effects()
     assert len(table) == len(wanted)
     assert set(table["condition"]) == {"all", *CONDITIONS}
