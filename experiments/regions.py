@@ -109,7 +109,7 @@ def locality(run: Run, measures: Sequence[str], seed: int = 0) -> pd.DataFrame:
         harmed = bool(clear.iloc[which])
         told.append(
             {
-                **worst.to_dict(),
+                **{str(key): value for key, value in worst.items()},
                 **dict(zip(("share", "share_low", "share_high"), share, strict=True)),
                 "hit": int(clear.sum()),
                 "regions": len(part),

@@ -34,6 +34,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 STUDIES: dict[str, str] = {
     "lap-regions": "experiments.lap_regions",
     "locomotion-regions": "experiments.locomotion_regions",
+    "brain-scan": "experiments.brain_scan",
     "building-blocks": "experiments.building_blocks",
     "redundancy": "experiments.redundancy",
     "seeds": "experiments.seeds",
