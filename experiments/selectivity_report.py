@@ -245,9 +245,8 @@ def _panel(
         axes.plot(x, networks[key], "o", color=colour, alpha=0.35, ms=5, mew=0)
         rows = at_alphas(means, key)
         at = np.array([place[a] for a in rows]) + shift
-        value, low, high = (
-            np.array([r[c] for r in rows.values()]) for c in ("value", "low", "high")
-        )
+        value = np.array([row["value"] for row in rows.values()])
+        ends = np.array([(row["low"], row["high"]) for row in rows.values()])
         clear = "*" if trend[key]["q"] < LEVEL else ""
         axes.errorbar(
             at, value, yerr=np.abs(ends - value[:, None]).T, color=colour, lw=1.8, capsize=3,
