@@ -14,8 +14,9 @@ import envs  # noqa: F401  # makes Gymnasium's MuJoCo tasks run on native batche
 from agents import zoo
 from rl_ablation.activity import card_env, record_activity
 from rl_ablation.errors import LabError
+from rl_ablation.evidence import harm
 from rl_ablation.film import film
-from rl_ablation.findings import headlines
+from rl_ablation.findings import distinct, double_dissociations, headlines, overall, valued
 from rl_ablation.groupings import parse_groups
 from rl_ablation.lesion import variants
 from rl_ablation.lesion_map import DISCOVERY, DRAWS, EPISODES, FEW, lesion_map
@@ -141,12 +142,18 @@ def plan_map(agent: Policy, groups: str, *, seed: int, **how: Any) -> pd.DataFra
 
 
 def film_headlines(run: Run, most: int) -> list[Path]:
-    """Film the regions that the findings name, as far as this machine can draw."""
+    """Film the regions that the findings name, and the pair that crosses over most clearly, as far
+    as this machine can draw."""
+    rows = overall(run.effects())
+    names = [finding.lesion for finding in headlines(run)[:most]]
+    if most and len(rows):
+        behaviours = distinct(rows.assign(harm=harm(rows)), valued(run), 8)
+        names += [r for d in double_dissociations(run, behaviours)[:1] for r in (d.a, d.b)]
     paths: list[Path] = []
-    for finding in headlines(run)[:most]:
-        path = run.folder / "films" / f"{finding.lesion.replace('/', '-')}.mp4"
+    for name in dict.fromkeys(names):
+        path = run.folder / "films" / f"{name.replace('/', '-')}.mp4"
         try:
-            paths.append(path if path.exists() else film(run, finding.lesion, path=path))
+            paths.append(path if path.exists() else film(run, name, path=path))
         except LabError as error:
             log.warning("no films: %s", error)
             break

@@ -29,7 +29,7 @@ FEW = 6
 
 _FIRST_DRAWS, _ROUND = 10, 30  # random cuts at once, before asking whether more can decide
 _DOSED = 4  # regions whose cut is also given in doses
-_NOTHING, _CLEAR = 2.5, 4.0  # |t| of every cell below, or of one above: a look settles a lesion
+_NOTHING, _CLEAR = 2.0, 4.0  # |t| of every cell below, or of one above: a look settles a lesion
 _LARGE = 1.5  # paired standardised differences from which half the confirmation is enough
 
 
