@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.building_blocks_guide import LEFT, RIGHT, is_attribution_a_guide
+from experiments.building_blocks_guide import LEFT, RIGHT, is_attribution_a_guide, losses
 from experiments.building_blocks_shown import (
     Block,
     atlas,
@@ -52,7 +52,6 @@ from rl_ablation.drivers import (
     visit,
 )
 from rl_ablation.factors import factorise, factors
-from rl_ablation.findings import harm
 from rl_ablation.groupings import layers, random_groups, singles
 from rl_ablation.lesion import Lesion, Plan
 from rl_ablation.measures import BEND
@@ -144,30 +143,16 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     through = steering_over_time(lab, groups)
     units = unit_table(lab, run, groups)
     guide, points = is_attribution_a_guide(agent, activity, losses(run), groups, seed)
-    return Answer(
-        "\n\n".join([
-            *(tell_block(block) for block in blocks),
-            tell_guide(guide),
-            tell_over_time(through),
-            tell_optima(units),
-        ]),
-        {
-            "atlas": atlas(blocks, agent, lab.baseline, size.confirmed),
-            "over_time": over_time_figure(through, visits.trace.dt),
-            "guide": guide_figure(points, guide),
-        },
-        {"units": units, "guide": guide, "blocks": pd.concat([b.loss for b in blocks])},
-    )  # fmt: skip
-
-
-def losses(run: Run) -> pd.DataFrame:
-    """The run's effects with changes as shares of the measure's full size (below 0 is worse)."""
-    rows = run.effects()
-    rows = rows[rows["condition"] == "all"].copy()
-    rows["harm"] = harm(rows)
-    share = (rows["harm"] / rows["delta"]).where(rows["delta"] != 0, 0.0)
-    ends = rows[["ci_low", "ci_high"]].mul(share, axis=0)
-    return rows.assign(low=ends.min(axis=1), high=ends.max(axis=1))
+    words = [*(tell_block(block) for block in blocks), tell_guide(guide, points)]
+    words += [tell_over_time(through), tell_optima(units)]
+    figures = {
+        "atlas": atlas(blocks, agent, lab.baseline, size.confirmed),
+        "over_time": over_time_figure(through, visits.trace.dt),
+        "guide": guide_figure(points, guide),
+    }
+    measured = pd.concat([block.loss for block in blocks])
+    tables = {"units": units, "guide": guide, "guide_points": points, "blocks": measured}
+    return Answer("\n\n".join(words), figures, tables)
 
 
 def matters_most(run: Run, shown: int) -> Plan:

@@ -8,15 +8,29 @@ from scipy.stats import rankdata
 
 from rl_ablation.activity import Activity
 from rl_ablation.attribution import through_groups
+from rl_ablation.evidence import scale
 from rl_ablation.groupings import singles
 from rl_ablation.lesion import Plan
+from rl_ablation.measures import MEASURES
 from rl_ablation.policy import Policy
+from rl_ablation.sweep import Run
 
 RESAMPLES = 2000
 LEFT, RIGHT = 0, 1  # the wheels among the actions
 TURNING = ("left_turning.alive", "right_turning.alive")
 GUIDES = (("steering", "turning"), ("steering", "centring"), ("speed", "forward speed"))
 """What passes through, and the behaviour that should suffer for it."""
+
+
+def losses(run: Run) -> pd.DataFrame:
+    """A run's effects with ``harm``, the change as a share of its measure's full size (below 0 is
+    worse), and the ends of its interval, ``low`` and ``high``, in the same measure."""
+    rows = run.effects()
+    rows = rows[rows["condition"] == "all"].copy()
+    full = rows["measure"].map(scale(rows))
+    share = rows["measure"].map(lambda m: MEASURES[m].better or 1) / full
+    ends = rows[["ci_low", "ci_high"]].mul(share, axis=0)
+    return rows.assign(harm=share * rows["delta"], low=ends.min(axis=1), high=ends.max(axis=1))
 
 
 def is_attribution_a_guide(

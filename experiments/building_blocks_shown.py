@@ -20,6 +20,7 @@ from rl_ablation.policy import Policy
 
 WORSE, BETTER, UNCLEAR, INK = "#b35806", "#542788", "#9a9a9a", "#333333"
 LEFT, RIGHT = 0, 1
+TRIFLE = 0.02  # of a full-size change; less is not told, however certain
 RAYS = len(LIDAR_ANGLES)
 OTHERS = ("left wheel", "right wheel", "yaw rate")  # sensors after the rays
 
@@ -86,8 +87,9 @@ def atlas(blocks: Sequence[Block], agent: Policy, baseline: np.ndarray, episodes
         1 + len(blocks), pictures + 4, width_ratios=[1.6] * pictures + [1.4, 3, 1.3, 2.4],
         height_ratios=[0.25] + [1] * len(blocks),
     )  # fmt: skip
-    heads = {0: "what drives it:\nvisited moments", pictures: "best plausible\nlidar reading",
-             pictures + 1: "what it drives:\nsensors → part → wheels",
+    heads = {0: "what drives it:\nvisited moments",
+             pictures: "best plausible lidar\n(grey: mean reading)",
+             pictures + 1: "what it drives: sensor → part → wheel\n(purple faster, orange slower)",
              pictures + 2: "in sum (share of\nfull wheel speed)",
              pictures + 3: f"what its loss does:\n{episodes} fresh episodes"}  # fmt: skip
     for column, head in heads.items():
@@ -98,7 +100,8 @@ def atlas(blocks: Sequence[Block], agent: Policy, baseline: np.ndarray, episodes
     reach = max(1.0, float(raw[:, :RAYS].max()) * LIDAR_RANGE)
     wheels = max(float(np.abs(np.quantile(b.by_wheel, [0.1, 0.9], 0)).max()) for b in blocks)
     sensors = max(float(np.abs(b.by_sensor).max()) for b in blocks)
-    harms = min(-1.0, *(float(b.loss["low"].min()) for b in blocks))
+    ends = pd.concat([b.loss[["low", "high"]] for b in blocks])
+    harms = (min(-1.0, float(ends["low"].min())), max(0.3, float(ends["high"].max())))
     for row, block in enumerate(blocks):
         last = row == len(blocks) - 1
         for column, picture in enumerate(block.pictures):
@@ -151,7 +154,7 @@ def _strip(axes: Axes, block: Block, reach: float, last: bool) -> None:
     axes.axvline(RAYS - 0.5, color=INK, lw=0.8)
     axes.axhline(0.5, color="white", lw=1)
     axes.set_xticks([0, (RAYS - 1) / 2, RAYS - 1, *range(RAYS, len(order))])
-    names = ["left +105°", "ray ahead", "−105° right", *OTHERS]
+    names = ["ray left", "ahead", "right", *OTHERS]
     axes.set_xticklabels(names if last else [""] * len(names), fontsize=8)
     for label, side in zip(axes.get_xticklabels(), ("left", "center", "right"), strict=False):
         label.set(horizontalalignment=side)
@@ -172,7 +175,7 @@ def _wheels(axes: Axes, block: Block, reach: float) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _harms(axes: Axes, block: Block, reach: float, last: bool) -> None:
+def _harms(axes: Axes, block: Block, reach: tuple[float, float], last: bool) -> None:
     loss = block.loss.to_dict("records")
     for y, row in enumerate(loss):
         clear = row["low"] > 0 or row["high"] < 0
@@ -187,7 +190,7 @@ def _harms(axes: Axes, block: Block, reach: float, last: bool) -> None:
     ]
     axes.set_yticks(range(len(loss)), texts, fontsize=8)
     axes.yaxis.tick_right()
-    axes.set(xlim=(1.1 * reach, -0.6 * reach), ylim=(len(loss) - 0.5, -0.5))
+    axes.set(xlim=(1.05 * reach[0], 1.05 * reach[1]), ylim=(len(loss) - 0.5, -0.5))
     axes.tick_params(axis="x", labelsize=7.5)
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -272,9 +275,14 @@ def tell_block(block: Block) -> str:
         f"before clipping): it {block.push.replace(', ', ' and ')}. "
     )
     clear = block.loss[(block.loss["low"] > 0) | (block.loss["high"] < 0)]
+    clear = clear[clear["harm"].abs() > TRIFLE]
     clear = clear.sort_values("harm", key=np.abs, ascending=False)[:3]
     changes = [change(row) for row in clear.itertuples()]
-    text += f"Without it: {'; '.join(changes)}." if changes else "Its loss changes nothing clearly."
+    text += (
+        f"Without it: {'; '.join(changes)}."
+        if changes
+        else "Its loss changes nothing clearly by more than a trifle."
+    )
     if len(block.controls):
         null = block.controls.assign(harm=block.controls["harm"].clip(upper=0))
         totals = null.groupby("lesion")["harm"].sum()
@@ -283,8 +291,8 @@ def tell_block(block: Block) -> str:
     return text
 
 
-def tell_guide(guide: pd.DataFrame) -> str:
-    """Whether attribution is a guide to what a loss does."""
+def tell_guide(guide: pd.DataFrame, points: pd.DataFrame) -> str:
+    """Whether attribution is a guide to what a loss does, and how much a unit's loss does."""
     lines = []
     for row in guide.to_dict("records"):
         if row["ci_low"] > 0:
@@ -299,9 +307,13 @@ def tell_guide(guide: pd.DataFrame) -> str:
             f"from the spread of activity alone {number(row['rho_spread'])})"
         )
     hits = int((guide["ci_low"] > 0).sum())
+    units = points[points["level"].str.startswith("units")]
+    most = {name: float(units[name].abs().max()) for name in dict.fromkeys(guide["loss"])}
+    small = ", ".join(f"{name} by {share:.1%}" for name, share in most.items())
     return (
         f"Is attribution a guide to what a loss does? In {hits} of {len(guide)} comparisons "
-        "clearly so:\n\n" + "\n".join(lines)
+        "clearly so:\n\n" + "\n".join(lines) + "\n\n"
+        f"The loss of a single unit changes {small} of a full-size change at most."
     )
 
 
@@ -321,7 +333,7 @@ def tell_optima(units: pd.DataFrame) -> str:
     beyond = int((units["optimised_value"] > units["top_value"]).sum())
     middle = units["optimised_percentile"].median()
     return (
-        f"The optimised inputs of the {len(units)} units lie at the {middle:.0f}th percentile of "
-        f"visited distances (median; at most {units['optimised_percentile'].max():.0f}); {beyond} "
+        f"The optimised inputs of the {len(units)} units lie farther out than {middle:.0f} % of "
+        f"the visited ones (median; at most {units['optimised_percentile'].max():.0f} %); {beyond} "
         "drive their unit higher than any visited moment does."
     )

@@ -75,6 +75,9 @@ def test_the_verdict_follows_the_interval():
         (0.1, -0.2, 0.3, "no clear relation"),
         (np.nan, np.nan, np.nan, "no clear relation"),
     ):
-        told = tell_guide(pd.DataFrame([{**row, "rho": rho, "ci_low": low, "ci_high": high}]))
+        guide = pd.DataFrame([{**row, "rho": rho, "ci_low": low, "ci_high": high}])
+        points = pd.DataFrame({"level": ["units of h0", "groups"], "turning": [-0.02, 0.5]})
+        told = tell_guide(guide, points)
+        assert "turning by 2.0%" in told
         assert word in told
         assert ("In 1 of 1" in told) == (low > 0)
