@@ -46,6 +46,7 @@ import numpy as np
 import pandas as pd
 import tyro
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy import stats
 
 from experiments.planted_maps import CELLS, FACTS, Size, score_policy
@@ -160,7 +161,7 @@ def figure(table: pd.DataFrame) -> Figure:
     """A panel for each aim: what was measured, its interval, and the band that was wanted."""
     across = 3
     down = -(-len(table) // across)
-    drawn = Figure((12, 1.35 * down), layout="constrained", dpi=150)
+    drawn = Figure((12, 1.6 * down), layout="constrained", dpi=150)
     panels = drawn.subplots(down, across, squeeze=False).ravel()
     for panel in panels[len(table) :]:
         panel.set_axis_off()
@@ -177,8 +178,11 @@ def figure(table: pd.DataFrame) -> Figure:
         panel.set_xlim(min(ends) - margin, max(ends) + margin)
         panel.set_yticks([])
         panel.spines[["left", "right", "top"]].set_visible(False)
-        panel.set_title(f"{row['aim']}\n{row['measured']:.3g} of {row['of']}", fontsize=11)
-        panel.tick_params(labelsize=10)
+        panel.set_title(f"{row['aim']}\n{row['measured']:.1%} ({row['of']})", fontsize=12)
+        panel.xaxis.set_major_locator(MaxNLocator(4))
+        panel.xaxis.set_major_formatter(PercentFormatter(1.0))
+        panel.tick_params(labelsize=11)
+    drawn.supxlabel("grey: wanted; line: 95 % interval; blue dot: passed; orange cross: missed")
     return drawn
 
 

@@ -13,11 +13,9 @@ from experiments.planted_maps import BEHAVIOURS, Size
 from experiments.planted_policies import TWINS, ZERO, Planted, plant, true_effects
 from rl_ablation.errors import LabError
 from rl_ablation.lesion import INTACT, Plan
+from rl_ablation.sweep import Run
 
-SMALL = Size(
-    horizon=80, truth=12, episodes=12, discovery=6, pairs=6, null_lesions=3, null_maps=2,
-    every=2, controls=0,
-)  # fmt: skip
+SMALL = Size(horizon=60, truth=12, episodes=12, null_lesions=3, null_maps=2, every=2, controls=0)
 SPEED = "forward_speed.alive"
 
 
@@ -238,18 +236,23 @@ def test_every_aim_can_fail(aim, told, scores):
     assert not verdicts([facts(**told), facts(**told)], cells(**scores))[aim]
 
 
-def test_a_small_validation_finds_the_pattern(tmp_path: Path, capsys):
+def test_a_small_validation_finds_the_pattern(tmp_path: Path):
     table = planted_truth.validate(2, tmp_path, 1, SMALL, workers=1).set_index("aim")
     assert table.loc["cuts that cannot matter, changed", "measured"] == 0
     assert table.loc["truth: either twin is dispensable", "measured"] == 1
     assert table.loc["recall of effects ≥ 1 s.d.", "measured"] > 0.7
     assert table.loc["precision of claims", "measured"] > 0.7
-    assert table.loc["double dissociation found", "measured"] == 1
+    assert table.loc["twins found", "measured"] >= 0.5
+    assert table.loc["double dissociation found", "measured"] >= 0.5
     assert (tmp_path / "validation.png").exists()
     both = pd.concat(pd.read_csv(tmp_path / f"policy-00{k}" / "cells.csv") for k in (0, 1))
     assert both[both["role"].isin(ZERO)]["delta"].eq(0).all()
     told = json.loads((tmp_path / "policy-000" / "facts.json").read_text())
     assert told["adaptive"]["cells"] > 100
+    for inside in sorted(tmp_path.glob("policy-*")):
+        run = Run(inside / "map")
+        fake = dict.fromkeys([x.name for x in rl.singles(run.policy)], "left")
+        assert not planted_maps.dissociated(run, Planted(run.policy, fake)), "roles decide"
     again = planted_truth.validate(2, tmp_path, 1, SMALL, workers=1)
     pd.testing.assert_frame_equal(again.set_index("aim"), table)
     with pytest.raises(LabError, match="another validation"):
