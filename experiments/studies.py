@@ -35,6 +35,7 @@ STUDIES: dict[str, str] = {
     "lap-regions": "experiments.lap_regions",
     "locomotion-regions": "experiments.locomotion_regions",
     "brain-scan": "experiments.brain_scan",
+    "populations": "experiments.populations",
     "building-blocks": "experiments.building_blocks",
     "redundancy": "experiments.redundancy",
     "seeds": "experiments.seeds",
