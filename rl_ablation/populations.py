@@ -131,10 +131,7 @@ def agreement(
         order = rng.permutation(episodes)
         one, other = order[: episodes // 2], order[episodes // 2 :]
         halves.append(adjusted_rand_score(by_effect(vectors[one], k), by_effect(vectors[other], k)))
-    middle = len(samples) // 2
-    moments = adjusted_rand_score(
-        by_activity(samples[:middle], k), by_activity(samples[middle:], k)
-    )
+    early, late = (by_activity(part, k) for part in np.array_split(samples, 2))
     return {
         "units": units,
         "k": k,
