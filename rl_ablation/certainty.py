@@ -99,7 +99,7 @@ def _random(run: Run, rows: pd.DataFrame) -> str:
     groups = told["lesion"].nunique()
     beyond = told[told["p_random"] < LEVEL]["lesion"].unique()
     text = (
-        f"{groups} groups with a change worth telling were held against random cuts of their size "
+        f"{groups} cuts with a change worth telling were held against random cuts of their size "
         f"in their layer (up to {int(told['draws'].max())}): "
     )
     if not len(beyond):

@@ -68,7 +68,8 @@ def worth_telling(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
 def distinct(rows: pd.DataFrame, measures: Sequence[str], most: int) -> list[str]:
     """The measures that cuts change most, leaving out those that tell the same story as another.
 
-    Two measures tell the same story if their harm over the lesions correlates beyond ±0.95; with
+    Two measures tell the same story if their harm over the lesions correlates beyond ±0.9, in size
+    and in rank: in size alone, one cut that ruins everything would make all stories one. With
     fewer than four lesions that says nothing, and no measure is left out for it.
 
     Args:
@@ -78,13 +79,17 @@ def distinct(rows: pd.DataFrame, measures: Sequence[str], most: int) -> list[str
     """
     wide = rows.pivot(index="lesion", columns="measure", values="harm")
     wide = wide.reindex(columns=list(measures)).fillna(0.0)  # a map that confirms nothing has none
+    ranks = wide.rank()
     chosen: list[str] = []
+
+    def same(one: str, other: str) -> bool:
+        pairs = ((wide[one], wide[other]), (ranks[one], ranks[other]))
+        return all(abs(np.corrcoef(*pair)[0, 1]) > 0.9 for pair in pairs)
+
     for name in wide.abs().mean().sort_values(ascending=False, kind="stable").index:
         if len(chosen) == most or not wide[name].any():
             break
-        if len(wide) < 4 or all(
-            abs(np.corrcoef(wide[name], wide[c])[0, 1]) <= 0.95 for c in chosen
-        ):
+        if len(wide) < 4 or not any(same(str(name), c) for c in chosen):
             chosen.append(str(name))
     return [m for m in measures if m in chosen] or list(measures)[:most]
 
@@ -132,7 +137,8 @@ def typical_episode(run: Run, lesion: str) -> int:
 
 
 def _tell(rows: pd.DataFrame, most: int = 3) -> Finding:
-    clear = rows[rows["q"] < LEVEL].sort_values("harm", key=np.abs, ascending=False)
+    clear = rows[(rows["q"] < LEVEL) & (rows["harm"].abs() > TRIFLE)]
+    clear = clear.sort_values("harm", key=np.abs, ascending=False)
     told: list[str] = []
     bases: set[str] = set()
     for row in clear.itertuples():

@@ -26,7 +26,7 @@ CAPTIONS = {
     "intervals": "The largest changes with their 95 % intervals; hollow grey: not significant.",
     "random_cuts": "A big cut does much whatever it holds. So each region is held against random "
     "cuts of its size in its layer, on the same episodes.",
-    "dose_response": "The regions that matter most, turned down step by step. Bands: 95 % "
+    "dose_response": "The regions that matter most, turned down step by step. Bars: 95 % "
     "intervals.",
     "dissociations": "Regions that cross over: one is needed for the first behaviour and not for "
     "the second, the other the other way round.",
