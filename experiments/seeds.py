@@ -123,7 +123,7 @@ def divide(
     return plan, random_divisions(plan, draws, seed)
 
 
-def localisation(harms: list[np.ndarray], seed: int) -> pd.DataFrame:
+def localisation(harms: list[np.ndarray], seed: int, resamples: int = 2000) -> pd.DataFrame:
     """A row for each index × behaviour × division: over all networks with interval, and of each.
 
     ``difference`` is the clusters' index minus the mean of the random divisions'.
@@ -131,7 +131,7 @@ def localisation(harms: list[np.ndarray], seed: int) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     for name, index in (("worst share", worst_share), ("gini", gini)):
         each = partial(_against_random, index)
-        ends = hierarchical_bootstrap(harms, each, seed=seed)
+        ends = hierarchical_bootstrap(harms, each, resamples=resamples, seed=seed)
         single = [each(harm) for harm in harms]
         for row, division in enumerate(("clusters", "random", "difference")):
             for column, behaviour in enumerate(BEHAVIOURS):

@@ -266,5 +266,8 @@ def hierarchical_bootstrap(
         seeds = rng.integers(len(samples), size=len(samples))
         episodes = [samples[s][rng.integers(len(samples[s]), size=len(samples[s]))] for s in seeds]
         drawn.append(iqm(np.stack([np.asarray(each(sample)) for sample in episodes])))
-    low, high = np.nanpercentile(np.stack(drawn), [2.5, 97.5], axis=0)
+    values = np.stack(drawn)
+    there = np.isfinite(values).any(0)
+    ends = np.nanpercentile(np.where(there, values, 0.0), [2.5, 97.5], axis=0)
+    low, high = np.where(there, ends, np.nan)
     return value, low, high

@@ -53,7 +53,7 @@ def told(maps: list[np.ndarray]) -> str:
     found = {how: recurrence(maps, specific=how == "specific", draws=99)
              for how in ("profile", "specific")}  # fmt: skip
     names = [[f"h{r % 2}/cluster-{r}" for r in range(len(m))] for m in maps]
-    return seeds.tell(found, seeds.localisation(harms, 0), maps, names)
+    return seeds.tell(found, seeds.localisation(harms, 0, resamples=200), maps, names)
 
 
 def test_the_words_follow_the_numbers() -> None:
