@@ -58,6 +58,7 @@ BEHAVIOURS = (
     "off_centre.alive",
     "crash",
 )
+PROFILE, SPECIFIC = "profile", "beyond mean harm"
 TINY = Recipe(
     name="lap-tiny",
     env_id="envs:rl_ablation/Lap-v0",
@@ -93,8 +94,8 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         names.append(regions[0])
     maps = [mean_harm(harm[:, 0]) for harm in harms]
     found = {
-        how: recurrence(maps, specific=how == "specific", seed=seed)
-        for how in ("profile", "specific")
+        PROFILE: recurrence(maps, seed=seed),
+        SPECIFIC: recurrence(maps, specific=True, seed=seed),
     }
     local = localisation(harms, seed)
     title = f"{recipe.name}: what each cluster is for, in {len(maps)} networks"
@@ -179,8 +180,8 @@ def tell(
     """The findings in sentences, from the numbers."""
     lines = []
     for how, what in (
-        ("profile", "what their loss does"),
-        ("specific", "what it does beyond each cluster's mean harm"),
+        (PROFILE, "what their loss does"),
+        (SPECIFIC, "what it does beyond each cluster's mean harm"),
     ):
         r = found[how]
         verdict = "recur" if r.p < 0.05 else "do not clearly recur"

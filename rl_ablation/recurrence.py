@@ -255,7 +255,8 @@ def hierarchical_bootstrap(
         seed: Of the resampling.
 
     Returns:
-        The interquartile mean and the ends of the interval, each in the shape that ``each`` gives.
+        The interquartile mean and the ends of the interval, in the shape that ``each`` gives; NaN
+        where no seed has a number.
     """
     if not len(samples) or not all(map(len, samples)):
         raise LabError("the bootstrap needs at least one seed, and episodes of each")
@@ -267,7 +268,7 @@ def hierarchical_bootstrap(
         episodes = [samples[s][rng.integers(len(samples[s]), size=len(samples[s]))] for s in seeds]
         drawn.append(iqm(np.stack([np.asarray(each(sample)) for sample in episodes])))
     values = np.stack(drawn)
-    there = np.isfinite(values).any(0)
+    there = np.isfinite(values).any(0) & np.isfinite(value)
     ends = np.nanpercentile(np.where(there, values, 0.0), [2.5, 97.5], axis=0)
     low, high = np.where(there, ends, np.nan)
     return value, low, high

@@ -94,8 +94,8 @@ def _map(
 def _likeness(axes: Axes, recurrence: Recurrence, name: str) -> None:
     axes.hist(recurrence.null, bins=30, color=OTHER, label="shuffled")
     axes.axvline(recurrence.score, color=OWN, lw=2.5, label="these networks")
-    axes.set_title(f"likeness, {name}: {number(recurrence.score)}, p = {recurrence.p:.3f}",
-                   fontsize=9)  # fmt: skip
+    score, p = number(recurrence.score), recurrence.p
+    axes.set_title(f"likeness, {name}:\n{score}, p = {p:.3f}", fontsize=9)
     axes.set_xlabel("mean likeness over pairs of networks", fontsize=8)
     axes.set_xlim(min(0.0, recurrence.null.min(), recurrence.score), 1.0)
     axes.set_yticks([])
@@ -124,7 +124,7 @@ def _local(axes: Axes, local: pd.DataFrame, behaviours: Sequence[str], regions: 
         "diamond: interquartile mean, bar: 95 %; ring: each network",
         fontsize=8,
     )
-    axes.legend(fontsize=8, frameon=False, loc="lower right")
+    axes.legend(fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.45, 1.0), ncol=2)
     axes.tick_params(axis="x", labelsize=8)
     axes.tick_params(axis="y", length=0)
     sns.despine(ax=axes, left=True)

@@ -39,12 +39,17 @@ def redundancy_figure(
         prediction: Of `rl_ablation.prediction.predict_lesions`.
     """
     measures, players = list(ranges.index), list(dict.fromkeys(groups["group"]))
-    figure = Figure(figsize=(2.4 + 3.1 * len(measures), 10.2), layout="constrained", dpi=150)
+    tall = [0.9 + 0.24 * len(players), 2.9, 2.6]
+    wide = len(measures) == 1  # one column would be narrow: lay it on its side
+    size = (12.0, 1.2 + tall[0]) if wide else (2.4 + 3.1 * len(measures), 1.2 + sum(tall))
+    figure = Figure(figsize=size, layout="constrained", dpi=150)
     engine = figure.get_layout_engine()
     assert engine is not None
     engine.set(h_pad=0.1)  # type: ignore[call-arg]
-    heights = [0.9 + 0.24 * len(players), 2.9, 2.6]
-    panels = figure.subplots(3, len(measures), squeeze=False, height_ratios=heights)
+    if wide:
+        panels = figure.subplots(1, 3, squeeze=False).T
+    else:
+        panels = figure.subplots(3, len(measures), squeeze=False, height_ratios=tall)
     short = [name.replace("cluster-", "") for name in players]
     for column, measure in enumerate(measures):
         part = groups[groups["measure"] == measure].set_index("group").loc[players]
@@ -58,9 +63,8 @@ def redundancy_figure(
     panels[0, 0].legend(fontsize=8, loc="lower right", frameon=False)
     panels[2, 0].set_ylabel("predicted worth", fontsize=9)
     bar = figure.colorbar(mesh, ax=list(panels[1]), shrink=0.9, aspect=14, pad=0.01)
-    bar.set_ticks(
-        [-0.5, 0, 0.5], labels=["need each\nother −50 %", "0", "back each other\nup +50 %"]
-    )
+    told = ["need each other:\n−100 % of range", "0", "back each other\nup: +100 %"]
+    bar.set_ticks([-1, 0, 1], labels=told)
     bar.ax.tick_params(labelsize=8)
     figure.suptitle(
         f"{title}: what clusters are worth alone, together, and in pairs\n",

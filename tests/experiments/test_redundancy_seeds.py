@@ -50,8 +50,10 @@ def told(maps: list[np.ndarray]) -> str:
         np.repeat(np.stack([m, e])[None], 4, 0) + 0.001 * rng.normal(size=(4, 2, *m.shape))
         for m, e in zip(maps, even, strict=True)
     ]
-    found = {how: recurrence(maps, specific=how == "specific", draws=99)
-             for how in ("profile", "specific")}  # fmt: skip
+    found = {
+        seeds.PROFILE: recurrence(maps, draws=99),
+        seeds.SPECIFIC: recurrence(maps, specific=True, draws=99),
+    }
     names = [[f"h{r % 2}/cluster-{r}" for r in range(len(m))] for m in maps]
     return seeds.tell(found, seeds.localisation(harms, 0, resamples=200), maps, names)
 
