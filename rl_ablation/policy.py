@@ -355,7 +355,10 @@ def make_mlp(
     if obs_std is not None and not (obs_std > 0).all():
         raise LabError("obs_std holds values that are not positive")
     layers = tuple(
-        (torch.tensor(np.asarray(w, np.float32)), torch.tensor(np.asarray(b, np.float32)))
+        (
+            torch.from_numpy(np.array(w, np.float32, order="C")),
+            torch.from_numpy(np.array(b, np.float32, order="C")),
+        )
         for w, b in weights
     )
     assert size is not None
@@ -380,7 +383,8 @@ def _to_bytes(policy: Policy) -> bytes:
     for name in ("obs_mean", "obs_std", "low", "high"):
         if (values := getattr(policy, name)) is not None:
             tensors[name] = values
-    return save_tensors(tensors)
+    # Of an array that is not contiguous, safetensors writes the memory as it lies, without a word.
+    return save_tensors({name: np.ascontiguousarray(t) for name, t in tensors.items()})
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import HORIZON, LAP, random_mlp
 
 import rl_ablation as rl
 from agents.essence import (
@@ -19,7 +20,6 @@ from agents.zoo import find
 from rl_ablation.errors import LabError
 from rl_ablation.lesion import Lesion, Plan
 from rl_ablation.policy import load_folder
-from tests.conftest import HORIZON, LAP, random_mlp
 
 TINY = {"episodes": 6, "concepts": 3, "subconcepts": 2, "samples": 150, "horizon": HORIZON}
 
@@ -111,6 +111,8 @@ def test_it_is_lesioned_and_stored_like_any_policy(essence, tmp_path):
     save_essence(essence, tmp_path / "essence")
     again = load_essence(tmp_path / "essence")
     assert again.policy.sha256 == essence.policy.sha256
+    obs = essence.data.obs[:100]
+    np.testing.assert_array_equal(again.policy.act(obs), essence.policy.act(obs))
     np.testing.assert_array_equal(again.pull, essence.pull)
     np.testing.assert_array_equal(again.pairs, essence.pairs)
     policy = rl.load(tmp_path / "essence")

@@ -169,6 +169,16 @@ def test_save_and_load_keep_every_bit(policy, tmp_path):
     assert sorted(p.name for p in (tmp_path / "p").iterdir()) == ["card.json", "policy.safetensors"]
 
 
+def test_transposed_weights_are_stored_as_they_act(tmp_path):
+    weight = np.arange(6, dtype=np.float32).reshape(3, 2).T
+    card = Card(name="turned", activation="tanh", squash="none")
+    policy = make_mlp([(weight, np.zeros(4, np.float32)[::2])], card)
+    rl.save(policy, tmp_path)
+    obs = np.eye(3, dtype=np.float32)
+    np.testing.assert_array_equal(rl.load(tmp_path).act(obs), weight.T)
+    np.testing.assert_array_equal(policy.act(obs), weight.T)
+
+
 def test_sha256_tells_any_change(policy):
     assert policy.edited("h1", [0]).sha256 != policy.sha256
     assert policy.edited("h0", [DEAD]).sha256 != policy.sha256
