@@ -46,7 +46,7 @@ types: $(STAMP)  ## Check types
 bench: $(STAMP)  ## Measure speed, ratios side by side, into runs/bench.json
 	$(BIN)/python -m experiments.bench
 
-validate: $(STAMP)  ## Score the lab on robots whose wiring is known (10 minutes on 2 cores)
+validate: $(STAMP)  ## Score the lab on robots whose wiring is known (13 million control steps)
 	$(BIN)/python -m experiments.planted_truth
 
 docs-figures: $(STAMP)  ## Make the README's pictures again from the zoo's agents

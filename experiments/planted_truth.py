@@ -4,9 +4,9 @@
 mapped blind: the lab is given the policy and nothing about it, and cuts every unit and its own
 activity clusters (6 in each layer, its default) by `lesion_map` with 12 episodes of discovery
 and 24 of confirmation. The truth is measured, not hoped for: every unit that is wired to matter is
-cut on 96 fresh episodes more. Episodes last 5 s and 7 behaviours are taken, so that 30 policies
-fit ten minutes on 2 cores; random control cuts and the adaptive map, which cost most, are
-made for every tenth policy.
+cut on 96 fresh episodes more. Episodes last 5 s and 7 behaviours are taken, to
+keep 30 policies within 13 million control steps; random control cuts and the adaptive map, which
+cost most, are made for every tenth policy.
 
 **Definitions.** A *cell* is one single-unit cut × one behaviour over all conditions.
 
