@@ -81,21 +81,22 @@ class Block:
 def atlas(blocks: Sequence[Block], agent: Policy, baseline: np.ndarray, episodes: int) -> Figure:
     """A row for each part: what drives it, what it drives, what its loss does."""
     pictures = max(len(block.pictures) for block in blocks)
-    figure = Figure(figsize=(9.4 + 1.6 * pictures, 1.3 + 1.6 * len(blocks)), dpi=150,
+    figure = Figure(figsize=(9.0 + 1.7 * pictures, 1.3 + 1.5 * len(blocks)), dpi=150,
                     layout="constrained")  # fmt: skip
     grid = figure.add_gridspec(
-        1 + len(blocks), pictures + 4, width_ratios=[1.6] * pictures + [1.4, 3, 1.3, 2.4],
-        height_ratios=[0.25] + [1] * len(blocks),
+        1 + len(blocks), pictures + 4, width_ratios=[2.0] * pictures + [1.9, 3, 1.5, 2.2],
+        height_ratios=[0.3] + [1] * len(blocks),
     )  # fmt: skip
     heads = {0: "what drives it:\nvisited moments",
              pictures: "best plausible lidar\n(grey: mean reading)",
-             pictures + 1: "what it drives: sensor → part → wheel\n(purple faster, orange slower)",
-             pictures + 2: "in sum (share of\nfull wheel speed)",
+             pictures + 1: "what it drives, by sensor\n(purple on, orange back)",
+             pictures + 2: "in sum, share\nof full speed",
              pictures + 3: f"what its loss does:\n{episodes} fresh episodes"}  # fmt: skip
     for column, head in heads.items():
         axes = figure.add_subplot(grid[0, column])
         axes.axis("off")
-        axes.text(0, 0, head, fontsize=10, fontweight="bold", va="bottom")
+        # Heads are wider than their columns; they must not push these apart.
+        axes.text(0, 0, head, fontsize=10, fontweight="bold", va="bottom", in_layout=False)
     raw = raw_observation(agent, np.array([baseline, *(b.optimum.inputs for b in blocks)]))
     reach = max(1.0, float(raw[:, :RAYS].max()) * LIDAR_RANGE)
     wheels = max(float(np.abs(np.quantile(b.by_wheel, [0.1, 0.9], 0)).max()) for b in blocks)
@@ -140,9 +141,9 @@ def _fan(axes: PolarAxes, obs: np.ndarray, usual: np.ndarray, reach: float, bloc
     speed = obs[RAYS : RAYS + 2]
     axes.text(
         0.5, 0.14,
-        f"wheels {number(speed[0])}, {number(speed[1])}; yaw {number(5 * obs[-1])} rad/s\n"
-        f"farther out than {block.optimum.percentile:.0f} % of visits",
-        transform=axes.transAxes, ha="center", va="top", fontsize=7.5,
+        f"wheels {number(speed[0])}, {number(speed[1])}\nyaw {number(5 * obs[-1])} rad/s\n"
+        f"farther out than {block.optimum.percentile:.0f} %",
+        transform=axes.transAxes, ha="center", va="top", fontsize=7.5, in_layout=False,
     )  # fmt: skip
 
 
@@ -170,7 +171,7 @@ def _wheels(axes: Axes, block: Block, reach: float) -> None:
     axes.hlines([0, 1], low, high, color=INK, lw=1)
     axes.axvline(0, color=INK, lw=0.8)
     axes.set(xlim=(-1.1 * reach, 1.1 * reach), ylim=(1.5, -0.5), yticks=[])
-    axes.set_xlabel(block.push, fontsize=9, fontweight="bold")
+    axes.set_xlabel(block.push, fontsize=8.5, fontweight="bold", in_layout=False)
     axes.tick_params(labelsize=7.5, labelbottom=True)
     axes.spines[["top", "right", "left"]].set_visible(False)
 
@@ -195,8 +196,8 @@ def _harms(axes: Axes, block: Block, reach: tuple[float, float], last: bool) -> 
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
     if last:
-        axes.set_xlabel("worse ← share of the largest change → better\nline: 95 % interval; grey: "
-                        "includes 0", fontsize=7.5)  # fmt: skip
+        axes.set_xlabel("worse ←   → better\n(share of largest change;\nline: 95 % interval, grey: "
+                        "includes 0)", fontsize=7.5)  # fmt: skip
 
 
 def over_time_figure(through: pd.DataFrame, dt: float) -> Figure:
