@@ -18,9 +18,10 @@ seeds for each α. Then every network is measured on the same episodes, over all
    their axes. What no turn changes (`rl_ablation.rotation`): the layer's whole η², that of its best
    direction (found on other episodes), and PWCCA similarity to the networks trained with α = 0.
 
-Differences to α = 0 pair networks of the same training seed; intervals resample seeds first, then
-episodes or orders. Three seeds make them rough. The trend is the mean over seeds of Spearman's ρ
-against α, its p from exchanging α within seeds, its q after Benjamini & Hochberg.
+Values have intervals that resample seeds first, then episodes or orders. Changes from α = 0 pair
+networks of the same training seed and have Student's intervals over seeds. The trend is the mean
+over seeds of Spearman's ρ against α, its p from exchanging α within seeds, its q after Benjamini &
+Hochberg.
 
 Expected picture, if selectivity harms: panels that fall to the right, robustness to the worst small
 change perhaps excepted. About 15 minutes of training and 10 of measuring on 2 quiet cores;
@@ -46,7 +47,12 @@ from rl_ablation.effects import benjamini_hochberg
 from rl_ablation.lesion import INTACT, Plan
 from rl_ablation.orders import areas, curves, interval, nested_bootstrap, random_orders
 from rl_ablation.policy import Policy
-from rl_ablation.rotation import best_direction, layer_eta_squared, pwcca
+from rl_ablation.rotation import (
+    activity_at,
+    best_direction,
+    layer_eta_squared,
+    network_similarity,
+)
 from rl_ablation.selectivity import bend_contexts, class_selectivity, eta_squared, visits
 from rl_ablation.sweep import Run, sweep
 
@@ -78,7 +84,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     # Every α of a seed before the next seed: what is there after a break can be compared.
     policies = {(a, s): trained(recipe(a, quick), s) for s in seeds for a in alphas}
     states = common_states([policies[0.0, s] for s in seeds], quick, seed)
-    thoughts = {key: think(policy, states) for key, policy in policies.items()}
+    thoughts = {key: activity_at(policy, states) for key, policy in policies.items()}
     values: dict[tuple[float, int], Values] = {}
     steps = 0
     for (alpha, s), policy in policies.items():
@@ -89,7 +95,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
             **units(policy, quick, seed),
             **behaviour(runs),
             "similarity": np.array(
-                [likeness(thoughts[alpha, s], thoughts[0.0, o]) for o in seeds if o != s]
+                [network_similarity(thoughts[alpha, s], thoughts[0.0, o]) for o in seeds if o != s]
             ),
         }
     networks = pd.DataFrame(
@@ -198,36 +204,38 @@ def common_states(policies: Sequence[Policy], quick: bool, seed: int) -> np.ndar
     return obs[np.linspace(0, len(obs) - 1, min(MOMENTS, len(obs))).astype(int)]
 
 
-def think(policy: Policy, obs: np.ndarray) -> dict[str, np.ndarray]:
-    """The hidden layers' activity at these observations: site → (S, H)."""
-    record = {s: np.empty((len(obs), n), np.float32) for s, n in policy.network.sizes.items()}
-    policy.act(obs, record=record)
-    return record
-
-
-def likeness(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> float:
-    """PWCCA of two networks, averaged over layers."""
-    return float(np.mean([pwcca(one[site], other[site]) for site in one]))
-
-
 def compare(
     values: Mapping[tuple[float, int], Values], alphas: Sequence[float], seeds: Sequence[int],
     seed: int,
 ) -> pd.DataFrame:  # fmt: skip
-    """Every metric at every α, and its paired difference to α = 0, with seed-first intervals."""
+    """Every metric at every α, resampled seeds first, and its paired change from α = 0."""
     rows = []
     for metric in METRICS:
         for alpha in alphas:
             nets = [values[alpha, s][metric.key] for s in seeds]
-            apart = [values[alpha, s][metric.key] - values[0.0, s][metric.key] for s in seeds]
+            apart = [
+                n.mean() - values[0.0, s][metric.key].mean()
+                for n, s in zip(nets, seeds, strict=True)
+            ]
+            low, high = interval(nested_bootstrap(nets, np.random.default_rng(seed)))
             row = {"metric": metric.key, "alpha": alpha, "n": len(seeds)}
-            for name, arrays in (("", nets), ("change", apart)):
-                low, high = interval(nested_bootstrap(arrays, np.random.default_rng(seed)))
-                stem = f"{name}_" if name else ""
-                row |= {name or "value": float(np.mean([a.mean() for a in arrays]))}
-                row |= {f"{stem}low": low, f"{stem}high": high}
+            row |= {"value": float(np.mean([n.mean() for n in nets])), "low": low, "high": high}
+            low, high = student_interval(np.array(apart))
+            row |= {"change": float(np.mean(apart)), "change_low": low, "change_high": high}
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def student_interval(changes: np.ndarray) -> tuple[float, float]:
+    """Student's 95 % interval of the mean of a few networks' changes, (N,); NaN for fewer than two.
+
+    A bootstrap of three numbers leaves out 0 whenever they agree in sign, which three networks do
+    one time in four by chance.
+    """
+    if len(changes) < 2:
+        return np.nan, np.nan
+    wide = stats.t.ppf(0.975, len(changes) - 1) * changes.std(ddof=1) / np.sqrt(len(changes))
+    return float(changes.mean() - wide), float(changes.mean() + wide)
 
 
 def trend(networks: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -74,8 +74,9 @@ def tell(networks: pd.DataFrame, means: pd.DataFrame, trends: pd.DataFrame) -> s
         "\n".join(f"- {tell_outcome(means, lines[m.key], m)}" for m in OUTCOMES),
         tell_kinds(lines),
         tell_rotation(means),
-        f"{seeds} training seeds for each α; the 95 % intervals resample {seeds} networks, which "
-        "makes them rough, and say nothing about other robots.",
+        f"{seeds} training seeds for each α. An α differs clearly where Student's 95 % interval of "
+        f"the change, over these {seeds} pairs of networks, leaves out 0; so few pairs show large "
+        "changes only.",
     ]
     return "\n\n".join(parts)
 
@@ -203,7 +204,7 @@ def tell_rotation(means: pd.DataFrame) -> str:
 # The picture.
 
 PANELS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
-    ("Units' preference for a context", "0 … 1",
+    ("Units' preference for a context", "SI or η², 0 to 1",
      (("si", "SI", ORANGE), ("eta", "η²", PURPLE))),
     ("Driving, undamaged", "laps in 30 s", (("progress", "laps", ORANGE),)),
     ("Units cut in random order", "area of laps kept",
@@ -212,7 +213,7 @@ PANELS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
      (("noise", "noise", ORANGE), ("dropout", "dead sensors", PURPLE))),
     ("Worst small change of the observation", "area of laps kept",
      (("worst", "attack", ORANGE),)),
-    ("Lost, or only rotated?", "0 … 1",
+    ("Lost, or only rotated?", "η² or PWCCA, 0 to 1",
      (("layer", "η², whole layer", ORANGE), ("best", "η², best direction", PURPLE),
       ("similarity", "PWCCA to α = 0", GREY))),
 )  # fmt: skip

@@ -8,10 +8,13 @@ the best direction to tell them apart, and the similarity to another network's l
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from scipy import linalg
 
 from rl_ablation.errors import LabError
+from rl_ablation.policy import Policy
 from rl_ablation.selectivity import eta_squared
 
 KEPT = 0.99
@@ -81,6 +84,18 @@ def pwcca(one: np.ndarray, other: np.ndarray, kept: float = KEPT) -> float:
     variates = u @ turn[:, : len(correlations)]
     weights = np.abs(variates.T @ values).sum(1)
     return float(weights @ np.clip(correlations, 0.0, 1.0) / weights.sum())
+
+
+def activity_at(policy: Policy, obs: np.ndarray) -> dict[str, np.ndarray]:
+    """What the hidden layers do at some observations (S, D): site → (S, H)."""
+    record = {s: np.empty((len(obs), n), np.float32) for s, n in policy.network.sizes.items()}
+    policy.act(obs, record=record)
+    return record
+
+
+def network_similarity(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> float:
+    """`pwcca` of two networks' activity at the same observations, averaged over ``one``'s layers."""
+    return float(np.mean([pwcca(activity, other[site]) for site, activity in one.items()]))
 
 
 def _basis(activity: np.ndarray, kept: float) -> tuple[np.ndarray, np.ndarray]:

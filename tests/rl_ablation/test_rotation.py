@@ -2,10 +2,17 @@
 
 import numpy as np
 import pytest
+from conftest import LAP, random_mlp
 from scipy.stats import ortho_group
 
 from rl_ablation.errors import LabError
-from rl_ablation.rotation import best_direction, layer_eta_squared, pwcca
+from rl_ablation.rotation import (
+    activity_at,
+    best_direction,
+    layer_eta_squared,
+    network_similarity,
+    pwcca,
+)
 from rl_ablation.selectivity import eta_squared
 
 RNG = np.random.default_rng(0)
@@ -58,6 +65,17 @@ def test_similarity_knows_turns_and_scales_from_changes():
     half = np.concatenate([CHOOSY[:, :3], unrelated[:, 3:]], axis=1)
     assert 0.4 < pwcca(CHOOSY, half) < 0.7
     assert pwcca(CHOOSY[:, :3], half) == pytest.approx(1.0)  # all of it is there
+
+
+def test_networks_are_compared_layer_by_layer_at_the_same_observations(policy):
+    obs = RNG.uniform(-1, 1, (300, 18)).astype(np.float32)
+    mine = activity_at(policy, obs)
+    assert {site: a.shape for site, a in mine.items()} == {"h0": (300, 12), "h1": (300, 10)}
+    assert network_similarity(mine, mine) == pytest.approx(1.0)
+    other = activity_at(random_mlp((18, 12, 10, 2), LAP, seed=5), obs)
+    expected = (pwcca(mine["h0"], other["h0"]) + pwcca(mine["h1"], other["h1"])) / 2
+    assert network_similarity(mine, other) == pytest.approx(expected)
+    assert expected < 0.95
 
 
 def test_similarity_needs_the_same_moments():
