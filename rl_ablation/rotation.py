@@ -94,7 +94,7 @@ def activity_at(policy: Policy, obs: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def network_similarity(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> float:
-    """`pwcca` of two networks' activity at the same observations, averaged over ``one``'s layers."""
+    """`pwcca` of two networks' activity at the same observations, averaged over layers."""
     return float(np.mean([pwcca(activity, other[site]) for site, activity in one.items()]))
 
 
