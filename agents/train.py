@@ -39,6 +39,8 @@ from rl_ablation.policy import (
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "elu": torch.nn.ELU}
 Progress = Callable[[int, dict[str, float]], None]
 """Called with the steps done and the latest averages of the learning curve."""
+Prepare = Callable[[PPO, VecNormalize], list[BaseCallback]]
+"""Called with the new model before its first step; what it gives is called during learning."""
 
 
 class _Curve(BaseCallback):
@@ -94,6 +96,7 @@ def train(
     resume: bool = False,
     progress: Progress | None = None,
     device: str = "cpu",
+    prepare: Prepare | None = None,
 ) -> Policy:
     """Train by a recipe and return the policy, its normaliser inside.
 
@@ -110,6 +113,8 @@ def train(
         resume: Go on from the folder's checkpoint; without one, start.
         progress: Called after each rollout.
         device: Torch device of the training; the robots stay on the CPU.
+        prepare: Changes the model before it learns, or before it is restored from a checkpoint,
+            which knows nothing of this: what differs here needs a recipe of another name.
 
     Raises:
         LabError: The checkpoint is damaged or belongs to another recipe or seed, or a checkpoint
@@ -159,9 +164,10 @@ def train(
     model.lr_schedule = lambda _: (
         recipe.learning_rate - fall * min(1.0, model.num_timesteps / recipe.steps)
     )
+    callbacks = [] if prepare is None else prepare(model, env)
     stage = _restore(model, env, checkpoint, identity) if checkpoint.exists() else 0
     _trim_curve(folder / "curve.csv", model.num_timesteps)
-    callbacks: list[BaseCallback] = [_Curve(folder / "curve.csv", recipe.curve, progress)]
+    callbacks.append(_Curve(folder / "curve.csv", recipe.curve, progress))
     if recipe.final_log_std is not None:
         callbacks.append(_Noise(recipe.final_log_std, recipe.steps))
     began = time.monotonic()
