@@ -35,6 +35,7 @@ from rl_ablation.lesion_map import lesion_map
 from rl_ablation.load import load
 from rl_ablation.measures import MEASURES, measure
 from rl_ablation.policy import Policy, save
+from rl_ablation.probe import probe
 from rl_ablation.report import report
 from rl_ablation.sweep import Run, sweep
 
@@ -58,6 +59,7 @@ __all__ = [
     "sweep",
     "lesion_map",
     "Run",
+    "probe",
     "headlines",
     "figures",
     "film",

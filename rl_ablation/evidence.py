@@ -17,7 +17,7 @@ import pandas as pd
 from rl_ablation.effects import COLUMNS, LEVEL_FDR
 from rl_ablation.effects import CONTROLS as NO_CLAIMS
 from rl_ablation.errors import LabError
-from rl_ablation.lesion import INTACT, VARIANT, Lesion, Plan
+from rl_ablation.lesion import INTACT, VARIANT, Plan
 from rl_ablation.measures import ALIVE, MEASURES
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def size_matched(
         places: dict[tuple[object, ...], list[str]] = {}
         for x in control_plan:
             if x.group == group:
-                places.setdefault(place(x), []).append(x.name)
+                places.setdefault(x.place, []).append(x.name)
         change = differences(control_table, measures)
         for spot, names in places.items():
             for name in measures:
@@ -147,7 +147,7 @@ def size_matched(
     episodes = set.intersection(*(set(t["episode"]) for _, t in controls))
     own = differences(table[table["episode"].isin(episodes)], measures)
     there = set(table["lesion"])
-    where = {x.name: place(x) for x in plan if x.group != "random" and x.name in there}
+    where = {x.name: x.place for x in plan if x.group != "random" and x.name in there}
     told = []
     for row in effects[effects["measure"].isin(measures)].to_dict("records"):
         own_place = where.get(row["lesion"])
@@ -171,11 +171,6 @@ def size_matched(
             }
         )
     return pd.DataFrame(told, columns=["lesion", "measure", "random", "draws", "p_random"])
-
-
-def place(lesion: Lesion) -> tuple[object, ...]:
-    """What a random cut must share with a lesion to be its control."""
-    return tuple(lesion.cut), lesion.size, lesion.kind, lesion.strength
 
 
 def robust(effects: pd.DataFrame) -> pd.Series:

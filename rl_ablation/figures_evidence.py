@@ -11,7 +11,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from rl_ablation.evidence import CONTROLS, DOSES, differences, harm, place, scale
+from rl_ablation.evidence import CONTROLS, DOSES, differences, harm, scale
 from rl_ablation.findings import (
     LEVEL,
     distinct,
@@ -51,7 +51,7 @@ def random_cuts(run: Run) -> Figure | None:
     axes = figure.subplots()
     names = []
     for y, row in enumerate(told.to_dict("records")):
-        draws = _draws(controls, place(run.plan[row["lesion"]]), row["measure"], size)
+        draws = _draws(controls, run.plan[row["lesion"]].place, row["measure"], size)
         # Golden-ratio steps spread any number of dots evenly, without drawing lots.
         spread = 0.28 * (2 * (np.arange(draws.size) * 0.618034 % 1) - 1)
         axes.plot(draws, y + spread, ".", color=_RANDOM, ms=3.5, alpha=0.7, zorder=1)
@@ -80,7 +80,7 @@ def _draws(
     sign = MEASURES[measure].better or 1
     found = []
     for plan, table in controls:
-        names = [x.name for x in plan if x.size and place(x) == where]
+        names = [x.name for x in plan if x.size and x.place == where]
         if names:
             change = differences(table, [measure])[measure][names].mean()
             found.append(sign * change.to_numpy() / size[measure])

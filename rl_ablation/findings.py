@@ -16,7 +16,6 @@ from rl_ablation.evidence import (
     claims,
     differences,
     harm,
-    place,
     scale,
 )
 from rl_ablation.lesion import INTACT
@@ -257,7 +256,7 @@ def _in_units(delta: pd.Series, measure: pd.Series, size: pd.Series) -> pd.Serie
 
 
 def _spot(run: Run, lesion: str) -> tuple[object, ...]:
-    return place(run.plan[lesion])
+    return run.plan[lesion].place
 
 
 def _random_harm(
@@ -272,7 +271,7 @@ def _random_harm(
         ).fillna(0.0)
         for lesion in control.plan:
             if lesion.size:
-                found.setdefault(place(lesion), []).append(harms.loc[[lesion.name]])
+                found.setdefault(lesion.place, []).append(harms.loc[[lesion.name]])
     return {where: pd.concat(parts) for where, parts in found.items()}
 
 

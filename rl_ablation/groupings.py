@@ -126,7 +126,7 @@ def clusters(
 def random_groups(
     agent: Policy, like: Plan, n: int = 100, seed: int = 0, *, first: int = 0
 ) -> Plan:
-    """Random cuts in the same layers, of the same sizes and kinds as those of a plan.
+    """Random cuts in the same layers, of the same sizes, kinds and times as those of a plan.
 
     They are the null for "it is this group that matters, not how many units were cut".
     Cuts of one unit, of whole sites and of several sites have no such control and are passed over.
@@ -134,26 +134,26 @@ def random_groups(
     Args:
         agent: The policy.
         like: What they are controls for.
-        n: Random cuts for each layer, size and kind.
+        n: Random cuts for each layer, size, kind and time.
         seed: Draws them. Draw k is the same whatever else is drawn.
         first: Number of the first draw.
     """
-    wanted: dict[tuple[str, int, str, float | None], None] = {}
+    wanted: dict[tuple[object, ...], Lesion] = {}
     for lesion in like:
         for site, units in lesion.cut.items():
             if len(lesion.cut) == 1 and 1 < len(units) < agent.sites[site]:
-                wanted[site, len(units), lesion.kind, lesion.strength] = None
+                wanted.setdefault(lesion.place, lesion)
     places = list(agent.sites)
     lesions = []
-    for site, size, kind, strength in wanted:
+    for model in wanted.values():
+        ((site, model_units),) = model.cut.items()
+        size = len(model_units)
+        how = "" if model.manner == Lesion(name="").manner else VARIANT + model.manner
         for draw in range(first, first + n):
             rng = np.random.default_rng([seed, places.index(site), size, draw])
             units = tuple(sorted(map(int, rng.permutation(agent.sites[site])[:size])))
-            how = "" if kind == "zero" else VARIANT + kind
-            name = f"{site}/random-{size}-{draw}{how}"
-            lesions.append(
-                Lesion(name=name, cut={site: units}, kind=kind, strength=strength, group="random")
-            )
+            new = {"name": f"{site}/random-{size}-{draw}{how}", "cut": {site: units}}
+            lesions.append(model.model_copy(update={**new, "group": "random"}))
     return Plan(lesions)
 
 

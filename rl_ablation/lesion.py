@@ -162,6 +162,25 @@ class Lesion(BaseModel):
             what.append(self.when)
         return int(digest(what)[:16], 16)
 
+    @property
+    def manner(self) -> str:
+        """How and when it is cut, in short: ``zero``, ``gain 0.5 from step 20``."""
+        words = [self.kind]
+        if self.strength is not None:
+            words.append(f"{self.strength:g}")
+        if self.onset:
+            words.append(f"from step {self.onset}")
+        if self.offset is not None:
+            words.append(f"until step {self.offset}")
+        if self.when is not None:
+            words.append(f"when {self.when}")
+        return " ".join(words)
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """What a random cut must share with this one to be its control."""
+        return tuple(self.cut), self.size, self.manner
+
     def check(self, sites: Mapping[str, int]) -> None:
         """Raise LabError unless every site and unit exists in a policy with these sites."""
         for site, units in self.cut.items():
