@@ -35,17 +35,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from agents.recipes import RECIPES, Recipe
 from agents.selective_ppo import rate
 from envs.lap import CONDITIONS
-from experiments.selectivity_report import METRICS, draw, tell
+from experiments.selectivity_report import draw, tell
+from experiments.selectivity_sums import Values, compare, trend
 from experiments.studies import Answer, trained
 from rl_ablation.disturb import perturbed, sensor_dropout, sensor_noise
-from rl_ablation.effects import benjamini_hochberg
 from rl_ablation.lesion import INTACT, Plan
-from rl_ablation.orders import areas, curves, interval, nested_bootstrap, random_orders
+from rl_ablation.orders import areas, curves, random_orders
 from rl_ablation.policy import Policy
 from rl_ablation.rotation import (
     activity_at,
@@ -63,10 +62,6 @@ FRACTIONS = (0.1, 0.2, 0.4, 0.7, 1.0)
 EPSILONS = (0.1, 0.3)
 EPISODES = 12
 MOMENTS = 3000
-_SHUFFLES = 9999
-
-Values = dict[str, np.ndarray]
-"""Of a network: metric → what it was measured on (episodes, orders, or one number)."""
 
 
 def recipe(alpha: float, quick: bool = False) -> Recipe:
@@ -202,62 +197,3 @@ def common_states(policies: Sequence[Policy], quick: bool, seed: int) -> np.ndar
     ]
     obs = np.concatenate([s["obs"] for s in seen])
     return obs[np.linspace(0, len(obs) - 1, min(MOMENTS, len(obs))).astype(int)]
-
-
-def compare(
-    values: Mapping[tuple[float, int], Values], alphas: Sequence[float], seeds: Sequence[int],
-    seed: int,
-) -> pd.DataFrame:  # fmt: skip
-    """Every metric at every α, resampled seeds first, and its paired change from α = 0."""
-    rows = []
-    for metric in METRICS:
-        for alpha in alphas:
-            nets = [values[alpha, s][metric.key] for s in seeds]
-            apart = [
-                n.mean() - values[0.0, s][metric.key].mean()
-                for n, s in zip(nets, seeds, strict=True)
-            ]
-            low, high = interval(nested_bootstrap(nets, np.random.default_rng(seed)))
-            row = {"metric": metric.key, "alpha": alpha, "n": len(seeds)}
-            row |= {"value": float(np.mean([n.mean() for n in nets])), "low": low, "high": high}
-            low, high = student_interval(np.array(apart))
-            row |= {"change": float(np.mean(apart)), "change_low": low, "change_high": high}
-            rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def student_interval(changes: np.ndarray) -> tuple[float, float]:
-    """Student's 95 % interval of the mean of a few networks' changes, (N,); NaN for fewer than two.
-
-    A bootstrap of three numbers leaves out 0 whenever they agree in sign, which three networks do
-    one time in four by chance.
-    """
-    if len(changes) < 2:
-        return np.nan, np.nan
-    wide = stats.t.ppf(0.975, len(changes) - 1) * changes.std(ddof=1) / np.sqrt(len(changes))
-    return float(changes.mean() - wide), float(changes.mean() + wide)
-
-
-def trend(networks: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Spearman's ρ of every metric against α within each seed, averaged; interval, p and q."""
-    rng = np.random.default_rng(seed)
-    rows = []
-    for metric in METRICS:
-        wide = networks.pivot(index="seed", columns="alpha", values=metric.key)
-        ranks = stats.rankdata(wide.to_numpy(), axis=1)
-        rhos = _against_order(ranks)
-        shuffled = rng.permuted(np.tile(ranks, (_SHUFFLES, 1, 1)), axis=2)
-        hits = (np.abs(_against_order(shuffled).mean(-1)) >= abs(rhos.mean()) - 1e-9).sum()
-        low, high = interval(nested_bootstrap([rhos[[k]] for k in range(len(rhos))], rng))
-        row = {"metric": metric.key, "rho": rhos.mean(), "low": low, "high": high}
-        rows.append({**row, "p": (1 + hits) / (1 + _SHUFFLES)})
-    table = pd.DataFrame(rows)
-    return table.assign(q=benjamini_hochberg(table["p"].to_numpy()))
-
-
-def _against_order(ranks: np.ndarray) -> np.ndarray:
-    """Correlation of ranks (…, A) with 1, 2, … A; 0 where all are equal."""
-    order = np.arange(ranks.shape[-1]) - (ranks.shape[-1] - 1) / 2
-    spread = np.sqrt(ranks.var(-1) * ranks.shape[-1] * (order @ order))
-    product = ranks @ order
-    return np.divide(product, spread, out=np.zeros_like(product), where=spread > 0)

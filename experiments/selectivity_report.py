@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,42 +10,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.selectivity_sums import METRICS, OUTCOMES, Metric
 from rl_ablation.findings import LEVEL, number
 
 ORANGE, PURPLE, GREY = "#b35806", "#542788", "#7f7f7f"
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A number of a network.
-
-    Attributes:
-        key: Column of the tables.
-        label: In words.
-        better: +1 if more is better, −1 if less is, 0 if it is no outcome but a description.
-    """
-
-    key: str
-    label: str
-    better: int = 0
-
-
-METRICS = (
-    Metric("si", "SI of the units"),
-    Metric("eta", "η² of the units"),
-    Metric("spread", "s.d. of the units"),
-    Metric("progress", "laps driven undamaged", 1),
-    Metric("crash", "share of undamaged runs that crash", -1),
-    Metric("cut_mean", "area kept, units cut to their mean", 1),
-    Metric("cut_zero", "area kept, units cut to zero", 1),
-    Metric("noise", "area kept, sensor noise", 1),
-    Metric("dropout", "area kept, dead sensors", 1),
-    Metric("worst", "area kept, worst small change of the observation", 1),
-    Metric("layer", "η² of the whole layer"),
-    Metric("best", "η² of the layer's best direction"),
-    Metric("similarity", "PWCCA similarity to the networks of α = 0"),
-)
-OUTCOMES = tuple(m for m in METRICS if m.better)
 _BY_KEY = {m.key: m for m in METRICS}
 
 

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from experiments import selectivity, studies
 from experiments import selectivity_report as report
+from experiments import selectivity_sums as sums
+from experiments import studies
 from experiments.studies import run_study
 from rl_ablation.findings import number
 
@@ -29,7 +30,7 @@ def measured(slopes: dict[str, float], bend: float = 0.0, noise: float = 0.01):
                 + slopes.get(m.key, 0.0) * (k - 2)
                 - bend * abs(k - 2)
                 + noise * rng.normal(size=4)
-                for m in report.METRICS
+                for m in sums.METRICS
             }
     return values
 
@@ -39,23 +40,23 @@ def tables(values):
         {"alpha": a, "seed": s, **{k: float(v.mean()) for k, v in values[a, s].items()}}
         for a, s in values
     )
-    means = selectivity.compare(values, ALPHAS, SEEDS, 0)
-    return networks, means, selectivity.trend(networks, 0)
+    means = sums.compare(values, ALPHAS, SEEDS, 0)
+    return networks, means, sums.trend(networks, 0)
 
 
 def test_trend_is_spearmans_and_its_p_is_small_only_for_a_trend() -> None:
     rng = np.random.default_rng(1)
     values = rng.normal(size=(3, 5))
     wanted = [stats.spearmanr(v, ALPHAS).statistic for v in values]
-    found = selectivity._against_order(stats.rankdata(values, axis=1))
+    found = sums._against_order(stats.rankdata(values, axis=1))
     assert found == pytest.approx(wanted)
-    assert selectivity._against_order(np.full((1, 5), 3.0)) == 0
+    assert sums._against_order(np.full((1, 5), 3.0)) == 0
     _, _, trends = tables(measured({"progress": -0.2, "noise": 0.2}, noise=0.1))
     rows = trends.set_index("metric")
     assert rows.loc["progress", "rho"] < -0.8
     assert rows.loc["noise", "rho"] > 0.8
     assert rows.loc["progress", "p"] < 0.005
-    others = [m.key for m in report.METRICS if m.key not in ("progress", "noise")]
+    others = [m.key for m in sums.METRICS if m.key not in ("progress", "noise")]
     assert (rows.loc[others, "q"] > 0.05).mean() > 0.8
 
 
@@ -83,7 +84,7 @@ def test_changes_pair_networks_of_the_same_seed() -> None:
 )
 def test_the_words_follow_the_numbers(slope, bend, more, less) -> None:
     # crash is better when it is less, so it goes the other way
-    slopes = {m.key: slope * m.better for m in report.OUTCOMES}
+    slopes = {m.key: slope * m.better for m in sums.OUTCOMES}
     values = measured(slopes, bend, noise=0.0 if slope == bend == 0 else 0.01)
     for metrics in values.values():
         if bend:
@@ -96,7 +97,7 @@ def test_the_words_follow_the_numbers(slope, bend, more, less) -> None:
     kinds = report.tell_kinds(report.by_metric(trends))
     assert kinds.count("does not clearly change") == (3 if slope == 0 else 0)
     assert kinds.count("falls with α") == (3 if slope < 0 else 0)
-    told = report.tell_outcome(means, report.by_metric(trends)["progress"], report.OUTCOMES[0])
+    told = report.tell_outcome(means, report.by_metric(trends)["progress"], sums.OUTCOMES[0])
     assert ("no other α differs" in told) == (slope == bend == 0)
     assert ("no clear trend" in told) == (slope == 0)
 
@@ -140,5 +141,5 @@ def test_the_quick_study_tells_what_its_tables_say(
     zero = means[means["alpha"] == 0]
     assert (zero[["change", "change_low", "change_high"]] == 0).all(axis=None)
     trends = pd.read_csv(folder / "trends.csv")
-    assert set(trends["metric"]) == {m.key for m in report.METRICS}
+    assert set(trends["metric"]) == {m.key for m in sums.METRICS}
     assert (folder / "answer.png").stat().st_size > 20_000
