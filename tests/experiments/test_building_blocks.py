@@ -31,6 +31,7 @@ def test_the_quick_study_looks_at_all_three_levels(done):
     assert parts[-1].rpartition("/")[2].isdecimal()
     for name in parts:
         assert f"**{name}**" in answer.text
+    assert answer.text.count(f"of {QUICK.draws} random cuts of its size") == QUICK.shown
     units = answer.tables["units"]
     assert len(units) == 128
     assert units["optimised_percentile"].max() <= 99.5
