@@ -149,16 +149,17 @@ def _boundary(axes: Any, shown: View) -> None:
     axes.plot(*shown.visited.T, ".", color="#666666", ms=2, alpha=0.5)
     axes.plot([], [], ".", color="#666666", ms=7, label="visited states")
     axes.contour(surface.x, surface.y, surface.values, levels=[0], colors="black", linewidths=2)
-    axes.plot([], [], color="black", lw=2, label="boundary")
-    what = f"{len(shown.carriers)} of {shown.samples} samples carry 90 % of its pull"
+    axes.plot([], [], color="black", lw=2, label="boundary (activity 0)")
+    what = f"{len(shown.carriers)} of {shown.samples} samples, with 90 % of the pull at it"
     axes.plot(*shown.carriers.T, "o", ms=5, mfc="none", mec="#000000", mew=0.9, label=what,
               alpha=1.0 if len(shown.carriers) < 100 else 0.35)  # fmt: skip
     axes.set(xlim=surface.x[[0, -1]], ylim=surface.y[[0, -1]])
     axes.set_xlabel(surface.plane.names[0], fontsize=11)
     axes.set_ylabel(surface.plane.names[1], fontsize=11)
-    axes.set_title(f"{shown.network}, h0 unit {shown.unit}", fontsize=11,
-                   color=COLOURS[shown.network])  # fmt: skip
-    axes.legend(fontsize=9, loc="upper right", framealpha=0.9)
+    title = f"{shown.network}, h0 unit {shown.unit}: activity −1 (orange) to +1 (purple)"
+    axes.set_title(title, fontsize=10.5, color=COLOURS[shown.network])
+    axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2,
+                frameon=False, handletextpad=0.2, columnspacing=1.0)  # fmt: skip
 
 
 def outside_figure(outside: pd.DataFrame) -> Figure:
@@ -233,6 +234,8 @@ def _verdict(row: Any, more: str, less: str) -> str:
 
 
 def _interval(row: Any) -> str:
+    if not np.isfinite(row["value"]):
+        return "not measurable (nothing is harmed)"
     return f"{number(row['value'])} (95 % CI {number(row['low'])} to {number(row['high'])})"
 
 
@@ -313,8 +316,12 @@ def _outside(outside: pd.DataFrame) -> str:
     ]
     closer = min(("essence", "twin"), key=lambda s: float(mean.loc[(s, far), "gap"]))
     nearer = min(("essence", "twin"), key=lambda s: float(mean.loc[(s, near), "gap"]))
+    where = (
+        f"the {nearer} is nearer to the teacher both where robots have been and at {far}"
+        if nearer == closer
+        else f"the {nearer} is nearer to the teacher where robots have been, the {closer} at {far}"
+    )
     return (
         f"*Far outside.* {'; '.join(told)}. RMS distance of the action from the teacher's in "
-        f"visited states / at {far} / with sensors shuffled: {'; '.join(gaps)}. The {nearer} is "
-        f"nearer to the teacher where robots have been, the {closer} at {far}."
+        f"visited states / at {far} / with sensors shuffled: {'; '.join(gaps)}: {where}."
     )
