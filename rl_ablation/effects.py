@@ -36,7 +36,8 @@ COLUMNS = {
     "intact": "mean over the intact policy's episodes",
     "lesioned": "mean over the lesioned policy's episodes",
     "delta": "mean of the paired differences lesioned − intact",
-    "ci_low": "lower end of the 95 % BCa bootstrap interval of delta (Efron 1987)",
+    "ci_low": "lower end of the 95 % BCa bootstrap interval of delta (Efron 1987), expanded for "
+    "few episodes (Hesterberg 2015)",
     "ci_high": "upper end",
     "effect": "delta / √((s²_intact + s²_lesioned)/2), the standardised mean difference",
     "p": "two-sided sign-flip permutation p of delta; exact up to 12 pairs, else 9999 flips",
@@ -53,7 +54,9 @@ COLUMNS = {
 def bca_intervals(
     differences: np.ndarray, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Bias-corrected and accelerated bootstrap intervals of means (Efron 1987), column by column.
+    """Bias-corrected and accelerated bootstrap intervals of means, column by column.
+
+    After Efron 1987, with the tails expanded for small samples after Hesterberg 2015.
 
     Args:
         differences: (E, C); NaN entries are left out.
@@ -91,8 +94,11 @@ def _bca(differences: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.n
         spread = (left_out**2).sum(0)
         bend = np.where(spread > 0, (left_out**3).sum(0) / (6 * spread**1.5), 0.0)
         ends = []
-        for tail in ((1 - LEVEL) / 2, (1 + LEVEL) / 2):
-            z = bias + stats.norm.ppf(tail)
+        # The bootstrap's spread is √((n−1)/n) too small, and normal tails too short for few
+        # episodes; without this expansion (Hesterberg 2015) 24 episodes covered 92 %, not 95.
+        wider = np.sqrt(n / (n - 1)) * stats.t.ppf((1 + LEVEL) / 2, n - 1)
+        for side in (-1, 1):
+            z = bias + side * wider
             level = stats.norm.cdf(bias + z / (1 - bend * z))
             at = np.clip(np.nan_to_num(level) * (drawn - 1), 0, np.maximum(drawn - 1, 0))
             floor = np.floor(at).astype(int)

@@ -70,7 +70,8 @@ def lesion_map(
 ) -> Run:
     """Map what a plan's cuts do, in two stages and with controls; resumable like `sweep`.
 
-    1. *Discovery* runs every cut, an A/A lesion and brainless baselines, and selects.
+    1. *Discovery* runs every cut, an A/A lesion and brainless baselines, and selects those with a
+       q below 10 % or a |t| of 4 in any behaviour: leniently, since confirmation decides.
     2. *Confirmation* runs what was selected on fresh seeds. Its numbers are the ones that
        `Run.effects` shows, tests and corrects.
     3. *Controls*: for every confirmed group with a change worth telling a few random cuts of its
@@ -130,11 +131,10 @@ def lesion_map(
     _same_is_same(run)
     if adaptive:
         _look_again(agent, run, discovery, how)
-    names = evidence.selected(run.own_effects())
-    if adaptive:  # what a first look settles has too few episodes for any small p
-        t, _ = _t(run.whole_table(), run.spec.measures)
-        names += list(t.index[t >= _CLEAR])
-    chosen = _with_variants(cuts, names)
+    t, _ = _t(run.whole_table(), run.spec.measures)
+    # With few episodes no sign-flip p can be small, however clear the change.
+    names = {*evidence.selected(run.own_effects()), *t.index[t >= _CLEAR]}
+    chosen = _with_variants(cuts, sorted(names))
     confirmation = _confirm(agent, run, chosen, episodes, adaptive, how)
     _same_is_same(confirmation)
     if not any(x.group == "random" for x in plan):  # they are controls already

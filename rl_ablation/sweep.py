@@ -103,6 +103,7 @@ class Run:
         except (ValidationError, UnicodeDecodeError) as error:
             raise LabError(f"{path}: damaged spec: {one_line(error)}") from None
         self._effects: pd.DataFrame | None = None
+        self._own: tuple[int, pd.DataFrame] | None = None  # further episodes make it stale
         self._policy: Policy | None = None
 
     @property
@@ -196,8 +197,11 @@ class Run:
 
     def own_effects(self) -> pd.DataFrame:
         """The effects from this run's own episodes only, without confirmation and controls."""
-        units = {m.name: m.unit for m in self.measures}
-        return effects(self.whole_table(), units, self.spec.seed)
+        episodes = 1 + len(self.parts(MORE))
+        if self._own is None or self._own[0] != episodes:
+            units = {m.name: m.unit for m in self.measures}
+            self._own = episodes, effects(self.whole_table(), units, self.spec.seed)
+        return self._own[1]
 
     def whole_table(self) -> pd.DataFrame:
         """The behaviour table with the further episodes that only some of the lesions were given.
