@@ -183,13 +183,15 @@ def tell(
         (PROFILE, "what their loss does"),
         (SPECIFIC, "what it does beyond each cluster's mean harm"),
     ):
-        r = found[how]
-        verdict = "recur" if r.p < 0.05 else "do not clearly recur"
+        r, shuffled = found[how], float(np.median(found[how].null))
+        p = min(1.0, len(found) * r.p)
+        verdict = "recur" if p < 0.05 else "do not clearly recur"
+        way = (r.score - shuffled) / (1 - shuffled) if shuffled < 1 else 0.0
         lines.append(
             f"- Matched by {what}, clusters {verdict}: mean likeness {number(r.score)} over "
-            f"{len(maps) * (len(maps) - 1) // 2} pairs of networks (1 is the same map), shuffled "
-            f"{number(float(np.median(r.null)))}, at most "
-            f"{number(float(np.quantile(r.null, 0.95)))} in 95 % of shuffles, p = {r.p:.3f}."
+            f"{len(maps) * (len(maps) - 1) // 2} pairs of networks, {_rounded(way)} % of the way "
+            f"from shuffled maps ({number(shuffled)}) to the same map (1); p = {p:.3f} "
+            f"(Bonferroni, {len(found)} tests)."
         )
     for column, behaviour in enumerate(BEHAVIOURS):
         lines.append(_tell_behaviour(column, behaviour, local, maps, names))
@@ -235,7 +237,9 @@ def _tell_behaviour(
 
 def _percent(row: dict[Hashable, Any]) -> str:
     """``44 % (39 to 48)``, with the 95 % interval, of a row of the localisation table."""
-    value, low, high = (
-        f"{100 * row[k]:.0f}".replace("-", "−") for k in ("iqm", "ci_low", "ci_high")
-    )
+    value, low, high = (_rounded(row[key]) for key in ("iqm", "ci_low", "ci_high"))
     return f"{value} % ({low} to {high})"
+
+
+def _rounded(share: float) -> str:
+    return f"{100 * share:.0f}".replace("-", "−")
