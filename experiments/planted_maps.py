@@ -17,6 +17,7 @@ from experiments.planted_policies import STEERING, TWINS, ZERO, Planted, plant, 
 from rl_ablation.activity import Activity, record_activity
 from rl_ablation.effects import LEVEL_FDR, effects
 from rl_ablation.errors import LabError
+from rl_ablation.evidence import CONFIRMATION
 from rl_ablation.findings import double_dissociations
 from rl_ablation.lesion import INTACT, Lesion, Plan
 from rl_ablation.lesion_map import DRAWS, lesion_map
@@ -45,7 +46,7 @@ class Size:
         pairs: Episodes of each joint cut.
         null_lesions: Cuts of nothing in a null map.
         null_maps: Null maps of each policy.
-        every: The adaptive map and controls are made for every so many-th policy.
+        every: Controls, and the adaptive map beside a fixed one, for every so many-th policy.
         controls: Random control cuts at most for those.
     """
 
@@ -68,8 +69,6 @@ def blind_map(
     return lesion_map(
         planted.policy,
         plan,
-        episodes=size.episodes,
-        discovery=size.discovery,
         measures=BEHAVIOURS,
         horizon=size.horizon,
         seed=seed,
@@ -77,7 +76,7 @@ def blind_map(
         threads=1,
         activity=activity,
         progress=False,
-        **how,
+        **{"episodes": size.episodes, "discovery": size.discovery, **how},
     )
 
 
@@ -123,10 +122,13 @@ def score_policy(index: int, folder: Path, seed: int, size: Size) -> None:
         "dissociated": dissociated(run, planted),
     }
     if full:
-        other = blind_map(
-            planted, mapped, folder / "adaptive", activity, size, controls=controls, adaptive=True
+        # Both may take as many episodes in the discovery as in the confirmation.
+        equal = {"discovery": size.episodes, "controls": 0}
+        fixed, adaptive = (
+            blind_map(planted, mapped, folder / name, activity, size, adaptive=looks, **equal)
+            for name, looks in (("fixed", False), ("adaptive", True))
         )
-        facts["adaptive"] = compare(run, other)
+        facts["adaptive"] = compare(fixed, adaptive, cells)
     facts["steps"] = steps(folder)
     write_atomically(folder / CELLS, cells.to_csv(index=False))
     write_atomically(folder / FACTS, json.dumps(facts, indent=1) + "\n")
@@ -252,20 +254,40 @@ def dissociated(run: Run, planted: Planted) -> bool:
     return False
 
 
-def compare(plain: Run, adaptive: Run) -> dict[str, float]:
-    """How many cells two maps of one policy decide alike, and the steps that each took."""
+def compare(fixed: Run, adaptive: Run, cells: pd.DataFrame) -> dict[str, float]:
+    """How many cells two maps of one policy decide alike, and the steps that each took.
+
+    Args:
+        fixed: One map.
+        adaptive: The other.
+        cells: From `score_cells`. ``clear`` cells have a true effect of 0, or of 1 s.d. and more:
+            for what lies between, two maps of other seeds do not decide alike either.
+    """
+    cells = cells.set_index(["lesion", "measure"])
+    clear = cells["real"] | (cells["true_effect"] == 0)
     claimed = []
-    for run in (plain, adaptive):
+    for run in (fixed, adaptive):
         rows = run.effects()
         rows = rows[(rows["condition"] == "all") & rows["q"].notna()]
-        claimed.append(rows.set_index(["lesion", "measure"])["q"] < LEVEL_FDR)
+        sure = rows.set_index(["lesion", "measure"])["q"] < LEVEL_FDR
+        claimed.append(sure[sure.index.isin(cells.index)])
     one, other = claimed[0].align(claimed[1], join="inner")
+    alike = (one == other)[clear.reindex(one.index).fillna(False).to_numpy(bool)]
     return {
         "cells": len(one),
         "alike": int((one == other).sum()),
-        "plain_steps": steps(plain.folder),
-        "adaptive_steps": steps(adaptive.folder),
+        "clear": len(alike),
+        "clear_alike": int(alike.sum()),
+        "fixed_steps": stage_steps(fixed),
+        "adaptive_steps": stage_steps(adaptive),
     }
+
+
+def stage_steps(run: Run) -> int:
+    """Control steps of a map's discovery and confirmation."""
+    confirmation = run.part(CONFIRMATION)
+    stages = [run] if confirmation is None else [run, confirmation]
+    return sum(int(stage.whole_table()["steps"].to_numpy().sum()) for stage in stages)
 
 
 def steps(folder: Path) -> int:

@@ -23,8 +23,11 @@ cost most, are made for every tenth policy.
   q < 5 %) is between a cluster of one twin and one of the other, decoys in them aside.
 * A *double dissociation* counts as found if `double_dissociations` names a cut of left-steering
   and one of right-steering units, nothing else that matters in either.
-* The *adaptive* map decides alike where both claim a cell or neither does; its cost is the ratio
-  of all control steps, controls and doses included.
+* The *adaptive* map stands beside a fixed one with the same limits (24 episodes in each stage).
+  They decide alike where both claim a cell or neither does; the cells that count are those with a
+  clear answer, a true effect of 0 or of 1 s.d. and more, since on others two fixed maps with
+  other seeds differ too (the share over all cells is told, and not judged). The cost is the ratio
+  of the control steps of both stages.
 
 Intervals of shares of cells are from a bootstrap of policies, since the cells of one policy
 are not independent; those of shares of policies or maps are Wilson's. A false-positive rate
@@ -105,8 +108,10 @@ def judge(facts: Sequence[dict[str, Any]], cells: pd.DataFrame) -> pd.DataFrame:
     twice = [f["adaptive"] for f in facts if "adaptive" in f]
     alone = [all(abs(f["speed_without"][t]) < 0.1 * abs(f["speed_without"]["+".join(TWINS)])
                  for t in TWINS) for f in facts]  # fmt: skip
-    both = sum(a["alike"] for a in twice), sum(a["cells"] for a in twice)
-    spent = sum(a["adaptive_steps"] for a in twice) / max(1, sum(a["plain_steps"] for a in twice))
+    total = {k: sum(a[k] for a in twice) for k in twice[0]} if twice else {}
+    clear = total.get("clear_alike", 0), total.get("clear", 0)
+    every = total.get("alike", 0), total.get("cells", 0)
+    spent = total.get("adaptive_steps", np.nan) / total.get("fixed_steps", np.nan)
     rows = [
         ("false positives, family-wise", *_maps(null, "p_fwe"), 0, 0.05),
         ("false positives, BH", *_maps(null, "q"), 0, 0.05),
@@ -117,7 +122,8 @@ def judge(facts: Sequence[dict[str, Any]], cells: pd.DataFrame) -> pd.DataFrame:
         ("truth: either twin is dispensable", *_policies(alone), 1, 1),
         ("twins found", *_policies([f["twins"] for f in facts]), 0.9, 1),
         ("double dissociation found", *_policies([f["dissociated"] for f in facts]), 0.9, 1),
-        ("adaptive: cells decided alike", *wilson(*both), f"{both[1]} cells", 0.95, 1),
+        ("adaptive: clear cells decided alike", *wilson(*clear), f"{clear[1]} cells", 0.95, 1),
+        ("adaptive: all cells decided alike", *wilson(*every), f"{every[1]} cells", 0, 1),
         ("adaptive: control steps", spent, np.nan, np.nan, f"{len(twice)} maps", 0, 1 / 3),
     ]
     columns = ["aim", "measured", "low", "high", "of", "least", "most"]

@@ -213,10 +213,11 @@ def _look_again(agent: Policy, run: Run, most: int, how: dict[str, Any]) -> None
 def _confirm(
     agent: Policy, run: Run, chosen: Plan, episodes: int, adaptive: bool, how: dict[str, Any]
 ) -> Run:
-    plan, seed = chosen + checks(agent), fresh_seed(run.spec.seed, 1)
+    same = Plan(x for x in checks(agent) if x.name == SAME)  # baselines claim nothing
+    plan, seed = chosen + same, fresh_seed(run.spec.seed, 1)
     folder = run.folder / evidence.CONFIRMATION
     some = max(len(run.spec.conditions), episodes // 2)
-    if not adaptive or 2 * some > episodes:
+    if not adaptive or some >= episodes:
         return sweep(agent, plan, episodes=episodes, seed=seed, folder=folder, **how)
     confirmation = sweep(agent, plan, episodes=some, seed=seed, folder=folder, **how)
     _, d = _t(run.whole_table(), run.spec.measures)  # the discovery's: no peeking here

@@ -175,13 +175,24 @@ def test_a_null_table_deals_every_intact_episode_once():
     assert ((wide % 2).nunique(axis=1) == 1).all(), "pairs share their condition"
 
 
+def adaptive(alike=9, steps=90):
+    return {
+        "cells": 20,
+        "alike": alike + 3,
+        "clear": 9,
+        "clear_alike": alike,
+        "fixed_steps": 300,
+        "adaptive_steps": steps,
+    }
+
+
 def facts(**changes):
     told = {
         "null": {"maps": 100, "p_fwe": 4, "q": 5},
         "twins": True,
         "speed_without": {"twin-a": 0.0, "twin-b": 0.01, "twin-a+twin-b": -0.4},
         "dissociated": True,
-        "adaptive": {"cells": 100, "alike": 97, "plain_steps": 300, "adaptive_steps": 90},
+        "adaptive": adaptive(),
     }
     return {**told, **changes}
 
@@ -222,12 +233,12 @@ def test_everything_passes_when_all_is_well():
         ),
         (
             "adaptive: control steps",
-            {"adaptive": {"cells": 9, "alike": 9, "plain_steps": 300, "adaptive_steps": 150}},
+            {"adaptive": adaptive(steps=150)},
             {},
         ),
         (
-            "adaptive: cells decided alike",
-            {"adaptive": {"cells": 9, "alike": 7, "plain_steps": 300, "adaptive_steps": 15}},
+            "adaptive: clear cells decided alike",
+            {"adaptive": adaptive(alike=7)},
             {},
         ),
     ],
