@@ -49,9 +49,8 @@ bench: $(STAMP)  ## Measure speed, ratios side by side, into runs/bench.json
 validate: $(STAMP)  ## Score the lab on robots whose wiring is known (13 million control steps)
 	$(BIN)/python -m experiments.planted_truth
 
-docs-figures: $(STAMP)  ## Make the README's pictures again from the zoo's agents
-	$(BIN)/python -m experiments.lap_regions --docs
-	$(BIN)/python -m experiments.locomotion_regions --docs
+docs-figures: $(STAMP)  ## Run all studies in full and make the README's pictures from them (about an hour)
+	$(BIN)/rl-ablation study all --docs
 
 clean:  ## Remove caches and build products (runs and .venv stay)
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

@@ -286,7 +286,7 @@ def _tell_entries(entries: dict[str, str], as_json: bool) -> None:
 
 
 def study(
-    name: Annotated[str, tyro.conf.arg(metavar="NAME|list")],
+    name: Annotated[str, tyro.conf.arg(metavar="NAME|list|all")],
     /,
     quick: bool = False,
     seed: int = 0,
@@ -294,10 +294,10 @@ def study(
     docs: bool = False,
     json: bool = False,
 ) -> None:
-    """Run one of the studies, or list them.
+    """Run one of the studies, or all, or list them.
 
     Args:
-        name: A study, or `list`.
+        name: A study, `list`, or `all`, which runs one after the other.
         quick: A small version that only shows that it runs; its numbers mean little.
         seed: Of everything in it.
         out: Folder for findings, figures and tables; by default runs/study-NAME. Run again, the
@@ -306,14 +306,18 @@ def study(
         json: Print the list, or where things are, as JSON.
     """
     from experiments.listing import entries
-    from experiments.studies import run_study
+    from experiments.studies import STUDIES, run_study
 
     if name == "list":
         _tell_entries(entries("studies"), json)
         return
-    folder = run_study(name, quick=quick, seed=seed, out=out, docs=docs)
+    folders = {}
+    for one in STUDIES if name == "all" else [name]:
+        inside = out / one if name == "all" and out is not None else out
+        folders[one] = run_study(one, quick=quick, seed=seed, out=inside, docs=docs, tell=not json)
     if json:
-        _print_json({"folder": folder, "files": sorted(p.name for p in folder.glob("*.*"))})
+        _print_json({k: {"folder": v, "files": sorted(p.name for p in v.glob("*.*"))}
+                     for k, v in folders.items()})  # fmt: skip
 
 
 def plan(

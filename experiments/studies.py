@@ -36,6 +36,7 @@ STUDIES: dict[str, str] = {
     "locomotion-regions": "experiments.locomotion_regions",
     "brain-scan": "experiments.brain_scan",
     "populations": "experiments.populations",
+    "recovery": "experiments.recovery",
     "building-blocks": "experiments.building_blocks",
     "redundancy": "experiments.redundancy",
     "seeds": "experiments.seeds",
@@ -84,7 +85,13 @@ def question(name: str) -> str:
 
 
 def run_study(
-    name: str, *, quick: bool = False, seed: int = 0, out: Path | None = None, docs: bool = False
+    name: str,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    out: Path | None = None,
+    docs: bool = False,
+    tell: bool = True,
 ) -> Path:
     """Run a study; keep its findings, figures and tables; print the findings.
 
@@ -94,6 +101,7 @@ def run_study(
         seed: Of everything in it.
         out: Folder; None takes ``runs/study-NAME`` (``-quick``). Run again, it goes on there.
         docs: Also copy findings and figures into ``docs``.
+        tell: Print the findings.
 
     Returns:
         The folder, with ``findings.md``, a PNG for each figure and a CSV for each table.
@@ -116,7 +124,8 @@ def run_study(
         pictures = "".join(f"\n![{key}](figures/{name}_{key}.png)\n" for key in answer.figures)
         command = f"rl-ablation study {name}" + (f" --seed {seed}" if seed else "")
         write_atomically(DOCS / f"{name}.md", f"{text}{pictures}\nMade by `{command} --docs`.\n")
-    print(f"\n{text}\nfigures and tables: {folder}")
+    if tell:
+        print(f"\n{text}\nfigures and tables: {folder}", flush=True)
     return folder
 
 
