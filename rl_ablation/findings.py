@@ -185,7 +185,7 @@ def improvements(run: Run) -> pd.DataFrame:
     worse = rows[rows["harm"] < -TRIFLE].groupby("lesion")["measure"].agg(list)
     rows = rows[rows["harm"] > TOLD].sort_values("harm", ascending=False, kind="stable")
     parts = effects[effects["condition"] != "all"]
-    sign = parts["measure"].map(lambda m: MEASURES[m].better)
+    sign = parts["measure"].map(lambda m: MEASURES[m].better).astype(float)
     better = (sign * parts["delta"] > 0).groupby([parts["lesion"], parts["measure"]])
     keys = list(zip(rows["lesion"], rows["measure"], strict=True))
     count, total = better.sum().to_dict(), better.size().to_dict()

@@ -422,3 +422,25 @@ def test_demo_goes_the_whole_way_and_only_once(tmp_path, capsys, monkeypatch):
     capsys.readouterr()
     assert main([*command, "--seed", "77"]) == BAD_INPUT
     assert "belongs to another recipe or seed" in capsys.readouterr().err
+
+
+# Planning, and studies.
+
+
+def test_plan_says_how_many_episodes(agent, capsys, tmp_path):
+    options = ("--groups", "layers", "--max-steps", "40", "--measures", "forward_speed,crash")
+    said = json.loads(tell(capsys, "plan", agent, *options, "--effect", "1", "--json"))
+    more = json.loads(tell(capsys, "plan", agent, *options, "--effect", "0.3", "--json"))
+    assert 2 <= said["episodes"] < more["episodes"]
+    assert [m["measure"] for m in said["measures"]] == ["forward_speed", "crash"]
+    text = tell(capsys, "plan", agent, *options)
+    assert f"enough for all: --episodes {said['episodes']}" in text
+    assert not list(tmp_path.rglob("spec.json")), "a pilot is not kept"
+    refuse(capsys, "lie between 0 and 1", "plan", agent, *options, "--power", "2")
+
+
+def test_study_list_asks_questions(capsys):
+    said = json.loads(tell(capsys, "study", "list", "--json"))
+    assert len(said) >= 10
+    assert all(text.endswith("?") for text in said.values()), "a study answers a question"
+    refuse(capsys, "no study 'nope'; choose from lap-regions", "study", "nope")
