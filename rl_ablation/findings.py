@@ -252,7 +252,7 @@ def double_dissociations(
 
 def _in_units(delta: pd.Series, measure: pd.Series, size: pd.Series) -> pd.Series:
     sign = measure.map(lambda m: MEASURES[m].better or 1).astype(float)
-    return sign * delta / measure.map(size)
+    return sign * delta / measure.map(size).astype(float)
 
 
 def _spot(run: Run, lesion: str) -> tuple[object, ...]:
