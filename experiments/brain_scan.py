@@ -57,8 +57,8 @@ LEGS: dict[str, Context] = {
     "forward": lambda t: t["command_vx"] > 0.1,
     "turn left": lambda t: t["command_yaw"] > 0.1,
     "turn right": lambda t: t["command_yaw"] < -0.1,
-    "left front\nfoot stands": lambda t: _forward(t) & _only(t, 0, 1),
-    "right front\nfoot stands": lambda t: _forward(t) & _only(t, 1, 0),
+    "left front\nfoot stands": lambda t: _stands(t, 0, 1),
+    "right front\nfoot stands": lambda t: _stands(t, 1, 0),
 }
 LEG_CONDITIONS = ("stand", "forward", "turn_left", "turn_right")
 LEG_PAIRS = {
@@ -68,13 +68,9 @@ LEG_PAIRS = {
 }
 
 
-def _forward(trace: Trace) -> np.ndarray:
-    return np.asarray(trace["command_vx"] > 0.1)
-
-
-def _only(trace: Trace, down: int, up: int) -> np.ndarray:
+def _stands(trace: Trace, down: int, up: int) -> np.ndarray:
     feet = trace["foot_contact"] > 0
-    return np.asarray(feet[..., down] & ~feet[..., up])
+    return np.asarray((trace["command_vx"] > 0.1) & feet[..., down] & ~feet[..., up])
 
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
@@ -106,7 +102,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     damage = unit_effects(rows, found)
     ranks = agreement(table, damage, found, seed)
     figures = {
-        "lap": draw(agent, found, table, rows, damage, cells),
+        "lap": draw(agent, found, table, rows, cells),
         "time": along(agent, found, table, cells, seed, horizon or 300),
     }
     tables = {"contrasts": table, "effects": rows, "agreement": ranks}
@@ -164,19 +160,23 @@ def draw(
     found: Scan,
     table: pd.DataFrame,
     rows: pd.DataFrame,
-    damage: Mapping[str, np.ndarray],
     cells: Mapping[str, np.ndarray],
 ) -> Figure:
     """Mean maps, contrasts and lesion effects of every unit on its sheet."""
     names = [f"{site}/{unit}" for site, size in found.sites.items() for unit in range(size)]
     wide = rows.pivot(index="lesion", columns="measure", values="q").reindex(names)
     titles = {m: f"cut:\n{MEASURES[m].label.removesuffix(' (alive)')}" for m in SHOWN}
+    share = rows.assign(
+        value=rows["measure"].map(lambda m: MEASURES[m].better) * rows["delta"] / rows["intact"]
+    ).pivot(index="lesion", columns="measure", values="value")
+    shown = share.reindex(names)
+    most = max(0.01, float(np.nanmax(np.abs(shown[list(SHOWN)]))))
     lesions = Block(
-        "change when the unit is cut; outlined: q < 5 %",
+        "change when the unit is cut, of the intact value; outlined: q < 5 %",
         "PuOr",
-        (-1.0, 1.0),
-        {-1.0: "worse", 0.0: "no change", 1.0: "better"},
-        {titles[m]: found.split(damage[m]) for m in SHOWN},
+        (-most, most),
+        {-most: f"{most:.0%} worse", 0.0: "0", most: f"{most:.0%} better"},
+        {titles[m]: found.split(shown[m].to_numpy()) for m in SHOWN},
         {titles[m]: found.split((wide[m] < LEVEL_FDR).to_numpy()) for m in SHOWN},
     )
     title = f"{agent.name}: what each unit does (left, middle) and what its loss changes (right)"

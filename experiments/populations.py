@@ -215,11 +215,11 @@ def draw(pairs: pd.DataFrame, rules: pd.DataFrame, best: str) -> Figure:
 def _divisions(axes: Axes, pairs: pd.DataFrame) -> None:
     for y, row in enumerate(pairs.to_dict("records")):
         sure = row["q"] < LEVEL_FDR
-        axes.plot([row["low"], row["high"]], [y, y], color="#542788", lw=2)
-        axes.plot(row["ari"], y, "o", color="#542788", mfc="#542788" if sure else "w", ms=7)
         axes.plot(row["chance"], y, "|", color="#b35806", ms=14, mew=2)
         axes.plot(row["effect_self"], y, "D", color="#888888", ms=6)
         axes.plot(row["activity_self"], y, "s", color="#bbbbbb", ms=6)
+        axes.plot([row["low"], row["high"]], [y, y], color="#542788", lw=2)
+        axes.plot(row["ari"], y, "o", color="#542788", mfc="#542788" if sure else "w", ms=7)
     for style, label, colour in (
         ("o", "the two kinds agree (filled: q < 5 %)", "#542788"),
         ("|", "95 % of shuffled labels", "#b35806"),

@@ -43,7 +43,8 @@ class Block:
 def mean_block(scanned: Scan) -> Block:
     """Mean activity in every behaviour."""
     means = {name: scanned.split(np.nanmean(m, 0)) for name, m in scanned.means.items()}
-    most = max(float(np.nanmax(np.abs(v))) for m in means.values() for v in m.values())
+    # A few loud units must not make all others look alike.
+    most = float(np.nanquantile(np.abs(np.stack(list(scanned.means.values()))), 0.98))
     ticks = {-most: number(-most), 0.0: "0", most: number(most)}
     return Block("mean activity", "cividis", (-most, most), ticks, means, {})
 
@@ -113,7 +114,7 @@ def _sheet(
         spine.set_color("#bbbbbb")
     for row, column in cells[outlined] if outlined is not None else ():
         axes.add_patch(
-            Rectangle((column - 0.44, row - 0.44), 0.88, 0.88, fill=False, ec="#111111", lw=0.9)
+            Rectangle((column - 0.44, row - 0.44), 0.88, 0.88, fill=False, ec="#111111", lw=0.7)
         )
     return image
 
