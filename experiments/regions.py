@@ -249,7 +249,7 @@ def tell_crossing(run: Run, measures: Sequence[str]) -> str:
     return (
         f"Double dissociation: {d.a} is needed for {MEASURES[d.x].label} and not for "
         f"{MEASURES[d.y].label}, {d.b} the other way round (the smallest of the four contrasts is "
-        f"{d.strength:.0%} of a full-size change; pairs of random cuts of their sizes cross over as "
+        f"{d.strength:.0%} of a full-size change; random pairs of their sizes cross over as "
         f"strongly with p = {'–' if np.isnan(d.p_random) else f'{d.p_random:.3f}'})."
     )
 
