@@ -233,6 +233,8 @@ def double_dissociations(
     size = scale(rows)
     rows = rows[rows["measure"].isin(measures) & ~rows["group"].isin(["layers"])]
     rows = rows.assign(harm=_in_units(rows["delta"], rows["measure"], size).fillna(0.0))
+    if rows.empty:
+        return []
     value = rows.pivot(index="lesion", columns="measure", values="harm")[list(measures)]
     clear = rows.pivot(index="lesion", columns="measure", values="q")[list(measures)] < LEVEL
     hurts, spares = (value <= -hurt) & clear, value.abs() < spare
