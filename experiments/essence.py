@@ -11,22 +11,21 @@ differs. Three pairs, each with demonstrations, fit and start of its own; beside
 Each hidden layer is divided into 6 parts of equal size, by activity (units active together) and at
 random; each part is held at its mean in the intact network (and, as a check, at zero) in 24 paired
 episodes of 15 s over all six conditions. Six behaviours are taken, while driving where a crash
-would count twice. Locality is measured within each layer and averaged over layers: the share of
-the harm to a behaviour that the worst part does, the Gini coefficient over parts, and how many
-behaviours a part harms that harms any. Intervals: bootstrap over pairs, then episodes; with three
-pairs they are rough.
+would count twice. Locality is measured within each layer: the share of the harm to a behaviour
+that the worst part does, the Gini coefficient over parts, and how many behaviours a part harms that
+harms any. The pair is compared where both lose a behaviour in the same layer. Intervals:
+bootstrap over pairs, then episodes; with three pairs they are rough.
 
 The black-box argument is measured beside it: the training samples that carry a unit's pull (support
 vectors; ‖∂L/∂(incoming weights)‖ at the end of training), units' boundaries in a plane of the
 state space, and what the networks do in states that no robot has visited.
 
 **Expected picture**, if essence networks are the more local ones: on the left their points lie
-to the right of the twins', and their heatmap has fewer, darker cells. About 4 minutes.
+to the right of the twins', and their heatmap has fewer, darker cells. About 4 minutes on 2 cores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,28 +42,18 @@ from agents.essence import (
     save_essence,
 )
 from agents.zoo import find, score
-from envs.lap_model import LIDAR_ANGLES, LIDAR_RANGE
 from experiments.essence_report import (
     RANDOM,
     TOGETHER,
     ZERO,
-    View,
     locality_figure,
     outside_figure,
     tell,
 )
+from experiments.essence_units import lap_plane, made_by, twin_pull, view
 from experiments.studies import Answer
 from rl_ablation.activity import record_activity
-from rl_ablation.boundaries import (
-    Plane,
-    carriers,
-    faithfulness,
-    far_outside,
-    fit_plane,
-    influence,
-    surfaces,
-    unit_values,
-)
+from rl_ablation.boundaries import far_outside
 from rl_ablation.lesion import VARIANT, variants
 from rl_ablation.localisation import changes, equal_parts, full_size, localisation, mean_change
 from rl_ablation.policy import Policy, load_folder, save
@@ -227,63 +216,3 @@ def cut(folder: Path, policy: Policy, size: Size, seed: int) -> tuple[pd.DataFra
         RANDOM: list(shuffled),
     }
     return run.table(), plans
-
-
-def lap_plane(visited: np.ndarray) -> Plane:
-    """Room ahead × bend: more room ahead on the left than on the right."""
-    angle = np.rad2deg(LIDAR_ANGLES).round()
-
-    def room(least: float, most: float) -> np.ndarray:
-        rays = (angle >= least) & (angle <= most)
-        return np.append(LIDAR_RANGE * rays / rays.sum(), np.zeros(visited.shape[1] - rays.size))
-
-    bend = room(15, 45) - room(-45, -15)
-    return fit_plane(visited, {"room ahead [m]": room(-15, 15), "room left − right [m]": bend})
-
-
-def twin_pull(essence: Essence, twin: Policy) -> np.ndarray:
-    """Influence on the twin's units of the samples that the essence network was made from."""
-    obs, action = essence.data.obs[essence.chosen], essence.data.action[essence.chosen]
-    return influence(twin, "h0", obs, action)
-
-
-def made_by(
-    pairs: Sequence[tuple[Essence, Policy]], plane: Plane, visited: np.ndarray
-) -> pd.DataFrame:
-    """Each h0 unit: the share of samples that carries 90 % of its pull, how true the plane is."""
-    return pd.concat(
-        pd.DataFrame(
-            {
-                "network": sort,
-                "pair": n,
-                "unit": np.arange(pull.shape[1]),
-                "carriers": carriers(pull),
-                "faithful": faithfulness(policy, "h0", plane, visited),
-            }
-        )
-        for n, (essence, twin) in enumerate(pairs)
-        for sort, policy, pull in (
-            ("essence", essence.policy, essence.pull),
-            ("twin", twin, twin_pull(essence, twin)),
-        )
-    )
-
-
-def view(
-    policy: Policy, name: str, essence: Essence, pull: np.ndarray, plane: Plane, visited: np.ndarray
-) -> View:
-    """The h0 unit whose activity goes most with steering, over the plane, with its samples."""
-    action = policy.act(visited)
-    steering = action[:, 1] - action[:, 0]
-    activity = unit_values(policy, "h0", visited)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        alike = np.abs(np.corrcoef(activity.T, steering)[-1, :-1])
-    unit = int(np.nanargmax(alike))
-    points = plane.features(visited)
-    low, high = np.quantile(points, [0.005, 0.995], axis=0)
-    x, y = (np.linspace(a, b, 121) for a, b in zip(low, high, strict=True))
-    samples = plane.features(essence.data.obs[essence.chosen])
-    strongest = np.argsort(-pull[:, unit], kind="stable")
-    count = max(round(carriers(pull)[unit] * len(pull)), 1)
-    surface = surfaces(policy, "h0", plane, x, y)[unit]
-    return View(name, unit, surface, points, samples[strongest[:count]], len(samples))

@@ -89,11 +89,16 @@ def _shares(axes: Any, local: pd.DataFrame) -> None:
     axes.axhline(len(names) - 1.5, color="#bbbbbb", lw=0.8)
     axes.set_yticks(
         range(len(names)),
-        [MEASURES[n].label.replace(" (alive)", "") if n != "all" else "mean" for n in names],
+        [MEASURES[n].label.replace(" (alive)", "") if n != "all" else "all harmed" for n in names],
         fontsize=11,
     )
     axes.invert_yaxis()
-    axes.set_xlabel("share of a layer's harm\ndone by its worst part", fontsize=11)
+    gap = _row(local, DIFFERENCE, SHARE, TOGETHER)
+    axes.set_xlabel(
+        "share of a layer's harm done by its worst part\n"
+        f"{DIFFERENCE} where both are harmed:\n{_interval(gap)}",
+        fontsize=10.5,
+    )
     axes.legend(fontsize=10, loc="upper center", bbox_to_anchor=(0.4, 1.1), ncols=3, frameon=False)
     _tidy(axes)
 
@@ -150,16 +155,16 @@ def _boundary(axes: Any, shown: View) -> None:
     axes.plot([], [], ".", color="#666666", ms=7, label="visited states")
     axes.contour(surface.x, surface.y, surface.values, levels=[0], colors="black", linewidths=2)
     axes.plot([], [], color="black", lw=2, label="boundary (activity 0)")
-    what = f"{len(shown.carriers)} of {shown.samples} samples, with 90 % of the pull at it"
+    what = f"{len(shown.carriers)} of {shown.samples} samples carry 90 % of its pull"
     axes.plot(*shown.carriers.T, "o", ms=5, mfc="none", mec="#000000", mew=0.9, label=what,
               alpha=1.0 if len(shown.carriers) < 100 else 0.35)  # fmt: skip
     axes.set(xlim=surface.x[[0, -1]], ylim=surface.y[[0, -1]])
     axes.set_xlabel(surface.plane.names[0], fontsize=11)
     axes.set_ylabel(surface.plane.names[1], fontsize=11)
-    title = f"{shown.network}, h0 unit {shown.unit}: activity −1 (orange) to +1 (purple)"
+    title = f"{shown.network}, h0 unit {shown.unit} (orange −1, purple +1)"
     axes.set_title(title, fontsize=10.5, color=COLOURS[shown.network])
-    axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2,
-                frameon=False, handletextpad=0.2, columnspacing=1.0)  # fmt: skip
+    axes.legend(fontsize=9.5, loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False,
+                labelspacing=0.2)  # fmt: skip
 
 
 def outside_figure(outside: pd.DataFrame) -> Figure:
@@ -264,11 +269,13 @@ def _locality(local: pd.DataFrame) -> str:
     told = [f"{x} {_interval(_row(local, DIFFERENCE, SHARE, TOGETHER, x))}" for x in layers]
     return (
         "*Locality.* With equal parts of units that are active together, the share of a layer's "
-        f"harm to a behaviour that its worst part does is {_three(local, SHARE)}. By it the "
-        f"essence network's functions are {_verdict(gap, 'more local than', 'less local than')} "
-        f"the twin's: difference {_interval(gap)}; layer by layer {', '.join(told)}. The Gini "
+        f"harm to a behaviour that its worst part does is {_three(local, SHARE)}, over the layers "
+        "and behaviours that some part harms. They are not the same in all networks; where both "
+        f"are harmed (pairs × layers × behaviours: {gap['cells']}), the essence network's "
+        f"functions are {_verdict(gap, 'more local than', 'less local than')} the twin's by this "
+        f"index: difference {_interval(gap)}; layer by layer {', '.join(told)}. The Gini "
         f"coefficient differs by {_interval(_row(local, DIFFERENCE, GINI, TOGETHER))}. Checks: "
-        f"{_checks(local, SHARE)}."
+        f"{_checks(local, SHARE)}. The indices tell how harm is divided, not how much there is."
     )
 
 

@@ -27,6 +27,8 @@ FLOOR = 0.25
 LEVEL = 0.95
 INDICES = ("worst part's share", "Gini", "behaviours harmed per part", "parts that harm")
 
+Key = tuple[str, str, int]
+
 
 def equal_parts(
     agent: Policy,
@@ -146,7 +148,7 @@ def indices(change: np.ndarray, size: np.ndarray) -> dict[tuple[str, int], float
         size: Full-size changes, (M,).
 
     Returns:
-        (index, measure number) → value; measure −1 stands for all together. A behaviour that no
+        (index, measure number) → value; −1 where it is about all measures. A behaviour that no
         part harms has no share and no Gini: NaN.
     """
     harm = np.maximum(-change / size, 0.0)
@@ -159,15 +161,9 @@ def indices(change: np.ndarray, size: np.ndarray) -> dict[tuple[str, int], float
     told: dict[tuple[str, int], float] = {}
     for m in range(len(size)):
         told[INDICES[0], m], told[INDICES[1], m] = float(worst[m]), float(uneven[m])
-    told[INDICES[0], -1], told[INDICES[1], -1] = _mean(worst), _mean(uneven)
     told[INDICES[2], -1] = float(per_part[per_part > 0].mean()) if some.any() else np.nan
     told[INDICES[3], -1] = float((per_part > 0).mean())
     return told
-
-
-def _mean(values: np.ndarray) -> float:
-    values = values[np.isfinite(values)]
-    return float(values.mean()) if values.size else float("nan")
 
 
 def localisation(
@@ -193,28 +189,34 @@ def localisation(
         resamples: Bootstrap samples.
 
     Returns:
-        A row for each ``network`` (or ``"a − b"``) × ``layer`` (or ``all``, their mean) × ``index``
-        × ``measure`` (or ``all``), with ``value``, ``low``, ``high`` (percentile, 95 %) and
-        ``networks``, how many there are of that sort.
+        A row for each ``network`` (or ``"a − b"``) × ``layer`` (or ``all``) × ``index`` ×
+        ``measure`` (or ``all``): ``value``, the mean over ``cells`` (network × layer × measure)
+        that have the index; ``low``, ``high`` (percentile, 95 %). A contrast compares like with
+        like: its cells are those that have the index on both sides.
     """
     rng = np.random.default_rng(seed)
-    draws: dict[str, list[dict]] = {sort: [] for sort in networks}
+    keys = {sort: _keys(layers[sort], len(measures)) for sort in networks}
+    draws: dict[str, list[np.ndarray]] = {sort: [] for sort in networks}
     for weights in _resampled(networks, rng, resamples):
         for sort, members in networks.items():
             told = [
                 _by_layer(mean_change(members[n], w), layers[sort], size) for n, w in weights[sort]
             ]
-            draws[sort].append({key: _mean(np.array([t[key] for t in told])) for key in told[0]})
+            draws[sort].append(np.array([[t[key] for key in keys[sort]] for t in told]))
     rows = []
     for sort in networks:
-        rows += _tell(sort, draws[sort], measures, len(networks[sort]))
+        rows += _tell(sort, keys[sort], np.stack(draws[sort]), measures)
     for a, b in contrasts:
-        both = [
-            {key: x[key] - y[key] for key in x if key in y}
-            for x, y in zip(draws[a], draws[b], strict=True)
-        ]
-        rows += _tell(f"{a} − {b}", both, measures, min(len(networks[a]), len(networks[b])))
+        both = [key for key in keys[a] if key in keys[b]]
+        one, other = (np.stack(draws[s])[..., [keys[s].index(key) for key in both]] for s in (a, b))
+        rows += _tell(f"{a} − {b}", both, one - other, measures)
     return pd.DataFrame(rows)
+
+
+def _keys(layers: Sequence[str], measures: int) -> list[Key]:
+    """(layer, index, measure number) of everything that `_by_layer` tells."""
+    nothing = np.zeros((len(layers), measures))
+    return list(_by_layer(nothing, layers, np.ones(measures)))
 
 
 def _resampled(
@@ -238,32 +240,33 @@ def _resampled(
         }
 
 
-def _by_layer(
-    change: np.ndarray, layers: Sequence[str], size: np.ndarray
-) -> dict[tuple[str, str, int], float]:
+def _by_layer(change: np.ndarray, layers: Sequence[str], size: np.ndarray) -> dict[Key, float]:
     where = np.array(layers)
-    told: dict[tuple[str, str, int], float] = {}
-    parts = {site: indices(change[where == site], size) for site in dict.fromkeys(layers)}
-    for site, values in parts.items():
-        told |= {(site, index, m): value for (index, m), value in values.items()}
-    for index, m in next(iter(parts.values())):
-        told["all", index, m] = _mean(np.array([v[index, m] for v in parts.values()]))
-    return told
+    return {
+        (site, index, m): value
+        for site in dict.fromkeys(layers)
+        for (index, m), value in indices(change[where == site], size).items()
+    }
 
 
 def _tell(
-    sort: str,
-    draws: Sequence[Mapping[tuple[str, str, int], float]],
-    measures: Sequence[str],
-    count: int,
+    sort: str, keys: Sequence[Key], draws: np.ndarray, measures: Sequence[str]
 ) -> list[dict[str, object]]:
-    """Rows from the estimate (first) and its resamples (the rest)."""
+    """Rows from the estimate (first) and its resamples (the rest): (draws, networks, keys)."""
+    pools: dict[Key, list[int]] = {}
+    for column, (layer, index, m) in enumerate(keys):
+        for pool in dict.fromkeys((x, index, n) for x in (layer, "all") for n in (m, -1)):
+            pools.setdefault(pool, []).append(column)
     rows: list[dict[str, object]] = []
-    for (layer, index, m), value in draws[0].items():
-        boot = np.array([draw[layer, index, m] for draw in draws[1:]])
-        boot = boot[np.isfinite(boot)]
+    for (layer, index, m), columns in pools.items():
+        cells = draws[:, :, columns].reshape(len(draws), -1)
+        there = np.isfinite(cells)
+        count = there.sum(1)
+        total = np.where(there, cells, 0.0).sum(1)
+        mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        boot = mean[1:][count[1:] > 0]
+        known = boot.size and count[0]
         tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-        known = boot.size and np.isfinite(value)
         low, high = np.quantile(boot, tails) if known else (np.nan, np.nan)
         rows.append(
             {
@@ -271,10 +274,10 @@ def _tell(
                 "layer": layer,
                 "index": index,
                 "measure": "all" if m < 0 else measures[m],
-                "value": value,
+                "value": float(mean[0]),
                 "low": float(low),
                 "high": float(high),
-                "networks": count,
+                "cells": int(count[0]),
             }
         )
     return rows

@@ -108,6 +108,18 @@ def test_layers_are_measured_apart_and_then_averaged():
     assert np.isnan(value(table, "one", "worst part's share", measure="crash")[0])
 
 
+def test_contrasts_compare_like_with_like():
+    """What only one network loses must not pass for a difference in how local the two are."""
+    one = harms([1, 0], [0, 0])
+    two = harms([1, 0.5], [0, 0.5])
+    table = compare({"one": [one], "two": [two]}, {"one": ["h0"] * 2, "two": ["h0"] * 2})
+    assert value(table, "two", "worst part's share")[0] == 0.75
+    assert value(table, "one − two", "worst part's share") == (0, 0, 0)
+    cells = table[(table["layer"] == "all") & (table["index"] == "Gini")]
+    cells = cells[cells["measure"] == "all"].set_index("network")["cells"]
+    assert cells.to_dict() == {"one": 1, "two": 2, "one − two": 1}
+
+
 def test_intervals_cover_the_differences_between_networks():
     layers = {"one": ["h0", "h0"], "two": ["h0", "h0"]}
     unlike = [harms([1, 0], [0, 0]), harms([0.5, 0], [0.5, 0])]
