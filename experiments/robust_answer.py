@@ -127,7 +127,8 @@ def told(
             "| comparison | memorisers | generalists | difference [95 %] | p |\n"
             "|---|---|---|---|---|\n" + "\n".join(lines),
             _memorised(curves, own),
-            _told_of_units(units),
+            _ranked({r["comparison"]: r for r in rows}, areas),
+            _told_of_units(units, curves),
         ]
     )
 
@@ -176,7 +177,25 @@ def _memorised(curves: pd.DataFrame, own: Mapping[str, str]) -> str:
     )
 
 
-def _told_of_units(units: pd.DataFrame) -> str:
+def _ranked(table: Mapping[str, Mapping[Any, Any]], areas: pd.DataFrame) -> str:
+    parts = []
+    for kind in KINDS:
+        up, down = (table[f"own, {end} important first"][kind] for end in ("least", "most"))
+        way = "faster" if down < up else "no faster"
+        parts.append(
+            f"{kind}s lose their laps {way} when the most important units go first (area "
+            f"{number(down)}) than when the least important do ({number(up)})"
+        )
+    spread = areas.groupby("kind")["spread"].mean()
+    return (
+        f"By importance measured one unit at a time: {'; '.join(parts)}. Noise and means are "
+        "those of an agent's own condition, so they compare the kinds only as far as units vary "
+        f"alike there: their s.d. is {number(spread['memoriser'])} in memorisers and "
+        f"{number(spread['generalist'])} in generalists."
+    )
+
+
+def _told_of_units(units: pd.DataFrame, curves: pd.DataFrame) -> str:
     names = {"eta": "η²", "information": "mutual information"}
     parts = [
         f"{names[r['told']]} in {r['site']} {number(r['rho'])} [{number(r['low'])}, "
@@ -184,19 +203,25 @@ def _told_of_units(units: pd.DataFrame) -> str:
         for r in correlations(units).to_dict("records")
     ]
     sorted_units = readers(units)
+    started = curves[(curves["dose"] == 0) & (curves["kind"] == "generalist")]
+    intact = started[started["world"] == "battery"]["lesioned"].mean()
+    worst = units["progress"].max()
     lines = []
     for side in ("left", "right"):
         laps = difference(sorted_units, f"{side} bend", "progress")
         turn = difference(sorted_units, f"{side} bend", f"{side}_turning")
         if np.isfinite(laps[0]):
-            more = "more" if laps[1] > 0 else "less" if laps[2] < 0 else "not clearly more or less"
+            clear = "" if laps[1] > 0 or laps[2] < 0 else ", which is not clear"
             lines.append(
-                f"A {side}-bend unit is {more} important than an unreadable one: it costs "
-                f"{_with(laps)} laps more, and {_with(turn)} rad/s more of turning {side}."
+                f"Cutting a {side}-bend unit costs {_with(laps)} laps more than cutting an "
+                f"unreadable one{clear}, and {_with(turn)} rad/s more of turning {side}."
             )
     return (
         "What a generalist's unit tells of the bend against the laps lost without it (Spearman, "
-        f"within layers): {'; '.join(parts)}. " + " ".join(lines)
+        f"within layers): {'; '.join(parts)}. "
+        + " ".join(lines)
+        + f" The most that any one unit costs is {worst:.3f} of {number(intact)} laps "
+        f"({worst / intact:.1%})."
     )
 
 
@@ -292,4 +317,6 @@ def _scatter(axes: Axes, units: pd.DataFrame) -> None:
         xlabel="η²: share of the unit's variance that the bend explains",
         ylabel="laps lost without the unit",
     )
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.15 * (high - low))  # room for the legend
     axes.legend(frameon=False, fontsize=8.5, loc="upper right")

@@ -28,7 +28,7 @@ def made_up(gap, agents=5, noise=0.02):
                 about = {"kind": kind, "agent": agent, "world": world, "cut": cut}
                 for name in names:
                     kept = 0.4 + gap * (kind == "generalist") + noise * rng.normal()
-                    under.append({**about, "order": name, "area": kept})
+                    under.append({**about, "order": name, "area": kept, "spread": 0.5})
                     for dose, share in ((0.0, 1.0), (1.0, kept)):
                         point = {"order": name, "dose": dose, "kept": share, "lesioned": 3 * share}
                         lost.append({**about, **point})
@@ -75,6 +75,13 @@ def test_the_answer_follows_the_numbers(gap, says):
     text = told(curve, area, made_up_units(0.0), OWN)
     assert text.partition("compare: ")[2].startswith(says)
     assert "All three say the same." in text
+
+
+def test_orders_by_importance_are_told_as_they_came_out():
+    curve, area = made_up(0.0, noise=0.0)
+    for rise, says in ((0.1, "no faster when"), (-0.1, "lose their laps faster when")):
+        moved = area.assign(area=area["area"] + rise * (area["order"] == "descending"))
+        assert says in told(curve, moved, made_up_units(0.0), OWN)
 
 
 def test_two_agents_are_not_enough_for_an_answer():
