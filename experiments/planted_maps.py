@@ -165,7 +165,7 @@ def score_cells(found: pd.DataFrame, truth: pd.DataFrame, roles: Mapping[str, st
     cells["claimed"] = confirmed & (cells["q"] < LEVEL_FDR)
     cells["right"] = cells["claimed"] & alike & (cells["true_delta"] != 0)
     cells["real"] = cells["true_effect"].abs() >= 1
-    cells["judged"] = confirmed & ~nothing & (cells["true_sd"] > 0) & (cells["n"] > 1)
+    cells["judged"] = confirmed & ~nothing & cells["ci_low"].notna()
     cells["held"] = holds(cells)
     return cells
 

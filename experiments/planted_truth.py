@@ -14,9 +14,10 @@ cost most, are made for every tenth policy.
   the claimed direction. The true change of decoys, dead units and the brake is zero by wiring.
 * *Recall* is the share of cells with a true standardised effect of 1 or more that are claimed, in
   the right direction.
-* *Coverage* is the share of confirmed cells, with true differences that vary, whose 95 % interval
-  holds the true change. The truth is itself a mean, over N pairs against the map's n, so the
-  interval is first stretched about its delta by √(1 + n/N), as for a prediction.
+* *Coverage* is the share of confirmed cells of units that matter and with an interval (there is
+  none where all differences are equal) whose interval holds the true change. The truth is itself
+  a mean, over N pairs against the map's n, so the interval is first stretched about its delta by
+  √(1 + n/N), as for a prediction.
 * *Null maps* compare the intact robot with itself on other episodes of the same conditions, 10
   "lesions" a map, through the same effects code: every rejection is a false one.
 * *Twins* count as found if the strongest redundancy among pairs of clusters (`interactions`,

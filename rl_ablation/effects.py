@@ -37,7 +37,7 @@ COLUMNS = {
     "lesioned": "mean over the lesioned policy's episodes",
     "delta": "mean of the paired differences lesioned − intact",
     "ci_low": "lower end of the 95 % BCa bootstrap interval of delta (Efron 1987), expanded for "
-    "few episodes (Hesterberg 2015)",
+    "few episodes (Hesterberg 2015); none where all differences are equal",
     "ci_high": "upper end",
     "effect": "delta / √((s²_intact + s²_lesioned)/2), the standardised mean difference",
     "p": "two-sided sign-flip permutation p of delta; exact up to 12 pairs, else 9999 flips",
@@ -265,6 +265,9 @@ def _compare(
     episodes = difference.shape[1]
     cells = difference.transpose(1, 0, 2).reshape(episodes, -1)
     low, high = bca_intervals(cells, rng)
+    # Equal differences show no spread to resample: 24 episodes without a crash do not prove that
+    # there are none, they bound their share to 3/24 (the rule of three).
+    low, high = (np.where(low == high, np.nan, end) for end in (low, high))
     p = sign_flip_p(cells, rng)
     family = np.flatnonzero(np.tile(claims, len(keys)))
     q, p_fwe = np.full(len(p), np.nan), np.full(len(p), np.nan)

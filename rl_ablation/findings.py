@@ -160,10 +160,10 @@ def change(row: object) -> str:
     get = lambda name: getattr(row, name)  # noqa: E731
     measure = MEASURES[str(get("measure"))]
     unit = f" {measure.unit}" if measure.unit else ""
-    return (
-        f"{measure.label} {number(get('intact'))} → {number(get('lesioned'))}{unit} "
-        f"(95 % CI of the change {number(get('ci_low'))} to {number(get('ci_high'))})"
-    )
+    told = f"{measure.label} {number(get('intact'))} → {number(get('lesioned'))}{unit} "
+    if not np.isfinite(get("ci_low")):
+        return told + "(alike in all episodes)"
+    return told + f"(95 % CI of the change {number(get('ci_low'))} to {number(get('ci_high'))})"
 
 
 def improvements(run: Run) -> pd.DataFrame:
@@ -237,7 +237,8 @@ def double_dissociations(
         return []
     value = rows.pivot(index="lesion", columns="measure", values="harm")[list(measures)]
     clear = rows.pivot(index="lesion", columns="measure", values="q")[list(measures)] < LEVEL
-    hurts, spares = (value <= -hurt) & clear, value.abs() < spare
+    value = value.clip(upper=0.0)  # what gets better is not hurt, and no more dissociated for it
+    hurts, spares = (value <= -hurt) & clear, value > -spare
     draws = _random_harm(run, measures, size)
     found = []
     for i, x in enumerate(measures):
@@ -283,6 +284,7 @@ def _crossing(
     """Share of pairs of random cuts, one of each place, that cross over as strongly."""
     if a is None or b is None:
         return float("nan")
+    a, b = a.clip(upper=0.0), b.clip(upper=0.0)
     one, other = (a[y] - a[x]).to_numpy(), (b[x] - b[y]).to_numpy()
     pairs = np.minimum(one[:, None], other[None])
     return float((1 + (pairs >= strength).sum()) / (1 + pairs.size))
