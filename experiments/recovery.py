@@ -141,9 +141,8 @@ def follow(
         policy = agent if arm == INTACT else ends[arm]
         table = run(policy, regions, f"map-{arm}".replace(" ", "-"), size.first, 2)
         for measure, change in differences(table, MEASURES).items():
-            for region in change:
-                values = change[region].to_numpy()
-                maps.append((name, arm, region, region == worst.name, measure, values.mean()))
+            for region, delta in change.mean().items():  # of the episodes that have a number
+                maps.append((name, arm, region, region == worst.name, measure, delta))
     columns = ["network", "arm", "region", "old", "measure", "delta"]
     return curve, final, pd.DataFrame(maps, columns=columns)
 

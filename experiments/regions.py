@@ -231,7 +231,8 @@ def tell_improvements(run: Run, measures: Sequence[str]) -> str:
     told = []
     for row in held.sort_values("harm", ascending=False).head(3).to_dict("records"):
         own = rows[(rows["lesion"] == row["lesion"]) & (rows["q"] < LEVEL)]
-        own = own[(own["harm"] < -TOLD) & [MEASURES[m].better != 0 for m in own["measure"]]]
+        valued = own["measure"].map(lambda m: MEASURES[m].better != 0)
+        own = own[(own["harm"] < -TOLD) & valued]
         price = "at no clear cost to any other behaviour"
         if len(own):
             worst = own.loc[own["harm"].idxmin()]
