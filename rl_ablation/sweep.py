@@ -176,7 +176,12 @@ class Run:
     def part(self, name: str) -> Run | None:
         """A finished run inside this one, such as ``"confirmation"``; None if there is none."""
         inside = self.folder / name
-        return Run(inside) if (inside / "spec.json").exists() else None
+        if not (inside / "spec.json").exists():
+            return None
+        run = Run(inside)
+        # One that was broken off is no part yet: the same command again finishes it.
+        done = all(run.shard_path(k).exists() for k in range(len(run.shards())))
+        return run if done else None
 
     def parts(self, name: str) -> list[Run]:
         """The runs ``name-1``, ``name-2``, … inside this one."""

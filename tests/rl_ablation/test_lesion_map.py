@@ -1,6 +1,7 @@
 """Two-stage maps: fresh seeds, checks that can fail, controls, and adaptive spending."""
 
 import re
+import shutil
 import sys
 from itertools import pairwise
 
@@ -109,6 +110,17 @@ def test_again_it_rolls_nothing_out(mapped, small_map, plan, monkeypatch):
         sys.modules["rl_ablation.sweep"], "rollout", lambda *a, **k: pytest.fail("rolled out")
     )
     again = small_map(plan, mapped.folder)
+    assert again.effects().equals(mapped.effects())
+
+
+@pytest.mark.parametrize("stage", [CONFIRMATION, f"{CONTROLS}-1", DOSES])
+def test_a_map_broken_off_in_any_stage_goes_on(mapped, small_map, plan, tmp_path, stage):
+    folder = tmp_path / "run"
+    shutil.copytree(mapped.folder, folder)
+    for shard in (folder / stage / "shards").iterdir():
+        shard.unlink()
+    assert len(rl.Run(folder).effects()), "what is there can be looked at"
+    again = small_map(plan, folder)
     assert again.effects().equals(mapped.effects())
 
 
