@@ -77,10 +77,11 @@ def by_activity(samples: np.ndarray, k: int) -> np.ndarray:
     """Divide units into ``k`` groups that are active together, labels (units,).
 
     Args:
-        samples: Activity of live units, (S, units).
+        samples: Activity of units, (S, units); one that stands still here goes with no other.
         k: Groups; the same as in `rl_ablation.groupings.clusters`.
     """
-    values = np.abs(np.corrcoef(samples.T.astype(np.float64)))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values = np.nan_to_num(np.abs(np.corrcoef(samples.T.astype(np.float64))))
     return np.asarray(AgglomerativeClustering(n_clusters=k).fit_predict(values))
 
 

@@ -88,3 +88,9 @@ def test_missing_numbers_and_units() -> None:
         effect_vectors(rows[rows["lesion"] != "h0/5"], "h0", MEASURES)
     with pytest.raises(LabError, match="too few for 30 groups"):
         agreement(rows, activity(GROUP), "h0", MEASURES, 30)
+
+
+def test_a_unit_that_stands_still_in_half_of_the_moments_is_no_trouble():
+    samples = np.random.default_rng(0).normal(size=(60, 8))
+    samples[:, 3] = 0.5
+    assert len(set(populations.by_activity(samples, 3))) == 3
