@@ -46,6 +46,8 @@ LAP = (
     "jerkiness",
 )  # fmt: skip
 K, OTHER_K = 4, (3, 6)
+RELIABLE = 0.2
+"""Divisions that agree with themselves by less cannot show agreement with others."""
 ALONE = [name for name in RULES if "activity" not in name]
 
 
@@ -146,12 +148,18 @@ def tell_divisions(pairs: pd.DataFrame) -> str:
         f"{number(row['effect_self'])}"
         for row in pairs.to_dict("records")
     ]
+    own = float(pairs["effect_self"].median())
     head = (
         f"**Active together, alike in effect?** The two divisions into {K} groups agree beyond "
         f"chance in {len(sure)} of {len(pairs)} layers; the adjusted Rand index is "
         f"{number(float(pairs['ari'].median()))} in the median, where 1 is the same division. "
-        "Divisions by effect from two halves of the episodes agree with each other by "
-        f"{number(float(pairs['effect_self'].median()))}, so no more than about that can be asked."
+        f"Divisions by effect from two halves of the episodes agree by {number(own)}"
+        + (
+            ": what single cuts change is too little, or too different from episode to episode, to "
+            "divide units by, so here the question stays open."
+            if own < RELIABLE
+            else ", so no more than about that can be asked."
+        )
     )
     return "\n".join([head, "", *lines])
 

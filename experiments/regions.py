@@ -156,6 +156,7 @@ def improvements(run: Run, measures: Sequence[str]) -> pd.DataFrame:
     first = overall(run.own_effects())
     first = first.assign(harm=harm(first).fillna(0.0))
     first = first[(first["q"] < LEVEL) & (first["harm"] > TOLD) & first["measure"].isin(valued)]
+    first = first[first["group"] != "layers"]
     found = set(zip(first["lesion"], first["measure"], strict=True))
     rows = overall(run.effects())
     rows = rows.assign(harm=harm(rows).fillna(0.0))
@@ -196,7 +197,7 @@ def tell_locality(row: Row) -> str:
         return f"- **{label}**: no region's loss does it clear harm."
     share = (
         f"{row['share']:.0%} of all harm ({row['share_low']:.0%} to {row['share_high']:.0%}) is "
-        f"done by {row['lesion']} ({row['units']} units)"
+        f"done by {row['lesion']} ({row['units']:.0f} units)"
     )
     control = "no random cuts were drawn for it"
     if row["draws"] > 0:
@@ -218,7 +219,10 @@ class _Namespace:
 
 
 def tell_improvements(run: Run, measures: Sequence[str]) -> str:
-    """Which cuts improve a behaviour and still do on fresh seeds, and at what price."""
+    """Which cuts improve a behaviour and still do on fresh seeds, and at what price.
+
+    A robot that stands still saves power, so an improvement that costs nothing else is told first.
+    """
     found = improvements(run, measures)
     held = found[found["held"]]
     if found.empty:
@@ -228,17 +232,23 @@ def tell_improvements(run: Run, measures: Sequence[str]) -> str:
         return f"{seemed}; none survives confirmation on fresh seeds."
     rows = overall(run.effects())
     rows = rows.assign(harm=harm(rows).fillna(0.0))
-    told = []
-    for row in held.sort_values("harm", ascending=False).head(3).to_dict("records"):
-        own = rows[(rows["lesion"] == row["lesion"]) & (rows["q"] < LEVEL)]
-        valued = own["measure"].map(lambda m: MEASURES[m].better != 0)
-        own = own[(own["harm"] < -TOLD) & valued]
-        price = "at no clear cost to any other behaviour"
-        if len(own):
-            worst = own.loc[own["harm"].idxmin()]
-            price = f"at the price of {change(worst)}"
-        told.append(f"{row['lesion']}: {change(_Namespace(row))}, {price}")
-    return f"{seemed}; {len(held)} survive on fresh seeds. " + ". ".join(told) + "."
+    valued = rows["measure"].map(lambda m: MEASURES[m].better != 0)
+    costs = rows[(rows["q"] < LEVEL) & (rows["harm"] < -TOLD) & valued]
+    free, dear = [], []
+    for row in held.sort_values("harm", ascending=False, kind="stable").to_dict("records"):
+        own = costs[costs["lesion"] == row["lesion"]]
+        gain = f"{row['lesion']}: {change(_Namespace(row))}"
+        if own.empty:
+            free.append(gain)
+        else:
+            worst = own.iloc[int(own["harm"].to_numpy().argmin())]
+            dear.append(f"{gain}, at the price of {change(worst)}")
+    told = [*free, *dear][:3]
+    survive = f"{len(held)} of them survive{'s' * (len(held) == 1)} on fresh seeds"
+    return (
+        f"{seemed}; {survive}, {len(free)} at no clear cost to any other behaviour. "
+        f"{'. '.join(told)}."
+    )
 
 
 def tell_crossing(run: Run, measures: Sequence[str]) -> str:

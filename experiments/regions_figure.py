@@ -50,7 +50,7 @@ def _panel(axes: Axes, table: pd.DataFrame) -> None:
         axes.barh(y, row["share"], color=WORST if dark else ORDINARY, height=0.62)
         interval = [row["share_low"], row["share_high"]]
         axes.plot(interval, [y, y], color="#222222", lw=1.5)
-        text = f"{row['lesion']} ({row['units']})"
+        text = f"{row['lesion']} ({row['units']:.0f})"
         axes.text(0.01, y, text, va="center", fontsize=8.5, color="white" if dark else "#222222")
         random = f"random: p = {row['p_random']:.2f}" if row["draws"] > 0 else "no random cuts"
         note = f"{row['verdict']}: {row['hit']} of {row['regions']} regions harm it; {random}"

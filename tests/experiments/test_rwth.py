@@ -70,7 +70,7 @@ def test_improvements_are_told_with_their_fate(
     for held, words in (
         ([], "No cut improves"),
         ([False, False], "none survives"),
-        ([True, False], "1 survive"),
+        ([True, False], "1 of them survives"),
     ):
         table = found.head(len(held)).assign(held=np.array(held, bool), harm=0.5)
         monkeypatch.setattr("experiments.regions.improvements", lambda *_, t=table: t)
