@@ -380,7 +380,16 @@ def test_map_without_a_folder_makes_one(agent, capsys):
 
 def test_interrupted_map_goes_on(agent, tmp_path, capsys):
     folder = tmp_path / "run"
-    options = ("--groups", "singles", "--episodes", "12", "--discovery", "120", "--max-steps", "120")
+    options = (
+        "--groups",
+        "singles",
+        "--episodes",
+        "12",
+        "--discovery",
+        "120",
+        "--max-steps",
+        "120",
+    )
     options = (*options, "--films", "0", "--controls", "0", "--measures", "crash,return")
     command = ["map", str(agent), *options, "--out", str(folder)]
     process = subprocess.Popen(

@@ -7,11 +7,10 @@ import pytest
 from conftest import DEAD, LAP, MUTE, random_mlp
 
 import rl_ablation as rl
-from rl_ablation import probe as probe_module
 from rl_ablation.errors import LabError
 from rl_ablation.lesion import KINDS, Lesion, Masks, Plan, SiteStats
 from rl_ablation.policy import Card, make_mlp
-from rl_ablation.probe import COLUMNS, probe
+from rl_ablation.probe import COLUMNS, _moments, _replayer, probe
 
 ALL_H0, ALL_H1 = tuple(range(12)), tuple(range(10))
 
@@ -67,16 +66,16 @@ def test_an_action_that_never_varies_is_counted_in_its_own_units():
 def test_inputs_are_shown_as_the_network_saw_them():
     """Beyond the clip and through a normaliser that could not be undone exactly."""
     policy, activity = linear_policy(), linear_activity([[3, -3], [1 / 3, 2 / 7], [0.1, 3]])
-    actions, seen = probe_module._replayer(policy, activity["obs"].samples)({})
+    actions, seen = _replayer(policy, activity["obs"].samples)({})
     assert np.array_equal(seen["obs"], activity["obs"].samples)
     assert np.array_equal(actions, seen["action"])
 
 
 def test_the_recorded_activity_is_replayed_to_the_bit(policy, activity):
-    rows = probe_module._moments(policy, activity, 80)
+    rows = _moments(policy, activity, 80)
     assert rows.size == 80
     assert (rows[0], rows[-1]) == (0, len(activity["obs"].samples) - 1)
-    seen = probe_module._replayer(policy, activity["obs"].samples[rows])({})[1]
+    seen = _replayer(policy, activity["obs"].samples[rows])({})[1]
     for site in policy.sites:
         assert np.array_equal(seen[site], activity[site].samples[rows]), site
 
@@ -99,7 +98,7 @@ def test_identity_changes_nothing_and_intact_activity_scores_one(policy, activit
 def test_a_whole_layer_at_zero_leaves_a_constant_action(policy, activity):
     row = one(policy, activity, cut={"h1": ALL_H1})
     actions = activity["action"].samples.astype(float)
-    actions = actions[probe_module._moments(policy, activity, 1024)]
+    actions = actions[_moments(policy, activity, 1024)]
     constant = np.clip(policy.network.layers[-1][1].numpy(), -1, 1)
     wanted = np.sqrt((((actions - constant) / actions.std(0)) ** 2).mean(1)).mean()
     assert row["direct"] == pytest.approx(wanted, rel=1e-5)
