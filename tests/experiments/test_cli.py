@@ -390,7 +390,8 @@ def test_interrupted_map_goes_on(agent, tmp_path, capsys):
         "--max-steps",
         "120",
     )
-    options = (*options, "--films", "0", "--controls", "0", "--measures", "crash,return")
+    options = (*options, "--max-steps", "120", "--films", "0", "--controls", "0")
+    options = (*options, "--measures", "crash,return")
     command = ["map", str(agent), *options, "--out", str(folder)]
     process = subprocess.Popen(
         [program(), *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
