@@ -10,7 +10,7 @@ of functional clusters (units active together, 4 a layer), in two stages: 12 pai
 24 fresh ones give the numbers, over ring, bends and random tracks, both ways. Behaviours are taken
 while still driving, so that a crash is not mistaken for lost speed. Up to 100 random cuts of the
 same size in the same layer as controls (40 in the further networks). A behaviour is called *local*
-if one region, chosen in the first stage, does at least half of all harm to it in the second, and
+if one region, the worst of the first stage, does at least half of all harm to it in the second, and
 more than random cuts do; the harms are of regions cut one at a time.
 
 Expected picture, if functions are local: dark bars beyond the dotted line. If not: light or short

@@ -80,14 +80,15 @@ def _regions(run: Run, measures: Sequence[str]) -> pd.DataFrame:
 def locality(run: Run, measures: Sequence[str], seed: int = 0) -> pd.DataFrame:
     """Where each behaviour is kept, a row a behaviour.
 
-    The region that does a behaviour most harm is chosen on the discovery's episodes; its ``share``
-    of the harm that all regions do, each cut alone, is taken on the confirmation's, with a
-    percentile bootstrap interval over episodes. Regions that were not selected count as harmless.
+    Told is, of the regions whose loss does clear harm on the confirmation's episodes, the one that
+    did most on the discovery's. Its ``share`` of the harm that all regions do, each cut alone, is
+    the confirmation's, with a percentile bootstrap interval over episodes. Regions that were not
+    selected count as harmless.
 
     Returns:
         The columns of `Run.effects` for that region, and: harm; share, share_low, share_high;
-        hit, of ``regions``, that do clear harm; verdict. A behaviour that no selected region harms
-        has NaN shares.
+        hit, of ``regions``, that do clear harm; verdict. A behaviour that no region harms clearly
+        has NaN in their place.
     """
     rows = _regions(run, measures)
     confirmation = run.part(CONFIRMATION)
@@ -99,21 +100,20 @@ def locality(run: Run, measures: Sequence[str], seed: int = 0) -> pd.DataFrame:
         sure = part[part["stage"] == "confirmed"]
         clear = (sure["q"] < LEVEL) & (sure["harm"] < -TOLD)
         better = MEASURES[name].better or 1
-        if sure.empty or (better * sure["delta_discovery"]).min() >= 0:
+        if not clear.any():
             told.append({"measure": name, "verdict": UNHARMED, "hit": 0, "regions": len(part)})
             continue
-        which = int((better * sure["delta_discovery"]).to_numpy().argmin())
+        which = int((better * sure["delta_discovery"]).where(clear, np.inf).to_numpy().argmin())
         worst = sure.iloc[which]
         lost = -better * changes[name][list(sure["lesion"])].to_numpy()
         share = _shares(lost, which, seed)
-        harmed = bool(clear.iloc[which])
         told.append(
             {
                 **{str(key): value for key, value in worst.items()},
                 **dict(zip(("share", "share_low", "share_high"), share, strict=True)),
                 "hit": int(clear.sum()),
                 "regions": len(part),
-                "verdict": _verdict(harmed, share[0], float(worst["p_random"])),
+                "verdict": _verdict(share[0], float(worst["p_random"])),
             }
         )
     return pd.DataFrame(told)
@@ -138,9 +138,7 @@ def _shares(lost: np.ndarray, which: int, seed: int) -> tuple[float, float, floa
     return float(share[0]), float(low), float(high)
 
 
-def _verdict(harmed: bool, share: float, p_random: float) -> str:
-    if not harmed:
-        return UNHARMED
+def _verdict(share: float, p_random: float) -> str:
     if not share >= HALF:
         return SPREAD
     return LOCAL if p_random <= LEVEL else ANY
@@ -204,7 +202,7 @@ def tell_locality(row: Row) -> str:
         more = "more" if row["p_random"] <= LEVEL else "not clearly more"
         control = (
             f"{more} than {row['draws']:.0f} random cuts of its size (median change "
-            f"{number(row['random'])}, p = {row['p_random']:.2f})"
+            f"{number(row['random'])}, p = {row['p_random']:.3f})"
         )
     spread = f"{row['hit']} of {row['regions']} regions harm it"
     value = change(_Namespace(row))
@@ -261,7 +259,7 @@ def tell_crossing(run: Run, measures: Sequence[str]) -> str:
         f"Double dissociation: {d.a} is needed for {MEASURES[d.x].label} and not for "
         f"{MEASURES[d.y].label}, {d.b} the other way round (the smallest of the four contrasts is "
         f"{d.strength:.0%} of a full-size change; random pairs of their sizes cross over as "
-        f"strongly with p = {'–' if np.isnan(d.p_random) else f'{d.p_random:.3f}'})."
+        f"strongly with p = {'–' if np.isnan(d.p_random) else f'{max(d.p_random, 0.001):.3f}'})."
     )
 
 

@@ -23,7 +23,9 @@ def shares(maps: Mapping[str, pd.DataFrame]) -> Figure:
         maps: Title → table of `experiments.regions.locality`.
     """
     rows = [len(table) for table in maps.values()]
-    figure = Figure(figsize=(9.5, 1.5 + 0.62 * sum(rows)), layout="constrained", dpi=150)
+    figure = Figure(
+        figsize=(9.5, 1.4 + 0.34 * sum(rows) + 0.3 * len(rows)), layout="constrained", dpi=150
+    )
     panels = figure.subplots(len(maps), 1, squeeze=False, sharex=True, height_ratios=rows)[:, 0]
     for axes, (title, table) in zip(panels, maps.items(), strict=True):
         _panel(axes, table)
@@ -34,7 +36,7 @@ def shares(maps: Mapping[str, pd.DataFrame]) -> Figure:
         fontsize=9,
     )
     figure.suptitle(
-        "Dark: worse than random cuts of that size (p < 5 %); light: not clearly",
+        "Is a behaviour in one region? Dark: worse than random cuts of that size (p < 5 %)",
         x=0.01, ha="left", fontsize=11, fontweight="bold",
     )  # fmt: skip
     return figure
@@ -45,20 +47,29 @@ def _panel(axes: Axes, table: pd.DataFrame) -> None:
         if row["verdict"] == UNHARMED:
             axes.text(0.01, y, "no region's loss does clear harm", va="center", fontsize=8.5)
             continue
-        axes.barh(y, 1.0, color=REST, height=0.62)
+        axes.barh(y, 1.0, color=REST, height=0.8)
         dark = row["p_random"] <= LEVEL
-        axes.barh(y, row["share"], color=WORST if dark else ORDINARY, height=0.62)
+        axes.barh(y, row["share"], color=WORST if dark else ORDINARY, height=0.8)
         interval = [row["share_low"], row["share_high"]]
-        axes.plot(interval, [y, y], color="#222222", lw=1.5)
+        axes.plot(interval, [y + 0.28] * 2, color="#222222", lw=1.8)
         text = f"{row['lesion']} ({row['units']:.0f})"
-        axes.text(0.01, y, text, va="center", fontsize=8.5, color="white" if dark else "#222222")
-        random = f"random: p = {row['p_random']:.2f}" if row["draws"] > 0 else "no random cuts"
+        inside = dark and row["share"] > 0.25
+        colour = "white" if inside else "#222222"
+        axes.text(
+            0.01 if inside or not dark else row["share"] + 0.01,
+            y - 0.08,
+            text,
+            va="center",
+            fontsize=8.5,
+            color=colour,
+        )
+        random = f"random: p = {row['p_random']:.3f}" if row["draws"] > 0 else "no random cuts"
         note = f"{row['verdict']}: {row['hit']} of {row['regions']} regions harm it; {random}"
         axes.text(1.01, y, note, va="center", fontsize=8.5)
     axes.axvline(0.5, color="#555555", lw=0.8, ls=":")
     axes.set_yticks(range(len(table)), [MEASURES[m].label for m in table["measure"]], fontsize=9)
     axes.set(xlim=(0, 1.75), xticks=np.arange(0, 1.01, 0.25))
     axes.set_xticklabels(["0", "25 %", "50 %", "75 %", "100 %"], fontsize=8.5)
-    axes.invert_yaxis()
+    axes.set_ylim(len(table) - 0.4, -0.6)
     axes.tick_params(length=0)
     sns.despine(ax=axes, left=True, bottom=True)
