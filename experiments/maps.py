@@ -29,6 +29,8 @@ from rl_ablation.world import World
 
 log = logging.getLogger(__name__)
 
+FILM_SECONDS = 10.0
+
 
 def find_agent(name: str, env: str | None = None, **how: Any) -> Policy:
     """Load a zoo agent by name, or a policy by path; ``how`` is for `rl_ablation.load`.
@@ -153,7 +155,8 @@ def film_headlines(run: Run, most: int) -> list[Path]:
     for name in dict.fromkeys(names):
         path = run.folder / "films" / f"{name.replace('/', '-')}.mp4"
         try:
-            paths.append(path if path.exists() else film(run, name, path=path))
+            there = path.exists()
+            paths.append(path if there else film(run, name, path=path, seconds=FILM_SECONDS))
         except LabError as error:
             log.warning("no films: %s", error)
             break

@@ -28,6 +28,7 @@ FEW = 6
 """Episodes of a first look, and of each random cut, where the world has fewer conditions."""
 
 _FIRST_DRAWS, _ROUND = 10, 30  # random cuts at once, before asking whether more can decide
+_NAMED = 3  # headlines that are held against all the random cuts, beside the best improvement
 _DOSED = 4  # regions whose cut is also given in doses
 _NOTHING, _CLEAR = 2.0, 4.0  # |t| of every cell below, or of one above: a look settles a lesion
 _LARGE = 1.5  # paired standardised differences from which half the confirmation is enough
@@ -242,7 +243,7 @@ def _draw_controls(
     so_far = Run(run.folder)
     rows = worth_telling(so_far, overall(so_far.effects()))
     rows = rows[rows["stage"] == "confirmed"]
-    named = {f.lesion for f in headlines(so_far)} | set(improvements(so_far)["lesion"][:1])
+    named = {f.lesion for f in headlines(so_far, _NAMED)} | set(improvements(so_far)["lesion"][:1])
     open_ = Plan(x for x in confirmation.plan if x.name in set(rows["lesion"]))
     most = 0.5 * LEVEL_FDR * (1 + draws)  # (1 + k) above this cannot give p_random < 5 %
     held = (confirmation.plan, confirmation.whole_table())
