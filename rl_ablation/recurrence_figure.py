@@ -95,7 +95,7 @@ def _likeness(axes: Axes, recurrence: Recurrence, name: str) -> None:
     axes.hist(recurrence.null, bins=30, color=OTHER, label="shuffled")
     axes.axvline(recurrence.score, color=OWN, lw=2.5, label="these networks")
     score, p = number(recurrence.score), recurrence.p
-    axes.set_title(f"likeness, {name}:\n{score}, p = {p:.3f}", fontsize=9)
+    axes.set_title(f"likeness, {name}:\n{score}, p = {p:.3f} uncorrected", fontsize=9)
     axes.set_xlabel("mean likeness over pairs of networks", fontsize=8)
     axes.set_xlim(min(0.0, recurrence.null.min(), recurrence.score), 1.0)
     axes.set_yticks([])
