@@ -57,11 +57,13 @@ class Answer:
         text: The findings in sentences (Markdown), made from the numbers and nothing else.
         figures: Name → figure; the first answers the question.
         tables: Name → the numbers behind it.
+        pictures: Name → PNG drawn otherwise, such as a still of a film.
     """
 
     text: str
     figures: Mapping[str, Figure] = field(default_factory=dict)
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    pictures: Mapping[str, Path] = field(default_factory=dict)
 
 
 def find_study(name: str) -> str:
@@ -121,7 +123,10 @@ def run_study(
         if docs:
             shrink(folder / f"{key}.png", DOCS / "figures" / f"{name}_{key}.png")
     if docs:
-        pictures = "".join(f"\n![{key}](figures/{name}_{key}.png)\n" for key in answer.figures)
+        for key, path in answer.pictures.items():
+            shrink(path, DOCS / "figures" / f"{name}_{key}.png")
+        names = [*answer.figures, *answer.pictures]
+        pictures = "".join(f"\n![{key}](figures/{name}_{key}.png)\n" for key in names)
         command = f"rl-ablation study {name}" + (f" --seed {seed}" if seed else "")
         write_atomically(DOCS / f"{name}.md", f"{text}{pictures}\nMade by `{command} --docs`.\n")
     if tell:
