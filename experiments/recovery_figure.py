@@ -66,7 +66,7 @@ def _curves(axes: Axes, curve: pd.DataFrame, summary: pd.DataFrame) -> None:
         axes.text(1.02 * end, score[arm], label, ha="left", va="center", fontsize=8.5)
     axes.set_xlabel("steps of training after the cut", fontsize=9)
     axes.set_ylabel("laps gained, without noise", fontsize=9)
-    axes.legend(fontsize=8.5, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.42))
+    axes.legend(fontsize=8.5, frameon=False, loc="lower right")
     axes.set_title("Learning on: means bold, single networks thin", fontsize=9.5, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8.5)

@@ -57,6 +57,13 @@ def tell_regions(regions: pd.DataFrame) -> str:
     own = regions[regions["measure"] == SCORE]
     old = own[own["old"]].pivot(index="network", columns="arm", values="delta")
     rest = own[~own["old"]].groupby(["network", "arm"])["delta"].sum().unstack()
+    others = own[~own["old"]].pivot(index=["network", "region"], columns="arm", values="delta")
+    grown = (others[FROZEN] - others[INTACT]).groupby("network").idxmin()
+    taken = [
+        f"{n} {where[1]} ({number(others.loc[where, INTACT])} before, "
+        f"{number(others.loc[where, FROZEN])} after)"
+        for n, where in grown.items()
+    ]
     alike = {arm: similarity(regions, arm) for arm in MAPPED[1:]}
     told = [
         f"{n}: {number(old.loc[n, INTACT])} before, {number(old.loc[n, REGROW])} when regrown, "
@@ -68,7 +75,8 @@ def tell_regions(regions: pd.DataFrame) -> str:
     return (
         f"**Where did it go?** Cutting the old region again changes laps by: {'; '.join(told)} "
         "(in the frozen robots it is nothing by construction). Cuts of all other regions, one at "
-        f"a time, add up to, mean of the networks: {', '.join(spread)}. The maps after and before "
+        f"a time, add up to, mean of the networks: {', '.join(spread)}. The need for one of them grew "
+        f"most, in the frozen robots, in: {'; '.join(taken)}. The maps after and before "
         f"(other regions × behaviours) correlate by {', '.join(maps)}; the network trained on "
         "uncut shows how much more training alone moves them."
     )
