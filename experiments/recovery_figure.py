@@ -60,10 +60,10 @@ def _curves(axes: Axes, curve: pd.DataFrame, summary: pd.DataFrame) -> None:
         mean = part.groupby("steps")["score"].mean()
         axes.plot(mean.index, mean, style, color=COLOURS[arm], lw=2.4, label=arm)
     score = summary.set_index("arm")["score"]
-    end = curve["steps"].max()
     for arm, label in (("before", "before the cut"), ("cut", "cut, not trained")):
         axes.axhline(score[arm], color="#222222", lw=0.9, ls="-")
-        axes.text(1.02 * end, score[arm], label, ha="left", va="center", fontsize=8.5)
+        beside = axes.get_yaxis_transform()
+        axes.text(1.01, score[arm], label, transform=beside, va="center", fontsize=8.5)
     axes.set_xlabel("steps of training after the cut", fontsize=9)
     axes.set_ylabel("laps gained, without noise", fontsize=9)
     axes.legend(fontsize=8.5, frameon=False, loc="lower right")

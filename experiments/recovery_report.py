@@ -75,8 +75,8 @@ def tell_regions(regions: pd.DataFrame) -> str:
     return (
         f"**Where did it go?** Cutting the old region again changes laps by: {'; '.join(told)} "
         "(in the frozen robots it is nothing by construction). Cuts of all other regions, one at "
-        f"a time, add up to, mean of the networks: {', '.join(spread)}. The need for one of them grew "
-        f"most, in the frozen robots, in: {'; '.join(taken)}. The maps after and before "
+        f"a time, add up to, mean of the networks: {', '.join(spread)}. The need for one of them "
+        f"grew most, in the frozen robots, in: {'; '.join(taken)}. The maps after and before "
         f"(other regions × behaviours) correlate by {', '.join(maps)}; the network trained on "
         "uncut shows how much more training alone moves them."
     )
