@@ -37,6 +37,7 @@ def tell(networks: pd.DataFrame, means: pd.DataFrame, trends: pd.DataFrame) -> s
     """The findings, from the tables and nothing else."""
     seeds, lines = networks["seed"].nunique(), by_metric(trends)
     parts = [
+        tell_short(means, lines),
         tell_push(means),
         tell_side(means, 1),
         tell_side(means, -1),
@@ -64,8 +65,24 @@ def _clear(row: Row) -> int:
 
 
 def _change(row: Row) -> str:
-    low, high = number(row["change_low"]), number(row["change_high"])
-    return f"{number(row['change'])}, {low} to {high}"
+    # A digit more than `number` has: an interval may leave out 0 by little.
+    ends = [f"{row[key]:.3f}" for key in ("change", "change_low", "change_high")]
+    return "{}, {} to {}".format(*ends).replace("-", "−")
+
+
+def tell_short(means: pd.DataFrame, lines: Mapping[str, Row]) -> str:
+    """How far the units were pushed, and how much that did to the robots at most."""
+    si, laps = at_alphas(means, "si"), at_alphas(means, "progress")
+    areas = [m for m in OUTCOMES if m.key not in ("progress", "crash")]
+    share = max(abs(row["change"]) for row in laps.values()) / abs(laps[0.0]["value"])
+    area = max(abs(r["change"]) for m in areas for r in at_alphas(means, m.key).values())
+    clear = [m.label for m in OUTCOMES if lines[m.key]["q"] < LEVEL]
+    return (
+        f"**In short.** From α = {_alpha(min(si))} to {_alpha(max(si))} SI of the units goes from "
+        f"{number(si[min(si)]['value'])} to {number(si[max(si)]['value'])}. Against α = 0 the laps "
+        f"driven undamaged change by {share:.0%} at most, the areas kept under damage by "
+        f"{number(area)} at most. Clear trends over α: {', '.join(clear) or 'none'}."
+    )
 
 
 def tell_push(means: pd.DataFrame) -> str:
@@ -125,7 +142,8 @@ def tell_side(means: pd.DataFrame, side: int) -> str:
         verdict = f"{word[0]} more often than it {word[1]}"
     return (
         f"**Selectivity {what}** {verdict}: of {len(signs)} comparisons with α = 0, {worse} "
-        f"clearly worse and {better} clearly better. In Leavitt & Morcos's classifiers it "
+        f"clearly worse and {better} clearly better; by chance {number(0.05 * len(signs))} would "
+        f"be one or the other. In Leavitt & Morcos's classifiers it "
         f"{theirs}; {'so it is' if agrees else 'not so'} here."
     )
 
@@ -150,7 +168,9 @@ def tell_rotation(means: pd.DataFrame) -> str:
     keys = ("eta", "layer", "best", "similarity")
     units, whole, best, alike = (at_alphas(means, key) for key in keys)
     told = []
-    for alpha in (min(units), max(units)):
+    for alpha in units:
+        if alpha == 0:
+            continue
         if _clear(units[alpha]) == 0:
             word = "the units do not clearly change, so there is nothing to have been rotated"
         elif _clear(whole[alpha]) == _clear(units[alpha]):
@@ -161,13 +181,17 @@ def tell_rotation(means: pd.DataFrame) -> str:
             word = "the whole layer goes the other way"
         unit_share, whole_share = (x[alpha]["change"] / x[0.0]["value"] for x in (units, whole))
         told.append(
-            f"At α = {_alpha(alpha)} the units' η² changes by {_percent(unit_share)}, the whole "
-            f"layer's, which no rotation changes, by {_percent(whole_share)}: {word}. The best "
-            f"direction has η² {number(best[alpha]['value'])} (α = 0: "
-            f"{number(best[0.0]['value'])}); PWCCA similarity to networks of α = 0 is "
-            f"{number(alike[alpha]['value'])}, theirs to each other {number(alike[0.0]['value'])}."
+            f"- α = {_alpha(alpha)}: units' η² {_percent(unit_share)}, whole layer's "
+            f"{_percent(whole_share)}: {word}. Best direction's η² "
+            f"{number(best[alpha]['value'])}; PWCCA similarity to networks of α = 0 "
+            f"{number(alike[alpha]['value'])}."
         )
-    return "**Only rotated?** " + " ".join(told)
+    return (
+        "**Only rotated?** Changes from α = 0, where the best direction has η² "
+        f"{number(best[0.0]['value'])} and networks of different seeds have similarity "
+        f"{number(alike[0.0]['value'])}; no rotation changes the whole layer's η².\n\n"
+        + "\n".join(told)
+    )
 
 
 # The picture.

@@ -94,6 +94,9 @@ def test_the_words_follow_the_numbers(slope, bend, more, less) -> None:
     assert less in report.tell_side(means, -1)
     assert ("so it is here" in report.tell_side(means, 1)) == ("harmed" in more[:6])
     assert ("so it is here" in report.tell_side(means, -1)) == ("harmed" not in less[:6])
+    short = report.tell_short(means, report.by_metric(trends))
+    assert short.endswith("none.") == (slope == 0)
+    assert ("change by 0% at most" in short) == (slope == bend == 0)
     kinds = report.tell_kinds(report.by_metric(trends))
     assert kinds.count("does not clearly change") == (3 if slope == 0 else 0)
     assert kinds.count("falls with α") == (3 if slope < 0 else 0)
@@ -122,7 +125,7 @@ def test_corruption_and_attack_can_be_their_picture() -> None:
 def test_rotation_is_told_from_loss(slopes, word) -> None:
     values = measured(slopes, noise=0.0)
     _, means, _ = tables(values)
-    assert report.tell_rotation(means).count(word) == 2
+    assert report.tell_rotation(means).count(word) == 4
 
 
 def test_the_quick_study_tells_what_its_tables_say(
