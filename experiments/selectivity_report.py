@@ -144,19 +144,23 @@ def tell_side(means: pd.DataFrame, side: int) -> str:
         f"**Selectivity {what}** {verdict}: of {len(signs)} comparisons with α = 0, {worse} "
         f"clearly worse and {better} clearly better; by chance {number(0.05 * len(signs))} would "
         f"be one or the other. In Leavitt & Morcos's classifiers it "
-        f"{theirs}; {'so it is' if agrees else 'not so'} here."
+        f"{theirs}; {'so it is' if agrees else 'no sign of that'} here."
     )
 
 
 def tell_kinds(lines: Mapping[str, Row]) -> str:
     """Natural corruption against targeted attack, as 2010.07693 sets them against each other."""
-    told, fits = [], []
+    told, fits, signs = [], [], []
     for key, theirs in (("noise", -1), ("dropout", -1), ("worst", 1)):
         sign = np.sign(lines[key]["rho"]) if lines[key]["q"] < LEVEL else 0
         word = {-1: "falls", 0: "does not clearly change", 1: "rises"}[int(sign)]
         told.append(f"{_BY_KEY[key].label} {word} with α")
         fits.append(sign == theirs)
-    verdict = "their picture" if all(fits) else "their picture in part" if any(fits) else "not so"
+        signs.append(sign)
+    if any(fits):
+        verdict = "their picture" if all(fits) else "their picture in part"
+    else:
+        verdict = "not so" if any(signs) else "nothing clear either way"
     return (
         "**Corruption and attack.** In 2010.07693 less selective networks withstood natural "
         f"corruption better and attacks worse. Here: {'; '.join(told)}: {verdict}."

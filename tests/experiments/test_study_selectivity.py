@@ -99,6 +99,7 @@ def test_the_words_follow_the_numbers(slope, bend, more, less) -> None:
     assert ("change by 0% at most" in short) == (slope == bend == 0)
     kinds = report.tell_kinds(report.by_metric(trends))
     assert kinds.count("does not clearly change") == (3 if slope == 0 else 0)
+    assert kinds.endswith(": nothing clear either way.") == (slope == 0)
     assert kinds.count("falls with α") == (3 if slope < 0 else 0)
     told = report.tell_outcome(means, report.by_metric(trends)["progress"], sums.OUTCOMES[0])
     assert ("no other α differs" in told) == (slope == bend == 0)
@@ -111,6 +112,8 @@ def test_corruption_and_attack_can_be_their_picture() -> None:
     assert report.tell_kinds(report.by_metric(trends)).endswith(": their picture.")
     _, _, trends = tables(measured({**fits, "worst": -0.2}))
     assert report.tell_kinds(report.by_metric(trends)).endswith("in part.")
+    _, _, trends = tables(measured({"noise": 0.2, "worst": -0.2}))
+    assert report.tell_kinds(report.by_metric(trends)).endswith(": not so.")
 
 
 @pytest.mark.parametrize(
