@@ -14,6 +14,7 @@ from rl_ablation.progress import bar, console
 from rl_ablation.sweep import Run
 
 GROUPS = "layers,clusters:4"
+CONTROLS = 40  # the fewest random cuts beyond which a region can stand out at 5 %
 
 
 def run_demo(folder: Path, seed: int = 1, steps: int | None = None, films: int = 2) -> Run:
@@ -35,6 +36,7 @@ def run_demo(folder: Path, seed: int = 1, steps: int | None = None, films: int =
     return make_map(
         agent,
         groups=GROUPS,
+        controls=CONTROLS,
         seed=seed,
         films=films,
         folder=folder / "map",
