@@ -55,6 +55,7 @@ from scipy import stats
 
 from experiments.planted_maps import CELLS, FACTS, Size, score_policy
 from experiments.planted_policies import TWINS, ZERO
+from experiments.studies import DOCS, shrink
 from rl_ablation.errors import LabError
 from rl_ablation.policy import write_atomically
 from rl_ablation.progress import bar
@@ -217,9 +218,12 @@ def main(
     workers: Annotated[
         int | None, tyro.conf.arg(help="policies at once; default every CPU")
     ] = None,
+    docs: Annotated[bool, tyro.conf.arg(help="also copy the figure into docs/figures")] = False,
 ) -> int:
     """Map planted policies blind and print what the lab found against what is there."""
     table = validate(policies, folder, seed, workers=workers)
+    if docs:
+        shrink(folder / "validation.png", DOCS / "figures" / "validation.png")
     print(f"\n{told(table)}\n\ntable and figure: {folder}")
     return 0 if table["passed"].all() else 1
 
