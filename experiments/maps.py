@@ -12,20 +12,19 @@ import pandas as pd
 
 import envs  # noqa: F401  # makes Gymnasium's MuJoCo tasks run on native batches
 from agents import zoo
-from rl_ablation.activity import card_env, record_activity
+from rl_ablation.activity import record_activity
 from rl_ablation.errors import LabError
 from rl_ablation.evidence import harm
 from rl_ablation.film import film
 from rl_ablation.findings import distinct, double_dissociations, headlines, overall, valued
 from rl_ablation.groupings import parse_groups
 from rl_ablation.lesion import variants
-from rl_ablation.lesion_map import DISCOVERY, DRAWS, EPISODES, FEW, lesion_map
+from rl_ablation.lesion_map import DISCOVERY, DRAWS, EPISODES, FEW, conditions_of, lesion_map
 from rl_ablation.load import load
 from rl_ablation.policy import Policy
 from rl_ablation.power import plan_episodes
 from rl_ablation.report import report
 from rl_ablation.sweep import Run
-from rl_ablation.world import World
 
 log = logging.getLogger(__name__)
 
@@ -89,11 +88,7 @@ def make_map(
     """
     if films < 0:
         raise LabError(f"films must be 0 or more, got {films}")
-    world = World(card_env(agent), 1, agent.card.env_kwargs)
-    world.fits(agent)
-    taken = world.conditions if conditions is None else list(conditions)
-    world.check_conditions(taken)
-    world.close()
+    taken = conditions_of(agent, conditions)
     activity = record_activity(
         agent, conditions=taken or ("",), seed=seed, horizon=horizon, threads=threads
     )
@@ -124,9 +119,7 @@ def make_map(
 
 def plan_map(agent: Policy, groups: str, *, seed: int, **how: Any) -> pd.DataFrame:
     """How many episodes a map of these groups needs; see `rl_ablation.power.plan_episodes`."""
-    conditions = how.get("conditions")
-    taken = World(card_env(agent), 1, agent.card.env_kwargs).conditions
-    taken = taken if conditions is None else conditions
+    taken = conditions_of(agent, how.get("conditions"))
     activity = record_activity(
         agent, conditions=taken or ("",), seed=seed, horizon=how.get("horizon")
     )

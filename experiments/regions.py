@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from rl_ablation.activity import card_env, record_activity
+from rl_ablation.activity import record_activity
 from rl_ablation.errors import LabError
 from rl_ablation.evidence import CONFIRMATION, differences
 from rl_ablation.film import film
@@ -27,11 +27,10 @@ from rl_ablation.findings import (
     overall,
 )
 from rl_ablation.groupings import clusters, layers
-from rl_ablation.lesion_map import lesion_map
+from rl_ablation.lesion_map import conditions_of, lesion_map
 from rl_ablation.measures import MEASURES
 from rl_ablation.policy import Policy
 from rl_ablation.sweep import Run
-from rl_ablation.world import World
 
 HALF = 0.5
 """A behaviour is concentrated where one region holds at least this share of all harm to it."""
@@ -54,9 +53,7 @@ class Size:
 
 def map_regions(agent: Policy, folder: Path, size: Size, seed: int) -> Run:
     """Map layers and functional clusters in two stages, with random cuts as controls."""
-    world = World(card_env(agent), 1, agent.card.env_kwargs)
-    conditions = world.conditions or ("",)
-    world.close()
+    conditions = conditions_of(agent) or ("",)
     activity = record_activity(agent, conditions=conditions, seed=seed, horizon=size.horizon)
     return lesion_map(
         agent,

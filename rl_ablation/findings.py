@@ -247,7 +247,7 @@ def double_dissociations(
                 for b in value.index[hurts[y] & spares[x]]:
                     strength = float(min(value[y][a] - value[x][a], value[x][b] - value[y][b]))
                     p = _crossing(
-                        draws.get(_spot(run, a)), draws.get(_spot(run, b)), x, y, strength
+                        draws.get(run.plan[a].place), draws.get(run.plan[b].place), x, y, strength
                     )
                     found.append(Dissociation(str(a), str(b), x, y, strength, p))
     return sorted(found, key=lambda d: -d.strength)
@@ -256,10 +256,6 @@ def double_dissociations(
 def _in_units(delta: pd.Series, measure: pd.Series, size: pd.Series) -> pd.Series:
     sign = measure.map(lambda m: MEASURES[m].better or 1).astype(float)
     return sign * delta / measure.map(size).astype(float)
-
-
-def _spot(run: Run, lesion: str) -> tuple[object, ...]:
-    return run.plan[lesion].place
 
 
 def _random_harm(

@@ -106,7 +106,7 @@ def lesion_map(
     Raises:
         LabError: Something does not fit, or the A/A lesion changed something.
     """
-    taken = _conditions(agent, conditions)
+    taken = conditions_of(agent, conditions)
     for what, number in (("episodes", episodes), ("discovery", discovery)):
         if number < max(1, len(taken)):
             why = f": {number} episodes cannot cover {len(taken)} conditions" if number > 0 else ""
@@ -146,7 +146,12 @@ def lesion_map(
     return Run(run.folder)
 
 
-def _conditions(agent: Policy, asked: Sequence[str] | None) -> list[str]:
+def conditions_of(agent: Policy, asked: Sequence[str] | None = None) -> list[str]:
+    """The asked conditions of the policy's environment, or all that it names.
+
+    Raises:
+        LabError: There is no such condition, or the policy does not fit the environment.
+    """
     world = World(card_env(agent), 1, agent.card.env_kwargs)
     try:
         world.fits(agent)
