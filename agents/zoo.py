@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+import envs  # noqa: F401  # makes Gymnasium's MuJoCo tasks run on native batches
 from rl_ablation.activity import episode_seed
 from rl_ablation.errors import LabError
 from rl_ablation.lesion import INTACT, Lesion
+from rl_ablation.load import load
 from rl_ablation.measures import choose, evaluate
 from rl_ablation.policy import Policy, load_folder, save
 from rl_ablation.rollout import Job, rollout, world_signals
@@ -36,6 +38,22 @@ def find(name: str) -> Path:
         known = ", ".join(names()) or "it is empty"
         raise LabError(f"no agent {name!r} in the zoo; choose from {known}, or give a path")
     return ZOO / name
+
+
+def find_agent(name: str, env: str | None = None, **how: Any) -> Policy:
+    """Load a zoo agent by name, or a policy by path; ``how`` is for `rl_ablation.load`.
+
+    Raises:
+        LabError: There is neither.
+    """
+    path = Path(name)
+    if name in names():
+        path = find(name)
+    elif not path.exists():
+        raise LabError(
+            f"no agent {name!r}: no such path, and the zoo has {', '.join(names()) or 'none'}"
+        )
+    return load(path, env, **how)
 
 
 def score(policy: Policy, episodes: int = SCORE_EPISODES, seed: int = SCORE_SEED) -> dict[str, Any]:

@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.maps import find_agent
+from agents.zoo import find_agent
 from experiments.studies import Answer
 from rl_ablation.activity import card_env, episode_seed
 from rl_ablation.effects import LEVEL_FDR, benjamini_hochberg

@@ -37,7 +37,7 @@ from experiments.building_blocks_shown import (
     tell_optima,
     tell_over_time,
 )
-from experiments.maps import find_agent
+from agents.zoo import find_agent
 from experiments.studies import Answer
 from rl_ablation.activity import Activity, record_activity
 from rl_ablation.attribution import paths, through_groups

@@ -20,15 +20,15 @@ AgentArg = Annotated[str, tyro.conf.arg(metavar="AGENT")]
 RunArg = Annotated[Path, tyro.conf.arg(metavar="RUN")]
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     print(text, flush=True)
 
 
-def _print_json(value: Any) -> None:
+def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, default=str))
 
 
-def _split(text: str | None) -> list[str] | None:
+def split(text: str | None) -> list[str] | None:
     return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
 
 
@@ -88,14 +88,14 @@ def train(
     else:
         scores = {**policy.card.scores, **zoo.score(policy)}
     if json:
-        _print_json({"policy": folder / "policy", "scores": scores})
+        print_json({"policy": folder / "policy", "scores": scores})
         return
     told = {
         k: v for k, v in scores.items() if k in ("return", "progress", "crash", "fall", "seconds")
     }
-    _say(f"policy: {folder / 'policy'}")
-    _say("score:  " + ", ".join(f"{k} {v:.4g}" for k, v in told.items()))
-    _say(f"next:   rl-ablation map {folder / 'policy'}")
+    say(f"policy: {folder / 'policy'}")
+    say("score:  " + ", ".join(f"{k} {v:.4g}" for k, v in told.items()))
+    say(f"next:   rl-ablation map {folder / 'policy'}")
 
 
 def map_(
@@ -149,30 +149,31 @@ def map_(
         out: Run folder; by default runs/AGENT-DIGEST.
         json: Print the result as JSON.
     """
-    from experiments.maps import find_agent, make_map
+    from agents.zoo import find_agent
+    from experiments.maps import make_map
 
     run = make_map(
         find_agent(agent, env, vecnormalize=vecnormalize, env_wrapper=env_wrapper),
         groups=groups,
-        kinds=_split(kind) or [],
+        kinds=split(kind) or [],
         strength=strength,
         episodes=episodes,
         discovery=discovery,
         controls=controls,
         adaptive=adaptive,
         seed=seed,
-        conditions=_split(conditions),
-        measures=_split(measures),
+        conditions=split(conditions),
+        measures=split(measures),
         folder=out,
         horizon=max_steps,
         threads=threads,
         films=films,
         command=shlex.join(["rl-ablation", *sys.argv[1:]]),
     )
-    _tell(run.folder, json)
+    tell_run(run.folder, json)
 
 
-def _tell(folder: Path, as_json: bool) -> None:
+def tell_run(folder: Path, as_json: bool) -> None:
     """Say where the report is and what was found."""
     from rl_ablation.findings import headlines
     from rl_ablation.sweep import Run
@@ -180,7 +181,7 @@ def _tell(folder: Path, as_json: bool) -> None:
     run = Run(folder)
     findings = headlines(run)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "run": folder,
                 "report": folder / "report.html",
@@ -190,10 +191,10 @@ def _tell(folder: Path, as_json: bool) -> None:
         )
         return
     for finding in findings:
-        _say(finding.text)
+        say(finding.text)
     if not findings:
-        _say("no cut changed a behaviour clearly")
-    _say(f"report: {folder / 'report.html'}")
+        say("no cut changed a behaviour clearly")
+    say(f"report: {folder / 'report.html'}")
 
 
 def video(
@@ -216,7 +217,7 @@ def video(
     from rl_ablation.film import film
     from rl_ablation.sweep import Run
 
-    _say(f"film: {film(Run(run), lesion, episode=episode, seconds=seconds, path=out)}")
+    say(f"film: {film(Run(run), lesion, episode=episode, seconds=seconds, path=out)}")
 
 
 def report(run: RunArg, /, json: bool = False) -> None:
@@ -230,7 +231,7 @@ def report(run: RunArg, /, json: bool = False) -> None:
     from rl_ablation.sweep import Run
 
     write(Run(run))
-    _tell(run, json)
+    tell_run(run, json)
 
 
 def show(agent: AgentArg, /, json: bool = False) -> None:
@@ -240,22 +241,22 @@ def show(agent: AgentArg, /, json: bool = False) -> None:
         agent: A zoo agent by name, or the path of a policy folder or a stable-baselines3 zip.
         json: Print it as JSON.
     """
-    from experiments.maps import find_agent
+    from agents.zoo import find_agent
 
     policy = find_agent(agent)
     card = policy.card.model_dump(mode="json")
     if json:
-        _print_json({**card, "sites": policy.sites})
+        print_json({**card, "sites": policy.sites})
         return
-    _say(f"{card['name']}: {card['algorithm']} in {card['env_id']}")
-    _say("sites:    " + ", ".join(f"{s} ({n})" for s, n in policy.sites.items()))
-    _say(f"network:  {card['activation']}, actions by {card['squash']}")
+    say(f"{card['name']}: {card['algorithm']} in {card['env_id']}")
+    say("sites:    " + ", ".join(f"{s} ({n})" for s, n in policy.sites.items()))
+    say(f"network:  {card['activation']}, actions by {card['squash']}")
     if card["steps"] is not None:
-        _say(f"training: {card['steps']:,} steps, seed {card['seed']}")
+        say(f"training: {card['steps']:,} steps, seed {card['seed']}")
     if card["command"]:
-        _say(f"made by:  {card['command']}")
+        say(f"made by:  {card['command']}")
     for key, value in card["scores"].items():
-        _say(f"  {key:<22}{value:g}" if isinstance(value, (int, float)) else f"  {key}: {value}")
+        say(f"  {key:<22}{value:g}" if isinstance(value, (int, float)) else f"  {key}: {value}")
 
 
 def list_(
@@ -273,16 +274,16 @@ def list_(
     """
     from experiments.listing import entries
 
-    _tell_entries(entries(what, env), json)
+    tell_entries(entries(what, env), json)
 
 
-def _tell_entries(entries: dict[str, str], as_json: bool) -> None:
+def tell_entries(entries: dict[str, str], as_json: bool) -> None:
     if as_json:
-        _print_json(entries)
+        print_json(entries)
         return
     wide = max(len(name) for name in entries)
     for name, text in entries.items():
-        _say(f"{name:<{wide}}  {text}")
+        say(f"{name:<{wide}}  {text}")
 
 
 def study(
@@ -309,14 +310,14 @@ def study(
     from experiments.studies import STUDIES, run_study
 
     if name == "list":
-        _tell_entries(entries("studies"), json)
+        tell_entries(entries("studies"), json)
         return
     folders = {}
     for one in STUDIES if name == "all" else [name]:
         inside = out / one if name == "all" and out is not None else out
         folders[one] = run_study(one, quick=quick, seed=seed, out=inside, docs=docs, tell=not json)
     if json:
-        _print_json({k: {"folder": v, "files": sorted(p.name for p in v.glob("*.*"))}
+        print_json({k: {"folder": v, "files": sorted(p.name for p in v.glob("*.*"))}
                      for k, v in folders.items()})  # fmt: skip
 
 
@@ -353,7 +354,8 @@ def plan(
         seed: Of the pilot.
         json: Print the table as JSON.
     """
-    from experiments.maps import find_agent, plan_map
+    from agents.zoo import find_agent
+    from experiments.maps import plan_map
     from rl_ablation.findings import number
     from rl_ablation.power import MOST, needed
 
@@ -365,24 +367,24 @@ def plan(
         level=level,
         pilot=pilot,
         seed=seed,
-        conditions=_split(conditions),
-        measures=_split(measures),
+        conditions=split(conditions),
+        measures=split(measures),
         horizon=max_steps,
     )
     if json:
-        _print_json({"episodes": needed(table), "measures": table.to_dict("records")})
+        print_json({"episodes": needed(table), "measures": table.to_dict("records")})
         return
     head = ("behaviour", "intact", "change to find", "its spread", "episodes")
-    _say("{:<22}{:>14}{:>20}{:>16}{:>10}".format(*head))
+    say("{:<22}{:>14}{:>20}{:>16}{:>10}".format(*head))
     for row in table.to_dict("records"):
         episodes = f"> {MOST}" if row["episodes"] >= MOST else str(row["episodes"])
         if not row["wanted"]:
             episodes = "never varies"
         intact, wanted, spread = (number(row[k]) for k in ("intact", "wanted", "spread"))
         unit = row["unit"]
-        _say(f"{row['measure']:<22}{intact:>14}{f'{wanted} {unit}':>20}{spread:>16}{episodes:>10}")
+        say(f"{row['measure']:<22}{intact:>14}{f'{wanted} {unit}':>20}{spread:>16}{episodes:>10}")
     half = needed(table, 0.5)
-    _say(f"\nenough for all: --episodes {needed(table)}; for half of them: --episodes {half}")
+    say(f"\nenough for all: --episodes {needed(table)}; for half of them: --episodes {half}")
 
 
 def doctor(json: bool = False) -> None:
@@ -395,11 +397,11 @@ def doctor(json: bool = False) -> None:
 
     found = checks()
     if json:
-        _print_json([asdict(c) for c in found])
+        print_json([asdict(c) for c in found])
     else:
         for c in found:
             mark = "ok     " if c.ok else ("MISSING" if c.needed else "lacking")
-            _say(f"{mark} {c.name:<18} {c.found}" + ("" if c.ok else f"\n        → {c.mend}"))
+            say(f"{mark} {c.name:<18} {c.found}" + ("" if c.ok else f"\n        → {c.mend}"))
     if any(c.needed and not c.ok for c in found):
         raise SystemExit(1)
 
@@ -419,7 +421,7 @@ def demo(
     """
     from experiments.demo import run_demo
 
-    _tell(run_demo(out, seed, steps, films).folder, False)
+    tell_run(run_demo(out, seed, steps, films).folder, False)
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -26,7 +26,7 @@ from pathlib import Path
 import pandas as pd
 
 from agents.recipes import RECIPES
-from experiments.maps import find_agent
+from agents.zoo import find_agent
 from experiments.regions import LOCAL, Size, film_still, locality, map_regions, tell
 from experiments.regions_figure import shares
 from experiments.studies import Answer, trained

@@ -21,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.maps import find_agent
+from agents.zoo import find_agent
 from experiments.regions import Size, film_still, locality, map_regions, tell
 from experiments.regions_figure import shares
 from experiments.studies import Answer

@@ -10,8 +10,6 @@ from typing import Any
 
 import pandas as pd
 
-import envs  # noqa: F401  # makes Gymnasium's MuJoCo tasks run on native batches
-from agents import zoo
 from rl_ablation.activity import record_activity
 from rl_ablation.errors import LabError
 from rl_ablation.evidence import harm
@@ -20,7 +18,6 @@ from rl_ablation.findings import distinct, double_dissociations, headlines, over
 from rl_ablation.groupings import parse_groups
 from rl_ablation.lesion import variants
 from rl_ablation.lesion_map import DISCOVERY, DRAWS, EPISODES, FEW, conditions_of, lesion_map
-from rl_ablation.load import load
 from rl_ablation.policy import Policy
 from rl_ablation.power import plan_episodes
 from rl_ablation.report import report
@@ -29,22 +26,6 @@ from rl_ablation.sweep import Run
 log = logging.getLogger(__name__)
 
 FILM_SECONDS = 10.0
-
-
-def find_agent(name: str, env: str | None = None, **how: Any) -> Policy:
-    """Load a zoo agent by name, or a policy by path; ``how`` is for `rl_ablation.load`.
-
-    Raises:
-        LabError: There is neither.
-    """
-    path = Path(name)
-    if name in zoo.names():
-        path = zoo.find(name)
-    elif not path.exists():
-        raise LabError(
-            f"no agent {name!r}: no such path, and the zoo has {', '.join(zoo.names()) or 'none'}"
-        )
-    return load(path, env, **how)
 
 
 def make_map(

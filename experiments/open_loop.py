@@ -33,7 +33,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from experiments.maps import find_agent
+from agents.zoo import find_agent
 from experiments.open_loop_figures import answer, curves
 from experiments.open_loop_words import tell_direct, tell_drift, tell_gates
 from experiments.studies import Answer

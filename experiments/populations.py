@@ -29,7 +29,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from agents.recipes import RECIPES
-from experiments.maps import find_agent
+from agents.zoo import find_agent
 from experiments.studies import Answer, trained
 from rl_ablation.activity import card_env, record_activity
 from rl_ablation.effects import LEVEL_FDR, benjamini_hochberg

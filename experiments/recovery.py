@@ -28,7 +28,7 @@ import pandas as pd
 
 from agents.recipes import RECIPES, Recipe
 from agents.recovery import recover
-from experiments.maps import find_agent
+from agents.zoo import find_agent
 from experiments.recovery_figure import draw
 from experiments.recovery_report import (
     CUT,

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.maps import find_agent
+from agents.zoo import find_agent
 from experiments.studies import Answer
 from rl_ablation.activity import record_activity
 from rl_ablation.findings import number

@@ -29,7 +29,7 @@ class Grouping:
 GROUPINGS: dict[str, Grouping] = {}
 
 
-def _hidden(agent: Policy, sites: Sequence[str] | None) -> list[str]:
+def hidden_sites(agent: Policy, sites: Sequence[str] | None) -> list[str]:
     if sites is None:
         return list(agent.network.sizes)
     for site in sites:
@@ -42,26 +42,26 @@ def singles(agent: Policy, sites: Sequence[str] | None = None) -> Plan:
     """Every unit by itself; the hidden layers unless ``sites`` are named."""
     return Plan(
         Lesion(name=f"{site}/{unit}", cut={site: (unit,)}, group="singles")
-        for site in _hidden(agent, sites)
+        for site in hidden_sites(agent, sites)
         for unit in range(agent.sites[site])
     )
 
 
 def sensors(agent: Policy) -> Plan:
     """Every input of the network by itself: what if a sensor fails?"""
-    return _regroup(singles(agent, ["obs"]), "sensors")
+    return regrouped(singles(agent, ["obs"]), "sensors")
 
 
 def motors(agent: Policy) -> Plan:
     """Every action by itself: what if an actuator fails?"""
-    return _regroup(singles(agent, ["action"]), "motors")
+    return regrouped(singles(agent, ["action"]), "motors")
 
 
 def layers(agent: Policy, sites: Sequence[str] | None = None) -> Plan:
     """Every hidden layer as a whole."""
     return Plan(
         Lesion(name=site, cut={site: tuple(range(agent.sites[site]))}, group="layers")
-        for site in _hidden(agent, sites)
+        for site in hidden_sites(agent, sites)
     )
 
 
@@ -75,7 +75,7 @@ def tiles(agent: Policy, size: int = 8, sites: Sequence[str] | None = None) -> P
             cut={site: tuple(range(start, min(start + size, agent.sites[site])))},
             group="tiles",
         )
-        for site in _hidden(agent, sites)
+        for site in hidden_sites(agent, sites)
         for start in range(0, agent.sites[site], size)
     )
 
@@ -100,7 +100,7 @@ def clusters(
         raise LabError(f"clusters need k of at least 1, got {k}")
     activity = record_activity(agent) if activity is None else activity
     lesions = []
-    for site in _hidden(agent, sites):
+    for site in hidden_sites(agent, sites):
         samples = activity[site].samples.astype(np.float64)
         live = np.flatnonzero(samples.std(0) > DEAD_STD)
         dead = np.setdiff1d(np.arange(samples.shape[1]), live)
@@ -163,7 +163,7 @@ def _factors(agent: Policy, k: int, activity: Activity | None) -> Plan:
     return factors(agent, k, activity)
 
 
-def _regroup(plan: Plan, group: str) -> Plan:
+def regrouped(plan: Plan, group: str) -> Plan:
     return Plan(x.model_copy(update={"group": group}) for x in plan if x.size)
 
 

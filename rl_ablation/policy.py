@@ -185,7 +185,7 @@ class Policy:
     def sha256(self) -> str:
         """Digest of everything that determines the actions."""
         if isinstance(self.network, MLP):
-            return hashlib.sha256(_to_bytes(self)).hexdigest()
+            return hashlib.sha256(weight_bytes(self)).hexdigest()
         return self.card.sha256 or "unknown"
 
     def with_env(self, env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> Policy:
@@ -374,7 +374,7 @@ def make_mlp(
     )
 
 
-def _to_bytes(policy: Policy) -> bytes:
+def weight_bytes(policy: Policy) -> bytes:
     assert isinstance(policy.network, MLP)
     tensors = {}
     for k, (weight, bias) in enumerate(policy.network.layers):
@@ -404,7 +404,7 @@ def save(policy: Policy, folder: str | Path) -> None:
         raise LabError("only MLP policies can be saved")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = _to_bytes(policy)
+    weights = weight_bytes(policy)
     card = policy.card.model_copy(update={"sha256": hashlib.sha256(weights).hexdigest()})
     write_atomically(folder / "policy.safetensors", weights)
     write_atomically(folder / "card.json", card.model_dump_json(indent=2) + "\n")

@@ -395,7 +395,7 @@ def _run_shards(
                 frame = _run_shard(
                     spec, agent, activity, worlds[len(pairs)], pairs, signals, measures, advance
                 )
-                _write_shard(run, index, frame)
+                write_shard(run, index, frame)
     finally:
         for world in worlds.values():
             world.close()
@@ -456,7 +456,7 @@ def _content(frame: pd.DataFrame) -> str:
     return digest([list(frame.columns), [str(t) for t in frame.dtypes], rows.tolist()])
 
 
-def _write_shard(run: Run, index: int, frame: pd.DataFrame) -> None:
+def write_shard(run: Run, index: int, frame: pd.DataFrame) -> None:
     table = pa.Table.from_pandas(frame, preserve_index=False)
     table = table.replace_schema_metadata(
         {
