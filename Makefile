@@ -47,11 +47,11 @@ bench: $(STAMP)  ## Measure speed, ratios side by side, into runs/bench.json
 	$(BIN)/python -m experiments.bench
 
 validate: $(STAMP)  ## Score the lab on robots whose wiring is known (13 million control steps)
-	$(BIN)/python -m experiments.planted_truth
+	$(BIN)/python -m experiments.validation
 
 docs-figures: $(STAMP)  ## Run all studies in full and make the README's pictures from them (about an hour)
 	$(BIN)/rl-ablation study all --docs
-	-$(BIN)/python -m experiments.planted_truth --docs  # exits with 1 where an aim is missed
+	-$(BIN)/python -m experiments.validation --docs  # exits with 1 where an aim is missed
 
 clean:  ## Remove caches and build products (runs and .venv stay)
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

@@ -35,21 +35,15 @@ from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.svm import SVC
 from torch.nn import functional as F
 
-from rl_ablation.activity import card_env, episode_seed
 from rl_ablation.errors import LabError
-from rl_ablation.lesion import INTACT, Lesion
-from rl_ablation.policy import (
-    Card,
-    Policy,
-    load_folder,
-    make_mlp,
-    one_line,
-    one_thread,
-    save,
-    write_atomically,
-)
-from rl_ablation.rollout import Job, rollout
-from rl_ablation.world import World
+from rl_ablation.files import one_line, write_atomically
+from rl_ablation.lesions.lesion import INTACT, Lesion
+from rl_ablation.policies.network import one_thread
+from rl_ablation.policies.policy import Card, Policy
+from rl_ablation.policies.storage import load_folder, make_mlp, save
+from rl_ablation.rollouts.episodes import card_env, episode_seed
+from rl_ablation.rollouts.rollout import Job, rollout
+from rl_ablation.rollouts.world import World
 
 DIFFERENTIA_C, SUBCONCEPT_C, CONCEPT_C = 15.0, 1e4, 1.0
 RIDGE = 1e-3  # relative to the number of samples; concept units are of size 1

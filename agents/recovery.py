@@ -19,7 +19,10 @@ from stable_baselines3.common.vec_env import VecNormalize
 from agents.recipes import Recipe
 from agents.train import Progress, to_policy, train
 from rl_ablation.errors import LabError
-from rl_ablation.policy import MLP, Policy, digest, save
+from rl_ablation.files import digest
+from rl_ablation.policies.network import MLP
+from rl_ablation.policies.policy import Policy
+from rl_ablation.policies.storage import save
 
 Cut = Mapping[str, Sequence[int]]
 """Hidden site → units."""

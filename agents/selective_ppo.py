@@ -8,7 +8,7 @@ it. Their classes are digits; a robot's are contexts: left bend, straight, right
 SI supposes activity that is never negative. A tanh unit's is taken as its *rate* (a + 1)/2, which
 is the logistic function of twice the unit's input: −1 is off, +1 is full on. The absolute value
 would not do, for it calls a unit unselective that goes to +1 in left bends and to −1 in right ones.
-The price: a unit and its negative differ in SI, so read η² beside it (`rl_ablation.selectivity`).
+The price: a unit and its negative differ in SI, so read η² beside it (`selectivity`).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from torch import Tensor
 
 from agents.adapter import BatchVecEnv
+from rl_ablation.analysis.selectivity import BENDS, TINY, bend_contexts
 from rl_ablation.errors import LabError
-from rl_ablation.selectivity import BENDS, TINY, bend_contexts
 
 SIGNAL = "bend"
 """The info that tells the context."""

@@ -26,15 +26,10 @@ from agents.adapter import make_training_env, quiet_sequence, stage_seed
 from agents.recipes import Recipe
 from agents.selective_ppo import SelectivePPO
 from rl_ablation.errors import LabError
-from rl_ablation.policy import (
-    Card,
-    Policy,
-    digest,
-    make_mlp,
-    one_line,
-    one_thread,
-    write_atomically,
-)
+from rl_ablation.files import digest, one_line, write_atomically
+from rl_ablation.policies.network import one_thread
+from rl_ablation.policies.policy import Card, Policy
+from rl_ablation.policies.storage import make_mlp
 
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "elu": torch.nn.ELU}
 Progress = Callable[[int, dict[str, float]], None]

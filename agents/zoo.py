@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 import envs  # noqa: F401  # makes Gymnasium's MuJoCo tasks run on native batches
-from rl_ablation.activity import episode_seed
 from rl_ablation.errors import LabError
-from rl_ablation.lesion import INTACT, Lesion
-from rl_ablation.load import load
-from rl_ablation.measures import choose, evaluate
-from rl_ablation.policy import Policy, load_folder, save
-from rl_ablation.rollout import Job, rollout, world_signals
-from rl_ablation.world import World
+from rl_ablation.lesions.lesion import INTACT, Lesion
+from rl_ablation.measures.registry import choose, evaluate
+from rl_ablation.policies.load import load
+from rl_ablation.policies.policy import Policy
+from rl_ablation.policies.storage import load_folder, save
+from rl_ablation.rollouts.episodes import episode_seed
+from rl_ablation.rollouts.rollout import Job, rollout, world_signals
+from rl_ablation.rollouts.world import World
 
 ZOO = Path(__file__).parent / "zoo"
 SCORE_EPISODES = 32
@@ -41,7 +42,7 @@ def find(name: str) -> Path:
 
 
 def find_agent(name: str, env: str | None = None, **how: Any) -> Policy:
-    """Load a zoo agent by name, or a policy by path; ``how`` is for `rl_ablation.load`.
+    """Load a zoo agent by name, or a policy by path; ``how`` is for `rl_ablation.policies.load`.
 
     Raises:
         LabError: There is neither.

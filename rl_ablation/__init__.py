@@ -13,31 +13,29 @@ import sys
 if sys.platform == "linux" and not os.environ.get("DISPLAY"):
     os.environ.setdefault("MUJOCO_GL", "egl")
 
-import rl_ablation.measures_legs  # noqa: F401 - registers its measures
-from rl_ablation import figures
-from rl_ablation.activity import record_activity
+import rl_ablation.groupings
+import rl_ablation.measures  # noqa: F401 - registers all measures
 from rl_ablation.errors import LabError
-from rl_ablation.factors import factors
-from rl_ablation.film import film
-from rl_ablation.findings import headlines
-from rl_ablation.groupings import (
-    clusters,
-    layers,
-    motors,
-    parse_groups,
-    random_groups,
-    sensors,
-    singles,
-    tiles,
-)
-from rl_ablation.lesion import KINDS, Lesion, Plan
-from rl_ablation.lesion_map import lesion_map
-from rl_ablation.load import load
-from rl_ablation.measures import MEASURES, measure
-from rl_ablation.policy import Policy, save
-from rl_ablation.probe import probe
-from rl_ablation.report import report
-from rl_ablation.sweep import Run, sweep
+from rl_ablation.groupings.clusters import clusters
+from rl_ablation.groupings.controls import random_groups
+from rl_ablation.groupings.factors import factors
+from rl_ablation.groupings.registry import parse_groups
+from rl_ablation.groupings.units import layers, motors, sensors, singles, tiles
+from rl_ablation.lesions.lesion import Lesion, Plan
+from rl_ablation.lesions.methods import KINDS
+from rl_ablation.mapping.lesion_map import lesion_map
+from rl_ablation.mapping.probe import probe
+from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.sweep import sweep
+from rl_ablation.measures.registry import MEASURES, measure
+from rl_ablation.policies.load import load
+from rl_ablation.policies.policy import Policy
+from rl_ablation.policies.storage import save
+from rl_ablation.reports import figures
+from rl_ablation.reports.film import film
+from rl_ablation.reports.report import report
+from rl_ablation.reports.words import headlines
+from rl_ablation.rollouts.activity import record_activity
 
 __all__ = [
     "load",

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 import rl_ablation as rl
-from rl_ablation.activity import record_activity
-from rl_ablation.lesion import Lesion, Plan, SiteStats
-from rl_ablation.policy import Card, Policy, make_mlp
+from rl_ablation.lesions.lesion import Lesion, Plan
+from rl_ablation.lesions.methods import SiteStats
+from rl_ablation.policies.policy import Card, Policy
+from rl_ablation.policies.storage import make_mlp
+from rl_ablation.rollouts.activity import record_activity
 
 LAP = "envs:rl_ablation/Lap-v0"
 CONDITIONS = ("bends/ccw", "ring/cw")

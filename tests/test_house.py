@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import rl_ablation as rl
-from experiments.cli import COMMANDS
-from rl_ablation.groupings import GROUPINGS
-from rl_ablation.lesion import KINDS
+from experiments.cli.main import COMMANDS
+from rl_ablation.groupings.registry import GROUPINGS
+from rl_ablation.lesions.methods import KINDS
 
 HOUSE = Path(__file__).parent.parent
 ROOMS = ("rl_ablation", "envs", "agents", "experiments")

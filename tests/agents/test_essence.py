@@ -18,8 +18,8 @@ from agents.essence import (
 )
 from agents.zoo import find
 from rl_ablation.errors import LabError
-from rl_ablation.lesion import Lesion, Plan
-from rl_ablation.policy import load_folder
+from rl_ablation.lesions.lesion import Lesion, Plan
+from rl_ablation.policies.storage import load_folder
 
 TINY = {"episodes": 6, "concepts": 3, "subconcepts": 2, "samples": 150, "horizon": HORIZON}
 

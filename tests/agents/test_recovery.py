@@ -6,7 +6,7 @@ import pytest
 from agents.recovery import recover
 from agents.train import train
 from rl_ablation.errors import LabError
-from rl_ablation.load import load
+from rl_ablation.policies.load import load
 from tests.agents.test_train import ROLLOUT, TINY, same
 
 CUT = {"h0": (0, 5, 6), "h1": (0, 2)}

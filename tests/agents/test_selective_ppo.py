@@ -12,9 +12,9 @@ from agents.adapter import make_training_env
 from agents.recipes import Recipe
 from agents.selective_ppo import SelectivePPO, network_selectivity, rate, unit_selectivity
 from agents.train import train
+from rl_ablation.analysis.selectivity import bend_contexts, class_selectivity, visits
 from rl_ablation.errors import LabError
-from rl_ablation.measures import BEND
-from rl_ablation.selectivity import bend_contexts, class_selectivity, visits
+from rl_ablation.measures.laps import BEND
 
 LAP = "envs:rl_ablation/Lap-v0"
 TINY = Recipe(

@@ -15,8 +15,9 @@ from agents.adapter import BatchVecEnv, make_training_env, stage_seed
 from agents.recipes import RECIPES, Recipe
 from agents.train import to_policy, train
 from rl_ablation.errors import LabError
-from rl_ablation.load import load
-from rl_ablation.policy import one_thread, save
+from rl_ablation.policies.load import load
+from rl_ablation.policies.network import one_thread
+from rl_ablation.policies.storage import save
 
 ROLLOUT = 256  # steps: 16 robots × 16
 TINY = Recipe(

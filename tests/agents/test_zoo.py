@@ -12,10 +12,12 @@ import pytest
 from agents import zoo
 from agents.recipes import RECIPES, Recipe
 from rl_ablation.errors import LabError
-from rl_ablation.load import load
-from rl_ablation.measures import MEASURES
-from rl_ablation.policy import MLP, Card, read_card
-from rl_ablation.world import World
+from rl_ablation.measures.registry import MEASURES
+from rl_ablation.policies.load import load
+from rl_ablation.policies.network import MLP
+from rl_ablation.policies.policy import Card
+from rl_ablation.policies.storage import read_card
+from rl_ablation.rollouts.world import World
 
 every_agent = pytest.mark.parametrize("name", zoo.names())
 

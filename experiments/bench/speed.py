@@ -1,0 +1,219 @@
+"""How fast the sweep is against the physics alone and against the usual loops, in one run.
+
+Every figure is control steps per second on this machine, and every ratio is of two figures measured
+in turn, several times; ratios are what to quote. Writes ``runs/bench.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from rl_ablation.files import write_atomically
+from rl_ablation.groupings.units import singles
+from rl_ablation.measures.registry import choose, evaluate
+from rl_ablation.policies.policy import Card, Policy
+from rl_ablation.policies.storage import make_mlp
+from rl_ablation.progress import console
+from rl_ablation.rollouts.activity import record_activity
+from rl_ablation.rollouts.rollout import Job, rollout, world_signals
+from rl_ablation.rollouts.world import World, quiet
+
+ROWS = 1024
+ROUNDS = 3
+
+
+def random_policy(env_id: str, hidden: int, seed: int = 0) -> Policy:
+    """An untrained tanh policy with two hidden layers that fits an environment.
+
+    Its actions are kept small, so that robots stay up and the benchmark measures running robots.
+    """
+    with quiet():
+        space = gym.make(env_id)
+    rng = np.random.default_rng(seed)
+    sizes = [int(np.prod(space.observation_space.shape or ())), hidden, hidden]
+    actions = space.action_space
+    assert isinstance(actions, gym.spaces.Box)
+    sizes.append(int(np.prod(actions.shape)))
+    weights = []
+    for k, (into, out) in enumerate(pairwise(sizes)):
+        gain = 0.1 if k == 2 else 1.0
+        weight = rng.normal(0, gain / np.sqrt(into), (out, into)).astype(np.float32)
+        weights.append((weight, np.zeros(out, np.float32)))
+    if env_id.endswith("Lap-v0"):
+        weights[-1] = (weights[-1][0] * 0.1, np.full(2, 0.3, np.float32))
+    card = Card(name=f"{hidden}x{hidden}", env_id=env_id, activation="tanh", squash="clip")
+    return make_mlp(weights, card, low=actions.low, high=actions.high)
+
+
+Speeds = dict[str, Callable[[], float]]
+Replay = list[tuple[np.ndarray, np.ndarray]]
+"""Controls (N, U) of each step, and the rows that were stepped."""
+
+
+def sweep_speed(policy: Policy, horizon: int, replay: Replay) -> Callable[[], float]:
+    """The sweep: 1024 robots with single-unit lesions, all measures taken.
+
+    The first call fills ``replay`` with what the robots did.
+    """
+    assert policy.card.env_id is not None
+    activity = record_activity(policy, episodes=2, horizon=horizon)
+    plan = singles(policy).lesions
+    jobs = [Job(plan[i % len(plan)], seed=i) for i in range(ROWS)]
+    world = World(policy.card.env_id, ROWS)
+    measures = choose(None, world_signals(world))
+    signals = list(dict.fromkeys(s for m in measures for s in m.signals))
+    batch = world.env.batch  # type: ignore[attr-defined]
+
+    def run() -> float:
+        controls: list[np.ndarray] = []
+
+        def keep(step: int, running: int) -> None:
+            if not replay:
+                controls.append(batch.ctrl.copy())
+
+        began = time.perf_counter()
+        trace = rollout(
+            policy, world, jobs, signals=signals, activity=activity, horizon=horizon, on_step=keep
+        )
+        evaluate(measures, trace)
+        speed = float(trace.alive.sum()) / (time.perf_counter() - began)
+        replay.extend(
+            (ctrl, np.flatnonzero(alive))
+            for ctrl, alive in zip(controls, trace.alive, strict=False)
+        )
+        return speed
+
+    return run
+
+
+def physics_speed(policy: Policy, replay: Replay) -> Callable[[], float]:
+    """The physics alone: the sweep's controls again, from its starts, through ``Batch.step``."""
+    assert policy.card.env_id is not None
+    env: Any = gym.make_vec(policy.card.env_id, num_envs=ROWS, autoreset_mode="Disabled")
+
+    def run() -> float:
+        env.reset(seed=list(range(ROWS)))
+        began, steps = time.perf_counter(), 0
+        for ctrl, rows in replay:
+            env.batch.ctrl[:] = ctrl
+            env.batch.step(rows, nstep=env.frame_skip)
+            steps += rows.size
+        return steps / (time.perf_counter() - began)
+
+    return run
+
+
+def loop_speed(env_id: str, hidden: int, copies: int, steps: int) -> Callable[[], float]:
+    """Stable-baselines3's ``evaluate_policy`` on one env, or on a `DummyVecEnv` of several."""
+    with quiet():
+        env = DummyVecEnv([lambda: gym.make(env_id)] * copies)
+    model = PPO("MlpPolicy", env, policy_kwargs={"net_arch": [hidden, hidden]}, device="cpu")
+    limit = gym.spec(env_id.rpartition(":")[2]).max_episode_steps or 1000
+
+    def run() -> float:
+        began = time.perf_counter()
+        _, lengths = evaluate_policy(
+            model, env, n_eval_episodes=max(copies, steps // limit), return_episode_rewards=True,
+            warn=False,
+        )  # fmt: skip
+        return float(np.sum(lengths)) / (time.perf_counter() - began)
+
+    return run
+
+
+def envpool_speed(policy: Policy, task: str, steps: int) -> Callable[[], float] | None:
+    """EnvPool driving the same policy, or None where it is not installed."""
+    try:
+        import envpool
+    except ImportError:
+        return None
+    pool = envpool.make(task, env_type="gymnasium", num_envs=256, num_threads=os.cpu_count() or 1)
+
+    def run() -> float:
+        obs, _ = pool.reset()
+        began = time.perf_counter()
+        for _ in range(steps):
+            obs = pool.step(policy.act(obs).astype(np.float64))[0]
+        return steps * 256 / (time.perf_counter() - began)
+
+    return run
+
+
+def compare(speeds: Speeds, rounds: int = ROUNDS) -> dict[str, float]:
+    """Median speed of each, measured in turn so that a slow moment of the machine hits all."""
+    taken: dict[str, list[float]] = {name: [] for name in speeds}
+    for _ in range(rounds):
+        for name, run in speeds.items():
+            taken[name].append(run())
+    return {name: median(values) for name, values in taken.items()}
+
+
+def bench() -> dict[str, float]:
+    """Run everything and return the figures by flat names."""
+    figures: dict[str, float] = {}
+    lap = "envs:rl_ablation/Lap-v0"
+    replay: Replay = []
+    policy = random_policy(lap, 64)
+    console.print("lap: sweep, physics alone, evaluate_policy on one and on 32")
+    speeds: Speeds = {
+        "sweep": sweep_speed(policy, 200, replay),
+        "physics": physics_speed(policy, replay),
+        "evaluate_policy": loop_speed(lap, 64, 1, 2000),
+        "dummyvec32": loop_speed(lap, 64, 32, 4000),
+    }
+    figures |= _with_ratios(compare(speeds), "")
+    for hidden in (64, 256):
+        replay = []
+        policy = random_policy("HalfCheetah-v5", hidden)
+        console.print(f"HalfCheetah, {hidden}×{hidden}")
+        speeds = {
+            "sweep": sweep_speed(policy, 200, replay),
+            "physics": physics_speed(policy, replay),
+        }
+        if (pool := envpool_speed(policy, "HalfCheetah-v5", 200)) is not None:
+            speeds["envpool"] = pool
+        elif hidden == 64:
+            console.print("EnvPool is not installed (the extra `envpool`); its line is skipped")
+        if hidden == 64:
+            speeds["evaluate_policy"] = loop_speed("HalfCheetah-v5", hidden, 1, 2000)
+        figures |= _with_ratios(compare(speeds), f"cheetah{hidden}_")
+    return figures
+
+
+def _with_ratios(speeds: dict[str, float], prefix: str) -> dict[str, float]:
+    figures = {f"{prefix}{name}_steps_per_s": round(value, 1) for name, value in speeds.items()}
+    for name, value in speeds.items():
+        if name != "sweep":
+            figures[f"{prefix}sweep_over_{name}"] = round(speeds["sweep"] / value, 3)
+    return figures
+
+
+def main() -> None:
+    """Print the figures and write them to ``runs/bench.json``."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    figures = bench()
+    width = max(map(len, figures))
+    for name, value in figures.items():
+        print(
+            f"{name:<{width}}  {value:>12,.3f}"
+            if "_over_" in name
+            else f"{name:<{width}}  {value:>12,.0f}"
+        )
+    path = Path("runs/bench.json")
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, json.dumps(figures, indent=2) + "\n")
+    print(f"written to {path}")

@@ -1,0 +1,70 @@
+"""The whole way through, on a robot that is trained from scratch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agents.recipes import RECIPES
+from agents.train import train
+from rl_ablation.errors import LabError
+from rl_ablation.mapping.run import Run
+from rl_ablation.policies.load import load
+from rl_ablation.policies.policy import Policy
+from rl_ablation.policies.storage import save
+from rl_ablation.progress import bar, console
+from rl_ablation.reports.pipeline import make_map
+
+GROUPS = "layers,clusters:4"
+CONTROLS = 40  # the fewest random cuts beyond which a region can stand out at 5 %
+
+
+def run_demo(folder: Path, seed: int = 1, steps: int | None = None, films: int = 2) -> Run:
+    """Train, cut, map, film, report; goes on where an earlier call with this folder stopped.
+
+    Args:
+        folder: Receives ``training/``, ``agent/`` and ``map/``.
+        seed: Of training and map.
+        steps: Training steps; None takes the recipe's.
+        films: How many regions to film.
+    """
+    recipe = RECIPES["lap"]
+    if steps is not None:
+        if steps < 1:
+            raise LabError(f"steps must be at least 1, got {steps}")
+        recipe = recipe.model_copy(update={"steps": steps})
+    agent = _trained(folder, seed, recipe.steps) or _train(folder, seed, recipe.steps)
+    console.print("cutting the network, and rolling out every cut")
+    return make_map(
+        agent,
+        groups=GROUPS,
+        controls=CONTROLS,
+        seed=seed,
+        films=films,
+        folder=folder / "map",
+        command=f"rl-ablation demo --seed {seed}" + (f" --steps {steps}" if steps else ""),
+    )
+
+
+def _trained(folder: Path, seed: int, steps: int) -> Policy | None:
+    """The agent of an earlier call, if it is the one asked for."""
+    if not (folder / "agent" / "card.json").exists():
+        return None
+    agent = load(folder / "agent")
+    asked = agent.card.seed == seed and (agent.card.steps or 0) >= steps
+    return agent if asked else None
+
+
+def _train(folder: Path, seed: int, steps: int) -> Policy:
+    console.print("training a lap robot from scratch")
+    recipe = RECIPES["lap"].model_copy(update={"steps": steps})
+    done = 0
+    with bar("training", steps, "steps") as advance:
+
+        def progress(now: int, row: dict[str, float]) -> None:
+            nonlocal done
+            advance(now - done)
+            done = now
+
+        agent = train(recipe, folder / "training", seed=seed, resume=True, progress=progress)
+    save(agent, folder / "agent")
+    return agent

@@ -1,0 +1,57 @@
+"""The command line: train, map, plan, video, report, show, list, study, doctor, demo."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+
+import tyro
+
+from experiments.cli.inspection import doctor, list_, show
+from experiments.cli.mapping import map_, plan, report, video
+from experiments.cli.studying import study
+from experiments.cli.training import demo, train
+
+# Heavy imports (torch, mujoco) wait inside the commands, so that --help answers at once.
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "train": train,
+    "map": map_,
+    "plan": plan,
+    "video": video,
+    "report": report,
+    "show": show,
+    "list": list_,
+    "study": study,
+    "doctor": doctor,
+    "demo": demo,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0 done, 1 lacking, 2 bad input, 130 interrupted."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
+            prog="rl-ablation",
+            description="Cut units out of a robot's policy network and map what they control.",
+            args=arguments,
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
+    except KeyboardInterrupt:
+        print("rl-ablation: interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        return 0
+    except Exception as error:
+        from rl_ablation.errors import LabError
+
+        if not isinstance(error, (LabError, OSError)):  # the latter: files, and the disk
+            raise
+        print(f"rl-ablation: {error}", file=sys.stderr)
+        return BAD_INPUT
+    return 0

@@ -1,0 +1,37 @@
+"""What the commands share: arguments and printing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+AgentArg = Annotated[str, tyro.conf.arg(metavar="AGENT")]
+RunArg = Annotated[Path, tyro.conf.arg(metavar="RUN")]
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    print(text, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON; what JSON lacks becomes text."""
+    print(json.dumps(value, indent=2, default=str))
+
+
+def split(text: str | None) -> list[str] | None:
+    """Words between commas; None stays None."""
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+
+
+def tell_entries(entries: dict[str, str], as_json: bool) -> None:
+    """Print names with their lines, or all as JSON."""
+    if as_json:
+        print_json(entries)
+        return
+    wide = max(len(name) for name in entries)
+    for name, text in entries.items():
+        say(f"{name:<{wide}}  {text}")

@@ -1,0 +1,1 @@
+"""The study brain-scan; see `study`."""

@@ -1,0 +1,1 @@
+"""The study digits; see `study`."""

@@ -1,0 +1,214 @@
+"""Are an essence network's functions more local than those of its gradient-trained twin?
+
+**Protocol.** Blazek & Lin 2021 (Nature Computational Science) build networks from support vector
+machines, unit by unit, and argue that such a network is no black box: each unit is one contrast
+between known samples. Same class of protocol here, not a replication: theirs classify, ours drives
+(`agents.essence` tells the departures). The zoo's lap agent is distilled into an essence network
+with two rounds of correction (DAgger). Its *twin* has the same layers, tanh, normaliser and
+demonstrations, but a random start and gradient descent, so how the weights came about is all that
+differs. Three pairs, each with demonstrations, fit and start of its own; beside them the teacher.
+
+Each hidden layer is divided into 6 parts of equal size, by activity (units active together) and at
+random; each part is held at its mean in the intact network (and, as a check, at zero) in 24 paired
+episodes of 15 s over all six conditions. Six behaviours are taken, while driving where a crash
+would count twice. Locality is measured within each layer: the share of the harm to a behaviour
+that the worst part does, the Gini coefficient over parts, and how many behaviours a part harms that
+harms any. The pair is compared where both lose a behaviour in the same layer. Intervals:
+bootstrap over pairs, then episodes; with three pairs they are rough.
+
+The black-box argument is measured beside it: the training samples that carry a unit's pull (support
+vectors; ‖∂L/∂(incoming weights)‖ at the end of training), units' boundaries in a plane of the
+state space, and what the networks do in states that no robot has visited.
+
+**Expected picture**, if essence networks are the more local ones: on the left their points lie
+to the right of the twins', and their heatmap has fewer, darker cells. About 4 minutes on 2 cores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from agents.essence import MADE_FROM, Essence, dagger, gradient_twin, load_essence, save_essence
+from agents.zoo import find, score
+from experiments.studies.essence.figures import (
+    RANDOM,
+    TOGETHER,
+    ZERO,
+    locality_figure,
+    outside_figure,
+    tell,
+)
+from experiments.studies.essence.units import lap_plane, made_by, twin_pull, view
+from experiments.studies.registry import Answer
+from rl_ablation.analysis.boundaries import far_outside
+from rl_ablation.analysis.localisation import changes, full_size, localisation, mean_change
+from rl_ablation.groupings.controls import equal_parts
+from rl_ablation.lesions.lesion import VARIANT
+from rl_ablation.lesions.variants import variants
+from rl_ablation.mapping.sweep import sweep
+from rl_ablation.policies.policy import Policy
+from rl_ablation.policies.storage import load_folder, save
+from rl_ablation.rollouts.activity import record_activity
+
+MEASURES = (
+    "forward_speed.alive",
+    "left_turning.alive",
+    "right_turning.alive",
+    "off_centre.alive",
+    "jerkiness",
+    "crash",
+)
+SCORES = ("progress", "crash", "stuck", "forward_speed.alive", "jerkiness")
+SHOWN = 1500  # visited states drawn, and compared with the plane
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything; `distil` is for `dagger`."""
+
+    pairs: int = 3
+    distil: dict[str, Any] = field(default_factory=dict)
+    epochs: int = 20
+    parts: int = 6
+    episodes: int = 24
+    horizon: int | None = 300
+    resamples: int = 500
+
+
+QUICK = Size(
+    pairs=1,
+    distil={
+        "rounds": 1,
+        "episodes": 6,
+        "concepts": 3,
+        "subconcepts": 2,
+        "samples": 240,
+        "horizon": 100,
+    },
+    epochs=20,
+    parts=3,
+    episodes=6,
+    horizon=60,
+    resamples=40,
+)
+
+
+def study(folder: Path, *, quick: bool, seed: int) -> Answer:
+    """Distil, cut, compare."""
+    size = QUICK if quick else Size()
+    teacher = load_folder(find("lap"))
+    pairs = [make_pair(folder, teacher, size, seed + n) for n in range(size.pairs)]
+    networks = {
+        "essence": [essence.policy for essence, _ in pairs],
+        "twin": [twin for _, twin in pairs],
+        "teacher": [teacher],
+    }
+    scores = pd.DataFrame(
+        {"network": sort, "pair": n} | {k: v for k, v in score(p, 24).items() if k in SCORES}
+        for sort, members in networks.items()
+        for n, p in enumerate(members)
+    )
+    local, maps = cut_all(folder, networks, size, seed)
+    visited = pairs[0][0].data.obs
+    visited = visited[np.linspace(0, len(visited) - 1, SHOWN).astype(int)]
+    plane = lap_plane(visited)
+    made = made_by(pairs, plane, visited)
+    outside = pd.concat(
+        far_outside(p, visited, teacher, seed).assign(network=sort, pair=n)
+        for sort, members in networks.items()
+        for n, p in enumerate(members)
+    )
+    views = [
+        view(pairs[0][0].policy, "essence", pairs[0][0], pairs[0][0].pull, plane, visited),
+        view(pairs[0][1], "twin", pairs[0][0], twin_pull(*pairs[0]), plane, visited),
+    ]
+    return Answer(
+        tell(scores, local, made, outside, plane.share),
+        figures={
+            "locality": locality_figure(local, maps, views),
+            "outside": outside_figure(outside),
+        },
+        tables={"locality": local, "scores": scores, "units": made, "outside": outside},
+    )
+
+
+def make_pair(folder: Path, teacher: Policy, size: Size, seed: int) -> tuple[Essence, Policy]:
+    """An essence network and its twin, from the folder if they are there already."""
+    here = folder / f"pair-{seed}"
+    if not (here / "essence" / MADE_FROM).exists():
+        save_essence(dagger(teacher, seed=seed, **size.distil), here / "essence")
+    essence = load_essence(here / "essence")
+    if not (here / "twin" / "card.json").exists():
+        save(gradient_twin(essence, epochs=size.epochs, seed=seed), here / "twin")
+    return essence, load_folder(here / "twin")
+
+
+def cut_all(
+    folder: Path, networks: dict[str, list[Policy]], size: Size, seed: int
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Cut every part of every network; the indices of locality, and the first pair's maps."""
+    told: dict[str, dict[str, list[np.ndarray]]] = {c: {} for c in (TOGETHER, ZERO, RANDOM)}
+    layers: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
+    intact = np.zeros(len(MEASURES))
+    for sort, members in networks.items():
+        for n, policy in enumerate(members):
+            table, plans = cut(folder / "cuts" / f"{sort}-{n}", policy, size, seed)
+            for how, plan in plans.items():
+                told[how].setdefault(sort, []).append(changes(table, plan, MEASURES))
+            regions = [x for x in plans[TOGETHER] if x.size]
+            layers[sort] = [next(iter(x.cut)) for x in regions]
+            names.setdefault(sort, [f"{x.name} ({x.size})" for x in regions])
+            if sort == "teacher":
+                intact = table[table["lesion"] == "intact"][list(MEASURES)].mean().to_numpy()
+    every = [c for sorts in told.values() for members in sorts.values() for c in members]
+    full = full_size(every, intact)
+    local = pd.concat(
+        localisation(
+            sorts,
+            layers,
+            MEASURES,
+            full,
+            contrasts=[("essence", "twin")],
+            seed=seed,
+            resamples=size.resamples,
+        ).assign(cut=how)
+        for how, sorts in told.items()
+    )
+    maps = {
+        sort: pd.DataFrame(mean_change(told[TOGETHER][sort][0]) / full, names[sort], list(MEASURES))
+        for sort in networks
+    }
+    return local.reset_index(drop=True), maps
+
+
+def cut(folder: Path, policy: Policy, size: Size, seed: int) -> tuple[pd.DataFrame, dict]:
+    """Run all cuts of one network: its behaviour table, and the plan of each sort of cut."""
+    conditions = [f"{t}/{d}" for t in ("ring", "bends", "random") for d in ("ccw", "cw")]
+    activity = record_activity(policy, conditions=conditions, seed=seed, horizon=size.horizon)
+    parts = equal_parts(policy, size.parts, activity)
+    both = variants(parts, ["mean", "zero"])
+    shuffled = equal_parts(policy, size.parts, seed=seed).with_kind("mean")
+    run = sweep(
+        policy,
+        both + shuffled,
+        episodes=size.episodes,
+        seed=seed,
+        conditions=conditions,
+        measures=MEASURES,
+        folder=folder,
+        horizon=size.horizon,
+        activity=activity,
+    )
+    is_zero = {x.name: x.name.endswith(f"{VARIANT}zero") for x in both}
+    plans = {
+        TOGETHER: [x for x in both if not is_zero[x.name]],
+        ZERO: [x for x in both if is_zero[x.name]],
+        RANDOM: list(shuffled),
+    }
+    return run.table(), plans

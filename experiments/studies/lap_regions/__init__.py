@@ -1,0 +1,1 @@
+"""The study lap-regions; see `study`."""

@@ -1,0 +1,87 @@
+"""Where in its network does a lap robot keep forward motion, turning and centring?
+
+Lillian, Meyes, Meisen 2018 ("Ablation of a Robot's Brain", RWTH Aachen) cut groups of units out of
+a network that drives a robot around a track, found forward motion controlled locally, and some cuts
+that improve an ability. Same class of protocol, not a replication (their groups and robot are not
+public).
+
+Protocol: the zoo's lap agent and four more trainings of its recipe. Zero cuts of whole layers and
+of functional clusters (units active together, 4 a layer), in two stages: 12 paired episodes select,
+24 fresh ones give the numbers, over ring, bends and random tracks, both ways. Behaviours are taken
+while still driving, so that a crash is not mistaken for lost speed. Up to 100 random cuts of the
+same size in the same layer as controls (40 in the further networks, where p cannot fall below
+4.9 %). A behaviour is called *local*
+if one region, the worst of the first stage, does at least half of all harm to it in the second, and
+more than random cuts do; the harms are of regions cut one at a time.
+
+Expected picture, if functions are local: dark bars beyond the dotted line. If not: light or short
+ones. About 4 minutes on 2 quiet cores, and 3 more where the trainings are not there yet;
+``rl-ablation study lap-regions``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from agents.recipes import RECIPES
+from agents.zoo import find_agent
+from experiments.studies.regions import LOCAL, Size, film_still, locality, map_regions, tell
+from experiments.studies.regions_figure import shares
+from experiments.studies.registry import Answer, trained
+from rl_ablation.measures.registry import MEASURES as ALL
+from rl_ablation.reports.figures import heatmap, intervals, network
+
+MEASURES = (
+    "forward_speed.alive",
+    "left_turning.alive",
+    "right_turning.alive",
+    "off_centre.alive",
+    "crash",
+)
+FULL, FURTHER = Size(k=4), Size(k=4, controls=40)
+QUICK = Size(k=2, discovery=12, episodes=12, controls=2, horizon=160)
+SEEDS = range(5)
+
+
+def study(folder: Path, *, quick: bool, seed: int) -> Answer:
+    """Map the robot and its siblings; tell, draw and tabulate where behaviours are."""
+    agent = find_agent("lap")
+    run = map_regions(agent, folder / "lap", QUICK if quick else FULL, seed)
+    where = {f"zoo agent (training {agent.card.seed})": locality(run, MEASURES, seed)}
+    for k in () if quick else [s for s in SEEDS if s != agent.card.seed]:
+        other = map_regions(trained(RECIPES["lap"], k), folder / f"lap-{k}", FURTHER, seed)
+        where[f"training {k}"] = locality(other, MEASURES, seed)
+    text = tell(run, MEASURES, next(iter(where.values())))
+    still = None if quick else film_still(run)
+    if not quick:
+        text += f"\n\n{tell_networks(where)}"
+    return Answer(
+        text,
+        {
+            "shares": shares(where),
+            "heatmap": heatmap(run),
+            "network": network(run),
+            "intervals": intervals(run, MEASURES),
+        },
+        {
+            "effects": run.effects(),
+            "locality": pd.concat([t.assign(network=n) for n, t in where.items()]),
+        },
+        {} if still is None else {"film": still},
+    )
+
+
+def tell_networks(where: dict[str, pd.DataFrame]) -> str:
+    """In how many of the networks each behaviour is local."""
+    told = []
+    for name in MEASURES:
+        rows = [t[t["measure"] == name].iloc[0] for t in where.values()]
+        local = sum(row["verdict"] == LOCAL for row in rows)
+        found = [f"{row['share']:.0%}" for row in rows if row["share"] == row["share"]]
+        told.append(f"{ALL[name].label} in {local} (shares {', '.join(found) or 'none'})")
+    return (
+        f"**Of {len(where)} networks** trained alike, each divided by its own clusters, these "
+        f"behaviours are local in so many: {'; '.join(told)}."
+    )

@@ -1,0 +1,1 @@
+"""The study locomotion-regions; see `study`."""

@@ -1,0 +1,65 @@
+"""Which unit groups of legged robots carry forward motion, turning and balance?
+
+The question of `study` (Lillian, Meyes, Meisen 2018), of robots that can fall: is
+there a region for going forward, one for turning, one for staying upright, or does each cut only
+make a dead robot (Jonas & Kording 2017)? Same class of protocol, not a replication.
+
+Protocol: the zoo's quadruped under its battery of commands (stand, forward, backward, sidesteps,
+turns, a push), and its cheetah. Zero cuts of layers and functional clusters, 6 a layer; discovery
+on 12 (quadruped: 16) paired episodes, confirmation on 24 fresh ones; up to 40 random cuts of the
+same size in the same layer. Behaviours of the quadruped are taken while it is still up.
+
+Expected picture, if functions are local: dark bars beyond the dotted line, and clusters that hurt
+one command's tracking and not the others'. About 4 minutes on 2 quiet cores;
+``rl-ablation study locomotion-regions``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from agents.zoo import find_agent
+from experiments.studies.regions import Size, film_still, locality, map_regions, tell
+from experiments.studies.regions_figure import shares
+from experiments.studies.registry import Answer
+from rl_ablation.reports.figures import heatmap, intervals, network
+
+MEASURES = {
+    "quadruped": (
+        "vx_error.alive", "vy_error.alive", "yaw_error.alive", "uprightness.alive", "fall",
+        "cost_of_transport",
+    ),
+    "cheetah": ("forward_speed", "uprightness", "height", "power", "gait_frequency"),
+}  # fmt: skip
+FULL = {
+    "quadruped": Size(k=6, discovery=16, controls=40),
+    "cheetah": Size(k=6, controls=40),
+}
+QUICK = {"quadruped": Size(k=2, discovery=8, episodes=8, controls=2, horizon=120)}
+
+
+def study(folder: Path, *, quick: bool, seed: int) -> Answer:
+    """Map each robot; tell, draw and tabulate where behaviours are."""
+    texts: list[str] = []
+    figures: dict[str, Figure] = {}
+    where: dict[str, pd.DataFrame] = {}
+    tables: dict[str, pd.DataFrame] = {}
+    for name, size in (QUICK if quick else FULL).items():
+        run = map_regions(find_agent(name), folder / name, size, seed)
+        where[name] = locality(run, MEASURES[name], seed)
+        counts = run.effects().drop_duplicates("lesion")
+        kinds = counts[counts["group"] == "clusters"]["class"].value_counts()
+        classes = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+        texts.append(f"**{name}** (clusters by class: {classes})")
+        texts.append(tell(run, MEASURES[name], where[name]))
+        figures[f"{name}_heatmap"] = heatmap(run)
+        figures[f"{name}_network"] = network(run)
+        figures[f"{name}_intervals"] = intervals(run, MEASURES[name])
+        tables[f"{name}_effects"] = run.effects()
+        if not quick:
+            film_still(run)
+    tables["locality"] = pd.concat([t.assign(network=n) for n, t in where.items()])
+    return Answer("\n\n".join(texts), {"shares": shares(where), **figures}, tables)

@@ -1,0 +1,184 @@
+"""How much of a cut's harm is direct, and how much is drift to other states? When does it matter?
+
+A cut changes what the robot does in the state at hand, and through that the states to come. And a
+robot may need a region all the time, or in left bends only.
+
+Protocol, on the zoo's lap agent with zero cuts of functional clusters (4 a layer):
+
+1. Open loop: the states that the intact robot visits are shown to the damaged network
+   (`probe`); ``direct`` is how far the action moves, in its s.d. Closed loop: the share
+   of the intact robot's progress that is lost in 24 paired episodes. Rank correlation (Spearman) of
+   the two over clusters and random cuts of their sizes, within a layer, with a percentile bootstrap
+   interval over cuts.
+2. Drift: each robot is cut 3 s after the start and its actions compared with those of its intact
+   twin for 10 s (`drift`). Robots nudged for one step, by noise of 0.1 s.d. on the
+   actions, show how far twins come apart without harm; what a region adds to that has a BCa
+   interval over episodes. (The question is that of "rehydration" in the public code on replaying
+   intact trajectories through lesioned networks; the way of splitting the answer is this lab's.)
+3. Cuts in time: each cluster cut only in left bends, only in right bends, only on the straight, and
+   always; paired effects with intervals, q after Benjamini & Hochberg over everything tried. The
+   same test of "left bends only" against "right bends only" asks whether timing matters.
+
+Expected picture: harm rises with the direct change, but not strictly; what is cut in left bends
+hurts turning left. About 2 minutes on 2 quiet cores; ``rl-ablation study open-loop``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from agents.zoo import find_agent
+from experiments.studies.open_loop.figures import answer, curves
+from experiments.studies.open_loop.words import tell_direct, tell_drift, tell_gates
+from experiments.studies.registry import Answer
+from rl_ablation.analysis.drift import Drift, drift, mean, size
+from rl_ablation.groupings.clusters import clusters
+from rl_ablation.groupings.controls import random_groups
+from rl_ablation.lesions.lesion import INTACT, Lesion, Plan
+from rl_ablation.mapping.claims import overall
+from rl_ablation.mapping.evidence import harm
+from rl_ablation.mapping.probe import probe
+from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.sweep import sweep
+from rl_ablation.measures.laps import BEND
+from rl_ablation.policies.policy import Policy
+from rl_ablation.rollouts.activity import record_activity
+from rl_ablation.rollouts.episodes import episode_seed
+from rl_ablation.rollouts.rollout import Job, rollout
+from rl_ablation.rollouts.world import World
+from rl_ablation.stats import RESAMPLES, bca_intervals, benjamini_hochberg, sign_flip_p
+
+GATES = {
+    "left": f"bend > {BEND}",
+    "right": f"bend < -{BEND}",
+    "straight": f"bend >= -{BEND} and bend <= {BEND}",
+}
+ALWAYS = "always"
+GATED = ("left_turning.alive", "right_turning.alive", "forward_speed.alive", "crash")
+NUDGE = Lesion(name="nudge", cut={"action": (0, 1)}, kind="noise", strength=0.1, offset=1)
+ONSET, FOLLOW = 60, 200  # steps of 50 ms
+
+
+def study(folder: Path, *, quick: bool, seed: int) -> Answer:
+    """Run it; see the module."""
+    agent = find_agent("lap")
+    world = World(str(agent.card.env_id), 1)
+    conditions = world.conditions
+    world.close()
+    episodes, horizon = (6, 160) if quick else (24, None)
+    how: dict[str, Any] = {"conditions": conditions, "seed": seed, "horizon": horizon}
+    activity = record_activity(agent, **how)
+    found = clusters(agent, 2 if quick else 4, activity)
+    regions = Plan(x for x in found if x.name != INTACT and not x.name.endswith("/dead"))
+    plan = regions + random_groups(agent, regions, 2 if quick else 10, seed)
+    sweeps: dict[str, Any] = {"episodes": episodes, "activity": activity, **how}
+    closed = sweep(agent, plan, measures=["progress"], folder=folder / "cuts", **sweeps)
+    timed = sweep(agent, gated(regions), measures=GATED, folder=folder / "gates", **sweeps)
+    cuts = table_of_cuts(closed, probe(agent, plan, activity, seed=seed))
+    ranks = ranking(cuts, seed)
+    apart = drift(
+        agent, Plan([NUDGE]) + regions, activity, conditions=conditions, episodes=episodes,
+        onset=ONSET, steps=60 if quick else FOLLOW, seed=seed,
+    )  # fmt: skip
+    drifts = table_of_drift(apart, seed)
+    rows = overall(timed.effects())
+    rows = rows.assign(harm=harm(rows))
+    rows[["region", "gate"]] = rows["lesion"].str.split("@", expand=True).to_numpy()
+    time = share_of_time(agent, conditions, episodes, horizon, seed)
+    sides = left_against_right(timed, list(dict.fromkeys(rows["region"])), seed)
+    told = tell_direct(cuts, ranks), tell_drift(drifts), tell_gates(rows, sides, time)
+    text = "\n\n".join(told)
+    tables = {"cuts": cuts, "ranks": ranks, "drift": drifts, "gates": rows, "sides": sides}
+    return Answer(text, {"open-loop": answer(cuts, rows, time), "drift": curves(apart)}, tables)
+
+
+def gated(regions: Plan) -> Plan:
+    """Every region cut under each of the gates, and always."""
+    return Plan(
+        x.model_copy(update={"name": f"{x.name}@{gate}", "when": when})
+        for x in regions
+        if x.size
+        for gate, when in {**GATES, ALWAYS: None}.items()
+    )
+
+
+def share_of_time(
+    agent: Policy, conditions: list[str], episodes: int, horizon: int | None, seed: int
+) -> Mapping[str, float]:
+    """How much of the intact robot's time each gate is open."""
+    world = World(str(agent.card.env_id), episodes)
+    jobs = [
+        Job(Lesion(name=INTACT), episode_seed(seed, k), conditions[k % len(conditions)])
+        for k in range(episodes)
+    ]
+    trace = rollout(agent, world, jobs, signals=["bend"], horizon=horizon)
+    world.close()
+    bend = trace["bend"][trace.alive]
+    left, right = float((bend > BEND).mean()), float((bend < -BEND).mean())
+    return {"left": left, "right": right, "straight": 1 - left - right, ALWAYS: 1.0}
+
+
+def table_of_cuts(run: Run, probed: pd.DataFrame) -> pd.DataFrame:
+    """Open loop beside closed loop: a row for each cut."""
+    rows = overall(run.effects(), controls=True)
+    rows = rows.assign(loss=1 - rows["lesioned"] / rows["intact"])
+    rows = rows[["lesion", "group", "units", "loss"]].merge(probed, on="lesion")
+    return rows.assign(site=rows["lesion"].str.partition("/")[0])
+
+
+def ranking(cuts: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Spearman's correlation of loss with what a probe says, in each layer."""
+    rng = np.random.default_rng(seed)
+    table = []
+    for site, part in cuts.groupby("site"):
+        draws = rng.integers(len(part), size=(RESAMPLES, len(part)))
+        ranked = part[["direct", "off_manifold", "loss"]].to_numpy()
+        for column, what in enumerate(("direct", "off_manifold")):
+            drawn = _correlations(ranked[draws, column], ranked[draws, 2])
+            low, high = np.nanquantile(drawn, [0.025, 0.975])
+            rho = _correlations(ranked[None, :, column], ranked[None, :, 2])[0]
+            table.append((site, what, rho, low, high, len(part)))
+    return pd.DataFrame(table, columns=["site", "what", "rho", "ci_low", "ci_high", "cuts"])
+
+
+def _correlations(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Spearman's correlation of each row of ``x`` with that of ``y``."""
+    x, y = (stats.rankdata(v, axis=1) for v in (x, y))
+    x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return (x * y).sum(1) / np.sqrt((x**2).sum(1) * (y**2).sum(1))
+
+
+def table_of_drift(apart: Drift, seed: int) -> pd.DataFrame:
+    """The drift of each region: beyond what the open loop shows, and beyond that of a nudge."""
+    closed, shown = (mean(size(part), 0) for part in (apart.closed, apart.open))  # (L, E)
+    table = apart.table(seed)
+    for name, differences in (("added", closed - shown), ("excess", closed - closed[0])):
+        low, high = bca_intervals(differences.T, np.random.default_rng(seed))
+        columns = {name: mean(differences, 1), f"{name}_low": low, f"{name}_high": high}
+        table = table.assign(**columns)
+    return table
+
+
+def left_against_right(run: Run, regions: list[str], seed: int) -> pd.DataFrame:
+    """Each region cut in left bends only against in right bends only, episode by episode."""
+    wide = run.table().pivot(index="episode", columns="lesion", values=list(GATED)).astype(float)
+    table = pd.DataFrame([(m, r) for m in GATED for r in regions], columns=["measure", "region"])
+    left, right = (
+        np.stack([wide[m, f"{r}@{side}"] for m in GATED for r in regions], 1)
+        for side in ("left", "right")
+    )
+    unpaired = ~np.isfinite(left - right)  # a robot crashed before its first such bend
+    left[unpaired] = right[unpaired] = np.nan
+    low, high = bca_intervals(left - right, np.random.default_rng(seed))
+    p = sign_flip_p(left - right, np.random.default_rng(seed))
+    return table.assign(
+        left=mean(left, 0), right=mean(right, 0), difference=mean(left - right, 0),
+        ci_low=low, ci_high=high, p=p, q=benjamini_hochberg(p),
+    )  # fmt: skip

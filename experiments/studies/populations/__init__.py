@@ -1,0 +1,1 @@
+"""The study populations; see `study`."""

@@ -1,0 +1,1 @@
+"""The study recovery; see `study`."""

@@ -1,0 +1,190 @@
+"""When a robot loses the region it needs most and learns on, where does the function go?
+
+Protocol: recovery training as in Meyes et al. 2019 ("Ablation Studies in Artificial Neural
+Networks"); same class of protocol, not a replication (theirs were image classifiers). Three lap
+robots, each without the one of its 8 functional clusters (4 a layer) whose zero cut costs most
+progress in 12 episodes. Each learns on with PPO for 131,072 steps, a sixth of its training: cut
+units *frozen* at zero; free to *regrow* outgoing weights from zero; nothing cut (*trained on*: what
+more training does anyway); and a new network *from scratch* for as many steps. The old critic was
+not kept, so each first learns a new one for 16,384 steps while the actor rests. Scores are laps
+gained by the deterministic policy, without noise, in 24 paired episodes that nothing was chosen on;
+intervals draw networks first, then episodes. Then every old region is cut again in the recovered
+networks: 12 episodes, paired.
+
+Expected picture, if networks recover: the first two curves rise to the upper line faster than the
+one from scratch; in the map, a frozen robot's other regions darken, and a regrown one needs its old
+region again, or does not.
+
+About 5 minutes on 2 quiet cores, and 3 more where the trainings are not there yet;
+``rl-ablation study recovery``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from agents.recipes import RECIPES, Recipe
+from agents.recovery import recover
+from agents.zoo import find_agent
+from experiments.studies.recovery.figures import draw
+from experiments.studies.recovery.words import (
+    CUT,
+    FROZEN,
+    INTACT,
+    MAPPED,
+    ON,
+    REGROW,
+    SCORE,
+    SCRATCH,
+    tell_regions,
+    tell_scores,
+    tell_speed,
+)
+from experiments.studies.registry import Answer, trained
+from rl_ablation.groupings.clusters import clusters
+from rl_ablation.lesions.lesion import Lesion, Plan
+from rl_ablation.mapping.evidence import differences
+from rl_ablation.mapping.sweep import sweep
+from rl_ablation.policies.load import load
+from rl_ablation.policies.policy import Policy
+from rl_ablation.rollouts.activity import record_activity
+from rl_ablation.rollouts.episodes import card_env, fresh_seed
+from rl_ablation.rollouts.world import World
+from rl_ablation.stats import hierarchical_bootstrap
+
+MEASURES = (SCORE, "forward_speed.alive", "left_turning.alive", "right_turning.alive", "crash")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything."""
+
+    networks: tuple[int, ...] = (0, 1, 2)
+    k: int = 4
+    steps: int = 131_072
+    every: int = 32_768
+    warm_up: int = 16_384
+    first: int = 12
+    episodes: int = 24
+    horizon: int | None = None
+
+
+QUICK = Size((1,), 2, 24_576, 8_192, 8_192, 6, 6, 120)
+
+
+def study(folder: Path, *, quick: bool, seed: int) -> Answer:
+    """Cut, train on, score and map again; tell and draw what became of the function."""
+    size = QUICK if quick else Size()
+    found = []
+    for k in size.networks:
+        agent = find_agent("lap") if quick else trained(RECIPES["lap"], k)
+        found.append(follow(agent, f"training {k}", folder / f"lap-{k}", size, seed, k))
+    curve, final, regions = (
+        pd.concat(parts, ignore_index=True) for parts in zip(*found, strict=True)
+    )
+    summary = summarise(final, seed)
+    text = [tell_scores(summary), tell_speed(curve), tell_regions(regions)]
+    return Answer(
+        "\n\n".join(text),
+        {"recovery": draw(curve, final, summary, regions)},
+        {"curves": curve, "scores": final, "summary": summary, "regions": regions},
+    )
+
+
+def follow(
+    agent: Policy, name: str, folder: Path, size: Size, seed: int, k: int
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """One network's learning curves, final scores by episode, and maps."""
+    world = World(card_env(agent), 1, agent.card.env_kwargs)
+    conditions = world.conditions
+    world.close()
+    activity = record_activity(agent, conditions=conditions, seed=seed, horizon=size.horizon)
+    regions = Plan(x for x in clusters(agent, size.k, activity) if not x.name.endswith("/dead"))
+
+    def run(policy: Policy, plan: Plan, where: str, episodes: int, stage: int) -> pd.DataFrame:
+        return sweep(
+            policy.with_card(policy.card.model_copy(update={"name": where.replace("/", "-")})),
+            plan,
+            episodes=episodes,
+            seed=fresh_seed(seed, stage),
+            measures=MEASURES,
+            horizon=size.horizon,
+            folder=folder / "sweeps" / where,
+            activity=activity,
+        ).table()
+
+    first = run(agent, regions, "choice", size.first, 0)
+    worst = regions[str(differences(first, [SCORE])[SCORE].mean().idxmin())]
+    policies = retrain(agent, worst, folder, size, k)
+    ends = {arm: found[size.steps] for arm, found in policies.items()}
+    scores = [
+        (arm, steps, run(policy, Plan(), f"{arm}-{steps}".replace(" ", "-"), size.episodes, 1))
+        for arm, found in policies.items()
+        for steps, policy in found.items()
+    ]
+    curve = pd.DataFrame(
+        [(name, arm, steps, float(table[SCORE].mean())) for arm, steps, table in scores],
+        columns=["network", "arm", "steps", "score"],
+    )
+    before = run(agent, Plan([worst]), "before", size.episodes, 1)
+    kept = [(INTACT, before[before["lesion"] == "intact"])]
+    kept.append((CUT, before[before["lesion"] == worst.name]))
+    kept += [(arm, table) for arm, steps, table in scores if steps == size.steps]
+    final = pd.concat(
+        [t[["episode", SCORE]].assign(network=name, arm=arm) for arm, t in kept], ignore_index=True
+    )
+    maps = []
+    for arm in MAPPED:
+        policy = agent if arm == INTACT else ends[arm]
+        table = run(policy, regions, f"map-{arm}".replace(" ", "-"), size.first, 2)
+        for measure, change in differences(table, MEASURES).items():
+            for region, delta in change.mean().items():  # of the episodes that have a number
+                maps.append((name, arm, region, region == worst.name, measure, delta))
+    columns = ["network", "arm", "region", "old", "measure", "delta"]
+    return curve, final, pd.DataFrame(maps, columns=columns)
+
+
+def retrain(
+    agent: Policy, worst: Lesion, folder: Path, size: Size, seed: int
+) -> dict[str, dict[int, Policy]]:
+    """Arm → steps → policy."""
+    recipe: Recipe = RECIPES["lap"].model_copy(
+        update={"steps": size.steps, "stage_steps": size.every}
+    )
+    arms = {
+        FROZEN: {"start": agent, "cut": worst.cut, "warm_up": size.warm_up},
+        REGROW: {"start": agent, "cut": worst.cut, "frozen": False, "warm_up": size.warm_up},
+        ON: {"start": agent, "warm_up": size.warm_up},
+        SCRATCH: {"start": None},
+    }
+    found: dict[str, dict[int, Policy]] = {}
+    marks = [*range(0, size.steps, size.every), size.steps]
+    for arm, how in arms.items():
+        place = folder / "trainings" / arm.replace(" ", "-")
+        if not (place / f"at-{size.steps}" / "card.json").exists():
+            recover(recipe=recipe, folder=place, seed=seed, every=size.every, **how)  # type: ignore[arg-type]
+        found[arm] = {steps: load(place / f"at-{steps}") for steps in marks}
+    return found
+
+
+def summarise(final: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Each arm's score, and its difference from the robot before the cut and from scratch."""
+    wide = {
+        arm: part.pivot(index="network", columns="episode", values=SCORE).to_numpy(float)
+        for arm, part in final.groupby("arm", sort=False)
+    }
+    rows = []
+    for arm, values in wide.items():
+        row: dict[str, object] = {"arm": arm}
+        for key, table in (
+            ("score", values),
+            ("to_before", values - wide[INTACT]),
+            ("to_scratch", values - wide[SCRATCH]),
+        ):
+            mean, low, high = map(float, hierarchical_bootstrap(list(table), seed=seed))
+            row |= {key: mean, f"{key}_low": low, f"{key}_high": high}
+        rows.append(row)
+    return pd.DataFrame(rows)

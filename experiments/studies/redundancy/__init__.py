@@ -1,0 +1,1 @@
+"""The study redundancy; see `study`."""

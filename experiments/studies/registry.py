@@ -1,0 +1,163 @@
+"""The studies by name, how they are run, and what they share.
+
+A study is a folder here with a file ``study.py``. That file's docstring's first line is its question; the rest tells the
+protocol, the expected picture, the run time on 2 cores. It has one function::
+
+    def study(folder: Path, *, quick: bool, seed: int) -> Answer
+
+which works in ``folder`` (what it finds there it does not do again) and leaves printing, saving and
+copying to `run_study`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rl_ablation.errors import LabError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from agents.recipes import Recipe
+    from rl_ablation.policies.policy import Policy
+
+
+RUNS = Path("runs")
+DOCS = Path(__file__).parents[2] / "docs"
+
+_HERE = Path(__file__).parent
+STUDIES: dict[str, str] = {
+    path.parent.name.replace("_", "-"): f"experiments.studies.{path.parent.name}.study"
+    for path in sorted(_HERE.glob("*/study.py"))
+}
+"""Name → module: every folder here that holds a ``study.py``."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a study found.
+
+    Attributes:
+        text: The findings in sentences (Markdown), made from the numbers and nothing else.
+        figures: Name → figure; the first answers the question.
+        tables: Name → the numbers behind it.
+        pictures: Name → PNG drawn otherwise, such as a still of a film.
+    """
+
+    text: str
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    pictures: Mapping[str, Path] = field(default_factory=dict)
+
+
+def find_study(name: str) -> str:
+    """The module of a study.
+
+    Raises:
+        LabError: There is no such study.
+    """
+    if name not in STUDIES:
+        raise LabError(f"no study {name!r}; choose from {', '.join(STUDIES)}")
+    return STUDIES[name]
+
+
+def question(name: str) -> str:
+    """The first line of a study's docstring, read without importing it."""
+    spec = importlib.util.find_spec(find_study(name))
+    assert spec is not None
+    assert spec.origin is not None
+    docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text("utf-8"))) or ""
+    return docstring.partition("\n\n")[0].replace("\n", " ")
+
+
+def run_study(
+    name: str,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    out: Path | None = None,
+    docs: bool = False,
+    tell: bool = True,
+) -> Path:
+    """Run a study; keep its findings, figures and tables; print the findings.
+
+    Args:
+        name: Of the study.
+        quick: The small version, at most 3 minutes on 2 cores.
+        seed: Of everything in it.
+        out: Folder; None takes ``runs/study-NAME`` (``-quick``). Run again, it goes on there.
+        docs: Also copy findings and figures into ``docs``.
+        tell: Print the findings.
+
+    Returns:
+        The folder, with ``findings.md``, a PNG for each figure and a CSV for each table.
+    """
+    from rl_ablation.files import write_atomically
+
+    module = importlib.import_module(find_study(name))
+    folder = out if out is not None else RUNS / f"study-{name}{'-quick' if quick else ''}"
+    folder.mkdir(parents=True, exist_ok=True)
+    answer: Answer = module.study(folder, quick=quick, seed=seed)
+    text = f"**{question(name)}**\n\n{answer.text.strip()}\n"
+    write_atomically(folder / "findings.md", text)
+    for key, table in answer.tables.items():
+        write_atomically(folder / f"{key}.csv", table.to_csv(index=False))
+    for key, figure in answer.figures.items():
+        figure.savefig(folder / f"{key}.png", bbox_inches="tight", dpi=150)
+        if docs:
+            shrink(folder / f"{key}.png", DOCS / "figures" / f"{name}_{key}.png")
+    if docs:
+        for key, path in answer.pictures.items():
+            shrink(path, DOCS / "figures" / f"{name}_{key}.png")
+        names = [*answer.figures, *answer.pictures]
+        pictures = "".join(f"\n![{key}](figures/{name}_{key}.png)\n" for key in names)
+        command = f"rl-ablation study {name}" + (f" --seed {seed}" if seed else "")
+        write_atomically(DOCS / f"{name}.md", f"{text}{pictures}\nMade by `{command} --docs`.\n")
+    if tell:
+        print(f"\n{text}\nfigures and tables: {folder}", flush=True)
+    return folder
+
+
+def shrink(source: Path, target: Path, width: int = 1600) -> None:
+    """Copy a picture, no wider than the README needs it."""
+    from PIL import Image
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.open(source).convert("RGB")
+    if picture.width > width:
+        picture = picture.resize((width, round(picture.height * width / picture.width)))
+    picture.save(target, optimize=True)
+
+
+def trained(recipe: Recipe, seed: int) -> Policy:
+    """A policy trained by a recipe, from ``runs/agents`` if it is there already.
+
+    Studies share it: the same recipe and seed are trained once.
+    """
+    from agents.train import train
+    from rl_ablation.files import digest
+    from rl_ablation.policies.load import load
+    from rl_ablation.policies.storage import save
+    from rl_ablation.progress import bar
+
+    key = digest(recipe.model_dump(mode="json"))[:8]
+    folder = RUNS / "agents" / f"{recipe.name}-{key}-seed{seed}"
+    if (folder / "policy" / "card.json").exists():
+        return load(folder / "policy")
+    done = 0
+    with bar(f"{recipe.name} {seed}", recipe.steps, "steps") as advance:
+
+        def progress(now: int, row: dict[str, float]) -> None:
+            nonlocal done
+            advance(now - done)
+            done = now
+
+        policy = train(recipe, folder, seed=seed, resume=True, progress=progress)
+    save(policy, folder / "policy")
+    return policy

@@ -1,0 +1,1 @@
+"""The study robust; see `study`."""

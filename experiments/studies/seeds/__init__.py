@@ -1,0 +1,1 @@
+"""The study seeds; see `study`."""

@@ -1,0 +1,202 @@
+"""Does it help or harm a robot's network if its units each prefer one context?
+
+Question: Leavitt & Morcos 2020 ("Selectivity considered harmful", 2003.01262; Facebook AI) put the
+class selectivity of units into the loss of image classifiers: more of it always hurt, less cost
+little or helped. In 2010.07693, less selective networks withstood natural corruptions better and
+targeted attacks worse. Is it so for robots?
+
+Protocol: same class as theirs, not a replication. Lap robots are trained alike but for α in
+``L_PPO − α·SI`` (`agents.selective_ppo`; contexts: left bend, straight, right bend), three training
+seeds for each α. Then every network is measured on the same episodes, over all tracks both ways:
+
+1. SI and η² of its hidden units over the states that it visits by itself; laps driven.
+2. Lesions: units cut in random order, by their mean and by zero (Morcos et al. 2018): area under
+   the share of the laps kept, over the share of units cut.
+3. Outside disturbance: the same area over the strength of normal noise on all sensors, over the
+   share of dead sensors, and over the size of the worst small change of the observation.
+4. Rotation: units can lose selectivity because the layer's activity was merely turned away from
+   their axes. What no turn changes (`rotation`): the layer's whole η², that of its best
+   direction (found on other episodes), and PWCCA similarity to the networks trained with α = 0.
+
+Values have intervals that resample seeds first, then episodes or orders. Changes from α = 0 pair
+networks of the same training seed and have Student's intervals over seeds. The trend is the mean
+over seeds of Spearman's ρ against α, its p from exchanging α within seeds, its q after Benjamini &
+Hochberg.
+
+Expected picture, if selectivity harms: panels that fall to the right, robustness to the worst small
+change perhaps excepted. About 15 minutes of training and 10 of measuring on 2 quiet cores;
+``rl-ablation study selectivity``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from agents.recipes import RECIPES, Recipe
+from agents.selective_ppo import rate
+from envs.lap import CONDITIONS
+from experiments.studies.registry import Answer, trained
+from experiments.studies.selectivity.comparison import Values, compare, trend
+from experiments.studies.selectivity.words import draw, tell
+from rl_ablation.analysis.attack import perturbed
+from rl_ablation.analysis.curves import areas, curves
+from rl_ablation.analysis.rotation import (
+    activity_at,
+    best_direction,
+    layer_eta_squared,
+    network_similarity,
+)
+from rl_ablation.analysis.selectivity import bend_contexts, class_selectivity, eta_squared, visits
+from rl_ablation.groupings.orders import random_orders
+from rl_ablation.groupings.sensors import sensor_dropout, sensor_noise
+from rl_ablation.lesions.lesion import INTACT, Plan
+from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.sweep import sweep
+from rl_ablation.policies.policy import Policy
+
+STEPS = 393_216
+ALPHAS = (-2.0, -0.5, 0.0, 0.5, 2.0)
+SEEDS = (0, 1, 2)
+FRACTIONS = (0.1, 0.2, 0.4, 0.7, 1.0)
+EPSILONS = (0.1, 0.3)
+EPISODES = 12
+MOMENTS = 3000
+
+
+def recipe(alpha: float, quick: bool = False) -> Recipe:
+    """The lap robot's recipe with α in its loss."""
+    steps = 32_768 if quick else STEPS
+    return RECIPES["lap"].model_copy(
+        update={"name": "lap-selective", "steps": steps, "selectivity": alpha}
+    )
+
+
+def study(folder: Path, *, quick: bool, seed: int) -> Answer:
+    """Train, measure, compare."""
+    alphas = (-2.0, 0.0, 2.0) if quick else ALPHAS
+    seeds = SEEDS[:2] if quick else SEEDS
+    # Every α of a seed before the next seed: what is there after a break can be compared.
+    policies = {(a, s): trained(recipe(a, quick), s) for s in seeds for a in alphas}
+    states = common_states([policies[0.0, s] for s in seeds], quick, seed)
+    thoughts = {key: activity_at(policy, states) for key, policy in policies.items()}
+    values: dict[tuple[float, int], Values] = {}
+    steps = 0
+    for (alpha, s), policy in policies.items():
+        place = folder / f"alpha{alpha:g}-seed{s}"
+        runs = measure_runs(policy, place, quick=quick, seed=seed)
+        steps += sum(int(run.table()["steps"].sum()) for run in runs.values())
+        values[alpha, s] = {
+            **units(policy, quick, seed),
+            **behaviour(runs),
+            "similarity": np.array(
+                [network_similarity(thoughts[alpha, s], thoughts[0.0, o]) for o in seeds if o != s]
+            ),
+        }
+    networks = pd.DataFrame(
+        {"alpha": a, "seed": s, **{k: float(v.mean()) for k, v in values[a, s].items()}}
+        for a, s in values
+    )
+    means = compare(values, alphas, seeds, seed)
+    trends = trend(networks, seed)
+    text = tell(networks, means, trends) + f"\n\nMeasured in {steps:,} control steps."
+    tables = {"networks": networks, "means": means, "trends": trends}
+    return Answer(text, {"answer": draw(networks, means, trends)}, tables)
+
+
+def measure_runs(policy: Policy, folder: Path, *, quick: bool, seed: int) -> dict[str, Run]:
+    """Sweeps of one network: cuts by mean and by zero, disturbances, the worst small changes."""
+    orders = {
+        kind: random_orders(
+            policy,
+            orders=2 if quick else 3,
+            fractions=(0.2, 1.0) if quick else FRACTIONS,
+            seed=seed,
+            kind=kind,
+        )
+        for kind in ("mean", "zero")
+    }
+    fractions = (0.2,) if quick else (0.1, 0.2, 0.4)
+    outside = sensor_noise(policy) + sensor_dropout(policy, fractions, seed=seed)
+    subjects: dict[str, tuple[Policy, Plan]] = {
+        "mean": (policy, orders["mean"]),
+        "zero": (policy, orders["zero"]),
+        "outside": (policy, outside),
+    }
+    for epsilon in EPSILONS[-1:] if quick else EPSILONS:
+        subjects[f"worst/{epsilon:g}"] = (perturbed(policy, epsilon), Plan())
+    return {
+        name: sweep(
+            agent,
+            plan,
+            episodes=6 if quick else EPISODES,
+            seed=seed,
+            horizon=100 if quick else None,
+            measures=("progress", "crash"),
+            folder=folder / name.replace("/", "-"),
+            progress=False,
+        )
+        for name, (agent, plan) in subjects.items()
+    }
+
+
+def behaviour(runs: Mapping[str, Run]) -> Values:
+    """Laps, and the share of them that is kept under each kind of damage."""
+    whole = runs["outside"].table()
+    intact = whole[whole["lesion"] == INTACT].sort_values("episode")
+    progress = intact["progress"].to_numpy()
+    kept = areas(curves(runs["outside"], "progress"))
+    worst = {float(name.partition("/")[2]): runs[name].table()["progress"].mean() for name in runs
+             if name.startswith("worst/")}  # fmt: skip
+    doses = [0.0, *worst]
+    shares = [1.0, *(p / progress.mean() for p in worst.values())]
+    return {
+        "progress": progress,
+        "crash": intact["crash"].to_numpy(),
+        "cut_mean": areas(curves(runs["mean"], "progress")).to_numpy(),
+        "cut_zero": areas(curves(runs["zero"], "progress")).to_numpy(),
+        "noise": kept[["noise"]].to_numpy(),
+        "dropout": kept[kept.index.str.startswith("dropout-")].to_numpy(),
+        "worst": np.array([np.trapezoid(shares, doses) / doses[-1]]),
+    }
+
+
+def units(policy: Policy, quick: bool, seed: int) -> Values:
+    """What the units tell of the context on the policy's own way, averaged over the layers."""
+    sites = ["@" + site for site in policy.network.sizes]
+    here, elsewhere = (
+        visits(
+            policy,
+            [*sites, "bend"],
+            conditions=list(CONDITIONS),
+            episodes=6 if quick else EPISODES,
+            seed=s,
+            horizon=100 if quick else None,
+        )
+        for s in (seed, seed + 1)
+    )
+    classes, others = bend_contexts(here["bend"]), bend_contexts(elsewhere["bend"])
+    found: dict[str, list[float]] = {k: [] for k in ("si", "eta", "spread", "layer", "best")}
+    for site in sites:
+        activity = here[site]
+        found["si"].append(class_selectivity(rate(activity), classes).mean())
+        found["eta"].append(eta_squared(activity, classes).mean())
+        found["spread"].append(float(activity.std(0).mean()))
+        found["layer"].append(layer_eta_squared(activity, classes))
+        direction = best_direction(elsewhere[site], others)
+        found["best"].append(float(eta_squared((activity @ direction)[:, None], classes)[0]))
+    return {name: np.array([np.mean(layers)]) for name, layers in found.items()}
+
+
+def common_states(policies: Sequence[Policy], quick: bool, seed: int) -> np.ndarray:
+    """Observations that the networks trained with α = 0 meet, evenly spaced, (S, D)."""
+    horizon = 100 if quick else None
+    seen = [
+        visits(p, ["obs"], conditions=list(CONDITIONS), episodes=6, seed=seed, horizon=horizon)
+        for p in policies
+    ]
+    obs = np.concatenate([s["obs"] for s in seen])
+    return obs[np.linspace(0, len(obs) - 1, min(MOMENTS, len(obs))).astype(int)]

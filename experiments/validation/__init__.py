@@ -1,0 +1,1 @@
+"""Validation: maps of robots whose wiring is known."""

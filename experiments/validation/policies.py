@@ -1,0 +1,245 @@
+"""Lap robots whose wiring is known: controllers built by hand, unit by unit, not trained.
+
+Every planted policy is an ordinary network (18 observations → ``h0`` → ``h1`` → 2 wheels, ReLU)
+that drives the real lap world. All of its units have a *role*:
+
+* ``left``, ``right``: rectified steering. A left unit fires with more room on the left than on
+  the right and speeds up the right wheel; a right unit is its mirror image.
+* ``forward``: drive for both wheels, more of it the freer the way ahead.
+* ``twin-a``, ``twin-b``: two pathways with one function. Each says "go", one from the wheels'
+  speed, one from the wall behind on the right, and either suffices: a ``brake`` unit in ``h1``
+  computes ``relu(1 − a − b)``. Without one next to nothing happens, without both the robot crawls.
+* ``brake``: silent as long as a twin is there.
+* ``decoy``: as busy as any, but nothing on the way to the wheels listens.
+* ``dead``: constant. Some have strong outgoing weights.
+
+The number of units in each pathway, their gains, their receptive fields and where each unit stands
+in its layer are drawn from the seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rl_ablation.lesions.lesion import INTACT, Lesion, Plan
+from rl_ablation.mapping.sweep import sweep
+from rl_ablation.policies.policy import Card, Policy
+from rl_ablation.policies.storage import make_mlp
+
+ENV = "envs:rl_ablation/Lap-v0"
+OBS = 18
+MIDDLE = 7  # the lidar ray straight ahead; ray MIDDLE + k looks k·15° to the left
+AHEAD = (6, 7, 8)
+REAR_RIGHT = (0, 1)
+WHEELS, YAW_RATE = (15, 16), 17
+STEERING = ("left", "right")
+TWINS = ("twin-a", "twin-b")
+ZERO = ("decoy", "dead", "brake")
+"""Roles whose units cannot matter by construction, each cut by itself."""
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A policy and the truth about it.
+
+    Attributes:
+        policy: The network.
+        roles: ``"site/unit"``, which is what `rl_ablation.singles` names the cut, → role.
+    """
+
+    policy: Policy
+    roles: Mapping[str, str]
+
+    def units(self, site: str, *roles: str) -> tuple[int, ...]:
+        """The units of a layer that have one of these roles, in ascending order."""
+        found = (name.split("/") for name, role in self.roles.items() if role in roles)
+        return tuple(sorted(int(unit) for where, unit in found if where == site))
+
+    def cut(self, site: str, *roles: str) -> Lesion:
+        """The lesion that takes these roles' units out of a layer."""
+        return Lesion(
+            name=f"{site}/{'+'.join(roles)}", cut={site: self.units(site, *roles)}, group="truth"
+        )
+
+
+@dataclass
+class _Layer:
+    """A layer under construction: rows of incoming weights, biases, and roles."""
+
+    inputs: int
+    weights: list[np.ndarray] = field(default_factory=list)
+    biases: list[float] = field(default_factory=list)
+    roles: list[str] = field(default_factory=list)
+
+    def add(self, role: str, weights: np.ndarray, bias: float = 0.0) -> None:
+        self.weights.append(weights)
+        self.biases.append(bias)
+        self.roles.append(role)
+
+    def where(self, role: str) -> np.ndarray:
+        return np.flatnonzero(np.array(self.roles) == role)
+
+    def shuffled(self, rng: np.random.Generator) -> _Layer:
+        order = rng.permutation(len(self.roles))
+        return _Layer(
+            self.inputs,
+            [self.weights[k] for k in order],
+            [self.biases[k] for k in order],
+            [self.roles[k] for k in order],
+        )
+
+
+def plant(seed: int) -> Planted:
+    """Build the planted policy of a seed; the same seed gives the same bytes.
+
+    Args:
+        seed: Draws sizes, gains, receptive fields and the order of the units.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 0x9A27]))
+    first = _first_layer(rng).shuffled(rng)
+    second = _second_layer(rng, first).shuffled(rng)
+    weights = [
+        *((np.array(layer.weights), np.array(layer.biases)) for layer in (first, second)),
+        (_wheels(rng, second), np.zeros(2)),
+    ]
+    card = Card(
+        name=f"planted-{seed}",
+        env_id=ENV,
+        algorithm="built by hand",
+        activation="relu",
+        squash="clip",
+        seed=seed,
+    )
+    policy = make_mlp(weights, card, low=-np.ones(2), high=np.ones(2))
+    roles = {
+        f"h{k}/{unit}": role
+        for k, layer in enumerate((first, second))
+        for unit, role in enumerate(layer.roles)
+    }
+    return Planted(policy, roles)
+
+
+def _first_layer(rng: np.random.Generator) -> _Layer:
+    layer = _Layer(OBS)
+    for role, sign in zip(STEERING, (1.0, -1.0), strict=True):
+        for _ in range(rng.integers(2, 6)):
+            layer.add(role, sign * _room_on_the_left(rng))
+    for _ in range(rng.integers(2, 6)):
+        ahead = _field(AHEAD, rng)
+        layer.add("forward", rng.uniform(0.5, 0.9) * ahead, rng.uniform(0.6, 0.8))
+    for role, inputs, gain in zip(TWINS, (WHEELS, REAR_RIGHT), (0.6, 2.0), strict=True):
+        for _ in range(rng.integers(2, 4)):
+            layer.add(role, rng.uniform(0.8, 1.2) * gain * _field(inputs, rng), rng.uniform(1, 1.2))
+    common = rng.normal(0.0, 1.0, OBS)
+    for _ in range(rng.integers(2, 6)):
+        weights = common + rng.normal(0.0, 0.2, OBS)
+        layer.add("decoy", weights, 1.0 - np.minimum(weights, 0.0).sum() / 2)  # seldom off
+    for bias in (-3.0, rng.uniform(0.3, 1.0)):
+        layer.add("dead", np.zeros(OBS), bias)
+    return layer
+
+
+def _room_on_the_left(rng: np.random.Generator) -> np.ndarray:
+    """Weights of a steering unit: left rays minus their mirror images, damped by the yaw rate."""
+    weights = np.zeros(OBS)
+    for k in range(3, 7):
+        gain = rng.uniform(0.9, 2.1)
+        weights[MIDDLE + k], weights[MIDDLE - k] = gain, -gain
+    weights[YAW_RATE] = -rng.uniform(0.15, 0.25)
+    return weights
+
+
+def _field(inputs: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+    """An average of some inputs with uneven weights that add up to 1."""
+    weights = np.zeros(OBS)
+    weights[list(inputs)] = rng.dirichlet(np.full(len(inputs), 30.0))
+    return weights
+
+
+def _second_layer(rng: np.random.Generator, first: _Layer) -> _Layer:
+    layer = _Layer(len(first.roles))
+    for role, most in (("left", 2), ("right", 2), ("forward", 3)):
+        for _ in range(rng.integers(1, most + 1)):
+            layer.add(role, _mean_of(first, role, rng))
+    a, b = (_mean_of(first, twin, rng) for twin in TWINS)
+    layer.add("brake", -(a + b), 1.0)
+    for _ in range(2):
+        layer.add("decoy", np.abs(rng.normal(0.0, 1.0, layer.inputs)))
+    # Always off, whatever comes in: its strong outgoing weights carry nothing.
+    layer.add("dead", np.zeros(layer.inputs), -1.0)
+    return layer
+
+
+def _mean_of(first: _Layer, role: str, rng: np.random.Generator) -> np.ndarray:
+    """Weights that average the units of a role, some counting more than others."""
+    weights = np.zeros(len(first.roles))
+    members = first.where(role)
+    weights[members] = rng.dirichlet(np.full(members.size, 8.0))
+    return weights
+
+
+def _wheels(rng: np.random.Generator, second: _Layer) -> np.ndarray:
+    """Weights of the wheels, (2, H): left wheel, right wheel."""
+    weights = np.zeros((2, len(second.roles)))
+    gains = {
+        "left": (-1.0, 1.0, rng.uniform(0.45, 0.6)),
+        "right": (1.0, -1.0, rng.uniform(0.45, 0.6)),
+        "forward": (1.0, 1.0, rng.uniform(0.5, 0.6)),
+        "brake": (-1.0, -1.0, rng.uniform(0.25, 0.35)),
+    }
+    for role, (left, right, gain) in gains.items():
+        members = second.where(role)
+        shares = gain * rng.dirichlet(np.full(members.size, 8.0))
+        weights[0, members], weights[1, members] = left * shares, right * shares
+    weights[:, second.where("dead")] = rng.normal(0.0, 1.0, (2, 1))
+    return weights
+
+
+def true_effects(
+    planted: Planted, plan: Plan, *, episodes: int, seed: int, folder: str | Path, **how: Any
+) -> pd.DataFrame:
+    """What cuts really do, measured by doing them many times.
+
+    No statistics of the lab are used, only its sweep: these are plain means.
+
+    Args:
+        planted: The policy.
+        plan: The cuts.
+        episodes: Of each cut; many more than the map's that is to be judged.
+        seed: Other than that map's, so that the episodes are fresh.
+        folder: Run folder; a finished one is only read.
+        **how: For `rl_ablation.mapping.sweep`: measures, conditions, horizon, …
+
+    Returns:
+        A row for each lesion × measure, in the measures' units: ``true_delta``, the mean paired
+        difference from the intact robot; ``true_sd``, the standard deviation of the differences;
+        ``true_effect``, delta over the root mean square of the two standard deviations (±∞ where
+        those are 0); ``true_n``, pairs of episodes in which both give a number.
+    """
+    run = sweep(planted.policy, plan, episodes=episodes, seed=seed, folder=folder, **how)
+    table = run.table()
+    parts = []
+    for measure in run.spec.measures:
+        wide = table.pivot(index="episode", columns="lesion", values=measure)
+        lesioned = wide.drop(columns=INTACT)
+        change = lesioned.sub(wide[INTACT], axis=0)
+        intact = change.notna().mul(wide[INTACT], axis=0).where(change.notna())
+        spread = np.sqrt((intact.var() + lesioned.where(change.notna()).var()) / 2)
+        delta = change.mean()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            effect = (delta / spread).where(delta != 0, 0.0)
+        columns = {
+            "true_delta": delta,
+            "true_sd": change.std(),
+            "true_effect": effect,
+            "true_n": change.count(),
+        }
+        parts.append(pd.DataFrame(columns).rename_axis("lesion").reset_index())
+        parts[-1].insert(1, "measure", measure)
+    return pd.concat(parts, ignore_index=True)

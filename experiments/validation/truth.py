@@ -1,0 +1,226 @@
+"""Does the lab find what is there, and nothing else, in policies whose wiring is known?
+
+**Protocol.** Lap robots with planted pathways (`planted_policies`) drive the real physics. Each is
+mapped blind: the lab is given the policy and nothing about it, and cuts every unit and its own
+activity clusters (6 in each layer, its default) by `lesion_map` with 12 episodes of discovery
+and 24 of confirmation. The truth is measured, not hoped for: every unit that is wired to matter is
+cut on 96 fresh episodes more. Episodes last 5 s and 7 behaviours are taken, to
+keep 30 policies within 13 million control steps; random control cuts and the adaptive map, which
+cost most, are made for every tenth policy.
+
+**Definitions.** A *cell* is one single-unit cut × one behaviour over all conditions.
+
+* A *claim* is a confirmed cell with q < 5 %. It is right if the true change is not zero and has
+  the claimed direction. The true change of decoys, dead units and the brake is zero by wiring.
+* *Recall* is the share of cells with a true standardised effect of 1 or more that are claimed, in
+  the right direction.
+* *Coverage* is the share of confirmed cells of units that matter and with an interval (there is
+  none where all differences are equal) whose interval holds the true change. The truth is itself
+  a mean, over N pairs against the map's n, so the interval is first stretched about its delta by
+  √(1 + n/N), as for a prediction.
+* *Null maps* compare the intact robot with itself on other episodes of the same conditions, 10
+  "lesions" a map, through the same effects code: every rejection is a false one.
+* *Twins* count as found if the strongest redundancy among pairs of clusters (`interactions`,
+  q < 5 %) is between a cluster of one twin and one of the other, decoys in them aside.
+* A *double dissociation* counts as found if `double_dissociations` names a cut of left-steering
+  and one of right-steering units, nothing else that matters in either.
+* The *adaptive* map stands beside a fixed one with the same limits (24 episodes in each stage).
+  They decide alike where both claim a cell or neither does; the cells that count are those with a
+  clear answer, a true effect of 0 or of 1 s.d. and more, since on others two fixed maps with
+  other seeds differ too (the share over all cells is told, and not judged). The cost is the ratio
+  of the control steps of both stages.
+
+Intervals of shares of cells are from a bootstrap of policies, since the cells of one policy
+are not independent; those of shares of policies or maps are Wilson's. A false-positive rate
+passes while its interval reaches down to 5 %, everything else by its point estimate.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import tyro
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from scipy import stats
+
+from experiments.studies.registry import DOCS, shrink
+from experiments.validation.maps import CELLS, FACTS, Size, score_policy
+from experiments.validation.policies import TWINS, ZERO
+from rl_ablation.files import write_atomically
+from rl_ablation.progress import bar
+
+
+def validate(
+    policies: int, folder: Path, seed: int = 0, size: Size | None = None, workers: int | None = None
+) -> pd.DataFrame:
+    """Map so many planted policies blind and score the maps; goes on where it was stopped.
+
+    Args:
+        policies: How many.
+        folder: One folder inside for each policy, and the results: ``validation.csv``, ``.png``.
+        seed: Of everything.
+        size: How much of everything; None takes the full size.
+        workers: Policies at once, each on one thread; None takes every CPU.
+
+    Returns:
+        A row for each aim: ``aim``, ``measured``, its 95 % interval ``low``–``high`` (NaN if it
+        is no share), ``of`` what and how many, ``least`` and ``most`` wanted, ``passed``.
+
+    Raises:
+        LabError: The folder holds results of another size or seed.
+    """
+    size = Size() if size is None else size
+    folders = [folder / f"policy-{index:03d}" for index in range(policies)]
+    todo = [(index, inside, seed, size) for index, inside in enumerate(folders)]
+    workers = min(policies, os.cpu_count() or 1) if workers is None else workers
+    with bar("planted policies", policies, "policies") as advance:
+        if workers == 1:
+            for task in todo:
+                score_policy(*task)
+                advance(1)
+        else:
+            # A fresh interpreter each: neither MuJoCo's threads nor torch's survive a fork.
+            with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+                for done in as_completed([pool.submit(score_policy, *task) for task in todo]):
+                    done.result()
+                    advance(1)
+    facts = [json.loads((inside / FACTS).read_text()) for inside in folders]
+    cells = [pd.read_csv(x / CELLS).assign(policy=index) for index, x in enumerate(folders)]
+    table = judge(facts, pd.concat(cells, ignore_index=True))
+    write_atomically(folder / "validation.csv", table.to_csv(index=False))
+    figure(table).savefig(folder / "validation.png")
+    return table
+
+
+def judge(facts: Sequence[dict[str, Any]], cells: pd.DataFrame) -> pd.DataFrame:
+    """The table of aims from the facts and the cells (with a column ``policy``) of all policies."""
+    null = {k: sum(f["null"][k] for f in facts) for k in ("maps", "p_fwe", "q")}
+    nothing = cells[cells["role"].isin(ZERO)]
+    twice = [f["adaptive"] for f in facts if "adaptive" in f]
+    alone = [all(abs(f["speed_without"][t]) < 0.1 * abs(f["speed_without"]["+".join(TWINS)])
+                 for t in TWINS) for f in facts]  # fmt: skip
+    total = {k: sum(a[k] for a in twice) for k in twice[0]} if twice else {}
+    clear = total.get("clear_alike", 0), total.get("clear", 0)
+    every = total.get("alike", 0), total.get("cells", 0)
+    spent = total.get("adaptive_steps", np.nan) / total.get("fixed_steps", np.nan)
+    rows = [
+        ("false positives, family-wise", *_maps(null, "p_fwe"), 0, 0.05),
+        ("false positives, BH", *_maps(null, "q"), 0, 0.05),
+        ("cuts that cannot matter, changed", *_cells(nothing, nothing["delta"] != 0), 0, 0),
+        ("precision of claims", *_cells(cells[cells["claimed"]], cells["right"]), 0.95, 1),
+        ("recall of effects ≥ 1 s.d.", *_cells(cells[cells["real"]], cells["right"]), 0.9, 1),
+        ("coverage of 95 % intervals", *_cells(cells[cells["judged"]], cells["held"]), 0.93, 0.97),
+        ("truth: either twin is dispensable", *_policies(alone), 1, 1),
+        ("twins found", *_policies([f["twins"] for f in facts]), 0.9, 1),
+        ("double dissociation found", *_policies([f["dissociated"] for f in facts]), 0.9, 1),
+        ("adaptive: clear cells decided alike", *wilson(*clear), f"{clear[1]} cells", 0.95, 1),
+        ("adaptive: all cells decided alike", *wilson(*every), f"{every[1]} cells", 0, 1),
+        ("adaptive: control steps", spent, np.nan, np.nan, f"{len(twice)} maps", 0, 1 / 3),
+    ]
+    columns = ["aim", "measured", "low", "high", "of", "least", "most"]
+    table = pd.DataFrame(rows, columns=columns)
+    tolerated = table["aim"].str.startswith("false positives")
+    value = table["measured"].where(~tolerated, table["low"])
+    table["passed"] = value.between(table["least"] - 1e-12, table["most"] + 1e-12)
+    return table
+
+
+def wilson(hits: int, of: int) -> tuple[float, float, float]:
+    """A share and its 95 % interval (Wilson 1927); NaN of nothing."""
+    if not of:
+        return np.nan, np.nan, np.nan
+    interval = stats.binomtest(hits, of).proportion_ci(method="wilson")
+    return hits / of, float(interval.low), float(interval.high)
+
+
+def _policies(found: Sequence[bool]) -> tuple[float, float, float, str]:
+    return *wilson(sum(found), len(found)), f"{len(found)} policies"
+
+
+def _maps(null: dict[str, int], column: str) -> tuple[float, float, float, str]:
+    return *wilson(null[column], null["maps"]), f"{null['maps']} null maps"
+
+
+def _cells(cells: pd.DataFrame, hits: pd.Series) -> tuple[float, float, float, str]:
+    """Share of cells that hit, its 95 % percentile interval over resampled policies, how many."""
+    told = f"{len(cells)} cells"
+    if cells.empty:
+        return np.nan, np.nan, np.nan, told
+    grouped = hits.loc[cells.index].groupby(cells["policy"])
+    hit, count = grouped.sum().to_numpy(float), grouped.count().to_numpy(float)
+    drawn = np.random.default_rng(0).integers(len(hit), size=(2000, len(hit)))
+    shares = hit[drawn].sum(1) / count[drawn].sum(1)
+    low, high = np.percentile(shares, [2.5, 97.5])
+    return hit.sum() / count.sum(), float(low), float(high), told
+
+
+def figure(table: pd.DataFrame) -> Figure:
+    """A panel for each aim: what was measured, its interval, and the band that was wanted."""
+    across = 3
+    down = -(-len(table) // across)
+    drawn = Figure((12, 1.6 * down), layout="constrained", dpi=150)
+    panels = drawn.subplots(down, across, squeeze=False).ravel()
+    for panel in panels[len(table) :]:
+        panel.set_axis_off()
+    for panel, row in zip(panels, table.to_dict("records"), strict=False):
+        colour = "#0072B2" if row["passed"] else "#D55E00"
+        panel.axvspan(row["least"], row["most"], color="#999999", alpha=0.35, lw=0)
+        if row["least"] == row["most"]:
+            panel.axvline(row["least"], color="#999999", lw=4, alpha=0.6)
+        if np.isfinite(row["low"]):
+            panel.plot([row["low"], row["high"]], [0, 0], color=colour, lw=2.5)
+        panel.plot(row["measured"], 0, "o" if row["passed"] else "X", color=colour, ms=9)
+        ends = [row[k] for k in ("measured", "low", "high", "least", "most") if row[k] == row[k]]
+        margin = max(0.02, 0.15 * (max(ends) - min(ends)))
+        panel.set_xlim(min(ends) - margin, max(ends) + margin)
+        panel.set_yticks([])
+        panel.spines[["left", "right", "top"]].set_visible(False)
+        panel.set_title(f"{row['aim']}\n{row['measured']:.1%} ({row['of']})", fontsize=12)
+        panel.xaxis.set_major_locator(MaxNLocator(4))
+        panel.xaxis.set_major_formatter(PercentFormatter(1.0))
+        panel.tick_params(labelsize=11)
+    drawn.supxlabel("grey: wanted; line: 95 % interval; blue dot: passed; orange cross: missed")
+    return drawn
+
+
+def told(table: pd.DataFrame) -> str:
+    """The table as it is printed."""
+    lines = [f"{'aim':<36} {'measured':>8}  {'95 % interval':<15} {'wanted':<12} of"]
+    for row in table.to_dict("records"):
+        interval = f"{row['low']:.3f}–{row['high']:.3f}" if row["low"] == row["low"] else ""
+        least, most = row["least"], row["most"]
+        wanted = f"{least:.3g}–{most:.3g}" if least < most else f"{least:.3g}"
+        verdict = "PASS" if row["passed"] else "FAIL"
+        lines.append(
+            f"{row['aim']:<36} {row['measured']:>8.3f}  {interval:<15} {wanted:<12} "
+            f"{row['of']:<14} {verdict}"
+        )
+    return "\n".join(lines)
+
+
+def main(
+    policies: Annotated[int, tyro.conf.arg(help="planted policies")] = 30,
+    folder: Annotated[Path, tyro.conf.arg(help="goes on there if run again")] = Path(
+        "runs/planted-truth"
+    ),
+    seed: Annotated[int, tyro.conf.arg(help="of everything")] = 0,
+    workers: Annotated[
+        int | None, tyro.conf.arg(help="policies at once; default every CPU")
+    ] = None,
+    docs: Annotated[bool, tyro.conf.arg(help="also copy the figure into docs/figures")] = False,
+) -> int:
+    """Map planted policies blind and print what the lab found against what is there."""
+    table = validate(policies, folder, seed, workers=workers)
+    if docs:
+        shrink(folder / "validation.png", DOCS / "figures" / "validation.png")
+    print(f"\n{told(table)}\n\ntable and figure: {folder}")
+    return 0 if table["passed"].all() else 1

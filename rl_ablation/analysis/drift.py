@@ -1,0 +1,205 @@
+"""Direct change and drift: how a damaged robot's actions leave those of its intact twin.
+
+Both robots run the same episode; at a chosen step one of them is cut. At that step both are in the
+same state, so the difference of their actions is the cut's own doing. Afterwards the damaged robot
+is elsewhere, and the intact policy would act differently there too: with the intact policy π, the
+damaged one π′, and the states s and s′ of the two robots at the same step,
+
+    π′(s′) − π(s)  =  [π′(s′) − π(s′)]  +  [π(s′) − π(s)]
+       closed               here                 away
+
+holds exactly. Beside it stands the open loop π′(s) − π(s), the intact robot's states shown to the
+damaged network. (The question is that of replaying intact trajectories through a lesioned network;
+this way of splitting the answer is ours.) Drift is no mistake by itself: it also holds what the
+robot's feedback does to make up for the cut, and robots that were merely nudged come out of step
+too. So compare with a lesion that lasts a single step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from rl_ablation.errors import LabError
+from rl_ablation.lesions.lesion import INTACT, Lesion, Plan
+from rl_ablation.lesions.masks import Masks
+from rl_ablation.mapping.probe import STILL
+from rl_ablation.policies.policy import Policy
+from rl_ablation.rollouts.activity import Activity
+from rl_ablation.rollouts.episodes import card_env, episode_seed
+from rl_ablation.rollouts.rollout import Job, Trace, rollout
+from rl_ablation.rollouts.world import World
+from rl_ablation.stats import COVERAGE, RESAMPLES
+
+
+@dataclass(frozen=True, eq=False)
+class Drift:
+    """Differences of actions in s.d. of the intact action, (T, L, E, A): steps since the cut,
+    lesions, episodes, action dimensions. NaN once one of the two robots has finished.
+
+    Attributes:
+        lesions: Names, L of them.
+        open: The damaged network in the intact robot's states.
+        here: The cut's own doing in the damaged robot's states.
+        away: What the intact policy does differently because the state is another.
+        dt: Seconds in a step.
+    """
+
+    lesions: list[str]
+    open: np.ndarray
+    here: np.ndarray
+    away: np.ndarray
+    dt: float
+
+    @property
+    def closed(self) -> np.ndarray:
+        """The whole difference between the damaged robot's actions and its twin's."""
+        return self.here + self.away
+
+    def table(self, seed: int = 0) -> pd.DataFrame:
+        """A row for each lesion.
+
+        ``open`` and ``closed`` are means over steps of the RMS over action dimensions.
+        ``drift_share`` is Σ⟨away, closed⟩ / Σ⟨closed, closed⟩: with the share of ``here`` it adds
+        up to 1. Below 0, drift works against the cut; above 1, the cut against the drift. Its
+        interval is a percentile bootstrap over episodes. ``episodes`` counts those with a step
+        to compare.
+        """
+        cross = np.nansum(self.away * self.closed, axis=(0, 3))  # (L, E)
+        square = np.nansum(self.closed**2, axis=(0, 3))
+        there = np.isfinite(self.closed).all(-1).any(0)
+        rng = np.random.default_rng(seed)
+        episodes = cross.shape[1]
+        weights = rng.multinomial(episodes, np.full(episodes, 1 / episodes), RESAMPLES)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share = cross.sum(1) / square.sum(1)
+            drawn = (weights @ cross.T) / (weights @ square.T)
+        tails = (1 - COVERAGE) / 2, (1 + COVERAGE) / 2
+        low, high = np.stack([_quantiles(column, tails) for column in drawn.T], 1)
+        return pd.DataFrame(
+            {
+                "lesion": self.lesions,
+                "open": mean(size(self.open), (0, 2)),
+                "closed": mean(size(self.closed), (0, 2)),
+                "drift_share": share,
+                "ci_low": low,
+                "ci_high": high,
+                "episodes": there.sum(1),
+            }
+        )
+
+
+def size(part: np.ndarray) -> np.ndarray:
+    """RMS over action dimensions of ``open``, ``closed``, …, (T, L, E)."""
+    return np.sqrt((part**2).mean(-1))
+
+
+def mean(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
+    """Mean of what is a number; NaN where nothing is."""
+    count = np.isfinite(values).sum(axis)
+    return np.where(count > 0, np.nansum(values, axis) / np.maximum(count, 1), np.nan)
+
+
+def _quantiles(values: np.ndarray, at: Sequence[float]) -> np.ndarray:
+    finite = values[np.isfinite(values)]
+    return np.quantile(finite, at) if finite.size else np.full(len(at), np.nan)
+
+
+def drift(
+    policy: Policy,
+    plan: Plan,
+    activity: Activity,
+    *,
+    conditions: Sequence[str] = ("",),
+    episodes: int = 12,
+    onset: int = 60,
+    steps: int = 200,
+    seed: int = 0,
+    threads: int | None = None,
+) -> Drift:
+    """Run each lesion beside its intact twin and split the difference of their actions.
+
+    Every lesion begins at ``onset``, whatever onset or condition of its own it has. One with an
+    offset lasts as long as it would have, the others to the end.
+
+    Args:
+        policy: With continuous actions and an environment on its card.
+        plan: The lesions; the intact policy is left out of the result.
+        activity: What `record_activity` gave for this policy.
+        conditions: Episode k runs under ``conditions[k % len(conditions)]``.
+        episodes: Of each lesion, on the seeds of a sweep with this seed.
+        onset: The step of the cut.
+        steps: To follow from there.
+        seed: Of the episodes and of kinds that draw.
+        threads: C threads; None takes every CPU.
+
+    Raises:
+        LabError: Discrete actions, nothing to cut, or no episode that lasts until the onset.
+    """
+    if policy.card.squash == "argmax":
+        raise LabError(f"policy {policy.name!r} has discrete actions, which have no differences")
+    lesions = [_begun(x, onset) for x in plan if x.name != INTACT]
+    if not lesions or min(episodes, steps) < 1 or onset < 0:
+        raise LabError("drift needs a lesion, an episode and a step at least, and no onset below 0")
+    jobs = [
+        Job(lesion, episode_seed(seed, k), conditions[k % len(conditions)])
+        for lesion in (Lesion(name=INTACT), *lesions)
+        for k in range(episodes)
+    ]
+    world = World(card_env(policy), len(jobs), policy.card.env_kwargs, threads)
+    try:
+        trace = rollout(
+            policy, world, jobs, signals=("obs", "action"), activity=activity,
+            horizon=onset + steps,
+        )  # fmt: skip
+    finally:
+        world.close()
+    return _split(policy, trace, jobs, episodes, onset, activity)
+
+
+def _begun(lesion: Lesion, onset: int) -> Lesion:
+    offset = None if lesion.offset is None else onset + max(lesion.offset - lesion.onset, 0)
+    return lesion.model_copy(update={"onset": onset, "offset": offset, "when": None})
+
+
+def _split(
+    policy: Policy,
+    trace: Trace,
+    jobs: Sequence[Job],
+    episodes: int,
+    onset: int,
+    activity: Activity,
+) -> Drift:
+    damaged = np.arange(episodes, len(jobs))
+    twin = damaged % episodes
+    alive = trace.alive[onset:]
+    if not alive[:, :episodes].any():
+        raise LabError(f"every intact episode ends before the onset at step {onset}; cut earlier")
+    actions = trace["action"][onset:].reshape(*alive.shape, -1).astype(np.float64)
+    spread = actions[:, :episodes][alive[:, :episodes]].std(0)
+    spread = np.where(spread > STILL, spread, 1.0)  # as in a probe
+    cut = jobs[episodes:]
+    masks = Masks([x.lesion for x in cut], [x.seed for x in cut], policy.sites, activity)
+    shape = (len(alive), len(damaged), actions.shape[-1])
+    shown, here, away = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
+    for t in range(len(alive)):
+        both = alive[t, damaged] & alive[t, twin]
+        if not (rows := np.flatnonzero(both)).size:
+            break
+        obs, base = trace["obs"][onset + t], actions[t, twin[rows]]
+        replayed = policy.act(obs[twin[rows]], masks.at(onset + t, rows))
+        would = policy.act(obs[damaged[rows]])
+        shown[t, rows] = (replayed - base) / spread
+        here[t, rows] = (actions[t, damaged[rows]] - would) / spread
+        away[t, rows] = (would - base) / spread
+    layout = (len(alive), -1, episodes, actions.shape[-1])
+    return Drift(
+        [x.lesion.name for x in cut[::episodes]],
+        shown.reshape(layout),
+        here.reshape(layout),
+        away.reshape(layout),
+        trace.dt,
+    )

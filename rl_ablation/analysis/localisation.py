@@ -1,0 +1,226 @@
+"""How local a network's functions are: cuts of equal size, and how unevenly their harm is spread.
+
+Networks can be compared when the same share of each layer is cut in all of them, on the same
+episodes. Within a layer, a behaviour is *local* if most of the harm to it is done by one part, and
+a part is *specific* if its loss harms few behaviours (after Lillian, Meyes, Meisen 2018, who found
+forward motion controlled locally). Layers are never ranked against each other (Geiger et al. 2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from rl_ablation.errors import LabError
+from rl_ablation.lesions.lesion import INTACT, Lesion
+from rl_ablation.measures.registry import MEASURES
+from rl_ablation.stats import COVERAGE
+
+HARMED = 0.2
+"""A behaviour counts as harmed when it loses this share of a full-size change."""
+FLOOR = 0.25
+"""A full-size change is at least this share of the intact value."""
+INDICES = ("worst part's share", "Gini", "behaviours harmed per part", "parts that harm")
+
+Key = tuple[str, str, int]
+
+
+def changes(table: pd.DataFrame, plan: Iterable[Lesion], measures: Sequence[str]) -> np.ndarray:
+    """Paired changes of every behaviour under every cut, so signed that less than 0 is worse.
+
+    Args:
+        table: The behaviour table of a run.
+        plan: Lesions to take from it, in their order; the intact one is passed over.
+        measures: Names, each with a better side.
+
+    Returns:
+        (episodes, lesions, measures); NaN where an episode gave no number.
+
+    Raises:
+        LabError: More is neither better nor worse in one of the measures.
+    """
+    for name in measures:
+        if MEASURES[name].better == 0:
+            raise LabError(f"measure {name!r} has no better side, so no harm can be told")
+    names = [lesion.name for lesion in plan if lesion.size]
+    columns = []
+    for name in measures:
+        wide = table.pivot(index="episode", columns="lesion", values=name).astype(np.float64)
+        change = wide[names].to_numpy() - wide[[INTACT]].to_numpy()
+        columns.append(MEASURES[name].better * change)
+    return np.stack(columns, axis=-1)
+
+
+def full_size(changes: Sequence[np.ndarray], intact: np.ndarray) -> np.ndarray:
+    """The largest mean change of each measure in any network, but not less than ``FLOOR``·intact.
+
+    Args:
+        changes: Of each network, (E, R, M).
+        intact: Intact values, (M,).
+    """
+    largest = [np.abs(mean_change(c)).max(0) for c in changes]
+    return np.maximum(np.max(largest, axis=0), np.maximum(FLOOR * np.abs(intact), 1e-9))
+
+
+def mean_change(change: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Weighted mean over episodes of (E, R, M), leaving out NaN; 0 where nothing is known."""
+    weights = np.ones(len(change)) if weights is None else weights
+    there = np.isfinite(change)
+    total = np.tensordot(weights, np.where(there, change, 0.0), 1)
+    count = np.tensordot(weights, there.astype(np.float64), 1)
+    return np.asarray(np.where(count > 0, total / np.maximum(count, 1e-12), 0.0))
+
+
+def gini(values: np.ndarray) -> np.ndarray:
+    """Gini coefficient along the first axis: 0 all alike, 1 − 1/n all in one; NaN for all 0."""
+    rising = np.sort(np.asarray(values, np.float64), axis=0)
+    n = len(rising)
+    rank = np.arange(1, n + 1).reshape(-1, *[1] * (rising.ndim - 1))
+    total = rising.sum(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(((2 * rank - n - 1) * rising).sum(0) / (n * total))
+
+
+def indices(change: np.ndarray, size: np.ndarray) -> dict[tuple[str, int], float]:
+    """The indices of one layer of one network.
+
+    Args:
+        change: Mean changes, (R, M), less than 0 worse.
+        size: Full-size changes, (M,).
+
+    Returns:
+        (index, measure number) → value; −1 where it is about all measures. A behaviour that no
+        part harms has no share and no Gini: NaN.
+    """
+    harm = np.maximum(-change / size, 0.0)
+    harmed = harm >= HARMED
+    some, per_part = harmed.any(0), harmed.sum(1)
+    total = harm.sum(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        worst = np.where(some, harm.max(0) / total, np.nan)
+    uneven = np.where(some, gini(harm), np.nan)
+    told: dict[tuple[str, int], float] = {}
+    for m in range(len(size)):
+        told[INDICES[0], m], told[INDICES[1], m] = float(worst[m]), float(uneven[m])
+    told[INDICES[2], -1] = float(per_part[per_part > 0].mean()) if some.any() else np.nan
+    told[INDICES[3], -1] = float((per_part > 0).mean())
+    return told
+
+
+def localisation(
+    networks: Mapping[str, Sequence[np.ndarray]],
+    layers: Mapping[str, Sequence[str]],
+    measures: Sequence[str],
+    size: np.ndarray,
+    *,
+    contrasts: Sequence[tuple[str, str]] = (),
+    seed: int = 0,
+    resamples: int = 1000,
+) -> pd.DataFrame:
+    """Indices of locality with bootstrap intervals over training seeds, then episodes.
+
+    Args:
+        networks: Sort of network → the changes (E, R, M) in each network of that sort; number n of
+            one sort and of another belong together.
+        layers: Sort of network → the layer of each part, (R,).
+        measures: Names, (M,).
+        size: Full-size changes, (M,).
+        contrasts: Pairs of sorts whose difference is wanted.
+        seed: Of the resampling; all sorts share their resamples.
+        resamples: Bootstrap samples.
+
+    Returns:
+        A row for each ``network`` (or ``"a − b"``) × ``layer`` (or ``all``) × ``index`` ×
+        ``measure`` (or ``all``): ``value``, the mean over ``cells`` (network × layer × measure)
+        that have the index; ``low``, ``high`` (percentile, 95 %). A contrast compares like with
+        like: its cells are those that have the index on both sides.
+    """
+    rng = np.random.default_rng(seed)
+    keys = {sort: _keys(layers[sort], len(measures)) for sort in networks}
+    draws: dict[str, list[np.ndarray]] = {sort: [] for sort in networks}
+    for weights in _resampled(networks, rng, resamples):
+        for sort, members in networks.items():
+            told = [
+                _by_layer(mean_change(members[n], w), layers[sort], size) for n, w in weights[sort]
+            ]
+            draws[sort].append(np.array([[t[key] for key in keys[sort]] for t in told]))
+    rows = []
+    for sort in networks:
+        rows += _tell(sort, keys[sort], np.stack(draws[sort]), measures)
+    for a, b in contrasts:
+        both = [key for key in keys[a] if key in keys[b]]
+        one, other = (np.stack(draws[s])[..., [keys[s].index(key) for key in both]] for s in (a, b))
+        rows += _tell(f"{a} − {b}", both, one - other, measures)
+    return pd.DataFrame(rows)
+
+
+def _keys(layers: Sequence[str], measures: int) -> list[Key]:
+    """(layer, index, measure number) of everything that `_by_layer` tells."""
+    nothing = np.zeros((len(layers), measures))
+    return list(_by_layer(nothing, layers, np.ones(measures)))
+
+
+def _resampled(
+    networks: Mapping[str, Sequence[np.ndarray]], rng: np.random.Generator, resamples: int
+) -> Iterator[dict[str, list[tuple[int, np.ndarray]]]]:
+    """First all networks and episodes once, then resamples: sort → (network, episode weights)."""
+    most = max(len(members) for members in networks.values())
+    episodes = {len(c) for members in networks.values() for c in members}
+    if len(episodes) != 1:
+        raise LabError(f"networks to compare need the same episodes, got {sorted(episodes)}")
+    (count,) = episodes
+    for draw in range(resamples + 1):
+        if draw == 0:
+            picked, weights = np.arange(most), np.ones((most, count))
+        else:
+            picked = rng.integers(most, size=most)
+            weights = rng.multinomial(count, np.full(count, 1 / count), most).astype(np.float64)
+        yield {
+            sort: [(int(n) % len(members), w) for n, w in zip(picked, weights, strict=True)]
+            for sort, members in networks.items()
+        }
+
+
+def _by_layer(change: np.ndarray, layers: Sequence[str], size: np.ndarray) -> dict[Key, float]:
+    where = np.array(layers)
+    return {
+        (site, index, m): value
+        for site in dict.fromkeys(layers)
+        for (index, m), value in indices(change[where == site], size).items()
+    }
+
+
+def _tell(
+    sort: str, keys: Sequence[Key], draws: np.ndarray, measures: Sequence[str]
+) -> list[dict[str, object]]:
+    """Rows from the estimate (first) and its resamples (the rest): (draws, networks, keys)."""
+    pools: dict[Key, list[int]] = {}
+    for column, (layer, index, m) in enumerate(keys):
+        for pool in dict.fromkeys((x, index, n) for x in (layer, "all") for n in (m, -1)):
+            pools.setdefault(pool, []).append(column)
+    rows: list[dict[str, object]] = []
+    for (layer, index, m), columns in pools.items():
+        cells = draws[:, :, columns].reshape(len(draws), -1)
+        there = np.isfinite(cells)
+        count = there.sum(1)
+        total = np.where(there, cells, 0.0).sum(1)
+        mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        boot = mean[1:][count[1:] > 0]
+        known = boot.size and count[0]
+        tails = [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]
+        low, high = np.quantile(boot, tails) if known else (np.nan, np.nan)
+        rows.append(
+            {
+                "network": sort,
+                "layer": layer,
+                "index": index,
+                "measure": "all" if m < 0 else measures[m],
+                "value": float(mean[0]),
+                "low": float(low),
+                "high": float(high),
+                "cells": int(count[0]),
+            }
+        )
+    return rows

@@ -1,0 +1,146 @@
+"""Two kinds of functional population: units active together, and units whose loss does the same.
+
+After Meyes et al. 2020 ("Under the Hood of Neural Networks"). The first kind are the groups of
+`clusters`; the second come from clustering the unit × behaviour matrix of
+what single cuts change. How far the two agree is the adjusted Rand index (Hubert & Arabie 1985): 1
+for the same division, 0 on average for chance. It is held against shuffled labels (chance), and
+against how well each kind agrees with itself when it is made from two halves of the data: no
+agreement between the kinds can be expected beyond that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.cluster import AgglomerativeClustering
+from sklearn.metrics import adjusted_rand_score
+
+from rl_ablation.errors import LabError
+from rl_ablation.lesions.lesion import INTACT
+from rl_ablation.lesions.methods import DEAD_STD
+from rl_ablation.rollouts.activity import Activity
+
+BOOTSTRAP, SHUFFLES, HALVES = 300, 999, 20
+
+
+def effect_vectors(table: pd.DataFrame, site: str, measures: Sequence[str]) -> np.ndarray:
+    """What each unit's cut changes in each episode, (episodes, units, measures).
+
+    Args:
+        table: Behaviour table of a sweep over `rl_ablation.groupings.units.singles`, of every unit.
+        site: The layer.
+        measures: The behaviours; NaN where an episode has no number.
+
+    Raises:
+        LabError: A unit of the layer was not cut by itself, or none was.
+    """
+    own = table["lesion"].str.fullmatch(rf"{site}/\d+")
+    units = sorted({int(name.rpartition("/")[2]) for name in table["lesion"][own]})
+    if not units or units != list(range(len(units))):
+        raise LabError(f"populations need every unit of {site} cut by itself; sweep singles")
+    names = [f"{site}/{unit}" for unit in units]
+    layers = []
+    for name in measures:
+        wide = table.pivot(index="episode", columns="lesion", values=name)
+        layers.append(wide[names].to_numpy(float) - wide[[INTACT]].to_numpy(float))
+    return np.stack(layers, -1)
+
+
+def profile(vectors: np.ndarray) -> np.ndarray:
+    """Mean changes in units of each behaviour's spread over the units, (units, measures).
+
+    Args:
+        vectors: (episodes, units, measures) of `effect_vectors`. A behaviour that no cut changes
+            differently from the others tells nothing and becomes 0.
+    """
+    count = np.isfinite(vectors).sum(0)
+    total = np.where(np.isfinite(vectors), vectors, 0.0).sum(0)
+    mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
+    spread = mean.std(0)
+    return np.divide(mean, spread, out=np.zeros_like(mean), where=spread > 1e-12)
+
+
+def importance_of(vectors: np.ndarray) -> np.ndarray:
+    """How much each unit's cut changes altogether, (units,): root mean square of `profile`."""
+    return np.asarray(np.sqrt((profile(vectors) ** 2).mean(1)))
+
+
+def by_effect(vectors: np.ndarray, k: int) -> np.ndarray:
+    """Divide units into ``k`` groups whose cuts do the same (Ward), labels (units,)."""
+    values = profile(vectors)
+    return np.asarray(AgglomerativeClustering(n_clusters=k).fit_predict(values - values.mean(0)))
+
+
+def by_activity(samples: np.ndarray, k: int) -> np.ndarray:
+    """Divide units into ``k`` groups that are active together, labels (units,).
+
+    Args:
+        samples: Activity of units, (S, units); one that stands still here goes with no other.
+        k: Groups; the same as in `rl_ablation.groupings.clusters.clusters`.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values = np.nan_to_num(np.abs(np.corrcoef(samples.T.astype(np.float64))))
+    return np.asarray(AgglomerativeClustering(n_clusters=k).fit_predict(values))
+
+
+def agreement(
+    table: pd.DataFrame,
+    activity: Activity,
+    site: str,
+    measures: Sequence[str],
+    k: int,
+    seed: int = 0,
+) -> dict[str, float]:
+    """How far the two kinds of population agree in a layer; dead units are left out.
+
+    Args:
+        table: Behaviour table of a sweep over single units.
+        activity: Recorded intact activity.
+        site: The layer.
+        measures: The behaviours.
+        k: Groups of either kind.
+        seed: Of bootstrap, shuffles and halves.
+
+    Returns:
+        units; k; ari; low, high, its percentile bootstrap interval over episodes of the sweep
+        (resampling adds noise, which pulls it towards 0); p, one-sided, and chance, the 95 %
+        quantile, from shuffled labels; effect_self and activity_self, the mean index of each kind
+        with itself from two halves of the episodes, or of the recorded moments.
+
+    Raises:
+        LabError: The layer has no more than ``k`` live units.
+    """
+    samples = activity[site].samples
+    live = samples.std(0, dtype=np.float64) > DEAD_STD
+    vectors, samples = effect_vectors(table, site, measures)[:, live], samples[:, live]
+    episodes, units = vectors.shape[:2]
+    if units <= k:
+        raise LabError(f"{site} has {units} live units; that is too few for {k} groups")
+    rng = np.random.default_rng(seed)
+    together, alike = by_activity(samples, k), by_effect(vectors, k)
+    found = adjusted_rand_score(together, alike)
+    null = [adjusted_rand_score(together, rng.permutation(alike)) for _ in range(SHUFFLES)]
+    drawn = [
+        adjusted_rand_score(together, by_effect(vectors[rng.integers(0, episodes, episodes)], k))
+        for _ in range(BOOTSTRAP)
+    ]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    halves = []
+    for _ in range(HALVES):
+        order = rng.permutation(episodes)
+        one, other = order[: episodes // 2], order[episodes // 2 :]
+        halves.append(adjusted_rand_score(by_effect(vectors[one], k), by_effect(vectors[other], k)))
+    early, late = (by_activity(part, k) for part in np.array_split(samples, 2))
+    return {
+        "units": units,
+        "k": k,
+        "ari": float(found),
+        "low": float(low),
+        "high": float(high),
+        "p": float((1 + np.sum(np.array(null) >= found - 1e-12)) / (1 + SHUFFLES)),
+        "chance": float(np.quantile(null, 0.95)),
+        "effect_self": float(np.mean(halves)),
+        "activity_self": float(adjusted_rand_score(early, late)),
+    }

@@ -1,0 +1,191 @@
+"""Recurrence: do networks trained alike, from other seeds, divide their labour alike?
+
+Units and regions of two networks have no names in common. Regions are therefore compared by what
+their loss does: each is a row of an effect matrix (regions × behaviours), and the rows of two
+networks are matched one to one so that they agree best. Whatever is said of networks in general is
+resampled seeds first, episodes within (Agarwal et al. 2021 give the measures; two levels as in
+Saravanan et al. 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+
+from rl_ablation.errors import LabError
+from rl_ablation.groupings.controls import RANDOM
+from rl_ablation.lesions.lesion import INTACT
+from rl_ablation.mapping.evidence import scale
+from rl_ablation.mapping.run import Run
+from rl_ablation.measures.registry import MEASURES
+
+
+def paired_harm(run: Run, names: Sequence[str], measures: Sequence[str]) -> np.ndarray:
+    """What each loss does in each episode, (episodes, lesions, measures); below 0 is worse.
+
+    In full-size changes (see `scale`) over all lesions of the run but its
+    random controls, paired with the intact policy; NaN where either gives no number.
+    """
+    table = run.table()
+    claimed = [x.name for x in run.plan if x.size and x.group != RANDOM]
+    layers = []
+    for measure in measures:
+        wide = table.pivot(index="episode", columns="lesion", values=measure).astype(np.float64)
+        change = wide.sub(wide[INTACT], axis=0)
+        told = {"measure": measure, "delta": change[claimed].mean(), "intact": wide[INTACT].mean()}
+        full = float(scale(pd.DataFrame(told))[measure])
+        layers.append((MEASURES[measure].better or 1) * change[list(names)].to_numpy() / full)
+    return np.stack(layers, axis=-1)
+
+
+def mean_harm(harm: np.ndarray) -> np.ndarray:
+    """Mean over episodes (axis 0) of those with a number; 0 where there is none.
+
+    A region whose loss leaves no number, as no robot ever reached a bend, shows no effect.
+    """
+    there = np.isfinite(harm)
+    return np.where(there, harm, 0.0).sum(0) / np.maximum(there.sum(0), 1)
+
+
+# Matching.
+@dataclass(frozen=True)
+class Match:
+    """Regions of two networks, one to one.
+
+    Attributes:
+        order: Region of the second network for each of the first, (R,); −1 where it has fewer.
+        similarity: Cosine of the two rows, (R,); 0 if one of them is zero or missing.
+        score: Cosine of the two whole matrices, the second's rows in that order.
+    """
+
+    order: np.ndarray
+    similarity: np.ndarray
+    score: float
+
+
+def match(a: np.ndarray, b: np.ndarray) -> Match:
+    """Match the rows of two effect matrices one to one (Kuhn 1955, "Hungarian").
+
+    The matching maximises Σ aᵣ·b_π(r), so regions count by the size of their effects and the noise
+    of regions without any does not; divided by ‖a‖‖b‖ this is the score, 1 for the same matrix in
+    another order.
+
+    Args:
+        a: (R, measures).
+        b: (R', measures).
+
+    Raises:
+        LabError: The matrices have other numbers of measures.
+    """
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+        raise LabError(f"effect matrices of shapes {a.shape} and {b.shape} cannot be matched")
+    agreement = a @ b.T
+    rows, columns = linear_sum_assignment(-agreement)
+    order = np.full(len(a), -1)
+    order[rows] = columns
+    norms = np.linalg.norm(a, axis=1)[rows] * np.linalg.norm(b, axis=1)[columns]
+    similarity = np.zeros(len(a))
+    similarity[rows] = agreement[rows, columns] / np.where(norms > 0, norms, np.inf)
+    size = np.linalg.norm(a) * np.linalg.norm(b)
+    score = float(agreement[rows, columns].sum() / size) if size > 0 else 0.0
+    return Match(order, similarity, score)
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """How alike several networks divide their labour.
+
+    Attributes:
+        scores: Of each pair of networks, (S, S), 1 on the diagonal.
+        score: Their mean over pairs.
+        null: The same mean for shuffled networks, (draws,).
+        p: Share of the null, the networks themselves counted in, that scores at least as high.
+    """
+
+    scores: np.ndarray
+    score: float
+    null: np.ndarray
+    p: float
+
+    @property
+    def typical(self) -> int:
+        """The network most like the others; the rest can be shown in its order."""
+        return int(self.scores.sum(0).argmax())
+
+
+def recurrence(
+    matrices: Sequence[np.ndarray], *, specific: bool = False, draws: int = 999, seed: int = 0
+) -> Recurrence:
+    """Do regions with the same profile of effects recur in every network?
+
+    The null shuffles each behaviour's effects over the regions of each network, so that each
+    behaviour stays as local and as large as it is, and only which behaviours go together in a
+    region is lost; then everything is matched again.
+
+    Args:
+        matrices: Of each network, (regions, measures), on one scale.
+        specific: Subtract each region's mean over behaviours first. A region whose loss stops the
+            robot hurts all behaviours at once; this asks for likeness beyond such failure
+            (Jonas & Kording 2017).
+        draws: Of the null.
+        seed: Of the null.
+
+    Raises:
+        LabError: Fewer than two networks.
+    """
+    if len(matrices) < 2:
+        raise LabError("recurrence needs at least two networks")
+    rng = np.random.default_rng(seed)
+
+    def pairwise(effects: Sequence[np.ndarray]) -> np.ndarray:
+        if specific:
+            effects = [e - e.mean(1, keepdims=True) for e in effects]
+        scores = np.eye(len(effects))
+        for i, j in combinations(range(len(effects)), 2):
+            scores[i, j] = scores[j, i] = match(effects[i], effects[j]).score
+        return scores
+
+    off = np.triu_indices(len(matrices), 1)
+    scores = pairwise(matrices)
+    score = float(scores[off].mean())
+    null = np.array(
+        [pairwise([rng.permuted(m, axis=0) for m in matrices])[off].mean() for _ in range(draws)]
+    )
+    p = (1 + int((null >= score - 1e-12).sum())) / (1 + draws)
+    return Recurrence(scores, score, null, p)
+
+
+# How local a behaviour is.
+def worst_share(harm: np.ndarray) -> np.ndarray:
+    """Share of all harm to a behaviour that is done by its worst region.
+
+    Args:
+        harm: (…, regions, measures), below 0 is worse; what gets better counts as no harm.
+
+    Returns:
+        (…, measures), from 1/regions (even) to 1 (all in one); NaN without any harm.
+    """
+    loss = np.maximum(-harm, 0.0)
+    total = loss.sum(-2)
+    return np.where(total > 0, loss.max(-2) / np.where(total > 0, total, 1.0), np.nan)
+
+
+def gini(harm: np.ndarray) -> np.ndarray:
+    """Gini coefficient of the harm over regions: Σᵢⱼ |xᵢ − xⱼ| / (2 R Σᵢ xᵢ).
+
+    Args:
+        harm: (…, regions, measures), below 0 is worse; what gets better counts as no harm.
+
+    Returns:
+        (…, measures), from 0 (even) to 1 − 1/R (all in one); NaN without any harm.
+    """
+    loss = np.maximum(-harm, 0.0)
+    total = loss.sum(-2)
+    gaps = np.abs(loss[..., :, None, :] - loss[..., None, :, :]).sum((-3, -2))
+    spread = gaps / (2 * loss.shape[-2])
+    return np.where(total > 0, spread / np.where(total > 0, total, 1.0), np.nan)

@@ -1,0 +1,386 @@
+"""Redundancy: what groups of units are worth together, when cutting one at a time misleads.
+
+Two groups that do the same job each look useless when cut alone. The groups of a plan are therefore
+taken as the players of a cooperative game: the *worth* of a coalition of intact groups is a
+behaviour of the robot when all the other groups are cut, signed so that more is better. From the
+worths follow
+
+* Shapley values (Shapley 1953; for lesions Keinan et al. 2004; by sampling Castro et al. 2009),
+* pair interactions (Keinan et al. 2004; Grabisch & Roubens 1999), and
+* predictions of lesions never made (`rl_ablation.analysis.prediction`).
+
+Everything works on any `Game`, so that games with known answers can stand in for a robot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from math import factorial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from rl_ablation.errors import LabError
+from rl_ablation.files import digest
+from rl_ablation.lesions.lesion import INTACT, Lesion, Plan
+from rl_ablation.mapping.sweep import sweep
+from rl_ablation.measures.registry import MEASURES
+from rl_ablation.policies.policy import Policy
+from rl_ablation.stats import LEVEL, bca_intervals, benjamini_hochberg, sign_flip_p
+
+EXACT = 8
+"""Players up to which all coalitions are evaluated: 2⁸ = 256."""
+
+Coalition = frozenset[int]
+Game = Callable[[Sequence[Coalition]], np.ndarray]
+"""Coalitions of intact players → their worths, (coalitions, episodes, measures)."""
+
+
+def coalition(players: Sequence[Lesion], cut: Coalition | set[int]) -> Lesion:
+    """One lesion that cuts several groups at once: per site the union of their units.
+
+    Args:
+        players: The groups, cut in the same way and at the same time, with no unit in common.
+        cut: Indices of the players to cut; none is the intact policy.
+
+    Raises:
+        LabError: The players are cut in different ways, or share a unit.
+    """
+    if not cut:
+        return Lesion(name=INTACT)
+    chosen = [players[i] for i in sorted(cut)]
+    ways = {(x.kind, x.strength, x.onset, x.offset) for x in players}
+    if len(ways) > 1:
+        raise LabError("players must be cut in one way; give them all the same kind and times")
+    units: dict[str, list[int]] = {}
+    for player in chosen:
+        for site, cut_there in player.cut.items():
+            units.setdefault(site, []).extend(cut_there)
+    for site, there in units.items():
+        if len(set(there)) < len(there):
+            raise LabError(f"{site}: two players share a unit; divide the network without overlap")
+    kind, strength, onset, offset = ways.pop()
+    return Lesion(
+        name=" + ".join(x.name for x in chosen),
+        cut={site: tuple(sorted(there)) for site, there in units.items()},
+        kind=kind,
+        strength=strength,
+        onset=onset,
+        offset=offset,
+        group=f"{len(chosen)} groups",
+    )
+
+
+@dataclass
+class SweepGame:
+    """The game that a policy's groups play: worths by rolling the lesioned robot out.
+
+    Each call is one batched sweep in a run folder of its own, so it can be interrupted; episode k
+    is the same for all coalitions; none is rolled out twice.
+
+    Attributes:
+        agent: The policy, with an environment on its card.
+        players: The groups.
+        measures: Behaviours; where less of one is better, its worth is its negative.
+        folder: Where the run folders go.
+        options: For `rl_ablation.mapping.sweep`: episodes, seed, conditions, horizon, activity …
+        seen: Worth of each coalition evaluated so far, (episodes, measures).
+    """
+
+    agent: Policy
+    players: Sequence[Lesion]
+    measures: Sequence[str]
+    folder: Path
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seen: dict[Coalition, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the players."""
+        return [player.name for player in self.players]
+
+    def __call__(self, coalitions: Sequence[Coalition]) -> np.ndarray:
+        """Worths, (coalitions, episodes, measures); NaN where an episode gives no number."""
+        new = list(dict.fromkeys(c for c in coalitions if c not in self.seen))
+        if new:
+            everyone = frozenset(range(len(self.players)))
+            lesions = [coalition(self.players, everyone - c) for c in new]
+            plain = {k: v for k, v in self.options.items() if k not in ("activity", "progress")}
+            key = digest([self.agent.sha256, [x.key for x in lesions], list(self.measures), plain])
+            run = sweep(
+                self.agent,
+                Plan(lesions),
+                measures=self.measures,
+                folder=self.folder / f"coalitions-{key[:8]}",
+                **self.options,
+            )
+            signs = np.array([MEASURES[m].better or 1 for m in self.measures])
+            table = run.table().set_index("lesion")[list(self.measures)]
+            for which, lesion in zip(new, lesions, strict=True):
+                self.seen[which] = signs * table.loc[[lesion.name]].to_numpy(np.float64)
+        return np.stack([self.seen[c] for c in coalitions])
+
+
+def worth(values: np.ndarray, measures: Sequence[str]) -> np.ndarray:
+    """Mean worths over episodes, (coalitions, measures), of (coalitions, episodes, measures).
+
+    Episodes without a number (diverged physics, or never a step to average over) are left out.
+
+    Raises:
+        LabError: A coalition has no number at all for a measure.
+    """
+    there = np.isfinite(values)
+    if not there.any(1).all():
+        lacking = measures[int(np.argwhere(~there.any(1))[0, 1])]
+        raise LabError(
+            f"measure {lacking!r} has no number for some coalition; take the kind over the "
+            "horizon (without .alive), which a robot that never moves has too"
+        )
+    return np.where(there, values, 0.0).sum(1) / there.sum(1)
+
+
+def every(players: int) -> list[Coalition]:
+    """All 2ⁿ coalitions, the empty one first and the grand one last."""
+    return [frozenset(i for i in range(players) if code >> i & 1) for code in range(2**players)]
+
+
+# Shapley values.
+def shapley(
+    game: Game,
+    players: Sequence[str],
+    measures: Sequence[str],
+    *,
+    tolerance: float = 0.1,
+    max_permutations: int = 400,
+    round_size: int = 16,
+    exact: int = EXACT,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Shapley values: each group's marginal contribution, averaged over the orders of joining.
+
+    Up to ``exact`` players all 2ⁿ coalitions are evaluated. With more, orders are drawn at random,
+    each with its reverse (antithetic), ``round_size`` at a time, until for every measure the widest
+    95 % interval over orders is narrower than ``tolerance`` × the range of the worths seen, or
+    ``max_permutations`` are spent. That range is v(all) − v(none) where nothing is worth more than
+    everything and nothing less than nothing; unlike it, it does not vanish for a behaviour that
+    neither the intact nor the dead robot shows, such as crashing. The values of a measure add up
+    to v(all) − v(none) either way.
+
+    Args:
+        game: Worths of coalitions.
+        players: Names.
+        measures: Names.
+        tolerance: See above.
+        max_permutations: Orders at most, reverses counted.
+        round_size: Orders between two looks at the intervals; even.
+        exact: Players up to which every coalition is evaluated.
+        seed: Of the orders and of the bootstrap.
+
+    Returns:
+        A row for each group × measure: ``value``; ``ci_low`` and ``ci_high``, the 95 % Student
+        interval over pairs of an order and its reverse (width 0 where exact; looking after each
+        round makes it a little narrow); ``episodes_low`` and ``episodes_high``, the 95 % BCa
+        bootstrap interval over episodes; ``permutations``, all n! where exact.
+
+    Raises:
+        LabError: No player, a tolerance of 0 or less, or fewer than 4 orders.
+    """
+    count = len(players)
+    if not count or tolerance <= 0:
+        raise LabError("Shapley values need at least one player and a tolerance above 0")
+    if round_size < 4 or round_size % 2 or max_permutations < 4:
+        raise LabError("draw at least 4 orders, and an even number of them in a round")
+    rng = np.random.default_rng(seed)
+    if count <= exact:
+        values = game(every(count))
+        value = _enumerated(worth(values, measures), count)
+        by_episode = np.moveaxis(_enumerated(values, count), 1, 0)
+        half, orders = np.zeros_like(value), factorial(count)
+    else:
+        value, by_episode, half, orders = _sampled(
+            game, count, measures, tolerance, max_permutations, round_size, rng
+        )
+    low, high = bca_intervals(by_episode.reshape(len(by_episode), -1), rng)
+    return pd.DataFrame(
+        {
+            "group": np.repeat(list(players), len(measures)),
+            "measure": np.tile(list(measures), count),
+            "value": value.ravel(),
+            "ci_low": (value - half).ravel(),
+            "ci_high": (value + half).ravel(),
+            "episodes_low": low,
+            "episodes_high": high,
+            "permutations": orders,
+        }
+    )
+
+
+def _enumerated(values: np.ndarray, players: int) -> np.ndarray:
+    """Mean marginal gain of each player over all orders, (players, …), of worths (2ⁿ, …).
+
+    Its gain over others S counts |S|!(n − |S| − 1)!/n!. Gains are taken before they are averaged:
+    a group that changes nothing is then worth exactly 0.
+    """
+    codes = np.arange(2**players)
+    sizes = np.array([len(members) for members in every(players)])
+    chances = np.array(
+        [factorial(k) * factorial(players - k - 1) / factorial(players) for k in range(players)]
+    )
+    without = [codes[codes >> i & 1 == 0] for i in range(players)]
+    return np.stack(
+        [
+            np.tensordot(chances[sizes[w]], values[w | 1 << i] - values[w], 1)
+            for i, w in enumerate(without)
+        ]
+    )
+
+
+def _sampled(
+    game: Game,
+    players: int,
+    measures: Sequence[str],
+    tolerance: float,
+    most: int,
+    round_size: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Values (players, measures), the same by episode, half widths of the intervals, orders."""
+    pairs = np.empty((0, players, len(measures)))
+    by_episode = np.zeros(())
+    lowest, highest = np.full(len(measures), np.inf), np.full(len(measures), -np.inf)
+    while True:
+        draws = min(round_size, most - 2 * len(pairs)) // 2
+        drawn = [rng.permutation(players) for _ in range(draws)]
+        orders = [list(map(int, o)) for order in drawn for o in (order, order[::-1])]
+        joined = [frozenset(order[:k]) for order in orders for k in range(players + 1)]
+        values = game(joined)
+        means = worth(values, measures)
+        lowest, highest = np.minimum(lowest, means.min(0)), np.maximum(highest, means.max(0))
+        credit = _credit(means, orders)
+        pairs = np.concatenate([pairs, credit.reshape(-1, 2, *credit.shape[1:]).mean(1)])
+        by_episode = by_episode + _credit(values, orders).sum(0)
+        count = len(pairs)
+        spread = pairs.std(0, ddof=1) / np.sqrt(count)
+        half = stats.t.ppf(1 - LEVEL / 2, count - 1) * spread
+        narrow = (2 * half <= tolerance * (highest - lowest)).all()
+        if narrow or 2 * count + 1 >= most:
+            shares = np.moveaxis(by_episode, 1, 0) / (2 * count)
+            return pairs.mean(0), shares, half, 2 * count
+
+
+def _credit(values: np.ndarray, orders: Sequence[Sequence[int]]) -> np.ndarray:
+    """What each player adds when it joins, (orders, players, …), of (orders × (n + 1), …)."""
+    players = len(orders[0])
+    gains = np.diff(values.reshape(len(orders), players + 1, *values.shape[1:]), axis=1)
+    credit = np.empty_like(gains)
+    for k, order in enumerate(orders):
+        credit[k, order] = gains[k]
+    return credit
+
+
+# Single cuts and pairs.
+def single_cuts(
+    game: Game, players: Sequence[str], measures: Sequence[str], *, seed: int = 0
+) -> pd.DataFrame:
+    """What is lost when one group alone is cut: v(all) − v(all but i), paired by episode.
+
+    Returns:
+        A row for each group × measure: ``value``, its 95 % BCa interval over episodes ``ci_low``
+        and ``ci_high``, the two-sided sign-flip ``p``, ``q`` over all rows, ``n`` episodes.
+    """
+    everyone = frozenset(range(len(players)))
+    values = game([everyone, *(everyone - {i} for i in range(len(players)))])
+    worth(values, measures)
+    about = {
+        "group": np.repeat(list(players), len(measures)),
+        "measure": np.tile(list(measures), len(players)),
+    }
+    return pd.DataFrame({**about, **_tested(values[0] - values[1:], seed)})
+
+
+def interactions(
+    game: Game,
+    players: Sequence[str],
+    measures: Sequence[str],
+    *,
+    averaged: bool = False,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """What cutting two groups loses beyond the sum of what cutting each loses.
+
+    I = [v(all) − v(without i, j)] − [v(all) − v(without i)] − [v(all) − v(without j)]. Above 0
+    the two stand in for each other (twins, v = max(i, j): I = +1, though each alone looks useless);
+    below 0 each needs the other, or one cut leaves nothing for the second to lose: a robot that
+    stands still already is such a floor.
+
+    Keinan et al. (2004) average over what else is cut: γ_ij − γ(i|¬j) − γ(j|¬i), with γ Shapley
+    values, which is the interaction index of Grabisch & Roubens (1999) and has the other sign.
+    I is minus one term of that average, the one with all others intact.
+
+    Args:
+        game: Worths of coalitions.
+        players: Names.
+        measures: Names.
+        averaged: Also give minus the average of Keinan et al.; needs all 2ⁿ coalitions.
+        seed: Of the bootstrap and the flips.
+
+    Returns:
+        A row for each pair × measure: ``a``, ``b``, ``measure``, ``value`` (I), its 95 % BCa
+        interval over episodes, sign-flip ``p``, ``q`` over all rows, ``n`` episodes, ``kind``:
+        "redundant" or "synergistic" where q < 5 %, else "", and ``averaged`` if asked for.
+    """
+    everyone = frozenset(range(len(players)))
+    pairs = list(combinations(range(len(players)), 2))
+    intact = game([everyone])
+    alone = game([everyone - {i} for i in range(len(players))])
+    both = game([everyone - set(pair) for pair in pairs])
+    for values in (intact, alone, both):
+        worth(values, measures)
+    first, second = ([pair[side] for pair in pairs] for side in (0, 1))
+    columns = _tested(alone[first] + alone[second] - intact - both, seed)
+    kind = np.where(columns["value"] > 0, "redundant", "synergistic")
+    table = pd.DataFrame(
+        {
+            "a": np.repeat([players[i] for i in first], len(measures)),
+            "b": np.repeat([players[i] for i in second], len(measures)),
+            "measure": np.tile(list(measures), len(pairs)),
+            **columns,
+            "kind": np.where(columns["q"] < LEVEL, kind, ""),
+        }
+    )
+    if averaged:
+        weights = _interaction_weights(len(players), pairs)
+        table["averaged"] = -(weights @ worth(game(every(len(players))), measures)).ravel()
+    return table
+
+
+def _interaction_weights(players: int, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
+    """(pairs, 2ⁿ): index = weights @ worths, from s!(n − s − 2)!/(n − 1)! for s others intact."""
+    weights = np.empty((len(pairs), 2**players))
+    for column, members in enumerate(every(players)):
+        for row, pair in enumerate(pairs):
+            there = len(members & set(pair))
+            others = len(members) - there
+            share = factorial(others) * factorial(players - others - 2) / factorial(players - 1)
+            weights[row, column] = share if there != 1 else -share
+    return weights
+
+
+def _tested(differences: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Mean, interval and p of (rows, episodes, measures), as columns of rows × measures."""
+    rng = np.random.default_rng(seed)
+    cells = np.moveaxis(differences, 1, 0).reshape(differences.shape[1], -1)
+    n = np.isfinite(cells).sum(0)
+    low, high = bca_intervals(cells, rng)
+    p = sign_flip_p(cells, rng)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = np.where(np.isfinite(cells), cells, 0.0).sum(0) / np.where(n > 0, n, np.nan)
+    return {
+        "value": value, "ci_low": low, "ci_high": high,
+        "p": p, "q": benjamini_hochberg(p), "n": n,
+    }  # fmt: skip

@@ -1,0 +1,235 @@
+"""What single units tell about the context that the robot is in: selectivity and information.
+
+Class selectivity is Morcos et al. 2018's, for units that are never negative (ReLU). Tanh units are
+negative half of the time, and their sign carries no meaning, so for them the share of a unit's
+variance that lies between the contexts (η²) and the distance of its best context from the rest
+(d′) stand in for it. "Classes" are digits for a classifier and contexts for a robot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from rl_ablation.errors import LabError
+from rl_ablation.lesions.lesion import INTACT, Lesion
+from rl_ablation.measures.laps import BEND
+from rl_ablation.policies.policy import Policy
+from rl_ablation.rollouts.episodes import card_env, episode_seed
+from rl_ablation.rollouts.rollout import Job, rollout
+from rl_ablation.rollouts.world import World
+
+TINY = 1e-7
+"""In denominators, as in Leavitt & Morcos 2020."""
+
+BENDS = ("left bend", "straight", "right bend")
+
+
+def bend_contexts(bend: np.ndarray) -> np.ndarray:
+    """Classes of a lap robot's moments: indices into ``BENDS``, like ``bend`` (1/m, left > 0)."""
+    return 1 - (bend > BEND).astype(np.int64) + (bend < -BEND)
+
+
+def class_selectivity(activity: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """SI = (μ_max − μ_−max)/(μ_max + μ_−max) of every unit (Morcos et al. 2018).
+
+    μ_max is the largest of a unit's class means, μ_−max the mean of its other class means.
+
+    Args:
+        activity: (S, H), nowhere negative.
+        classes: (S,) whole numbers.
+
+    Returns:
+        (H,): 0 is equally active in all classes, 1 active in one alone; 0 for a silent unit.
+
+    Raises:
+        LabError: An activity is negative, or there are fewer than two classes.
+    """
+    if activity.size and activity.min() < 0:
+        raise LabError(
+            "class selectivity needs activity that is never negative (ReLU); "
+            "take eta_squared or best_class for other units"
+        )
+    means = _class_means(activity, classes)
+    largest = means.max(0)
+    rest = (means.sum(0) - largest) / (len(means) - 1)
+    return (largest - rest) / (largest + rest + TINY)
+
+
+def eta_squared(activity: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Share of each unit's variance that lies between the classes, η² of a one-way layout.
+
+    Args:
+        activity: (S, H).
+        classes: (S,) whole numbers.
+
+    Returns:
+        (H,) in [0, 1]; 0 for a unit that does not vary.
+    """
+    means = _class_means(activity, classes)
+    sizes = np.unique(classes, return_counts=True)[1]
+    values = np.asarray(activity, np.float64)
+    middle = values.mean(0)
+    between = (sizes[:, None] * (means - middle) ** 2).sum(0)
+    total = ((values - middle) ** 2).sum(0)
+    return np.divide(between, total, out=np.zeros_like(total), where=total > TINY)
+
+
+def best_class(activity: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The class that each unit sets farthest apart from the rest, and by how many d′.
+
+    d′ = (μ_class − μ_rest) / √((σ²_class + σ²_rest)/2); the sign says whether the unit goes up or
+    down there.
+
+    Args:
+        activity: (S, H).
+        classes: (S,) whole numbers.
+
+    Returns:
+        The class (H,) and its d′ (H,).
+    """
+    labels = _labels(classes)
+    values = np.asarray(activity, np.float64)
+    apart = np.empty((len(labels), values.shape[1]))
+    for k, label in enumerate(labels):
+        one, rest = values[classes == label], values[classes != label]
+        spread = np.sqrt((one.var(0) + rest.var(0)) / 2)
+        apart[k] = (one.mean(0) - rest.mean(0)) / (spread + TINY)
+    best = np.abs(apart).argmax(0)
+    return labels[best], apart[best, np.arange(values.shape[1])]
+
+
+def mutual_information(activity: np.ndarray, classes: np.ndarray, bins: int = 8) -> np.ndarray:
+    """Information that each unit's activity gives about the class, in bits.
+
+    A unit's values are sorted into ``bins`` equally filled bins; equal values, such as a ReLU's
+    zeros, share one. The bias of few samples is taken off after Miller & Madow (1955), which
+    supposes samples that do not depend on each other; so a unit that tells nothing may come out a
+    little below 0.
+
+    Args:
+        activity: (S, H).
+        classes: (S,) whole numbers.
+        bins: At most so many.
+
+    Returns:
+        (H,).
+    """
+    if bins < 2:
+        raise LabError(f"information needs at least 2 bins, got {bins}")
+    _, label = np.unique(classes, return_inverse=True)
+    count = int(label.max()) + 1
+    # By middle ranks, values that are equal stay together and all others fill the bins evenly.
+    share = (stats.rankdata(activity, axis=0) - 0.5) / len(activity)
+    where = (share * bins).astype(np.int64)
+    found = np.empty(activity.shape[1])
+    for unit in range(found.size):
+        joint = np.bincount(where[:, unit] * count + label, minlength=bins * count)
+        table = joint.reshape(bins, count)
+        found[unit] = _entropy(table.sum(0)) + _entropy(table.sum(1)) - _entropy(joint)
+    return found
+
+
+def rank_correlation(
+    networks: Sequence[tuple[np.ndarray, np.ndarray]],
+    rng: np.random.Generator,
+    resamples: int = 2000,
+) -> tuple[float, float, float]:
+    """Spearman correlation within networks, averaged over them, with a 95 % interval.
+
+    The bootstrap draws networks first, then units within them, since units of one network say
+    little about the next. A network in which either side does not vary is left out.
+
+    Args:
+        networks: Two numbers for each unit, (H,) and (H,), of each network.
+        rng: Draws.
+        resamples: Bootstrap samples.
+
+    Returns:
+        Mean, lower and upper end; NaN where no network varies.
+    """
+    inside = np.empty((len(networks), resamples))
+    observed = [_spearman(x[None], y[None])[0] for x, y in networks]
+    for k, (x, y) in enumerate(networks):
+        drawn = rng.integers(len(x), size=(resamples, len(x)))
+        inside[k] = _spearman(x[drawn], y[drawn])
+    which = rng.integers(len(networks), size=(resamples, len(networks)))
+    # A network drawn twice needs another resample of its units each time.
+    column = rng.integers(resamples, size=which.shape)
+    picked = inside[which, column]
+    there = np.isfinite(picked)
+    count = there.sum(1)
+    means = np.where(there, picked, 0.0).sum(1)[count > 0] / count[count > 0]
+    finite = [value for value in observed if np.isfinite(value)]
+    if not finite or not means.size:
+        return (float("nan"),) * 3
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(np.mean(finite)), float(low), float(high)
+
+
+def visits(
+    policy: Policy,
+    signals: Sequence[str],
+    *,
+    conditions: Sequence[str] = ("",),
+    episodes: int = 12,
+    seed: int = 0,
+    horizon: int | None = None,
+    threads: int | None = None,
+) -> dict[str, np.ndarray]:
+    """Run the intact policy; what it saw, did and thought at every moment, side by side.
+
+    Args:
+        policy: With an environment on its card.
+        signals: As in `rollout`, such as ``"@h0"`` and ``"bend"``.
+        conditions: Episode k runs under ``conditions[k % len(conditions)]``.
+        episodes: Episodes.
+        seed: Of the episodes.
+        horizon: Steps at most; None takes the world's time limit.
+        threads: C threads; None takes every CPU.
+
+    Returns:
+        Signal → (S, …), the same S moments for all.
+    """
+    world = World(card_env(policy), episodes, policy.card.env_kwargs, threads)
+    jobs = [
+        Job(Lesion(name=INTACT), episode_seed(seed, k), conditions[k % len(conditions)])
+        for k in range(episodes)
+    ]
+    try:
+        trace = rollout(policy, world, jobs, signals=signals, horizon=horizon)
+    finally:
+        world.close()
+    return {name: trace[name][trace.alive] for name in signals}
+
+
+def _spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Rank correlation of each row, (R, H) and (R, H) -> (R,); NaN where a row does not vary."""
+    ranks = [stats.rankdata(v, axis=1) - (v.shape[1] + 1) / 2 for v in (x, y)]
+    product, one, other = (
+        (a * b).sum(1) for a, b in ((ranks[0], ranks[1]), (ranks[0],) * 2, (ranks[1],) * 2)
+    )
+    size = np.sqrt(one * other)
+    return np.divide(product, size, out=np.full(len(size), np.nan), where=size > 0)
+
+
+def _labels(classes: np.ndarray) -> np.ndarray:
+    labels = np.unique(classes)
+    if labels.size < 2:
+        raise LabError(f"selectivity needs moments of at least 2 classes, got {labels.size}")
+    return labels
+
+
+def _class_means(activity: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    values = np.asarray(activity, np.float64)
+    return np.stack([values[classes == label].mean(0) for label in _labels(classes)])
+
+
+def _entropy(counts: np.ndarray) -> float:
+    """Entropy of a histogram in bits, Miller & Madow's term added."""
+    filled = counts[counts > 0]
+    share = filled / filled.sum()
+    bias = (filled.size - 1) / (2 * filled.sum())
+    return float(-(share * np.log2(share)).sum() + bias / np.log(2))

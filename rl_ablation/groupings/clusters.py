@@ -1,0 +1,60 @@
+"""Functional clusters: units of a layer that are active together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.cluster import AgglomerativeClustering
+
+from rl_ablation.errors import LabError
+from rl_ablation.groupings.registry import grouping
+from rl_ablation.groupings.units import hidden_sites
+from rl_ablation.lesions.lesion import Lesion, Plan
+from rl_ablation.lesions.methods import DEAD_STD
+from rl_ablation.policies.policy import Policy
+from rl_ablation.rollouts.activity import Activity, record_activity
+
+
+@grouping("units active together, so many in each layer", number=6)
+def clusters(
+    agent: Policy, k: int = 6, activity: Activity | None = None, sites: Sequence[str] | None = None
+) -> Plan:
+    """Functional clusters: units of a layer that are active together, ``k`` in each layer.
+
+    Units are described by the absolute correlations of their activity with every other unit of the
+    layer and joined by Ward's criterion (after the co-activity populations of Meyes et al. 2020).
+    The sign is dropped, since a unit and its negative carry the same signal. Dead units stand apart
+    as ``site/dead``. Clusters are numbered from the largest.
+
+    Args:
+        agent: The policy.
+        k: Clusters in each layer.
+        activity: Recorded intact activity; None records it in the card's environment.
+        sites: Layers to divide; None takes all hidden ones.
+    """
+    if k < 1:
+        raise LabError(f"clusters need k of at least 1, got {k}")
+    activity = record_activity(agent) if activity is None else activity
+    lesions = []
+    for site in hidden_sites(agent, sites):
+        samples = activity[site].samples.astype(np.float64)
+        live = np.flatnonzero(samples.std(0) > DEAD_STD)
+        dead = np.setdiff1d(np.arange(samples.shape[1]), live)
+        if dead.size:
+            cut = {site: tuple(map(int, dead))}
+            lesions.append(Lesion(name=f"{site}/dead", cut=cut, group="clusters"))
+        if not live.size:
+            continue
+        if live.size <= k:
+            labels = np.arange(live.size)
+        else:
+            profile = np.abs(np.corrcoef(samples[:, live].T))
+            labels = AgglomerativeClustering(n_clusters=k).fit_predict(profile)
+        groups = [live[labels == label] for label in np.unique(labels)]
+        groups.sort(key=lambda units: (-units.size, units[0]))
+        lesions += [
+            Lesion(name=f"{site}/cluster-{n}", cut={site: tuple(map(int, units))}, group="clusters")
+            for n, units in enumerate(groups)
+        ]
+    return Plan(lesions)

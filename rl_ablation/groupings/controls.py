@@ -1,0 +1,125 @@
+"""Random controls: cuts and divisions of the same sizes, drawn at random."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.cluster.hierarchy import leaves_list, ward
+
+from rl_ablation.errors import LabError
+from rl_ablation.lesions.lesion import VARIANT, Lesion, Plan
+from rl_ablation.policies.policy import Policy
+from rl_ablation.rollouts.activity import Activity, record_activity
+
+
+def random_groups(
+    agent: Policy, like: Plan, n: int = 100, seed: int = 0, *, first: int = 0
+) -> Plan:
+    """Random cuts in the same layers, of the same sizes, kinds and times as those of a plan.
+
+    They are the null for "it is this group that matters, not how many units were cut".
+    Cuts of one unit, of whole sites and of several sites have no such control and are passed over.
+
+    Args:
+        agent: The policy.
+        like: What they are controls for.
+        n: Random cuts for each layer, size, kind and time.
+        seed: Draws them. Draw k is the same whatever else is drawn.
+        first: Number of the first draw.
+    """
+    wanted: dict[tuple[object, ...], Lesion] = {}
+    for lesion in like:
+        for site, units in lesion.cut.items():
+            if len(lesion.cut) == 1 and 1 < len(units) < agent.sites[site]:
+                wanted.setdefault(lesion.place, lesion)
+    places = list(agent.sites)
+    lesions = []
+    for model in wanted.values():
+        ((site, model_units),) = model.cut.items()
+        size = len(model_units)
+        how = "" if model.manner == Lesion(name="").manner else VARIANT + model.manner
+        for draw in range(first, first + n):
+            rng = np.random.default_rng([seed, places.index(site), size, draw])
+            units = tuple(sorted(map(int, rng.permutation(agent.sites[site])[:size])))
+            new = {"name": f"{site}/random-{size}-{draw}{how}", "cut": {site: units}}
+            lesions.append(model.model_copy(update={**new, "group": "random"}))
+    return Plan(lesions)
+
+
+def equal_parts(
+    agent: Policy,
+    k: int = 6,
+    activity: Activity | None = None,
+    *,
+    seed: int | None = None,
+) -> Plan:
+    """Divide every hidden layer into ``k`` parts of equal size, give or take a unit.
+
+    How large part n is depends on the layer's size alone, so the same part of two networks of
+    the same shape is a cut of the same size.
+
+    Args:
+        agent: The policy.
+        k: Parts of each layer; a layer with fewer units is divided into single ones.
+        activity: Recorded intact activity; None records it in the card's environment.
+        seed: None puts units side by side that are active together: in the order of the leaves of
+            Ward's tree over the absolute correlations of their activity. A number shuffles them.
+
+    Raises:
+        LabError: Fewer than 1 part.
+    """
+    if k < 1:
+        raise LabError(f"a layer has at least 1 part, got {k}")
+    if activity is None and seed is None:
+        activity = record_activity(agent)
+    kind = "parts" if seed is None else "random"
+    lesions = []
+    for place, (site, size) in enumerate(agent.network.sizes.items()):
+        if seed is not None:
+            order = np.random.default_rng([seed, place]).permutation(size)
+        else:
+            assert activity is not None
+            order = _together(activity[site].samples)
+        label = "part" if seed is None else "random-part"
+        lesions += [
+            Lesion(
+                name=f"{site}/{label}-{n}", cut={site: tuple(sorted(map(int, units)))}, group=kind
+            )
+            for n, units in enumerate(np.array_split(order, min(k, size)))
+        ]
+    return Plan(lesions)
+
+
+def _together(samples: np.ndarray) -> np.ndarray:
+    """Order of units in which those that are active together stand together."""
+    values = samples.astype(np.float64) - samples.mean(0, dtype=np.float64)
+    if values.shape[1] < 3:
+        return np.arange(values.shape[1])
+    length = np.linalg.norm(values, axis=0)
+    values = values / np.where(length > 0, length, 1.0)  # a dead unit correlates with none
+    return np.asarray(leaves_list(ward(np.abs(values.T @ values))))
+
+
+RANDOM = "random"
+
+
+def random_divisions(plan: Plan, n: int, seed: int = 0) -> list[Plan]:
+    """The plan's regions redrawn ``n`` times: same sizes, units dealt out at random in each site.
+
+    They are the control for "functional regions are more local than any regions of their sizes".
+    """
+    rng = np.random.default_rng(seed)
+    divisions = []
+    for draw in range(n):
+        hands: dict[str, list[int]] = {}
+        for lesion in plan:
+            for site, units in lesion.cut.items():
+                hands.setdefault(site, []).extend(units)
+        hands = {s: [int(u) for u in rng.permutation(units)] for s, units in hands.items()}
+        lesions = []
+        for lesion in plan:
+            cut = {s: tuple(sorted(hands[s].pop() for _ in units)) for s, units in
+                   lesion.cut.items()}  # fmt: skip
+            changed = {"name": f"{lesion.name}~{draw}", "cut": cut, "group": RANDOM}
+            lesions += [Lesion(**{**dict(lesion), **changed})] if lesion.size else []
+        divisions.append(Plan(lesions))
+    return divisions

@@ -1,0 +1,148 @@
+"""Factor groups: units of a layer that belong to the same non-negative pattern of its activity.
+
+After Olah et al. 2018 ("The Building Blocks of Interpretability"), who factorise activations into a
+few groups by non-negative matrix factorisation (Lee & Seung 1999). A layer whose units take both
+signs (tanh, elu) is factorised as ``[max(0, a), max(0, −a)]``, so that "on" and "off" of one unit
+may belong to different patterns.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.decomposition import NMF
+from sklearn.exceptions import ConvergenceWarning
+
+from rl_ablation.errors import LabError
+from rl_ablation.groupings.registry import grouping
+from rl_ablation.lesions.lesion import Lesion, Plan
+from rl_ablation.lesions.methods import DEAD_STD, SiteStats
+from rl_ablation.policies.policy import Policy
+from rl_ablation.rollouts.activity import Activity, record_activity
+
+_ITERATIONS = 1000
+_NOBODY = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """A layer's activity as a sum of k patterns: activity ≈ strengths @ weights.
+
+    Attributes:
+        weights: (k, H); (k, 2H) where units take both signs: their positive parts, then their
+            negative ones. In units of activity: what the unit does when the pattern is as strong as
+            it usually (root mean square) is.
+        strengths: How strong each pattern is at each moment, (S, k), root mean square 1.
+        explained: Share of the activity's sum of squares that each pattern accounts for, (k,),
+            falling; at the optimum they add up to what all explain together.
+        signed: Whether weights hold both signs.
+    """
+
+    weights: np.ndarray
+    strengths: np.ndarray
+    explained: np.ndarray
+    signed: bool
+
+    @property
+    def patterns(self) -> np.ndarray:
+        """What the units do, with sign, when a pattern is on, (k, H)."""
+        if not self.signed:
+            return self.weights
+        up, down = np.split(self.weights, 2, axis=1)
+        return up - down
+
+    @property
+    def owners(self) -> np.ndarray:
+        """The pattern that each unit mostly belongs to, (H,); −1 for units in none (dead ones).
+
+        A hard choice: the largest loading, summed over both signs. A unit that is half of one
+        pattern and half of another still goes to one of them.
+        """
+        loading = sum(np.split(self.weights, 2, axis=1)) if self.signed else self.weights
+        return np.where(np.max(loading, 0) > 0, np.argmax(loading, 0), _NOBODY)
+
+
+def factorise(stats: SiteStats, k: int, seed: int = 0) -> Factors:
+    """Factorise a site's visited activity into ``k`` non-negative patterns.
+
+    Units that do not vary carry nothing and are left out, even those that are constantly on.
+
+    Args:
+        stats: Recorded activity of the site, (S, H).
+        k: Patterns.
+        seed: Of the starting point; the same activity and seed give the same patterns.
+
+    Raises:
+        LabError: ``k`` is below 1, or more than there are units that vary, or moments.
+    """
+    live = _live(stats)
+    samples = stats.samples.astype(np.float64)
+    most = min(int(live.sum()), len(samples))
+    if not 1 <= k <= most:
+        raise LabError(f"{k} factors cannot be made of {most} live units; choose from 1 to {most}")
+    samples = np.where(live, samples, 0.0)
+    signed = bool((samples < 0).any())
+    parts = np.hstack([samples.clip(0), (-samples).clip(0)]) if signed else samples
+    model = NMF(k, init="nndsvda", random_state=seed, max_iter=_ITERATIONS)
+    with warnings.catch_warnings():
+        # A factorisation that is not quite there explains a little less, and `explained` says so.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        strengths = model.fit_transform(parts)
+    size = np.sqrt((strengths**2).mean(0))
+    weights = model.components_ * size[:, None]
+    strengths = strengths / np.where(size > 0, size, 1.0)
+    # At an optimum the residual is orthogonal to the fit, so these shares add up to its R².
+    shared = np.einsum("sh,sk,kh->k", parts, strengths, weights, optimize=True)
+    explained = shared / (parts**2).sum()
+    order = np.argsort(-explained, kind="stable")
+    return Factors(weights[order], strengths[:, order], explained[order], signed)
+
+
+@grouping("units in the same non-negative pattern of activity, so many in each layer", number=6)
+def factors(
+    agent: Policy,
+    k: int = 6,
+    activity: Activity | None = None,
+    sites: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Plan:
+    """Factor groups as lesions, ``k`` in each layer: each cuts the units that belong to a factor.
+
+    Units belong to the factor with their largest loading (see `Factors.owners`); those with none
+    are in no group. ``h0/factor-0`` is the factor that explains most of the layer's activity; one
+    that no unit mostly belongs to makes no lesion.
+
+    Args:
+        agent: The policy.
+        k: Factors in each layer; no more than there are live units.
+        activity: Recorded intact activity; None records it in the card's environment.
+        sites: Layers to divide; None takes all hidden ones.
+        seed: Of the factorisation.
+
+    Raises:
+        LabError: ``k`` is below 1, or there is no such site.
+    """
+    if k < 1:
+        raise LabError(f"factors need k of at least 1, got {k}")
+    activity = record_activity(agent) if activity is None else activity
+    lesions = []
+    for site in agent.network.sizes if sites is None else sites:
+        if site not in activity:
+            raise LabError(f"no activity of a site {site!r}; there is {', '.join(activity)}")
+        here = min(k, int(_live(activity[site]).sum()))
+        if not here:
+            continue
+        owners = factorise(activity[site], here, seed).owners
+        for factor in range(here):
+            units = tuple(map(int, np.flatnonzero(owners == factor)))
+            if units:
+                name = f"{site}/factor-{factor}"
+                lesions.append(Lesion(name=name, cut={site: units}, group="factors"))
+    return Plan(lesions)
+
+
+def _live(stats: SiteStats) -> np.ndarray:
+    return stats.samples.std(0, dtype=np.float64) > DEAD_STD

@@ -1,0 +1,121 @@
+"""Cumulative ablation: cut one unit after another and see how fast a behaviour is lost.
+
+After Morcos et al. 2018 ("On the importance of single directions for generalization"): units are
+cut in random order, performance is drawn against the share cut, and the area under that curve
+tells how much the network leans on single units; noise on all units does the same for random
+directions. Orders by measured importance, lowest or highest first, show redundancy (Geiger et al.
+2018). Each point of a curve is an ordinary lesion, so a sweep runs and resumes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+from rl_ablation.errors import LabError
+from rl_ablation.lesions.lesion import Lesion, Plan
+from rl_ablation.policies.policy import Policy
+
+FRACTIONS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
+STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
+
+
+def random_orders(
+    agent: Policy,
+    *,
+    sites: Sequence[str] | None = None,
+    orders: int = 10,
+    fractions: Sequence[float] = FRACTIONS,
+    seed: int = 0,
+    kind: str = "zero",
+) -> Plan:
+    """Cut growing shares of all units of some layers together, in several random orders.
+
+    A lesion is named ``order-3/0.4``: the first 40 % of the third order, which is its group.
+
+    Args:
+        agent: The policy.
+        sites: Layers; None takes all hidden ones.
+        orders: How many.
+        fractions: Shares in (0, 1] of all the layers' units.
+        seed: Draws the orders.
+        kind: Of the cut.
+    """
+    where = list(agent.network.sizes) if sites is None else list(sites)
+    units = [(site, unit) for site in where for unit in range(agent.sites[site])]
+    rng = np.random.default_rng(seed)
+    lesions = []
+    for order in range(orders):
+        shuffled = [units[k] for k in rng.permutation(len(units))]
+        for fraction in _checked(fractions):
+            first = shuffled[: _count(fraction, len(units))]
+            cut = {s: tuple(sorted(u for site, u in first if site == s)) for s in where}
+            lesions.append(_point(f"order-{order}", fraction, cut, kind))
+    return Plan(lesions)
+
+
+def ranked_order(
+    importance: Mapping[str, np.ndarray],
+    direction: Literal["ascending", "descending"],
+    *,
+    fractions: Sequence[float] = FRACTIONS,
+    kind: str = "zero",
+) -> Plan:
+    """Cut the least (``"ascending"``) or most important units first, alike in every layer.
+
+    Each layer loses the same share, since importance is ranked within a layer and means nothing
+    across layers (Geiger et al. 2018). Units of equal importance go in order of their index.
+
+    Args:
+        importance: Site → (H,); more is more important.
+        direction: Which end comes first; also the lesions' group.
+        fractions: Shares in (0, 1] of each layer.
+        kind: Of the cut.
+    """
+    if direction not in ("ascending", "descending"):
+        raise LabError(f"unknown direction {direction!r}; choose ascending or descending")
+    sign = 1.0 if direction == "ascending" else -1.0
+    rank = {s: np.argsort(sign * v, kind="stable").tolist() for s, v in importance.items()}
+    return Plan(
+        _point(
+            direction,
+            fraction,
+            {s: tuple(sorted(units[: _count(fraction, len(units))])) for s, units in rank.items()},
+            kind,
+        )
+        for fraction in _checked(fractions)
+    )
+
+
+def noise_ladder(
+    agent: Policy, *, sites: Sequence[str] | None = None, strengths: Sequence[float] = STRENGTHS
+) -> Plan:
+    """Normal noise on all units of some layers, in multiples of each unit's own s.d.
+
+    Noise moves the network's state along random directions, where a cut moves it along one unit.
+    """
+    where = list(agent.network.sizes) if sites is None else list(sites)
+    cut = {site: tuple(range(agent.sites[site])) for site in where}
+    return Plan(
+        Lesion(name=f"noise/{s:g}", cut=cut, kind="noise", strength=s, group="noise")
+        for s in strengths
+    )
+
+
+def _checked(fractions: Sequence[float]) -> list[float]:
+    if not all(0 < f <= 1 for f in fractions):
+        raise LabError(
+            f"fractions must lie in (0, 1], got {', '.join(f'{f:g}' for f in fractions)}"
+        )
+    return sorted(fractions)
+
+
+def _count(fraction: float, units: int) -> int:
+    return max(1, round(fraction * units))
+
+
+def _point(order: str, fraction: float, cut: dict[str, tuple[int, ...]], kind: str) -> Lesion:
+    cut = {site: units for site, units in cut.items() if units}
+    return Lesion(name=f"{order}/{fraction:g}", cut=cut, kind=kind, group=order)

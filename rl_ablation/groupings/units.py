@@ -1,0 +1,76 @@
+"""Groupings that need no recorded activity: single units, layers, tiles, sensors, motors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rl_ablation.errors import LabError
+from rl_ablation.groupings.registry import grouping
+from rl_ablation.lesions.lesion import Lesion, Plan
+from rl_ablation.policies.policy import Policy
+
+
+def hidden_sites(agent: Policy, sites: Sequence[str] | None) -> list[str]:
+    """The named sites, or all hidden layers.
+
+    Raises:
+        LabError: There is no such site.
+    """
+    if sites is None:
+        return list(agent.network.sizes)
+    for site in sites:
+        if site not in agent.sites:
+            raise LabError(f"no site {site!r}; this policy has {', '.join(agent.sites)}")
+    return list(sites)
+
+
+@grouping("every hidden unit by itself")
+def singles(agent: Policy, sites: Sequence[str] | None = None) -> Plan:
+    """Every unit by itself; the hidden layers unless ``sites`` are named."""
+    return Plan(
+        Lesion(name=f"{site}/{unit}", cut={site: (unit,)}, group="singles")
+        for site in hidden_sites(agent, sites)
+        for unit in range(agent.sites[site])
+    )
+
+
+@grouping("every input by itself")
+def sensors(agent: Policy) -> Plan:
+    """Every input of the network by itself: what if a sensor fails?"""
+    return regrouped(singles(agent, ["obs"]), "sensors")
+
+
+@grouping("every action by itself")
+def motors(agent: Policy) -> Plan:
+    """Every action by itself: what if an actuator fails?"""
+    return regrouped(singles(agent, ["action"]), "motors")
+
+
+@grouping("every hidden layer as a whole")
+def layers(agent: Policy, sites: Sequence[str] | None = None) -> Plan:
+    """Every hidden layer as a whole."""
+    return Plan(
+        Lesion(name=site, cut={site: tuple(range(agent.sites[site]))}, group="layers")
+        for site in hidden_sites(agent, sites)
+    )
+
+
+@grouping("neighbours in the layer", number=8)
+def tiles(agent: Policy, size: int = 8, sites: Sequence[str] | None = None) -> Plan:
+    """Blocks of ``size`` units that stand side by side in the layer."""
+    if size < 1:
+        raise LabError(f"tiles need a size of at least 1, got {size}")
+    return Plan(
+        Lesion(
+            name=f"{site}/tile-{start // size}",
+            cut={site: tuple(range(start, min(start + size, agent.sites[site])))},
+            group="tiles",
+        )
+        for site in hidden_sites(agent, sites)
+        for start in range(0, agent.sites[site], size)
+    )
+
+
+def regrouped(plan: Plan, group: str) -> Plan:
+    """The plan with another group on each lesion."""
+    return Plan(x.model_copy(update={"group": group}) for x in plan if x.size)

@@ -1,0 +1,191 @@
+"""Lesions as plain data, the kinds of cut, and the masks that carry them out for many robots.
+
+Every lesion is ``h' = scale·h + shift`` at some units of some sites, so a whole sweep of different
+lesions is one batched forward pass. Kinds that draw anew at each step get their numbers from a
+counter-based stream keyed by (lesion, episode seed, step, unit): what a robot receives never
+depends on which other robots run, nor on where a sweep was interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from rl_ablation.errors import LabError
+from rl_ablation.files import digest
+from rl_ablation.lesions.methods import KINDS
+from rl_ablation.lesions.triggers import canonical
+
+INTACT = "intact"
+VARIANT = "~"
+"""``h1/cluster-0~mean`` is the cut ``h1/cluster-0`` carried out as ``mean`` beside others."""
+
+
+class Lesion(BaseModel):
+    """One cut: which units, how, and when. Frozen and JSON-able.
+
+    Until its onset a lesioned robot is the intact robot to the bit. So a cut with an onset is the
+    same as one in an exact copy of a running robot, made at that step: state and past are shared.
+
+    Attributes:
+        name: Unique within a plan.
+        cut: Site → unit indices; no units at all is the intact policy.
+        kind: One of ``KINDS``.
+        strength: Meaning by kind; None takes the kind's default.
+        onset: First control step with the lesion.
+        offset: First control step without it again; None never ends.
+        group: What the lesion belongs to in figures, e.g. ``"clusters"``.
+        when: Condition on what the world said last, e.g. ``"bend > 0.15"``; see `triggers`.
+            Where it does not hold, the step is an intact one. None always holds.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    cut: dict[str, tuple[int, ...]] = {}
+    kind: str = "zero"
+    strength: float | None = None
+    onset: int = Field(default=0, ge=0)
+    offset: int | None = Field(default=None, ge=0)
+    group: str = ""
+    when: str | None = None
+
+    @field_validator("when")
+    @classmethod
+    def _one_spelling(cls, when: str | None) -> str | None:
+        return None if when is None else canonical(when)
+
+    @model_serializer(mode="wrap")
+    def _dump(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # No condition is not written: runs from before there were any keep their digests.
+        return {k: v for k, v in standard(self).items() if k != "when" or v is not None}
+
+    @model_validator(mode="after")
+    def _check(self) -> Lesion:
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown kind {self.kind!r}; choose from {', '.join(KINDS)}")
+        if self.strength is not None:
+            if KINDS[self.kind].default is None:
+                raise ValueError(f"kind {self.kind!r} takes no strength")
+            if not np.isfinite(self.strength):
+                raise ValueError("strength must be finite")
+        for site, units in self.cut.items():
+            if len(set(units)) != len(units) or any(u < 0 for u in units):
+                raise ValueError(f"{site}: unit indices must be distinct and not negative")
+        return self
+
+    @property
+    def size(self) -> int:
+        """Units cut, over all sites."""
+        return sum(len(units) for units in self.cut.values())
+
+    @property
+    def key(self) -> int:
+        """64-bit key of the lesion's random stream; its name and group do not matter."""
+        cut = {s: sorted(u) for s, u in sorted(self.cut.items()) if u}
+        what = [cut, self.kind, self.strength, self.onset, self.offset]
+        if self.when is not None:
+            what.append(self.when)
+        return int(digest(what)[:16], 16)
+
+    @property
+    def manner(self) -> str:
+        """How and when it is cut, in short: ``zero``, ``gain 0.5 from step 20``."""
+        words = [self.kind]
+        if self.strength is not None:
+            words.append(f"{self.strength:g}")
+        if self.onset:
+            words.append(f"from step {self.onset}")
+        if self.offset is not None:
+            words.append(f"until step {self.offset}")
+        if self.when is not None:
+            words.append(f"when {self.when}")
+        return " ".join(words)
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """What a random cut must share with this one to be its control."""
+        return tuple(self.cut), self.size, self.manner
+
+    def check(self, sites: Mapping[str, int]) -> None:
+        """Raise LabError unless every site and unit exists in a policy with these sites."""
+        for site, units in self.cut.items():
+            if site not in sites:
+                raise LabError(
+                    f"lesion {self.name!r}: no site {site!r}; this policy has {', '.join(sites)}"
+                )
+            if units and max(units) >= sites[site]:
+                raise LabError(
+                    f"lesion {self.name!r}: {site} has units 0–{sites[site] - 1}, not {max(units)}"
+                )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An ordered list of lesions with distinct names; the first is always the intact policy.
+
+    Plans add up: ``singles(agent) + layers(agent)``.
+    """
+
+    lesions: tuple[Lesion, ...]
+
+    def __init__(self, lesions: Iterable[Lesion] = ()) -> None:
+        kept = {INTACT: Lesion(name=INTACT)}
+        for lesion in lesions:
+            before = kept.setdefault(lesion.name, lesion)
+            if before.key != lesion.key:
+                raise LabError(f"two different lesions are named {lesion.name!r}; rename one")
+        object.__setattr__(self, "lesions", tuple(kept.values()))
+
+    def __add__(self, other: Plan) -> Plan:
+        return Plan((*self.lesions, *other.lesions))
+
+    def __len__(self) -> int:
+        return len(self.lesions)
+
+    def __iter__(self) -> Iterator[Lesion]:
+        return iter(self.lesions)
+
+    def __getitem__(self, name: str) -> Lesion:
+        for lesion in self.lesions:
+            if lesion.name == name:
+                return lesion
+        raise LabError(f"no lesion {name!r} in this plan; it has {summary(self.names)}")
+
+    @property
+    def names(self) -> list[str]:
+        """Names in order."""
+        return [lesion.name for lesion in self.lesions]
+
+    def with_kind(self, kind: str, strength: float | None = None) -> Plan:
+        """The same cuts carried out in another way.
+
+        Raises:
+            LabError: There is no such kind, or it takes no such strength.
+        """
+        try:
+            return Plan(
+                Lesion(**{**dict(x), "kind": kind, "strength": strength})
+                for x in self.lesions
+                if x.size
+            )
+        except ValidationError as error:
+            raise LabError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+
+
+def summary(names: Sequence[str], most: int = 12) -> str:
+    """Names for an error message, cut short."""
+    return ", ".join(names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")

@@ -1,0 +1,133 @@
+"""Masks: the lesions of many robots as scale and shift of every site at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from rl_ablation.errors import LabError
+from rl_ablation.files import digest
+from rl_ablation.lesions.lesion import Lesion
+from rl_ablation.lesions.methods import KINDS, SiteStats
+
+
+# Counter-based random numbers (SplitMix64's finaliser; Steele, Lea, Flood 2014): numpy's own
+# generators cannot draw one number for each of many keys at once.
+def mix(x: np.ndarray) -> np.ndarray:
+    """Scramble uint64 values, elementwise."""
+    with np.errstate(over="ignore"):
+        x = x + np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return x ^ (x >> np.uint64(31))
+
+
+def uniforms(keys: np.ndarray) -> np.ndarray:
+    """Uniform numbers in (0, 1), one for each uint64 key."""
+    return ((mix(keys) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+
+def normals(keys: np.ndarray) -> np.ndarray:
+    """Standard normal numbers, one for each uint64 key (Box & Muller 1958)."""
+    with np.errstate(over="ignore"):
+        angle = uniforms(mix(keys) ^ np.uint64(0xD1B54A32D192ED03))
+    return np.sqrt(-2.0 * np.log(uniforms(keys))) * np.cos(2 * np.pi * angle)
+
+
+class Masks:
+    """The lesions of N robots, as (scale, shift) for every site at every step.
+
+    Args:
+        lesions: The lesion of each row.
+        seeds: The episode seed of each row.
+        sites: Units of each site of the policy.
+        activity: Site → what the intact policy does there; needed by kinds that read it.
+
+    Raises:
+        LabError: A lesion does not fit the policy, or its kind needs activity that is not there.
+    """
+
+    def __init__(
+        self,
+        lesions: Sequence[Lesion],
+        seeds: Sequence[int],
+        sites: Mapping[str, int],
+        activity: Mapping[str, SiteStats] | None = None,
+    ) -> None:
+        rows = len(lesions)
+        self._stats = dict(activity or {})
+        self._sites = {s: n for s, n in sites.items() if any(x.cut.get(s) for x in lesions)}
+        self._scale = {s: np.ones((rows, n), np.float32) for s, n in self._sites.items()}
+        self._shift = {s: np.zeros((rows, n), np.float32) for s, n in self._sites.items()}
+        self._cut = {s: np.zeros((rows, n), bool) for s, n in self._sites.items()}
+        self._draws = {s: np.full(rows, "", dtype="<U6") for s in self._sites}
+        self._onset = np.array([x.onset for x in lesions])
+        self._offset = np.array(
+            [np.iinfo(np.int64).max if x.offset is None else x.offset for x in lesions]
+        )
+        self._timed = bool((self._onset > 0).any() or any(x.offset is not None for x in lesions))
+        keys = np.zeros(rows, np.uint64)
+        # A sweep has each lesion in many rows; work out its mask once.
+        made: dict[int, list[int]] = {}
+        for row, lesion in enumerate(lesions):
+            made.setdefault(id(lesion), []).append(row)
+        for where in made.values():
+            lesion = lesions[where[0]]
+            lesion.check(sites)
+            keys[where] = lesion.key
+            for site, units in lesion.cut.items():
+                if units:
+                    self._set(site, list(units), lesion, where)
+        self._keys = mix(keys ^ mix(np.array([s & (2**64 - 1) for s in seeds], np.uint64)))
+
+    def _set(self, site: str, units: list[int], lesion: Lesion, rows: list[int]) -> None:
+        kind = KINDS[lesion.kind]
+        if kind.needs_activity and site not in self._stats:
+            raise LabError(
+                f"lesion {lesion.name!r}: kind {lesion.kind!r} needs recorded activity of {site!r}"
+            )
+        stats = self._stats.get(site, SiteStats(np.zeros((1, self._sites[site]), np.float32)))
+        strength = lesion.strength if lesion.strength is not None else kind.default
+        scale, shift = kind.make(strength if strength is not None else 0.0, stats)
+        full = np.zeros(self._sites[site], np.float32)
+        where = np.ix_(rows, units)
+        self._scale[site][where] = (full + scale)[units]
+        self._shift[site][where] = (full + shift)[units]
+        self._cut[site][where] = True
+        self._draws[site][rows] = kind.draws or ""
+
+    def at(
+        self, step: int, rows: np.ndarray, off: np.ndarray | None = None
+    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """The masks of ``rows`` (n,) at a control step: site → (scale (n, H), shift (n, H)).
+
+        Args:
+            step: The step.
+            rows: The rows.
+            off: Which of them are intact in this step, whatever their lesion says, (n,) bool.
+        """
+        if self._timed:
+            out_of_time = (step < self._onset[rows]) | (step >= self._offset[rows])
+            off = out_of_time if off is None else off | out_of_time
+        masks = {}
+        for site in self._sites:
+            scale, shift = self._scale[site][rows], self._shift[site][rows]
+            self._draw(site, step, rows, shift)
+            if off is not None:
+                scale[off], shift[off] = 1.0, 0.0
+            masks[site] = (scale, shift)
+        return masks
+
+    def _draw(self, site: str, step: int, rows: np.ndarray, shift: np.ndarray) -> None:
+        kinds = self._draws[site][rows]
+        now = mix(self._keys[rows] ^ mix(np.array([step], np.uint64)))
+        if (here := np.flatnonzero(kinds == "sample")).size:
+            samples = self._stats[site].samples
+            moment = (uniforms(now[here]) * len(samples)).astype(np.int64)
+            shift[here] = np.where(self._cut[site][rows[here]], samples[moment], 0.0)
+        if (here := np.flatnonzero(kinds == "normal")).size:
+            unit = np.arange(shift.shape[1], dtype=np.uint64)
+            # The site's name keeps equal units of two sites from sharing their noise.
+            place = np.uint64(int(digest(site)[:16], 16))
+            shift[here] *= normals(mix(now[here, None] ^ mix(unit ^ place))).astype(np.float32)

@@ -1,0 +1,1 @@
+"""From a plan of cuts to claims: sweeps, effects, evidence, maps."""

@@ -1,0 +1,212 @@
+"""From numbers to claims: what was confirmed, compared with what, and what kind of loss it is.
+
+A map has two stages. *Discovery* runs every lesion on one set of seeds and only selects;
+*confirmation* runs the selected ones on fresh seeds, and its numbers are the ones shown and tested.
+So nothing that is quoted was chosen for its luck. Around it stand controls: random cuts of the
+same size in the same layer, other kinds of cut, and what the cut does before the robot moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from rl_ablation.lesions.lesion import INTACT, VARIANT, Plan
+from rl_ablation.mapping.effects import COLUMNS
+from rl_ablation.mapping.effects import CONTROLS as NO_CLAIMS
+from rl_ablation.measures.registry import ALIVE, MEASURES
+from rl_ablation.stats import LEVEL
+
+CONFIRMATION, CONTROLS, DOSES = "confirmation", "controls", "doses"
+"""Names of the runs inside a map's run folder."""
+
+PROBE = "probe.csv"
+SELECT = 0.10
+"""Discovery selects a lesion with any q below this: lenient, since confirmation decides."""
+
+TRIFLE = 0.1
+"""Smaller changes, as a share of a full-size one (see `scale`), do not make a loss specific."""
+
+SMALL = 0.25
+"""A change is drawn and told in proportion to the largest one of its measure, but never to less
+than this share of the intact value, so that a trifle is not blown up."""
+
+NONE, SPECIFIC, FAILURE = "no effect", "specific", "failure"
+
+ADDED = {
+    "stage": "confirmed: from fresh seeds, after selection; discovery: not selected, so no claim",
+    "delta_discovery": "delta in the discovery that selected it; its winner's luck is in here",
+    "random": "median delta of random cuts of the same size, layer and kind, on the same episodes",
+    "draws": "number of those random cuts",
+    "p_random": "min(1, 2·(1 + k)/(1 + draws)), k of them changing it as far in delta's direction; "
+    "drawing stops early once this cannot fall below 5 % any more",
+    "robust": "the sign of delta is the same under every kind of cut that was run",
+    "took": "manipulation check: the cut units had exactly the values the cut gives them",
+    "direct": "open loop: change of the action on the intact robot's states, in s.d. of its action",
+    "off_manifold": "squared Mahalanobis distance of the next site from what it normally sees, "
+    "per dimension; about 1 for the intact network",
+    "class": "of the lesion: no effect; specific; failure (the robot is mostly dead)",
+}
+EVIDENCE_COLUMNS = {**COLUMNS, **ADDED}
+
+
+def scale(effects: pd.DataFrame) -> pd.Series:
+    """What counts as a full-size change of each measure: index measure, in the measure's unit."""
+    grouped = effects.groupby("measure", sort=False)
+    largest = grouped["delta"].agg(lambda d: d.abs().max()).fillna(0.0)
+    floor = SMALL * grouped["intact"].agg(lambda x: x.abs().mean()).fillna(0.0)
+    shares = pd.Series({m: SMALL if MEASURES[m].unit == "" else 0.0 for m in largest.index})
+    return pd.concat([largest, floor, shares], axis=1).max(axis=1).clip(lower=1e-12)
+
+
+def harm(effects: pd.DataFrame) -> pd.Series:
+    """Change of each row as a share of its measure's scale; below 0 is worse, above 0 better.
+
+    Where neither is better, below 0 is simply less.
+    """
+    sign = effects["measure"].map(lambda m: MEASURES[m].better or 1).astype(float)
+    return sign * effects["delta"] / effects["measure"].map(scale(effects)).astype(float)
+
+
+def claims(effects: pd.DataFrame) -> pd.DataFrame:
+    """The rows that can be claims: no controls, and each cut in its first kind only."""
+    variant = effects["lesion"].str.contains(VARIANT, regex=False)
+    return effects[~effects["group"].isin(NO_CLAIMS) & ~variant]
+
+
+def selected(effects: pd.DataFrame, level: float = SELECT) -> list[str]:
+    """The lesions that a discovery's effects send to confirmation, in the order of the table."""
+    rows = effects[(effects["condition"] == "all") & (effects["q"] < level)]
+    return list(dict.fromkeys(rows["lesion"]))
+
+
+def merge(discovery: pd.DataFrame, confirmed: pd.DataFrame | None) -> pd.DataFrame:
+    """Put confirmed numbers in the place of the discovery's for the lesions that have them."""
+    key = ["lesion", "condition", "measure"]
+    first = discovery.assign(stage="discovery", delta_discovery=discovery["delta"])
+    if confirmed is None:
+        return first
+    rest = ~first["lesion"].isin(set(confirmed["lesion"])) & first["q"].notna()
+    first.loc[rest, ["q", "p_fwe"]] = 1.0
+    merged, again = first.set_index(key), confirmed.set_index(key)
+    merged.loc[again.index, list(again)] = again
+    merged.loc[again.index, "stage"] = "confirmed"
+    return merged.reset_index()
+
+
+def differences(table: pd.DataFrame, measures: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Measure → paired differences from the intact robot, a row an episode, a column a lesion."""
+    found = {}
+    for name in measures:
+        wide = table.pivot(index="episode", columns="lesion", values=name)
+        found[name] = wide.drop(columns=INTACT).sub(wide[INTACT], axis=0)
+    return found
+
+
+def size_matched(
+    effects: pd.DataFrame,
+    regions: tuple[Plan, pd.DataFrame],
+    controls: Sequence[tuple[Plan, pd.DataFrame]],
+    measures: Sequence[str],
+    group: str = "random",
+) -> pd.DataFrame:
+    """Compare each region with random cuts of its size, layer and kind on the same episodes.
+
+    Args:
+        effects: Rows of condition "all"; their delta gives the direction.
+        regions: The plan and behaviour table that hold the regions.
+        controls: Plans and tables that hold the random cuts. Only the episodes that they have are
+            used of the regions' table too.
+        measures: To compare in.
+        group: Of the random cuts.
+
+    Returns:
+        Columns lesion, measure, random, draws, p_random; a row for each region × measure that has
+        controls.
+    """
+    plan, table = regions
+    draws: dict[tuple[object, ...], dict[str, list[np.ndarray]]] = {}
+    for control_plan, control_table in controls:
+        places: dict[tuple[object, ...], list[str]] = {}
+        for x in control_plan:
+            if x.group == group:
+                places.setdefault(x.place, []).append(x.name)
+        change = differences(control_table, measures)
+        for spot, names in places.items():
+            for name in measures:
+                held = draws.setdefault(spot, {}).setdefault(name, [])
+                held.append(change[name][names].mean().to_numpy())
+    if not draws:
+        return pd.DataFrame(columns=["lesion", "measure", "random", "draws", "p_random"])
+    episodes = set.intersection(*(set(t["episode"]) for _, t in controls))
+    own = differences(table[table["episode"].isin(episodes)], measures)
+    there = set(table["lesion"])
+    where = {x.name: x.place for x in plan if x.group != "random" and x.name in there}
+    told = []
+    for row in effects[effects["measure"].isin(measures)].to_dict("records"):
+        own_place = where.get(row["lesion"])
+        if own_place is None or own_place not in draws:
+            continue
+        null = np.concatenate(draws[own_place][row["measure"]])
+        null = null[np.isfinite(null)]
+        sign = -1.0 if row["delta"] < 0 else 1.0
+        value = own[row["measure"]][row["lesion"]].mean()
+        if not null.size or not np.isfinite(value):
+            continue
+        slack = 1e-12 * max(1.0, abs(value))
+        beyond = int((sign * null >= sign * value - slack).sum())
+        told.append(
+            {
+                "lesion": row["lesion"],
+                "measure": row["measure"],
+                "random": float(np.median(null)),
+                "draws": null.size,
+                "p_random": min(1.0, 2 * (1 + beyond) / (1 + null.size)),
+            }
+        )
+    return pd.DataFrame(told, columns=["lesion", "measure", "random", "draws", "p_random"])
+
+
+def robust(effects: pd.DataFrame) -> pd.Series:
+    """Whether delta has one sign under every kind of a cut; NaN where only one kind was run."""
+    base = effects["lesion"].str.partition(VARIANT)[0]
+    grouped = np.sign(effects["delta"]).groupby(
+        [base, effects["condition"], effects["measure"]], sort=False
+    )
+    same = (grouped.transform("min") == grouped.transform("max")).astype(object)
+    return same.where(grouped.transform("size") > 1, np.nan)
+
+
+def classify(effects: pd.DataFrame) -> pd.Series:
+    """Index lesion: what kind of loss each is; a dead robot says little (Jonas & Kording 2017).
+
+    ``no effect``: no significant change of more than a trifle. ``failure``: most behaviours are
+    lost even while the robot still runs (three quarters or more of those taken while alive and for
+    which more or less is better), or the robot ends early (half its time lost) without any such
+    loss. ``specific``: anything else.
+    """
+    rows = effects[effects["condition"] == "all"]
+    rows = rows[~rows["group"].isin(NO_CLAIMS)]
+    rows = rows.assign(harm=harm(rows).fillna(0.0), clear=rows["q"] < LEVEL)
+    rows = rows.assign(
+        worse=rows["clear"] & (rows["harm"] < -TRIFLE),
+        changed=rows["clear"] & (rows["harm"].abs() > TRIFLE),
+        valued=rows["measure"].map(
+            lambda m: ALIVE in m and MEASURES[m].better != 0 and not m.startswith("progress")
+        ),
+    )
+    told = {}
+    for lesion, part in rows.groupby("lesion", sort=False):
+        alive = part[part["valued"]]
+        lost = alive["worse"].mean() if len(alive) else 0.0
+        survival = part[part["measure"] == "survival"]
+        short = bool((survival["worse"] & (survival["lesioned"] < 0.5 * survival["intact"])).any())
+        if not part["changed"].any():
+            told[lesion] = NONE
+        elif lost >= 0.75 or (short and lost == 0.0):
+            told[lesion] = FAILURE
+        else:
+            told[lesion] = SPECIFIC
+    return pd.Series(told, dtype=object)

@@ -1,0 +1,150 @@
+"""How many episodes does a map need? A pilot tells how much paired differences vary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from rl_ablation.errors import LabError
+from rl_ablation.lesions.lesion import INTACT, Plan
+from rl_ablation.mapping.evidence import differences
+from rl_ablation.mapping.sweep import sweep
+from rl_ablation.policies.policy import Policy
+from rl_ablation.rollouts.activity import Activity
+from rl_ablation.rollouts.episodes import episode_seed
+
+MOST = 100_000
+"""More episodes than this are told as this."""
+
+COLUMNS = {
+    "measure": "behaviour",
+    "unit": "of intact, wanted, spread_intact and spread",
+    "intact": "mean of the intact robot in the pilot",
+    "spread_intact": "its standard deviation between episodes",
+    "wanted": "change to be found: effect × spread_intact",
+    "spread": "standard deviation of the paired differences, upper quartile over the pilot's cuts",
+    "episodes": "needed to find it with the wanted power after correction for all tests",
+}
+
+
+def episodes_needed(d: float, *, tests: int = 1, level: float = 0.05, power: float = 0.8) -> int:
+    """Episodes for a two-sided paired test to find a mean difference of ``d`` standard deviations.
+
+    Exact for normal differences (non-central t); sign flips need about as many, and never fewer
+    than make a p as small as ``level / tests`` possible: n with 2^(1−n) ≤ level / tests.
+
+    Args:
+        d: Mean over standard deviation of the paired differences.
+        tests: Tests corrected for, by Bonferroni: so many are enough for max-T and
+            Benjamini–Hochberg, which are no stricter.
+        level: Family-wise error rate.
+        power: Chance to find it.
+
+    Raises:
+        LabError: A number is out of its range.
+    """
+    if not 0 < level < 1 or not 0 < power < 1 or tests < 1 or not d >= 0:
+        raise LabError(
+            "level and power lie between 0 and 1, tests is 1 or more and the effect not negative; "
+            f"got {level}, {power}, {tests} and {d}"
+        )
+    least = int(np.ceil(1 - np.log2(level / tests)))
+    low, high = max(2, least) - 1, MOST
+    if d == 0 or _power(d, high, level / tests) < power:
+        return MOST
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _power(d, middle, level / tests) >= power:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def _power(d: float, n: int, level: float) -> float:
+    if n < 2:
+        return 0.0
+    bar = stats.t.ppf(1 - level / 2, n - 1)
+    # Only the tail on the effect's side: the other one would be a claim of the wrong sign.
+    return float(np.nan_to_num(stats.nct.sf(bar, n - 1, d * np.sqrt(n)), nan=1.0))
+
+
+def plan_episodes(
+    agent: Policy,
+    plan: Plan,
+    *,
+    effect: float = 1.0,
+    power: float = 0.8,
+    level: float = 0.05,
+    pilot: int = 24,
+    episodes: int = 6,
+    seed: int = 0,
+    activity: Activity | None = None,
+    **how: Any,
+) -> pd.DataFrame:
+    """Say how many episodes a map needs to find a change of ``effect``, for each behaviour.
+
+    A pilot runs some of the plan's cuts for a few episodes and takes the upper quartile of the
+    standard deviations of their paired differences: cuts that change nothing vary little, and
+    those of interest vary most.
+
+    Args:
+        agent: The policy.
+        plan: What the map will cut.
+        effect: Wanted, in standard deviations of the intact robot's episodes.
+        power: Chance to find it.
+        level: Family-wise error rate over all cuts × measures.
+        pilot: Cuts to try, spread evenly over the plan.
+        episodes: Of each, at least one a condition.
+        seed: Of the pilot.
+        activity: Recorded intact activity, if there is some.
+        **how: For `sweep`: conditions, measures, folder, horizon, threads, progress.
+
+    Returns:
+        A row a measure with the columns of ``COLUMNS``.
+    """
+    cuts = [x for x in plan if x.size]
+    if not cuts:
+        raise LabError("the plan has no cuts; name at least one group")
+    some = [cuts[k] for k in np.linspace(0, len(cuts) - 1, min(pilot, len(cuts))).astype(int)]
+    run = sweep(
+        agent,
+        Plan(some),
+        episodes=episodes,
+        seed=episode_seed(seed, 0, stream=3),  # the pilot's episodes are none of the map's
+        activity=activity,
+        **how,
+    )
+    table = run.table()
+    intact = table[table["lesion"] == INTACT]
+    told = []
+    for measure in run.measures:
+        spread = differences(table, [measure.name])[measure.name].std()
+        spread = spread[spread > 0]
+        usual = float(intact[measure.name].std())
+        wanted = effect * usual
+        varies = float(spread.quantile(0.75)) if len(spread) else 0.0
+        d = wanted / varies if varies > 0 else (np.inf if wanted > 0 else 0.0)
+        told.append(
+            {
+                "measure": measure.name,
+                "unit": measure.unit,
+                "intact": float(intact[measure.name].mean()),
+                "spread_intact": usual,
+                "wanted": wanted,
+                "spread": varies,
+                "episodes": episodes_needed(
+                    min(d, 1e3), tests=len(cuts) * len(run.measures), level=level, power=power
+                ),
+            }
+        )
+    return pd.DataFrame(told, columns=list(COLUMNS))
+
+
+def needed(table: pd.DataFrame, share: float = 1.0) -> int:
+    """Episodes that are enough for a share of the behaviours; those that never vary stay out."""
+    rows = table[table["wanted"] > 0]
+    return int(rows["episodes"].quantile(share, interpolation="higher")) if len(rows) else 2

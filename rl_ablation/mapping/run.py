@@ -1,0 +1,269 @@
+"""The run folder: its spec, its shards, its tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rl_ablation.errors import LabError
+from rl_ablation.files import digest, one_line, write_atomically
+from rl_ablation.lesions.lesion import Lesion, Plan
+from rl_ablation.mapping.effects import effects
+from rl_ablation.mapping.evidence import (
+    CONFIRMATION,
+    CONTROLS,
+    EVIDENCE_COLUMNS,
+    PROBE,
+    classify,
+    merge,
+    robust,
+    size_matched,
+)
+from rl_ablation.measures.registry import MEASURES, Measure
+from rl_ablation.policies.policy import Policy
+from rl_ablation.policies.storage import load_folder
+from rl_ablation.rollouts.activity import EPISODES, Activity, load_activity
+
+
+def assemble(run: Run) -> pd.DataFrame:
+    """The whole table of a run: effects, confirmed where they are, and all that stands around.
+
+    Raises:
+        LabError: A shard is missing or damaged.
+    """
+    if len(run.plan) == 1:
+        return pd.DataFrame(columns=list(EVIDENCE_COLUMNS))
+    confirmation = run.part(CONFIRMATION)
+    effects = merge(run.own_effects(), None if confirmation is None else confirmation.own_effects())
+    names = list(run.spec.measures)
+    held = run if confirmation is None else confirmation
+    controls = [(c.plan, c.table()) for c in run.parts(CONTROLS)]
+    if not controls and any(x.group == "random" for x in run.plan):
+        held, controls = run, [(run.plan, run.whole_table())]
+    null = size_matched(
+        effects[effects["condition"] == "all"], (held.plan, held.whole_table()), controls, names
+    )
+    # A single unit is held against the other single units of its layer.
+    singles = size_matched(
+        effects[(effects["condition"] == "all") & (effects["group"] == "singles")],
+        (run.plan, run.whole_table()),
+        [(run.plan, run.whole_table())],
+        names,
+        group="singles",
+    )
+    null = pd.concat([n for n in (null, singles) if len(n)] or [null]).assign(condition="all")
+    effects = effects.merge(null, on=["lesion", "condition", "measure"], how="left")
+    effects["robust"] = robust(effects)
+    effects = effects.merge(_probed(run), on="lesion", how="left")
+    effects["class"] = effects["lesion"].map(classify(effects))
+    return effects[list(EVIDENCE_COLUMNS)]
+
+
+def _probed(run: Run) -> pd.DataFrame:
+    path = run.folder / PROBE
+    columns = ["lesion", "took", "direct", "off_manifold"]
+    if not path.exists():
+        return pd.DataFrame(columns=columns)
+    try:
+        return pd.read_csv(path)[columns]
+    except (KeyError, ValueError) as error:
+        raise LabError(f"{path}: damaged ({error}); delete it and run again") from None
+
+
+ROWS = 1024
+"""Robots at once; enough to keep the C threads busy, few enough for the traces to fit in cache."""
+
+RUNS = Path("runs")
+MORE = "more"
+"""Runs inside a run with further episodes for some of its lesions: ``more-1``, ``more-2``, …"""
+
+
+class Spec(BaseModel):
+    """Everything that determines a run's numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int = 2
+    agent: str
+    policy_sha256: str
+    sites: dict[str, int]
+    env_id: str
+    env_kwargs: dict[str, Any]
+    conditions: tuple[str, ...]
+    episodes: int
+    seed: int
+    horizon: int
+    measures: tuple[str, ...]
+    lesions: tuple[Lesion, ...]
+    activity_episodes: int = EPISODES
+    rows: int = ROWS
+
+    @property
+    def digest(self) -> str:
+        """Identity of the run."""
+        return digest(self.model_dump(mode="json"))
+
+
+class Run:
+    """A run folder: the sweep's spec and results.
+
+    Args:
+        folder: An existing run folder.
+
+    Raises:
+        LabError: It is none, or its spec is damaged.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        path = self.folder / "spec.json"
+        try:
+            self.spec = Spec.model_validate_json(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            raise LabError(f"{folder} is no run folder: it has no spec.json") from None
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise LabError(f"{path}: damaged spec: {one_line(error)}") from None
+        self._effects: pd.DataFrame | None = None
+        self._own: tuple[int, pd.DataFrame] | None = None  # further episodes make it stale
+        self._policy: Policy | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """The lesions of the run."""
+        return Plan(self.spec.lesions)
+
+    @property
+    def measures(self) -> list[Measure]:
+        """The measures of the run."""
+        return [MEASURES[name] for name in self.spec.measures]
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that was lesioned.
+
+        Raises:
+            LabError: The run keeps no policy (it was no MLP), or it is damaged.
+        """
+        if self._policy is None:
+            self._policy = load_folder(self.folder / "policy")
+        return self._policy
+
+    @property
+    def activity(self) -> Activity:
+        """The intact activity that the lesions were made with."""
+        return load_activity(self.folder / "activity.safetensors")
+
+    def shard_path(self, index: int) -> Path:
+        """The file of a shard."""
+        return self.folder / "shards" / f"{index:05d}.parquet"
+
+    def shards(self) -> list[list[tuple[int, int]]]:
+        """The (lesion index, episode) pairs of each shard, in order."""
+        pairs = [(x, k) for x in range(len(self.spec.lesions)) for k in range(self.spec.episodes)]
+        return [pairs[i : i + self.spec.rows] for i in range(0, len(pairs), self.spec.rows)]
+
+    def read_shard(self, index: int, size: int) -> pd.DataFrame:
+        """Read a shard.
+
+        Raises:
+            LabError: It is missing, damaged, or of another run.
+        """
+        path = self.shard_path(index)
+        mend = "run the same map command again to finish it"
+        if not path.exists():
+            raise LabError(f"{self.folder}: shard {path.name} is missing; {mend}")
+        try:
+            table = pq.ParquetFile(path).read()
+            frame = table.to_pandas()
+            content = _content(frame)
+        except Exception as error:  # pyarrow raises whatever a flipped bit leads it to
+            raise LabError(f"{path}: damaged shard ({one_line(error)}); {mend}") from None
+        meta = table.schema.metadata or {}
+        if meta.get(b"spec") != self.spec.digest.encode() or len(frame) != size:
+            raise LabError(f"{path}: not a shard of this run; {mend}")
+        if meta.get(b"content") != content.encode():
+            raise LabError(f"{path}: damaged shard (its numbers have changed); {mend}")
+        return frame
+
+    def table(self) -> pd.DataFrame:
+        """The behaviour table: a row for each lesion × episode.
+
+        Raises:
+            LabError: A shard is missing or damaged.
+        """
+        parts = [self.read_shard(i, len(jobs)) for i, jobs in enumerate(self.shards())]
+        return pd.concat(parts, ignore_index=True)
+
+    def part(self, name: str) -> Run | None:
+        """A finished run inside this one, such as ``"confirmation"``; None if there is none."""
+        inside = self.folder / name
+        if not (inside / "spec.json").exists():
+            return None
+        run = Run(inside)
+        # One that was broken off is no part yet: the same command again finishes it.
+        done = all(run.shard_path(k).exists() for k in range(len(run.shards())))
+        return run if done else None
+
+    def parts(self, name: str) -> list[Run]:
+        """The runs ``name-1``, ``name-2``, … inside this one."""
+        found: list[Run] = []
+        while (run := self.part(f"{name}-{len(found) + 1}")) is not None:
+            found.append(run)
+        return found
+
+    def effects(self) -> pd.DataFrame:
+        """The effects table; see `rl_ablation.mapping.effects.COLUMNS` for its columns.
+
+        Where the run holds a confirmation, its numbers are those shown for the lesions that were
+        selected for it.
+        """
+        if self._effects is None:
+            self._effects = assemble(self)
+        return self._effects
+
+    def own_effects(self) -> pd.DataFrame:
+        """The effects from this run's own episodes only, without confirmation and controls."""
+        episodes = 1 + len(self.parts(MORE))
+        if self._own is None or self._own[0] != episodes:
+            units = {m.name: m.unit for m in self.measures}
+            self._own = episodes, effects(self.whole_table(), units, self.spec.seed)
+        return self._own[1]
+
+    def whole_table(self) -> pd.DataFrame:
+        """The behaviour table with the further episodes that only some of the lesions were given.
+
+        Raises:
+            LabError: A shard is missing or damaged.
+        """
+        tables, done = [self.table()], self.spec.episodes
+        for more in self.parts(MORE):
+            table = more.table()
+            tables.append(table.assign(episode=table["episode"] + done))
+            done += more.spec.episodes
+        return pd.concat(tables, ignore_index=True)
+
+
+def _content(frame: pd.DataFrame) -> str:
+    """Digest of a shard's columns and values: parquet itself does not notice a flipped bit."""
+    rows = pd.util.hash_pandas_object(frame, index=False)
+    return digest([list(frame.columns), [str(t) for t in frame.dtypes], rows.tolist()])
+
+
+def write_shard(run: Run, index: int, frame: pd.DataFrame) -> None:
+    """Write a shard of a run with its digest."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    table = table.replace_schema_metadata(
+        {
+            **(table.schema.metadata or {}),
+            b"spec": run.spec.digest,
+            b"content": _content(table.to_pandas()),
+        }
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    write_atomically(run.shard_path(index), sink.getvalue().to_pybytes())

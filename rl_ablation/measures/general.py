@@ -1,0 +1,41 @@
+"""Measures of any world, and of anything that moves."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rl_ablation.measures.registry import averaged, measure, over
+from rl_ablation.rollouts.rollout import Trace
+
+
+# Any environment.
+@measure(signals=("reward",), better=1, name="return")
+def episode_return(trace: Trace) -> np.ndarray:
+    """Sum of rewards."""
+    return trace["reward"].sum(0)
+
+
+@measure(unit="s", better=1)
+def survival(trace: Trace) -> np.ndarray:
+    """Time until the episode ended by itself, or the horizon."""
+    ended = trace.steps * trace.dt
+    return np.where(trace.terminated, ended, len(trace.alive) * trace.dt)
+
+
+@measure(signals=("action",), unit="1/s", better=-1)
+def jerkiness(trace: Trace) -> np.ndarray:
+    """Mean absolute change of the actions per second, while alive; small is smooth."""
+    action = trace["action"].reshape(*trace.alive.shape, -1)
+    change = np.abs(np.diff(action, axis=0)).mean(-1) / trace.dt
+    return over(change, trace.alive[1:])
+
+
+# Anything that moves.
+averaged(
+    "forward_speed",
+    lambda t: t["forward_speed"],
+    signals=("forward_speed",),
+    unit="m/s",
+    better=1,
+    doc="Mean speed along the robot's own heading",
+)

@@ -1,0 +1,302 @@
+"""Measures of legs: how well a walking robot obeys, how it holds itself, steps and recovers.
+
+They read signals that worlds with legs give among their infos, in SI units:
+
+* ``forward_speed``, ``lateral_speed`` (left is positive), ``speed`` over the ground, ``yaw_rate``,
+  and the wanted ones ``command_vx``, ``command_vy``, ``command_yaw``;
+* ``height``, ``uprightness`` (cosine of the tilt), ``fall``;
+* ``power`` (W) and ``mass`` (kg);
+* ``foot_contact``, (T, N, feet): two feet are a pair (left and right, or front and hind), four
+  feet go round the body, so that every second one is diagonally opposite;
+* ``pushed``: a push from outside acts in this step.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rl_ablation.measures.registry import ALIVE, MIN_STEPS, averaged, measure, over
+from rl_ablation.rollouts.rollout import Trace
+
+GRAVITY = 9.81  # m/s²
+MIN_SWING = 0.04  # s off the ground, or a touchdown is only a bounce of the last one
+MIN_WALK = 1.0  # s alive, for a frequency of strides
+MIN_TOUCHDOWNS = 3  # of either foot, for a phase between them
+SLOWEST = 0.05  # m/s; the cost of transport of a slower robot means nothing
+RECOVERED_SPEED = 0.25  # m/s off the command, at most, averaged over STEADY
+RECOVERED_TILT = 15.0  # degrees, at most
+STEADY = 0.3  # s for which a robot must have kept both
+
+
+# Motion.
+averaged(
+    "lateral_speed",
+    lambda t: t["lateral_speed"],
+    signals=("lateral_speed",),
+    unit="m/s",
+    better=0,
+    doc="Mean speed to the left of the robot's own heading",
+)
+averaged(
+    "yaw_rate",
+    lambda t: t["yaw_rate"],
+    signals=("yaw_rate",),
+    unit="rad/s",
+    better=0,
+    doc="Mean yaw rate, left is positive,",
+)
+
+
+def _register_tracking(name: str, speed: str, command: str, unit: str, what: str) -> None:
+    def horizon(trace: Trace) -> np.ndarray:
+        done = np.where(trace.alive, trace[speed], 0.0)
+        return np.abs(done - trace.held(command)).mean(0, dtype=np.float64)
+
+    def alive(trace: Trace) -> np.ndarray:
+        return over(np.abs(trace[speed] - trace[command]), trace.alive)
+
+    doc = f"Mean absolute difference between {what} and its command"
+    ended = "an ended robot stands still and keeps its last command"
+    for key, function, line in (
+        (name, horizon, f"{doc} over the horizon; {ended}"),
+        (name + ALIVE, alive, f"{doc} while alive"),
+    ):
+        measure(signals=(speed, command), unit=unit, better=-1, name=key, doc=line)(function)
+
+
+_register_tracking("vx_error", "forward_speed", "command_vx", "m/s", "forward speed")
+_register_tracking("vy_error", "lateral_speed", "command_vy", "m/s", "lateral speed")
+_register_tracking("yaw_error", "yaw_rate", "command_yaw", "rad/s", "yaw rate")
+
+
+# Posture.
+averaged(
+    "height",
+    lambda t: t["height"],
+    signals=("height",),
+    unit="m",
+    better=0,
+    after="hold",
+    doc="Mean height of the trunk",
+)
+averaged(
+    "uprightness",
+    lambda t: t["uprightness"],
+    signals=("uprightness",),
+    better=1,
+    unit="",
+    after="hold",
+    doc="Mean cosine of the trunk's tilt",
+)
+
+
+@measure(signals=("fall",), better=-1)
+def fall(trace: Trace) -> np.ndarray:
+    """Share of episodes that end in a fall."""
+    return (trace["fall"].max(0) > 0).astype(np.float64)
+
+
+@measure(signals=("fall",), unit="s", better=1)
+def time_to_fall(trace: Trace) -> np.ndarray:
+    """Time until the robot fell, or the horizon."""
+    fell = trace["fall"] > 0
+    return np.asarray(np.where(fell.any(0), fell.argmax(0) + 1, len(fell)) * trace.dt)
+
+
+# Energy.
+@measure(signals=("power",), unit="J", better=-1)
+def energy(trace: Trace) -> np.ndarray:
+    """Work of the motors until the end, braking counted as work: Σ |torque × joint velocity| dt."""
+    return np.where(trace.alive, trace["power"], 0.0).sum(0, dtype=np.float64) * trace.dt
+
+
+averaged(
+    "power",
+    lambda t: t["power"],
+    signals=("power",),
+    unit="W",
+    better=-1,
+    doc="Mean mechanical power of the motors",
+)
+
+
+@measure(signals=("power", "speed", "mass"), better=-1)
+def cost_of_transport(trace: Trace) -> np.ndarray:
+    """Energy per weight and distance gone, E / (m g d), until the end; NaN below 0.05 m/s.
+
+    The specific resistance of Gabrielli and von Kármán (1950), "What price speed?", Mechanical
+    Engineering 72, as Tucker (1975), "The energetic cost of moving about", American Scientist 63,
+    puts it for animals; here of mechanical energy at the motors.
+    """
+    steps = trace.steps
+    seconds = steps * trace.dt
+    distance = np.where(trace.alive, trace["speed"], 0.0).sum(0, dtype=np.float64) * trace.dt
+    weight = trace["mass"][0].astype(np.float64) * GRAVITY
+    moved = (steps >= MIN_STEPS) & (distance >= SLOWEST * seconds)
+    return np.where(moved, energy(trace) / (weight * np.where(moved, distance, 1.0)), np.nan)
+
+
+# Steps.
+def touchdowns(trace: Trace) -> np.ndarray:
+    """Steps in which a foot comes down after `MIN_SWING` in the air, (T, N, feet) bool."""
+    contact = trace["foot_contact"] > 0
+    swing = max(1, round(MIN_SWING / trace.dt))
+    down = np.zeros_like(contact)
+    down[swing:] = contact[swing:] & trace.alive[swing:, :, None]
+    for back in range(1, swing + 1):
+        down[swing:] &= ~contact[swing - back : len(contact) - back]
+    return down
+
+
+def _last_and_next(down: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each step the last touchdown at or before it and the first after it; −1 and T if none."""
+    steps = np.arange(len(down)).reshape(-1, *[1] * (down.ndim - 1))
+    last = np.maximum.accumulate(np.where(down, steps, -1), axis=0)
+    coming = np.minimum.accumulate(np.where(down, steps, len(down))[::-1], axis=0)[::-1]
+    after = np.concatenate([coming[1:], np.full_like(coming[:1], len(down))])
+    return last, after
+
+
+def _in_step(down: np.ndarray, pairs: tuple[tuple[int, int], ...]) -> np.ndarray:
+    """How far the feet of each pair come down together: mean cosine of the phase lag, (N,).
+
+    Where a foot comes down within the other's stride, as a share of that stride, is its phase
+    lag: 0 is together (cosine 1), one half is in alternation (−1).
+    """
+    total, count = np.zeros(down.shape[1]), np.zeros(down.shape[1])
+    last, after = _last_and_next(down)
+    for one, other in (*pairs, *((b, a) for a, b in pairs)):
+        begun, ends = last[:, :, other], after[:, :, other]
+        inside = down[:, :, one] & (begun >= 0) & (ends < len(down))
+        steps = np.arange(len(down))[:, None]
+        lag = (steps - begun) / np.maximum(ends - begun, 1)
+        total += np.where(inside, np.cos(2 * np.pi * lag), 0.0).sum(0)
+        count += inside.sum(0)
+    seen = count >= MIN_TOUCHDOWNS * len(pairs)
+    return np.where(seen, total / np.maximum(count, 1), np.nan)
+
+
+@measure(signals=("foot_contact",), unit="Hz", better=0)
+def gait_frequency(trace: Trace) -> np.ndarray:
+    """Strides per second while alive, mean over the feet; a foot that does not step counts 0.
+
+    NaN for robots alive for less than 1 s. A stride runs from one touchdown of a foot to its next
+    (Alexander 2003, "Principles of Animal Locomotion").
+    """
+    down = touchdowns(trace)
+    first = down.argmax(0)
+    final = len(down) - 1 - down[::-1].argmax(0)
+    strides = np.maximum(down.sum(0) - 1, 0)
+    rate = strides / np.maximum((final - first) * trace.dt, trace.dt)
+    return np.where(trace.steps * trace.dt >= MIN_WALK, rate.mean(-1), np.nan)
+
+
+@measure(signals=("foot_contact",), better=0)
+def duty_factor(trace: Trace) -> np.ndarray:
+    """Share of the time that a foot is on the ground while alive, mean over the feet.
+
+    Hildebrand (1965), "Symmetrical gaits of horses", Science 150; above one half it is a walk,
+    below a run (Alexander 2003).
+    """
+    return over((trace["foot_contact"] > 0).mean(-1), trace.alive)
+
+
+@measure(signals=("foot_contact",), better=-1)
+def duty_imbalance(trace: Trace) -> np.ndarray:
+    """Largest less smallest duty factor among the feet, while alive: a limp."""
+    contact = trace["foot_contact"] > 0
+    on = np.stack([over(contact[..., k], trace.alive) for k in range(contact.shape[-1])])
+    return on.max(0) - on.min(0)
+
+
+@measure(signals=("foot_contact",), better=0)
+def phase_symmetry(trace: Trace) -> np.ndarray:
+    """How evenly the two feet of a pair alternate: 1 half a stride apart, −1 together (a hop).
+
+    Pairs as in Hildebrand (1965): the fore feet and the hind feet, or the only two. −cos of the
+    phase lag, averaged over touchdowns.
+    """
+    down = touchdowns(trace)
+    if down.shape[-1] not in (2, 4):
+        return np.full(down.shape[1], np.nan)
+    return -_in_step(down, ((0, 1),) if down.shape[-1] == 2 else ((0, 1), (2, 3)))
+
+
+@measure(signals=("foot_contact",), better=0)
+def diagonal_synchrony(trace: Trace) -> np.ndarray:
+    """How far diagonally opposite feet step together: 1 a trot, 0 a walk, −1 a pace or bound.
+
+    Cosine of the phase lag (after Hildebrand 1965), averaged over touchdowns; four feet only.
+    """
+    down = touchdowns(trace)
+    if down.shape[-1] != 4:
+        return np.full(down.shape[1], np.nan)
+    return _in_step(down, ((0, 2), (1, 3)))
+
+
+# Pushes. Only the first of an episode counts; episodes without one give NaN.
+def _after_push(trace: Trace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Steps since the first push began, (T, N); that it has been, (T, N); the robots hit, (N,)."""
+    pushed = (trace["pushed"] > 0) & trace.alive
+    hit = pushed.any(0)
+    since = np.arange(len(pushed))[:, None] - pushed.argmax(0)
+    return since, hit & (since >= 0), hit
+
+
+@measure(signals=("pushed", "uprightness"), unit="°", better=-1)
+def push_tilt(trace: Trace) -> np.ndarray:
+    """Largest tilt of the trunk from the first push on."""
+    _, after, hit = _after_push(trace)
+    tilt = np.degrees(np.arccos(np.clip(trace["uprightness"], -1.0, 1.0)))
+    return np.where(hit, np.where(after & trace.alive, tilt, 0.0).max(0), np.nan)
+
+
+def _recovery_steps(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
+    """Steps from the onset of the first push to recovery; T where there is none. And who is hit."""
+    since, after, hit = _after_push(trace)
+    over_steps = max(1, round(STEADY / trace.dt))
+    off = np.stack(
+        [trace["forward_speed"] - trace["command_vx"], trace["lateral_speed"] - trace["command_vy"]]
+    )
+    # Means over the last `over_steps`, so that the sway of each stride does not count.
+    total = np.cumsum(np.pad(off, ((0, 0), (over_steps, 0), (0, 0))), axis=1, dtype=np.float64)
+    mean = (total[:, over_steps:] - total[:, :-over_steps]) / over_steps
+    calm = np.hypot(*mean) <= RECOVERED_SPEED
+    level = trace["uprightness"] >= np.cos(np.radians(RECOVERED_TILT))
+    unlevel = np.cumsum(np.pad(~level, ((over_steps, 0), (0, 0))), axis=0)
+    calm &= unlevel[over_steps:] == unlevel[:-over_steps]
+    acting = (trace["pushed"] > 0) & (since >= 0)
+    recovered = calm & after & trace.alive & ~acting & (since >= over_steps)
+    steps = np.where(recovered, since, len(since)).min(0)
+    return steps, hit
+
+
+@measure(
+    signals=(
+        "pushed", "uprightness", "forward_speed", "lateral_speed", "command_vx", "command_vy"
+    ),
+    unit="s",
+    better=-1,
+)  # fmt: skip
+def push_recovery(trace: Trace) -> np.ndarray:
+    """Time from the first push until the robot is level and as fast as told; else to the horizon.
+
+    Recovered is who, for 0.3 s after the push began, has been within 15° of upright and on
+    average within 0.25 m/s of its commanded velocity.
+    """
+    steps, hit = _recovery_steps(trace)
+    pushed = (trace["pushed"] > 0) & trace.alive
+    left = len(pushed) - pushed.argmax(0)
+    return np.where(hit, np.minimum(steps, left) * trace.dt, np.nan)
+
+
+@measure(
+    signals=(
+        "pushed", "uprightness", "forward_speed", "lateral_speed", "command_vx", "command_vy"
+    ),
+    better=1,
+)  # fmt: skip
+def push_recovered(trace: Trace) -> np.ndarray:
+    """Share of pushed robots that recover before the end; see `push_recovery`."""
+    steps, hit = _recovery_steps(trace)
+    return np.where(hit, steps < len(trace.alive), np.nan)

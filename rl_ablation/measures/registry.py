@@ -1,0 +1,158 @@
+"""Measures: what a robot's behaviour comes to in numbers, one number an episode.
+
+A measure is a function ``Trace -> (N,)`` that names the signals it reads. It applies wherever the
+environment gives those signals. Two kinds of number are kept apart on purpose:
+
+* over the *horizon* (plain name): the whole time limit counts, and a robot that has ended
+  scores 0, or keeps its last value, for the rest;
+* *while alive* (name ending in ``.alive``): only the steps that the robot made count; an episode
+  with fewer than ``MIN_STEPS`` of them gives NaN. A robot that drives well and then crashes has
+  lost the first kind but not the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rl_ablation.errors import LabError
+from rl_ablation.rollouts.rollout import Trace
+
+MIN_STEPS = 10
+ALIVE = ".alive"
+
+Function = Callable[[Trace], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A named measure.
+
+    Attributes:
+        name: Unique.
+        function: ``Trace -> (N,)`` float; NaN where it does not apply.
+        signals: What it reads.
+        unit: Of its values; "" for plain numbers.
+        better: +1 if more is better, −1 if less is, 0 if neither.
+        doc: One line.
+    """
+
+    name: str
+    function: Function
+    signals: tuple[str, ...]
+    unit: str
+    better: int
+    doc: str
+
+    @property
+    def label(self) -> str:
+        """The name as figures print it."""
+        base, alive, _ = self.name.partition(ALIVE)
+        return base.replace("_", " ") + (" (alive)" if alive else "")
+
+
+MEASURES: dict[str, Measure] = {}
+
+
+def measure(
+    *,
+    signals: Sequence[str] = (),
+    unit: str = "",
+    better: int = 0,
+    name: str | None = None,
+    doc: str | None = None,
+) -> Callable[[Function], Function]:
+    """Register a measure; ``doc``, or the function's docstring, gives its one-line help text."""
+
+    def register(function: Function) -> Function:
+        key = name or function.__name__
+        if key in MEASURES:
+            raise ValueError(f"a measure named {key!r} exists already")
+        line = doc or (function.__doc__ or "").strip().partition("\n")[0]
+        MEASURES[key] = Measure(key, function, tuple(signals), unit, better, line)
+        return function
+
+    return register
+
+
+def averaged(
+    name: str,
+    value: Callable[[Trace], np.ndarray],
+    *,
+    signals: Sequence[str],
+    unit: str,
+    better: int,
+    doc: str,
+    after: str = "zero",
+) -> None:
+    """Register the time average of a signal twice: over the horizon, and while alive.
+
+    Args:
+        name: Of the first; the second gets ``.alive`` added.
+        value: ``Trace -> (T, N)``.
+        signals: What it reads.
+        unit: Of the value.
+        better: See `Measure`.
+        doc: One line.
+        after: What an ended robot scores over the horizon: ``"zero"`` or ``"hold"`` (its last).
+    """
+
+    def horizon(trace: Trace) -> np.ndarray:
+        values = np.where(trace.alive, value(trace), 0.0)
+        if after == "hold":
+            last = values[np.maximum(trace.steps - 1, 0), np.arange(values.shape[1])]
+            values = np.where(trace.alive, values, last)
+        return values.mean(0, dtype=np.float64)
+
+    def alive(trace: Trace) -> np.ndarray:
+        return over(value(trace), trace.alive)
+
+    ended = "keeps its last value" if after == "hold" else "counts 0"
+    plain = f"{doc} over the horizon; an ended robot {ended}"
+    measure(signals=signals, unit=unit, better=better, name=name, doc=plain)(horizon)
+    while_alive = f"{doc} while alive"
+    measure(signals=signals, unit=unit, better=better, name=name + ALIVE, doc=while_alive)(alive)
+
+
+def over(values: np.ndarray, where: np.ndarray, least: int = MIN_STEPS) -> np.ndarray:
+    """Mean over time of ``values`` (T, N) at the steps ``where``; NaN with fewer than ``least``."""
+    count = where.sum(0)
+    total = np.where(where, values, 0.0).sum(0, dtype=np.float64)
+    return np.where(count >= least, total / np.maximum(count, 1), np.nan)
+
+
+def applicable(signals: Iterable[str]) -> list[Measure]:
+    """The measures that can be taken from these signals, in order of registration."""
+    have = set(signals)
+    return [m for m in MEASURES.values() if have.issuperset(m.signals)]
+
+
+def choose(names: Sequence[str] | None, signals: Iterable[str]) -> list[Measure]:
+    """The named measures, or all that apply.
+
+    Raises:
+        LabError: No name, or one that is unknown or whose signals are not there.
+    """
+    signals = list(signals)
+    fit = {m.name: m for m in applicable(signals)}
+    if names is None:
+        return list(fit.values())
+    if not names:
+        raise LabError(f"no measures; choose from {', '.join(fit)}")
+    for name in names:
+        if name not in MEASURES:
+            raise LabError(f"unknown measure {name!r}; choose from {', '.join(fit)}")
+        if name not in fit:
+            lacking = sorted(set(MEASURES[name].signals) - set(signals))
+            raise LabError(f"measure {name!r} needs signals this world lacks: {', '.join(lacking)}")
+    return [fit[name] for name in names]
+
+
+def evaluate(measures: Sequence[Measure], trace: Trace) -> Mapping[str, np.ndarray]:
+    """Take the measures: name → (N,) float64; a robot's numbers do not depend on the others."""
+    rows = trace.alive.shape[1]
+    if rows == 1:  # numpy adds up a lone column in another order than one of several
+        trace = trace.rows([0, 0])
+    return {m.name: np.asarray(m.function(trace), np.float64)[:rows] for m in measures}

@@ -1,0 +1,1 @@
+"""Policies with named sites, and the ways to load them."""

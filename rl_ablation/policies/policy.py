@@ -1,0 +1,302 @@
+"""A policy with named sites: the deterministic actor, its normaliser inside, ready to be cut.
+
+On the way from observation to action an intervention may rewrite the values at every *site*:
+``obs`` (the network's input, after normalisation), ``h0``, ``h1``, … (each hidden layer, after its
+activation function) and ``action`` (what the environment receives; for discrete actions the
+scores that argmax chooses from).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any, TypedDict, Unpack
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors.numpy import save as save_tensors
+from torch import Tensor, nn
+
+from rl_ablation.errors import LabError
+from rl_ablation.files import digest
+from rl_ablation.policies.modules import Postprocess, Preprocess, hooked
+from rl_ablation.policies.network import BLOCK, MLP, Edit, Network, array_digest, one_thread
+
+SQUASHES = ("clip", "tanh", "argmax", "none")
+
+
+class Card(BaseModel):
+    """What a policy is and where it comes from; stored as ``card.json`` beside the weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int = 1
+    name: str
+    env_id: str | None = Field(
+        None, description="Gymnasium id, with module prefix if one is needed"
+    )
+    env_kwargs: dict[str, Any] = {}
+    algorithm: str = "unknown"
+    activation: str
+    squash: str
+    obs_clip: float | None = Field(
+        default=None, description="normalised observations are clipped to ±this"
+    )
+    seed: int | None = None
+    steps: int | None = Field(default=None, description="environment steps of training")
+    command: str | None = Field(default=None, description="what made this policy")
+    hyperparameters: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    sha256: str | None = Field(default=None, description="of policy.safetensors")
+
+
+class About(TypedDict, total=False):
+    """What `Policy.from_module` can be told besides the module.
+
+    Attributes:
+        name: For the card.
+        env_id: Gymnasium id, for the card.
+        env_kwargs: Its keyword arguments.
+        squash: How raw actions become actions: ``clip``, ``tanh``, ``argmax`` or ``none``.
+        low: Least action of each dimension, (A,); none for discrete or unbounded ones.
+        high: Greatest action, (A,).
+        obs_mean: Subtracted from observations, (D,); without it they are not normalised.
+        obs_std: Divides them, (D,).
+        obs_clip: Bound of normalised observations.
+    """
+
+    name: str
+    env_id: str | None
+    env_kwargs: Mapping[str, Any]
+    squash: str
+    low: np.ndarray | None
+    high: np.ndarray | None
+    obs_mean: np.ndarray | None
+    obs_std: np.ndarray | None
+    obs_clip: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Policy:
+    """A deterministic policy whose activations can be edited at named sites.
+
+    Attributes:
+        network: The network; its outputs are squashed into actions here.
+        obs_size: Observation length D.
+        action_size: Action length A, or the number of discrete actions.
+        card: Its card; ``card.squash`` says how raw outputs become actions.
+        low: Least action of each dimension, (A,); None for discrete or unbounded ones.
+        high: Greatest action, (A,).
+        obs_mean: Subtracted from observations, (D,); None does not normalise.
+        obs_std: Divides them, (D,).
+
+    Raises:
+        LabError: The card names an unknown squash.
+    """
+
+    network: Network
+    _: KW_ONLY
+    obs_size: int
+    action_size: int
+    card: Card
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+    obs_mean: np.ndarray | None = None
+    obs_std: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.card.squash not in SQUASHES:
+            known = ", ".join(SQUASHES)
+            raise LabError(f"unknown squash {self.card.squash!r}; choose from {known}")
+        kinds = {"low": np.float32, "high": np.float32, "obs_mean": np.float64,
+                 "obs_std": np.float64}  # fmt: skip
+        for name, kind in kinds.items():
+            if (values := getattr(self, name)) is not None:
+                object.__setattr__(self, name, np.asarray(values, kind))
+
+    @staticmethod
+    def from_module(
+        module: nn.Module,
+        *,
+        sites: Mapping[str, str] | Sequence[str],
+        obs_size: int,
+        action_size: int,
+        preprocess: Preprocess | None = None,
+        postprocess: Postprocess | None = None,
+        **about: Unpack[About],
+    ) -> Policy:
+        """Make a policy of any torch module, to be lesioned at the outputs of its submodules.
+
+        The module is run once or twice on zeros, to learn the sizes of its sites and to check it.
+
+        Args:
+            module: The actor. It must treat rows apart and act without chance in eval mode.
+            sites: Submodule name → site name; a plain list names them ``h0``, ``h1``, … in order.
+            obs_size: Observation length D.
+            action_size: Action length A, or the number of discrete actions.
+            preprocess: Observations → the module's input; None moves them to its device and dtype.
+            postprocess: The module's output → raw actions; None takes it as it is.
+            **about: See `About`.
+
+        Raises:
+            LabError: Unknown submodules, sites that are not called exactly once in a forward pass
+                or give no (N, H) floats, an output that is no (N, A) tensor, actions left to
+                chance.
+        """
+        arrays = _checked_arrays(about, obs_size, action_size)
+        network = hooked(module, sites, obs_size, action_size, preprocess, postprocess)
+        card = Card(
+            name=about.get("name", "module"),
+            env_id=about.get("env_id"),
+            env_kwargs=dict(about.get("env_kwargs") or {}),
+            algorithm="torch module",
+            activation="module",
+            squash=about.get("squash", "none"),
+            obs_clip=about.get("obs_clip"),
+        )
+        return Policy(network, obs_size=obs_size, action_size=action_size, card=card, **arrays)
+
+    @property
+    def sites(self) -> dict[str, int]:
+        """Units of every site in the order in which the signal passes them."""
+        return {"obs": self.obs_size, **self.network.sizes, "action": self.action_size}
+
+    @property
+    def name(self) -> str:
+        """The card's name."""
+        return self.card.name
+
+    @property
+    def sha256(self) -> str:
+        """Digest of everything that determines the actions."""
+        arrays = (self.low, self.high, self.obs_mean, self.obs_std)
+        card = [self.card.squash, self.card.obs_clip]
+        return digest([self.network.digest, *card, *map(array_digest, arrays)])
+
+    def with_env(self, env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> Policy:
+        """Return the same policy with another environment on its card."""
+        card = self.card.model_copy(update={"env_id": env_id, "env_kwargs": dict(env_kwargs or {})})
+        return self.with_card(card)
+
+    def with_card(self, card: Card) -> Policy:
+        """Return the same policy with another card."""
+        return replace(self, card=card)
+
+    def with_network(self, network: Network) -> Policy:
+        """Return the same policy around another network."""
+        return replace(self, network=network)
+
+    def edited(self, site: str, units: Sequence[int]) -> Policy:
+        """Return a policy whose *weights* are edited so that hidden ``units`` have no effect.
+
+        This is the surgeon's way to make the lesion ``zero``, for checks and for export; sweeps use
+        masks. Only the outgoing weights change, to zero.
+
+        Raises:
+            LabError: The network is no MLP, or the site is not a hidden layer of it.
+        """
+        if not isinstance(self.network, MLP) or site not in self.network.sizes:
+            raise LabError(f"cannot edit weights at {site!r}; choose a hidden layer of an MLP")
+        layers = list(self.network.layers)
+        after = int(site[1:]) + 1
+        weight = layers[after][0].clone()
+        weight[:, list(units)] = 0.0
+        layers[after] = (weight, layers[after][1])
+        return self.with_network(replace(self.network, layers=tuple(layers)))
+
+    def normalise(self, obs: np.ndarray) -> np.ndarray:
+        """Return the network's input for raw observations (N, D), float32."""
+        obs = np.asarray(obs, np.float64).reshape(len(obs), -1)
+        if self.obs_mean is not None and self.obs_std is not None:
+            obs = (obs - self.obs_mean) / self.obs_std
+            if self.card.obs_clip is not None:
+                obs = np.clip(obs, -self.card.obs_clip, self.card.obs_clip)
+        return obs.astype(np.float32)
+
+    def act(
+        self,
+        obs: np.ndarray,
+        masks: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
+        record: Mapping[str, np.ndarray] | None = None,
+    ) -> np.ndarray:
+        """Choose actions for a batch of observations.
+
+        Args:
+            obs: Raw observations, (N, D).
+            masks: Site → (scale (N, H), shift (N, H)), float32: there h' = scale·h + shift.
+            record: Site → array (N, H) that receives the site's values after the edit.
+
+        Returns:
+            Actions, (N, A) float32, or (N,) int64 for discrete actions.
+        """
+        masks, record = masks or {}, record or {}
+        rows = self.normalise(obs)
+        discrete = self.card.squash == "argmax"
+        out = (
+            np.empty(len(rows), np.int64)
+            if discrete
+            else np.empty((len(rows), self.action_size), np.float32)
+        )
+        with torch.inference_mode(), one_thread():
+            for start in range(0, len(rows), BLOCK):
+                stop = min(start + BLOCK, len(rows))
+                block = np.zeros((BLOCK, self.obs_size), np.float32)
+                block[: stop - start] = rows[start:stop]
+
+                def edit(site: str, h: Tensor, start: int = start, stop: int = stop) -> Tensor:
+                    if site in masks:
+                        scale, shift = masks[site]
+                        h[: stop - start] *= torch.from_numpy(scale[start:stop])
+                        h[: stop - start] += torch.from_numpy(shift[start:stop])
+                    if site in record:
+                        record[site][start:stop] = h[: stop - start].numpy()
+                    return h
+
+                actions = self._forward(torch.from_numpy(block), edit)
+                out[start:stop] = actions[: stop - start].numpy()
+        return out
+
+    def _forward(self, obs: Tensor, edit: Edit) -> Tensor:
+        raw = self.network(edit("obs", obs), edit)
+        if self.card.squash == "argmax":
+            return edit("action", raw).argmax(-1)
+        if self.low is None or self.high is None:
+            return edit("action", raw)
+        low, high = torch.from_numpy(self.low), torch.from_numpy(self.high)
+        if self.card.squash == "tanh":
+            raw = low + 0.5 * (torch.tanh(raw) + 1.0) * (high - low)
+        return edit("action", raw.clamp(low, high)).clamp(low, high)
+
+
+def weight_bytes(policy: Policy) -> bytes:
+    """The tensors of an MLP policy as a safetensors file."""
+    assert isinstance(policy.network, MLP)
+    tensors = {}
+    for k, (weight, bias) in enumerate(policy.network.layers):
+        tensors[f"layers.{k}.weight"] = weight.numpy()
+        tensors[f"layers.{k}.bias"] = bias.numpy()
+    for name in ("obs_mean", "obs_std", "low", "high"):
+        if (values := getattr(policy, name)) is not None:
+            tensors[name] = values
+    # Of an array that is not contiguous, safetensors writes the memory as it lies, without a word.
+    return save_tensors({name: np.ascontiguousarray(t) for name, t in tensors.items()})
+
+
+def _checked_arrays(about: About, obs_size: int, action_size: int) -> dict[str, Any]:
+    """The bounds and the normaliser, whole and of the right lengths."""
+    given: Mapping[str, Any] = about
+    arrays = {k: given.get(k) for k in ("low", "high", "obs_mean", "obs_std")}
+    if (arrays["low"] is None) != (arrays["high"] is None) or (
+        (arrays["obs_mean"] is None) != (arrays["obs_std"] is None)
+    ):
+        raise LabError("low and high, and obs_mean and obs_std, go together; one is missing")
+    squash = about.get("squash", "none")
+    if squash in ("clip", "tanh") and arrays["low"] is None:
+        raise LabError(f"squash {squash!r} needs low and high, the bounds of the actions")
+    for what, values in arrays.items():
+        length = obs_size if what.startswith("obs") else action_size
+        if values is not None and np.shape(values) != (length,):
+            raise LabError(f"{what} has the shape {np.shape(values)}; expected ({length},)")
+    return arrays

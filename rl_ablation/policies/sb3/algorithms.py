@@ -1,0 +1,369 @@
+"""Policies that others trained: stable-baselines3 and sb3-contrib zips, read without running them.
+
+The layouts are those of the public sources of stable-baselines3 1.0 to 2.9 and sb3-contrib: a zip
+with ``data`` (JSON, in it pickles in base64) and ``policy.pth`` (the weights), and beside it
+``vecnormalize.pkl`` (statistics of the observations). No pickle is ever executed; see
+`rl_ablation.policies.sb3.pickles`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rl_ablation.errors import LabError
+from rl_ablation.policies.policy import Card, Policy
+from rl_ablation.policies.sb3.actor import (
+    LAYOUTS,
+    activation,
+    actor_squash,
+    actor_weights,
+    check_extractor,
+    clipped,
+    policy_kind,
+)
+from rl_ablation.policies.sb3.archive import MIB, Archive, read_file
+from rl_ablation.policies.sb3.pickles import (
+    DAMAGE,
+    Call,
+    as_array,
+    as_number,
+    attributes,
+    is_not_evil,
+    printable,
+    read_pickle,
+)
+from rl_ablation.policies.sb3.spaces import env_sizes, wrapped
+from rl_ablation.policies.sb3.tensors import TensorFile
+from rl_ablation.policies.storage import make_mlp
+
+MAX_MEMBERS = 100
+MAX_DATA = 16 * MIB
+MAX_POLICY = 128 * MIB
+MAX_UNUSED = MIB // 4
+"""Bytes of all unused pickles in ``data`` that are still looked over for commands; 1 second."""
+MAX_NESTED = 100_000
+"""Lists and dicts in ``data``, real ones have about 100; 5 million of them take 5 s to read."""
+_USED = ("policy_class", "policy_kwargs", "observation_space", "action_space")
+_SETTINGS = (
+    "learning_rate", "n_envs", "n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda",
+    "ent_coef", "vf_coef", "max_grad_norm", "target_kl", "tau", "buffer_size", "learning_starts",
+    "gradient_steps", "policy_delay", "use_sde", "sde_sample_freq", "normalize_advantage",
+)  # fmt: skip
+_PROGRAMS = {
+    "Python": "python", "Stable-Baselines3": "stable_baselines3", "PyTorch": "torch",
+    "Numpy": "numpy", "Gym": "gym", "OpenAI Gym": "gym", "Gymnasium": "gymnasium",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a VecNormalize does to observations: (obs − mean) / std, held within ±clip; (D,)."""
+
+    mean: np.ndarray
+    std: np.ndarray
+    clip: float
+
+
+def load_zip(
+    path: str | Path,
+    env_id: str | None = None,
+    *,
+    env_kwargs: Mapping[str, Any] | None = None,
+    vecnormalize: str | Path | bool | None = None,
+    env_wrapper: str | None = None,
+) -> Policy:
+    """Read a zip saved by stable-baselines3 or sb3-contrib; nothing in it is executed.
+
+    Args:
+        path: The zip: PPO, A2C, TRPO, SAC, TD3, DDPG, TQC, DQN, QRDQN or ARS with an MLP actor.
+        env_id: Gymnasium id of the environment to run it in; its sizes are checked.
+        env_kwargs: Keyword arguments of the environment.
+        vecnormalize: The statistics file; None looks beside the zip where the SB3 Zoo keeps it,
+            False does without.
+        env_wrapper: ``"time-feature"`` for agents trained behind the Zoo's TimeFeatureWrapper.
+
+    Raises:
+        LabError: The file is damaged, hostile or of a kind that is not supported, or does not fit
+            the environment.
+    """
+    path = Path(path)
+    found = _beside(path, env_id) if vecnormalize in (None, True) else vecnormalize
+    if env_wrapper is not None:
+        env_id, env_kwargs = wrapped(env_wrapper, env_id, env_kwargs)
+    sizes = None if env_id is None else env_sizes(env_id, env_kwargs or {})
+    if vecnormalize is True and found is None:
+        raise LabError(f"{printable(path, 300)}: no vecnormalize.pkl beside it; give its path")
+    statistics = None
+    if found is not None and not isinstance(found, bool):
+        statistics = _at(Path(found), read_statistics, Path(found))
+    if not path.exists() and Path(f"{path}.zip").exists():  # as PPO.load does
+        path = Path(f"{path}.zip")
+    policy: Policy = _at(path, _read, path, sizes and sizes.low, sizes and sizes.high, statistics)
+    if sizes is not None:
+        _at(path, sizes.check, policy)
+        policy = policy.with_env(str(env_id), env_kwargs)
+    return policy
+
+
+def _at(path: Path, function: Any, *args: Any) -> Any:
+    """Call a reader; whatever it stumbles over becomes one line that begins with the path."""
+    try:
+        return function(*args)
+    except LabError as error:
+        raise LabError(f"{printable(path, 300)}: {error}") from None
+    except DAMAGE as error:
+        raise LabError(f"{printable(path, 300)}: damaged ({printable(error)})") from None
+
+
+def _beside(path: Path, env_id: str | None) -> Path | None:
+    folders = [path.parent, path.parent / path.stem]
+    if env_id is not None:
+        folders.insert(1, path.parent / env_id.rpartition(":")[2])
+    names = ("vecnormalize.pkl", "vec_normalize.pkl")  # the second on the SB3 team's model hub
+    places = (folder / name for folder in folders for name in names)
+    try:
+        return next((place for place in places if place.is_file() or place.is_symlink()), None)
+    except ValueError:  # a zero byte in the name; the reader says so
+        return None
+
+
+def read_statistics(path: Path) -> Statistics | None:
+    """Read a ``vecnormalize.pkl``; None if it leaves observations alone.
+
+    Raises:
+        LabError: Damaged, hostile, or not that of a plain vector of observations.
+    """
+    tree = read_pickle(read_file(path, 16 * MIB))
+    if not isinstance(tree, Call) or not tree.dotted.endswith(".VecNormalize"):
+        raise LabError("is no VecNormalize of stable-baselines3; give its vecnormalize.pkl")
+    state = attributes(tree)
+    if not as_number(state.get("norm_obs", True), "norm_obs"):
+        return None
+    moments = state.get("obs_rms")
+    if isinstance(moments, dict):
+        raise LabError("normalises a dict of observations; dict observations are not supported")
+    moments = attributes(moments)
+    mean = as_array(moments.get("mean"), "obs_rms.mean").reshape(-1)
+    var = as_array(moments.get("var"), "obs_rms.var").reshape(-1)
+    clip = as_number(state.get("clip_obs"), "clip_obs")
+    epsilon = as_number(state.get("epsilon"), "epsilon")
+    if mean.shape != var.shape or not (np.isfinite(mean).all() and np.isfinite(var).all()):
+        raise LabError("obs_rms.mean and obs_rms.var are not finite or not equally long")
+    if not (math.isfinite(epsilon) and (var + epsilon > 0).all() and clip > 0):
+        raise LabError("obs_rms.var + epsilon and clip_obs have to be positive")
+    return Statistics(mean, np.sqrt(var + epsilon), clip)
+
+
+def _read(
+    path: Path, low: np.ndarray | None, high: np.ndarray | None, statistics: Statistics | None
+) -> Policy:
+    archive = Archive(read_file(path), MAX_MEMBERS)
+    data = _read_data(archive)
+    kwargs = _as_dict(data.get("policy_kwargs"))
+    tensors = _within("policy.pth", TensorFile, archive.read("policy.pth", MAX_POLICY))
+    kind = policy_kind(data.get("policy_class"), tensors)
+    layout = LAYOUTS[kind]
+    check_extractor(kwargs, tensors)
+    obs_size = _obs_size(data.get("observation_space"))
+    count, file_low, file_high = _actions(data.get("action_space"))
+    if file_low is not None or count is not None:
+        low, high = file_low, file_high
+    discrete = count is not None
+    if kind == "QRDQNPolicy" and count is None:
+        raise LabError("a QRDQN without its discrete action space")
+    weights = _within("policy.pth", actor_weights, tensors, layout, count)
+    out = len(weights[-1][1])
+    if discrete and out != count:
+        raise LabError(f"the network gives {out} values but the action space has {count} actions")
+    if obs_size not in (None, weights[0][0].shape[1]):
+        raise LabError(
+            f"the network takes {weights[0][0].shape[1]} inputs but the observation space of the "
+            f"file has {obs_size}"
+        )
+    squash = actor_squash(kind, layout, data, kwargs, discrete)
+    if squash != "argmax":
+        squash, low, high = _bounds(squash, low, high, out)
+    else:
+        low = high = None
+    if statistics is not None and len(statistics.mean) != weights[0][0].shape[1]:
+        raise LabError(
+            f"takes {weights[0][0].shape[1]} observations but its vecnormalize.pkl has "
+            f"{len(statistics.mean)}; give the right one, or vecnormalize=False for none"
+        )
+    clip = statistics.clip if statistics is not None and math.isfinite(statistics.clip) else None
+    card = Card(
+        name=printable(path.stem) or "stranger",
+        algorithm=_algorithm(kind, data),
+        activation=activation(kwargs, layout),
+        squash=squash,
+        obs_clip=clip,
+        seed=_count(data.get("seed")),
+        steps=_count(data.get("num_timesteps")),
+        hyperparameters={k: v for k in _SETTINGS if _plain(v := data.get(k))},
+        versions=_versions(archive),
+    )
+    policy = make_mlp(
+        weights, card, low=low, high=high,
+        obs_mean=None if statistics is None else statistics.mean,
+        obs_std=None if statistics is None else statistics.std,
+    )  # fmt: skip
+    if layout.head == "actor.mu" and "actor.mu.0.weight" in tensors:  # gSDE
+        return clipped(policy, kwargs)
+    return policy
+
+
+def _within(member: str, function: Any, *args: Any) -> Any:
+    try:
+        return function(*args)
+    except LabError as error:
+        raise LabError(f"{member}: {error}") from None
+
+
+def _read_data(archive: Archive) -> dict[str, Any]:
+    """Read ``data``, its pickles in ``_USED`` as trees, the others left out."""
+    try:
+        text = archive.read("data", MAX_DATA)
+        if text.count(b"[") + text.count(b"{") > MAX_NESTED:
+            raise LabError("member 'data' is no JSON of SB3: too many lists")
+        data = json.loads(text)
+    except LabError:
+        raise
+    except DAMAGE as error:
+        raise LabError(f"member 'data' is no JSON ({printable(error)})") from None
+    if not isinstance(data, dict):
+        raise LabError("member 'data' is no JSON object")
+    left = MAX_UNUSED
+    for key, value in list(data.items()):
+        if not isinstance(value, dict) or ":serialized:" not in value:
+            continue
+        del data[key]
+        coded, where = value[":serialized:"], f"data: {printable(key, 40)}"
+        try:
+            content = base64.b64decode(coded, validate=False)
+        except (binascii.Error, *DAMAGE):
+            if key in _USED:
+                raise LabError(f"{where}: damaged base64") from None
+            continue
+        if key in _USED:
+            data[key] = _within(where, read_pickle, content)
+        elif len(content) <= left:
+            left -= len(content)
+            _look_over(where, content)
+    return data
+
+
+def _look_over(where: str, content: bytes) -> None:
+    """Refuse a pickle that is not used if it would run commands where others open it."""
+    try:
+        read_pickle(content, may_call=is_not_evil)
+    except LabError as error:
+        if "would call" in str(error):
+            raise LabError(f"{where}: {error}") from None
+
+
+def _as_dict(value: object) -> Mapping[Any, Any]:
+    if isinstance(value, Call):
+        value = value.pairs
+    if value is not None and not isinstance(value, dict):
+        raise LabError("data: policy_kwargs is no dict")
+    return value or {}
+
+
+def _space(node: object, what: str) -> tuple[str, Mapping[Any, Any]]:
+    dotted = node.dotted if isinstance(node, Call) else ""
+    if not re.match(r"gym(nasium)?\.spaces\.", dotted):
+        raise LabError(f"data: the {what} space is none of Gym or Gymnasium; not supported")
+    return dotted.rpartition(".")[2], attributes(node)
+
+
+def _obs_size(node: object) -> int | None:
+    if node is None:
+        return None
+    kind, state = _space(node, "observation")
+    if kind != "Box":
+        raise LabError(f"{printable(kind, 30)} observations are not supported, only plain vectors")
+    shape = state.get("_shape", state.get("shape"))
+    if not isinstance(shape, tuple) or not all(type(n) is int for n in shape):
+        raise LabError("data: the observation space has no shape")
+    if len(shape) == 3:
+        raise LabError(f"images {printable(shape, 30)} are not supported, only plain vectors")
+    return math.prod(shape)
+
+
+def _actions(node: object) -> tuple[int | None, np.ndarray | None, np.ndarray | None]:
+    if node is None:
+        return None, None, None
+    kind, state = _space(node, "action")
+    if kind == "Discrete":
+        if as_number(state.get("start", 0), "data: the action space's start") != 0:
+            raise LabError("discrete actions that do not start at 0 are not supported")
+        return int(as_number(state.get("n"), "data: the action space's n")), None, None
+    if kind != "Box":
+        raise LabError(f"{printable(kind, 30)} actions are not supported, only Box and Discrete")
+    low = as_array(state.get("low"), "data: the action space's low")
+    high = as_array(state.get("high"), "data: the action space's high")
+    return None, low.reshape(-1), high.reshape(-1)
+
+
+def _bounds(
+    squash: str, low: np.ndarray | None, high: np.ndarray | None, size: int
+) -> tuple[str, np.ndarray | None, np.ndarray | None]:
+    if low is None or high is None:
+        raise LabError("names no action space; give the environment it was trained in")
+    if low.shape != (size,) or high.shape != (size,) or not (low <= high).all():
+        raise LabError(f"the network gives {size} actions, which the action space does not fit")
+    if np.isinf(low).all() and np.isinf(high).all() and squash == "clip":
+        return "none", None, None
+    if squash == "tanh" and not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise LabError("squashes its actions into a space without bounds")
+    most = float(np.finfo(np.float32).max)
+    return squash, np.clip(low, -most, most), np.clip(high, -most, most)
+
+
+def _algorithm(kind: str, data: Mapping[str, Any]) -> str:
+    """Which algorithm trained it: a policy class can have several, told by their settings."""
+    if kind == "ActorCriticPolicy":
+        if "cg_max_steps" in data:
+            return "TRPO"
+        return "PPO" if {"n_epochs", "clip_range_vf", "batch_size"} & set(data) else "A2C"
+    if kind == "TD3Policy":
+        return "DDPG" if data.get("target_noise_clip") == 0.0 else "TD3"
+    return kind.removesuffix("Policy").removesuffix("Linear")
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value < 2**63 else None
+
+
+def _plain(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= 40 and value.isprintable()
+    return isinstance(value, bool | int | float) and abs(value) < 1e300
+
+
+def _versions(archive: Archive) -> dict[str, str]:
+    """Versions of the programs that wrote the file, as far as it says."""
+    versions: dict[str, str] = {}
+    texts = {
+        name: archive.read(name, MIB).decode("utf-8", "replace")
+        for name in ("system_info.txt", "_stable_baselines3_version")
+        if name in archive.names
+    }
+    for line in texts.get("system_info.txt", "").splitlines()[:50]:
+        program, _, version = line.removeprefix("- ").partition(": ")
+        if program in _PROGRAMS and version:
+            versions[_PROGRAMS[program]] = printable(version.strip(), 40)
+    if "_stable_baselines3_version" in texts:
+        version = printable(texts["_stable_baselines3_version"].strip(), 40)
+        versions["stable_baselines3"] = version
+    return versions

@@ -1,0 +1,123 @@
+"""Does a stranger's policy fit the environment? Ask the environment's spaces, and say why not."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+from rl_ablation.errors import LabError
+from rl_ablation.policies.policy import Policy
+from rl_ablation.policies.sb3.pickles import printable
+
+TIME_FEATURE = "time-feature"
+
+
+@dataclass(frozen=True)
+class EnvSizes:
+    """Sizes of an environment's spaces.
+
+    Args:
+        env_id: Its id.
+        obs: Length D of a flattened observation.
+        actions: Length A of an action, or the number of discrete ones.
+        low: Least actions, (A,); None if they are discrete.
+        high: Greatest actions, (A,).
+    """
+
+    env_id: str
+    obs: int
+    actions: int
+    low: np.ndarray | None
+    high: np.ndarray | None
+
+    def check(self, policy: Policy) -> None:
+        """Raise a LabError if the policy cannot run here, with the likely cause."""
+        needs, gives = policy.obs_size, self.obs
+        if needs != gives:
+            line = f"takes {needs} observations but {self.env_id} gives {gives}"
+            if needs == gives + 1:
+                line += (
+                    ": one more, so it was trained behind the SB3 Zoo's TimeFeatureWrapper; add "
+                    f"--env-wrapper {TIME_FEATURE}"
+                )
+            elif needs % gives == 0:
+                line += f": {needs // gives} times as many; frame stacks are not supported"
+            else:
+                line += "; give the environment and env_kwargs it was trained in"
+            raise LabError(line)
+        if policy.action_size != self.actions or (self.low is None) != (
+            policy.card.squash == "argmax"
+        ):
+            raise LabError(
+                f"gives {policy.action_size} actions, which is not what {self.env_id} takes; "
+                "give the environment it was trained in"
+            )
+
+
+def env_sizes(env_id: str, env_kwargs: Mapping[str, Any]) -> EnvSizes:
+    """Make the environment once and read its spaces.
+
+    Raises:
+        LabError: It cannot be made, or its spaces are not supported.
+    """
+    try:
+        spaces = _spaces(env_id, env_kwargs)
+    except Exception as error:  # an environment may raise anything when it is made
+        text = f"{type(error).__name__}: {error}"
+        raise LabError(f"{printable(env_id)}: cannot make it ({printable(text, 160)})") from None
+    obs, action = spaces
+    if not isinstance(obs, Box):
+        raise LabError(f"{env_id}: {type(obs).__name__} observations are not supported, only Box")
+    size = math.prod(obs.shape)
+    if isinstance(action, Discrete):
+        return EnvSizes(env_id, size, int(action.n), None, None)
+    if not isinstance(action, Box):
+        raise LabError(f"{env_id}: {type(action).__name__} actions are not supported")
+    low, high = action.low.reshape(-1), action.high.reshape(-1)
+    return EnvSizes(env_id, size, len(low), low, high)
+
+
+def _spaces(
+    env_id: str, env_kwargs: Mapping[str, Any]
+) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
+    module, _, bare_id = env_id.rpartition(":")
+    if module:  # "module:id" asks for an import first, as in gymnasium.make
+        importlib.import_module(module)
+    if gymnasium.spec(bare_id).entry_point is None:  # a world that exists only as a batch
+        batch = gymnasium.make_vec(env_id, num_envs=1, **env_kwargs)
+        try:
+            return batch.single_observation_space, batch.single_action_space
+        finally:
+            batch.close()
+    env = gymnasium.make(env_id, disable_env_checker=True, **env_kwargs)
+    try:
+        return env.observation_space, env.action_space
+    finally:
+        env.close()
+
+
+def wrapped(
+    wrapper: str, env_id: str | None, env_kwargs: Mapping[str, Any] | None
+) -> tuple[str, dict[str, Any]]:
+    """Return the id and keyword arguments of an environment inside a known wrapper.
+
+    Raises:
+        LabError: The wrapper is unknown, or there is no environment to wrap.
+    """
+    if wrapper != TIME_FEATURE and not wrapper.endswith("TimeFeatureWrapper"):
+        raise LabError(
+            f"unknown environment wrapper {printable(wrapper)!r}; supported is {TIME_FEATURE!r}"
+        )
+    if env_id is None:
+        raise LabError(f"the wrapper {wrapper!r} needs an environment; give --env")
+    from rl_ablation.policies.sb3 import time_feature
+
+    inner = {"inner_id": env_id, "inner_kwargs": dict(env_kwargs or {})}
+    return f"{time_feature.__name__}:{time_feature.ENV_ID}", inner

@@ -1,0 +1,155 @@
+"""Policies as files: ``policy.safetensors`` and ``card.json``; nothing in them is executed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+
+from rl_ablation.errors import LabError
+from rl_ablation.files import one_line, write_atomically
+from rl_ablation.policies.network import ACTIVATIONS, MLP
+from rl_ablation.policies.policy import Card, Policy, weight_bytes
+
+
+def make_mlp(
+    weights: Sequence[tuple[np.ndarray, np.ndarray]],
+    card: Card,
+    *,
+    low: np.ndarray | None = None,
+    high: np.ndarray | None = None,
+    obs_mean: np.ndarray | None = None,
+    obs_std: np.ndarray | None = None,
+) -> Policy:
+    """Build a policy from plain arrays, checking that everything fits.
+
+    Args:
+        weights: (weight (out, in), bias (out,)) of each layer, input to output.
+        card: Its card.
+        low: Least actions, (A,); None for discrete or unbounded actions.
+        high: Greatest actions, (A,).
+        obs_mean: Of the observation normaliser, (D,), or None.
+        obs_std: Of the observation normaliser, (D,), or None.
+
+    Raises:
+        LabError: Shapes that do not chain, values that are not finite, an unknown activation.
+    """
+    if not weights:
+        raise LabError("the policy has no layers")
+    if card.activation not in ACTIVATIONS:
+        raise LabError(
+            f"unknown activation {card.activation!r}; choose from {', '.join(ACTIVATIONS)}"
+        )
+    size: int | None = None
+    for k, (weight, bias) in enumerate(weights):
+        if weight.ndim != 2 or bias.shape != weight.shape[:1] or 0 in weight.shape:
+            raise LabError(f"layer {k}: weight {weight.shape} and bias {bias.shape} do not fit")
+        if size is not None and weight.shape[1] != size:
+            raise LabError(
+                f"layer {k} takes {weight.shape[1]} inputs but layer {k - 1} gives {size}"
+            )
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise LabError(f"layer {k} holds values that are not finite (NaN or infinity)")
+        size = weight.shape[0]
+    obs_size = weights[0][0].shape[1]
+    for what, values, length in (
+        ("obs_mean", obs_mean, obs_size),
+        ("obs_std", obs_std, obs_size),
+        ("low", low, size),
+        ("high", high, size),
+    ):
+        if values is not None and (values.shape != (length,) or not np.isfinite(values).all()):
+            raise LabError(f"{what}: expected {length} finite values, got shape {values.shape}")
+    if (obs_mean is None) != (obs_std is None) or (low is None) != (high is None):
+        raise LabError("obs_mean and obs_std, and low and high, go together; one is missing")
+    if obs_std is not None and not (obs_std > 0).all():
+        raise LabError("obs_std holds values that are not positive")
+    layers = tuple(
+        (
+            torch.from_numpy(np.array(w, np.float32, order="C")),
+            torch.from_numpy(np.array(b, np.float32, order="C")),
+        )
+        for w, b in weights
+    )
+    assert size is not None
+    return Policy(
+        MLP(layers, card.activation),
+        obs_size=obs_size,
+        action_size=size,
+        card=card,
+        low=low,
+        high=high,
+        obs_mean=obs_mean,
+        obs_std=obs_std,
+    )
+
+
+def save(policy: Policy, folder: str | Path) -> None:
+    """Write ``policy.safetensors`` and ``card.json`` into ``folder``.
+
+    Raises:
+        LabError: The policy is not an MLP.
+    """
+    if not isinstance(policy.network, MLP):
+        raise LabError("only MLP policies can be saved")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = weight_bytes(policy)
+    card = policy.card.model_copy(update={"sha256": hashlib.sha256(weights).hexdigest()})
+    write_atomically(folder / "policy.safetensors", weights)
+    write_atomically(folder / "card.json", card.model_dump_json(indent=2) + "\n")
+
+
+def read_card(folder: str | Path) -> Card:
+    """Read ``card.json`` of a policy folder.
+
+    Raises:
+        LabError: It is missing or damaged.
+    """
+    path = Path(folder) / "card.json"
+    try:
+        return Card.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise LabError(
+            f"{folder}: no card.json; a policy folder holds one beside its weights"
+        ) from None
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise LabError(f"{path}: damaged card: {one_line(error)}") from None
+
+
+def load_folder(folder: str | Path) -> Policy:
+    """Load a policy folder written by `save`; nothing in it is executed.
+
+    Raises:
+        LabError: A file is missing or damaged, or the weights are not those the card names.
+    """
+    card = read_card(folder)
+    path = Path(folder) / "policy.safetensors"
+    try:
+        content = path.read_bytes()
+        tensors = load_tensors(content)
+    except FileNotFoundError:
+        raise LabError(f"{folder}: no policy.safetensors beside card.json") from None
+    except (SafetensorError, ValueError) as error:
+        raise LabError(f"{path}: damaged weights: {one_line(error)}") from None
+    except KeyError as error:  # a number type that numpy lacks
+        raise LabError(f"{path}: damaged weights: unknown number type {error}") from None
+    if card.sha256 is not None and hashlib.sha256(content).hexdigest() != card.sha256:
+        raise LabError(f"{path}: not the weights that card.json describes (sha256 differs)")
+    count = sum(name.endswith(".weight") for name in tensors)
+    try:
+        weights = [
+            (tensors[f"layers.{k}.weight"], tensors[f"layers.{k}.bias"]) for k in range(count)
+        ]
+        extras = {n: tensors.get(n) for n in ("low", "high", "obs_mean", "obs_std")}
+        return make_mlp(weights, card, **extras)
+    except KeyError as error:
+        raise LabError(f"{path}: tensor {error} is missing") from None
+    except LabError as error:
+        raise LabError(f"{path}: {error}") from None

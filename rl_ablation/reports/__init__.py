@@ -1,0 +1,1 @@
+"""Figures, films, findings in words, and the report."""

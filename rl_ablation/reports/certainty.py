@@ -1,0 +1,202 @@
+"""How sure is a map? Sentences for the report, made from the run and nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from rl_ablation.formats import number
+from rl_ablation.mapping.claims import (
+    distinct,
+    double_dissociations,
+    improvements,
+    overall,
+    valued,
+    worth_telling,
+)
+from rl_ablation.mapping.evidence import FAILURE, NONE, SPECIFIC, harm
+from rl_ablation.mapping.run import Run
+from rl_ablation.measures.registry import MEASURES
+from rl_ablation.stats import LEVEL
+
+
+def certainty(run: Run) -> list[str]:
+    """What supports the map and what limits it, a sentence or two each, in plain words."""
+    effects = run.effects()
+    rows = overall(effects)
+    if rows.empty:
+        return []
+    sentences = [
+        _stages(run, rows),
+        _corrections(rows),
+        _same(run),
+        _luck(rows),
+        _random(run, rows),
+        _kinds(rows),
+        _classes(rows),
+        _brainless(run, effects),
+        _manipulation(rows),
+        _crossed(run, rows),
+        _better(run),
+        "This is one network. Whether another training seed puts its functions into like regions "
+        "is another question, which needs several of them.",
+    ]
+    return [s for s in sentences if s]
+
+
+def _stages(run: Run, rows: pd.DataFrame) -> str:
+    total = rows["lesion"].nunique()
+    sure = rows[rows["stage"] == "confirmed"]
+    if run.part("confirmation") is None:
+        return (
+            f"All {total} cuts were measured once, on {run.spec.episodes} episodes, and nothing "
+            "was confirmed on fresh seeds: treat the best of many as a candidate."
+        )
+    n = int(sure["n"].max()) if len(sure) else 0
+    return (
+        f"{sure['lesion'].nunique()} of {total} cuts changed something in the discovery and went "
+        f"on to confirmation, up to {n} episodes on fresh seeds. All numbers shown for them "
+        "are from there; the other cuts carry no claim."
+    )
+
+
+def _corrections(rows: pd.DataFrame) -> str:
+    q, fwe = int((rows["q"] < LEVEL).sum()), int((rows["p_fwe"] < LEVEL).sum())
+    return (
+        f"{q} changes pass a false discovery rate of {LEVEL:.0%}: about one in twenty of them may "
+        f"be none. {fwe} pass the stricter family-wise test, under which a single false one among "
+        f"all would be a {LEVEL:.0%} accident."
+    )
+
+
+def _same(run: Run) -> str:
+    if not any(x.group == "checks" for x in run.plan):
+        return ""
+    return (
+        "The A/A lesion, which goes through the whole machinery and cuts nothing, changed nothing, "
+        "to the bit."
+    )
+
+
+def _luck(rows: pd.DataFrame) -> str:
+    sure = rows[(rows["stage"] == "confirmed") & (rows["q"] < LEVEL)]
+    sure = sure[(sure["delta_discovery"] != 0) & sure["delta_discovery"].notna()]
+    if len(sure) < 10:
+        return ""
+    ratio = float((sure["delta"] / sure["delta_discovery"]).median())
+    kept = float((np.sign(sure["delta"]) == np.sign(sure["delta_discovery"])).mean())
+    return (
+        f"On fresh seeds the confirmed changes are {ratio:.0%} of what the discovery showed "
+        f"(median), and {kept:.0%} have its sign."
+    )
+
+
+def _random(run: Run, rows: pd.DataFrame) -> str:
+    told = worth_telling(run, rows)
+    told = told[told["draws"].notna()]
+    if told.empty:
+        return ""
+    groups = told["lesion"].nunique()
+    beyond = told[told["p_random"] < LEVEL]["lesion"].unique()
+    text = (
+        f"{groups} cuts with a change worth telling were held against random cuts of their size "
+        f"in their layer (up to {int(told['draws'].max())}): "
+    )
+    if not len(beyond):
+        return text + "none does more than such a cut does; it is how many units go that matters."
+    each = "each does" if len(beyond) > 1 else "does"
+    return text + f"{', '.join(beyond)} {each} something that hardly any of them does."
+
+
+def _kinds(rows: pd.DataFrame) -> str:
+    sure = rows[(rows["q"] < LEVEL)]
+    asked = sure[sure["robust"].notna()]
+    if asked.empty:
+        return (
+            "Only one kind of cut was run. What a unit is replaced by can decide the answer: "
+            "--kind zero,mean,resample runs three side by side."
+        )
+    robust = int(asked["robust"].astype(bool).sum())
+    return (
+        f"{robust} of {len(asked)} significant changes keep their sign under every kind of cut "
+        "that was run, and are called robust."
+    )
+
+
+def _classes(rows: pd.DataFrame) -> str:
+    count = rows.drop_duplicates("lesion")["class"].value_counts()
+    return (
+        f"{int(count.get(NONE, 0))} cuts have no effect of any size, {int(count.get(SPECIFIC, 0))} "
+        f"a specific one, and {int(count.get(FAILURE, 0))} leave a robot that does nothing well, "
+        "which says little about what the region is for."
+    )
+
+
+def _brainless(run: Run, effects: pd.DataFrame) -> str:
+    rows = effects[(effects["group"] == "baselines") & (effects["condition"] == "all")]
+    main = "progress" if "progress" in run.spec.measures else "return"
+    rows = rows[rows["measure"] == main]
+    if rows.empty:
+        return ""
+    pairs = zip(rows["lesion"], rows["lesioned"], strict=True)
+    values = ", ".join(f"{name} {number(float(value))}" for name, value in pairs)
+    unit = MEASURES[main].unit
+    return (
+        f"Without a brain the robot scores: {values}; intact {number(rows['intact'].iloc[0])}"
+        f"{' ' + unit if unit else ''} ({MEASURES[main].label})."
+    )
+
+
+def _manipulation(rows: pd.DataFrame) -> str:
+    each = rows.drop_duplicates("lesion")
+    if each["took"].isna().all():
+        return ""
+    failed = each[~(each["took"] == 0)]["lesion"]
+    took = "Every cut took: the cut units had exactly the values the cut gives them. "
+    if len(failed):
+        took = f"Cuts that did not take exactly: {', '.join(failed[:5])}. "
+    far = each.sort_values("off_manifold", ascending=False).iloc[0]
+    return took + (
+        "How far a cut drives the next layer off what it normally sees is "
+        f"{number(float(each['off_manifold'].median()))} in the median (1 is normal), "
+        f"most after {far['lesion']} ({number(float(far['off_manifold']))}); what such a cut does "
+        "may be the shock as much as the loss."
+    )
+
+
+def _crossed(run: Run, rows: pd.DataFrame) -> str:
+    rows = rows.assign(harm=harm(rows))
+    found = double_dissociations(run, distinct(rows, valued(run), 8))
+    if not found:
+        return "No two regions doubly dissociate any two behaviours."
+    d = found[0]
+    chance = (
+        "" if np.isnan(d.p_random) else f"; {d.p_random:.1%} of pairs of random cuts do as much"
+    )
+    return (
+        f"Strongest of {len(found)} double dissociation{'s' * (len(found) > 1)}: {d.a} is needed "
+        f"for {MEASURES[d.x].label} and not for {MEASURES[d.y].label}, {d.b} the other way round "
+        f"(least contrast {d.strength:.0%} of a full-size change{chance})."
+    )
+
+
+def _better(run: Run) -> str:
+    found = improvements(run)
+    if found.empty:
+        return "No cut improves a behaviour in a way that fresh seeds confirm."
+    best = found.iloc[0]
+    unit = f" {MEASURES[best['measure']].unit}" if MEASURES[best["measure"]].unit else ""
+    count = found["lesion"].nunique()
+    text = (
+        f"{count} cut{'s improve' if count > 1 else ' improves'} a behaviour on fresh seeds, most "
+        f"{best['lesion']}: {MEASURES[best['measure']].label} {number(best['intact'])} → "
+        f"{number(best['lesioned'])}{unit}"
+    )
+    if best["of"] > 1:
+        text += f", better in {best['better_in']} of {best['of']} conditions"
+    if np.isfinite(best["p_random"]):
+        more = "more" if best["p_random"] < LEVEL else "not clearly more"
+        text += f", {more} than pruning as many random units (p = {best['p_random']:.2g})"
+    return text + (
+        f"; its price is in {best['costs']}." if best["costs"] else ", at no clear price."
+    )

@@ -1,0 +1,255 @@
+"""Films: the intact robot beside the damaged one, same start, with the live activity under each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import imageio_ffmpeg
+import matplotlib as mpl
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from rl_ablation.analysis.layout import grid_shape
+from rl_ablation.errors import LabError
+from rl_ablation.files import one_line
+from rl_ablation.lesions.lesion import Lesion
+from rl_ablation.lesions.masks import Masks
+from rl_ablation.lesions.triggers import Gates
+from rl_ablation.mapping.claims import typical_episode
+from rl_ablation.mapping.run import Run
+from rl_ablation.policies.policy import Policy
+from rl_ablation.progress import bar
+from rl_ablation.reports.figures import COLOURS
+from rl_ablation.rollouts.activity import Activity
+from rl_ablation.rollouts.episodes import episode_seed
+from rl_ablation.rollouts.world import find_spec, quiet
+
+SECONDS = 15.0
+WIDTH, HEIGHT = 480, 360  # of one robot's picture, pixels
+_BAND, _HEAD, _GAP = 132, 34, 12
+_INK, _SOFT, _PAPER, _CUT = (25, 25, 25), (110, 110, 110), (255, 255, 255), (200, 20, 20)
+
+
+@dataclass
+class _Side:
+    """One of the two robots."""
+
+    title: str
+    masks: Masks
+    gates: Gates
+    env: gym.Env
+    obs: np.ndarray
+    info: dict[str, Any]
+    picture: Image.Image
+    activity: dict[str, np.ndarray]
+    cut: Mapping[str, tuple[int, ...]]
+    steps: int = 0
+    off: bool = False  # the lesion's condition does not hold: nothing is crossed out
+    ended: str = ""
+
+
+def film(
+    run: Run,
+    lesion: str,
+    *,
+    episode: int | None = None,
+    path: str | Path | None = None,
+    seconds: float = SECONDS,
+    fps: int = 10,
+    progress: bool = True,
+) -> Path:
+    """Film the intact policy beside a lesioned one in the same episode of a run.
+
+    Args:
+        run: The run; it must keep its policy.
+        lesion: A lesion of its plan by name.
+        episode: Which of the run's episodes; None takes a typical one.
+        path: The film; None takes ``films/<lesion>.mp4`` in the run folder.
+        seconds: Length at most, of robot time.
+        fps: Frames per second of robot time; steps between frames are run but not drawn.
+        progress: Show a progress bar when standard error is a terminal.
+
+    Raises:
+        LabError: No such lesion or episode, or nothing can be drawn on this machine.
+    """
+    spec, policy = run.spec, run.policy
+    chosen = run.plan[lesion]
+    if episode is None:
+        episode = typical_episode(run, lesion)
+    if not 0 <= episode < spec.episodes:
+        raise LabError(f"this run has episodes 0–{spec.episodes - 1}, not {episode}")
+    if seconds <= 0:
+        raise LabError(f"a film needs more than 0 seconds, got {seconds:g}")
+    if path is None:
+        path = run.folder / "films" / f"{lesion.replace('/', '-')}.mp4"
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    seed = episode_seed(spec.seed, episode)
+    condition = spec.conditions[episode % len(spec.conditions)]
+    sides: list[_Side] = []
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
+    try:
+        for title, what in (("intact", run.plan["intact"]), (f"without {lesion}", chosen)):
+            sides.append(_start(title, what, policy, spec, seed, condition, run.activity))
+        dt = 1.0 / float(sides[0].env.metadata.get("render_fps") or 1.0)
+        every = max(1, round(1.0 / (dt * fps)))
+        total = min(spec.horizon, max(1, round(seconds / dt)))
+        peak = {s: np.abs(x.samples).max(0).max() for s, x in run.activity.items()}
+        head = condition if condition else spec.env_id.rpartition(":")[2]
+        with (
+            _writer(temporary, len(sides), max(1, round(1 / (dt * every)))) as write,
+            bar("filming", total, "steps", show=progress) as advance,
+        ):
+            for step in range(total):
+                drawn = step % every == 0
+                for side in sides:
+                    if not side.ended:
+                        _step(side, policy, step, dt, drawn)
+                if drawn:
+                    write(_compose(sides, f"{head}   {step * dt:4.1f} s", peak))
+                advance(1)
+                if all(side.ended for side in sides):
+                    break
+            for _ in range(fps):  # dwell on the last picture for a second
+                write(_compose(sides, f"{head}   {step * dt:4.1f} s", peak))
+        os.replace(temporary, path)
+    finally:
+        for side in sides:
+            side.env.close()
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+@contextmanager
+def _writer(path: Path, sides: int, fps: int) -> Iterator[Callable[[np.ndarray], None]]:
+    """Write an H.264 film that any browser plays; yields a function that takes a page."""
+    writer = imageio_ffmpeg.write_frames(
+        str(path), _page_size(sides), fps=fps, codec="libx264", quality=7,
+        macro_block_size=2, ffmpeg_log_level="error",
+    )  # fmt: skip
+    writer.send(None)
+    try:
+        yield lambda page: writer.send(np.ascontiguousarray(page))
+    finally:
+        writer.close()
+
+
+def _page_size(sides: int) -> tuple[int, int]:
+    return sides * WIDTH + (sides - 1) * _GAP, _HEAD + HEIGHT + _BAND
+
+
+def _start(
+    title: str,
+    lesion: Lesion,
+    policy: Policy,
+    spec: Any,
+    seed: int,
+    condition: str,
+    activity: Activity,
+) -> _Side:
+    size: dict[str, Any] = {"width": WIDTH, "height": HEIGHT}
+    find_spec(spec.env_id)
+    try:
+        with quiet():
+            try:
+                env = gym.make(spec.env_id, render_mode="rgb_array", **size, **spec.env_kwargs)
+            except TypeError:  # an environment with a picture size of its own
+                env = gym.make(spec.env_id, render_mode="rgb_array", **spec.env_kwargs)
+            options = {"condition": condition} if condition else None
+            obs, info = env.reset(seed=seed, options=options)
+            picture = _picture(env)
+    except Exception as error:  # MuJoCo raises whatever its graphics library does
+        raise LabError(
+            f"cannot draw {spec.env_id}: {one_line(error)}; "
+            "`rl-ablation doctor` says what is missing"
+        ) from None
+    masks, gates = Masks([lesion], [seed], policy.sites, activity), Gates([lesion.when])
+    units = {site: np.zeros((1, n), np.float32) for site, n in policy.sites.items()}
+    return _Side(title, masks, gates, env, np.asarray(obs), info, picture, units, lesion.cut)
+
+
+def _picture(env: gym.Env) -> Image.Image:
+    frame = env.render()
+    if not isinstance(frame, np.ndarray):
+        raise LabError("the environment gave no picture")
+    picture = Image.fromarray(frame.astype(np.uint8))
+    return picture if picture.size == (WIDTH, HEIGHT) else picture.resize((WIDTH, HEIGHT))
+
+
+def _step(side: _Side, policy: Policy, step: int, dt: float, draw: bool) -> None:
+    row, seen = np.zeros(1, int), side.obs.reshape(1, -1)
+    said = {k: np.asarray(v)[None] for k, v in side.info.items()}
+    off = side.gates.closed({**said, "obs": seen}, row, started=step > 0)
+    side.off = off is not None and bool(off[0])
+    action = policy.act(seen, side.masks.at(step, row, off), side.activity)[0]
+    space = side.env.action_space
+    if isinstance(space, gym.spaces.Box):
+        action = action.reshape(space.shape).astype(space.dtype)
+    obs, _, terminated, truncated, info = side.env.step(action)
+    side.info = info
+    side.obs, side.steps = np.asarray(obs), step + 1
+    if terminated or truncated:
+        how = next((k for k in ("crash", "stuck", "fall") if np.any(info.get(k, False))), "ended")
+        word = {"crash": "crashed", "fall": "fell"}.get(how, how) if terminated else "time is up"
+        side.ended = f"{word} at {side.steps * dt:.1f} s"
+    if draw or side.ended:
+        side.picture = _picture(side.env)
+
+
+def _font(size: int) -> Any:
+    return ImageFont.load_default(size)
+
+
+def _compose(sides: list[_Side], head: str, peak: Mapping[str, float]) -> np.ndarray:
+    page = Image.new("RGB", _page_size(len(sides)), _PAPER)
+    draw = ImageDraw.Draw(page)
+    for k, side in enumerate(sides):
+        left = k * (WIDTH + _GAP)
+        picture = side.picture
+        if side.ended:
+            picture = Image.blend(picture, Image.new("RGB", picture.size, _PAPER), 0.45)
+        page.paste(picture, (left, _HEAD))
+        draw.text((left + 8, 7), side.title, fill=_INK if k == 0 else _CUT, font=_font(18))
+        if side.ended:
+            draw.text(
+                (left + WIDTH / 2, _HEAD + 20), side.ended, fill=_INK, font=_font(22), anchor="ma"
+            )
+        _draw_activity(draw, side, left, _HEAD + HEIGHT + 4, peak)
+    draw.text((page.width - 8, 9), head, fill=_SOFT, font=_font(15), anchor="ra")
+    return np.asarray(page)
+
+
+def _draw_activity(
+    draw: ImageDraw.ImageDraw, side: _Side, left: int, top: int, peak: Mapping[str, float]
+) -> None:
+    """Each site as a grid of units: orange positive, purple negative, cut units crossed out."""
+    shapes = {site: grid_shape(values.size) for site, values in side.activity.items()}
+    height = _BAND - 30
+    widest = max(rows for rows, _ in shapes.values())
+    columns = sum(c for _, c in shapes.values())
+    gap = 14
+    cell = max(2, min(height // widest, (WIDTH - 16 - gap * (len(shapes) - 1)) // columns))
+    colours = mpl.colormaps[COLOURS + "_r"]
+    x = left + 8
+    for site, values in side.activity.items():
+        rows, wide = shapes[site]
+        size = max(cell, min(height // rows, 20 if rows < widest else cell))
+        size = cell if columns * cell > WIDTH - 60 else min(size, 14)
+        draw.text((x, top), site, fill=_SOFT, font=_font(13))
+        cut = set() if side.off else set(side.cut.get(site, ()))
+        shade = colours(0.5 + 0.5 * np.clip(values[0] / max(peak.get(site, 1.0), 1e-9), -1, 1))
+        for unit in range(values.size):
+            cx, cy = x + unit % wide * size, top + 20 + unit // wide * size
+            box = (cx, cy, cx + size - 2, cy + size - 2)
+            draw.rectangle(box, fill=tuple(int(255 * c) for c in shade[unit][:3]))
+            if unit in cut:
+                draw.rectangle(box, fill=(225, 225, 225))
+                draw.line((box[0], box[1], box[2], box[3]), fill=_CUT, width=1)
+                draw.line((box[0], box[3], box[2], box[1]), fill=_CUT, width=1)
+        x += wide * size + gap

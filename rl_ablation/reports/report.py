@@ -1,0 +1,97 @@
+"""The report: one self-contained HTML file with findings, figures, films and the whole table."""
+
+from __future__ import annotations
+
+import base64
+import importlib.metadata
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+import numpy as np
+
+from rl_ablation.files import write_atomically
+from rl_ablation.formats import number, small
+from rl_ablation.lesions.lesion import INTACT
+from rl_ablation.lesions.methods import KINDS
+from rl_ablation.mapping.claims import overall
+from rl_ablation.mapping.evidence import EVIDENCE_COLUMNS
+from rl_ablation.mapping.run import Run
+from rl_ablation.measures.registry import MEASURES
+from rl_ablation.reports.certainty import certainty
+from rl_ablation.reports.figures import draw_all
+from rl_ablation.reports.words import headlines
+from rl_ablation.stats import LEVEL
+
+CAPTIONS = {
+    "heatmap": "Every cut region against every behaviour. Read along a row: what does the robot "
+    "lose without this region? Read down a column: which regions does this behaviour need?",
+    "network": "The same in the network: each square is a unit.",
+    "intervals": "The largest changes with their 95 % intervals; hollow grey: not significant.",
+    "random_cuts": "A big cut does much whatever it holds. So each region is held against random "
+    "cuts of its size in its layer, on the same episodes.",
+    "dose_response": "The regions that matter most, turned down step by step. Bars: 95 % "
+    "intervals.",
+    "dissociations": "Regions that cross over: one is needed for the first behaviour and not for "
+    "the second, the other the other way round.",
+}
+
+
+def report(run: Run, films: Sequence[Path] | None = None, command: str = "") -> Path:
+    """Write ``report.html`` (and ``effects.csv`` and the figures) into the run folder.
+
+    Args:
+        run: A finished run.
+        films: Films to put inside; None takes those in the run's ``films`` folder.
+        command: The command that repeats the run, if it was made by one.
+
+    Returns:
+        The report.
+    """
+    effects = run.effects()
+    write_atomically(run.folder / "effects.csv", effects.to_csv(index=False))
+    figures = draw_all(run)
+    films = sorted((run.folder / "films").glob("[!.]*.mp4")) if films is None else films
+    rows = overall(effects, controls=True).sort_values("q", kind="stable")
+    table = run.table()
+    intact = table[table["lesion"] == INTACT]
+    spec = run.spec
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("rl_ablation.reports", "."), autoescape=True, trim_blocks=True
+    )
+    page = environment.get_template("report.html.j2").render(
+        spec=spec,
+        digest=spec.digest,
+        command=command,
+        version=importlib.metadata.version("rl-ablation"),
+        versions=(run.folder / "versions.txt").read_text().split("\n"),
+        findings=headlines(run),
+        figures=[
+            (name, CAPTIONS[name], _data("image/png", path)) for name, path in figures.items()
+        ],
+        films=[(path.stem, _data("video/mp4", path)) for path in films],
+        kinds={k: KINDS[k].doc for k in dict.fromkeys(x.kind for x in spec.lesions if x.size)},
+        behaviours=[
+            (m.label, m.doc, m.unit, number(float(np.nanmean(intact[m.name]))))
+            for m in run.measures
+            if intact[m.name].notna().any()
+        ],
+        certainty=certainty(run),
+        confirmed=int((rows["stage"] == "confirmed").any()),
+        columns=EVIDENCE_COLUMNS,
+        rows=rows.to_dict("records"),
+        measures=MEASURES,
+        number=number,
+        small=small,
+        significant=int((rows["q"] < LEVEL).sum()),
+        tested=int(rows["q"].notna().sum()),
+        level=LEVEL,
+        unstable=float(table["unstable"].mean()),
+    )
+    path = run.folder / "report.html"
+    write_atomically(path, page)
+    return path
+
+
+def _data(mime: str, path: Path) -> str:
+    return f"data:{mime};base64,{base64.b64encode(path.read_bytes()).decode()}"

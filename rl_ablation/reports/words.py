@@ -1,0 +1,61 @@
+"""Findings in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from rl_ablation.formats import number
+from rl_ablation.mapping.claims import headline_regions, telling_rows
+from rl_ablation.mapping.evidence import TRIFLE
+from rl_ablation.mapping.run import Run
+from rl_ablation.measures.registry import ALIVE, MEASURES
+from rl_ablation.stats import LEVEL
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One region and what its loss does."""
+
+    lesion: str
+    units: int
+    text: str
+
+
+def headlines(run: Run, most: int = 4) -> list[Finding]:
+    """The regions of `rl_ablation.mapping.claims.headline_regions`, a line each."""
+    rows = telling_rows(run)
+    return [_tell(rows[rows["lesion"] == region]) for region in headline_regions(run, most)]
+
+
+def _tell(rows: pd.DataFrame, most: int = 3) -> Finding:
+    clear = rows[(rows["q"] < LEVEL) & (rows["harm"].abs() > TRIFLE)]
+    clear = clear.sort_values("harm", key=np.abs, ascending=False)
+    told: list[str] = []
+    bases: set[str] = set()
+    for row in clear.itertuples():
+        base = str(row.measure).removesuffix(ALIVE)
+        if base in bases or len(told) == most:
+            continue
+        bases.add(base)
+        told.append(change(row))
+    first = rows.iloc[0]
+    units = int(first["units"])
+    return Finding(
+        str(first["lesion"]),
+        units,
+        f"{first['lesion']} ({units} unit{'s' * (units != 1)}): {'; '.join(told)}",
+    )
+
+
+def change(row: object) -> str:
+    """``forward speed 0.91 → 0.28 m/s (95 % CI of the change −0.69 to −0.59)`` for a row."""
+    get = lambda name: getattr(row, name)  # noqa: E731
+    measure = MEASURES[str(get("measure"))]
+    unit = f" {measure.unit}" if measure.unit else ""
+    told = f"{measure.label} {number(get('intact'))} → {number(get('lesioned'))}{unit} "
+    if not np.isfinite(get("ci_low")):
+        return told + "(alike in all episodes)"
+    return told + f"(95 % CI of the change {number(get('ci_low'))} to {number(get('ci_high'))})"

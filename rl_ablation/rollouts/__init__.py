@@ -1,0 +1,1 @@
+"""Worlds, episodes, and what robots do in them."""

@@ -1,0 +1,83 @@
+"""What the intact network does: site activity recorded while the policy runs undamaged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from rl_ablation.errors import LabError
+from rl_ablation.files import one_line, write_atomically
+from rl_ablation.lesions.lesion import INTACT, Lesion
+from rl_ablation.lesions.methods import SiteStats
+from rl_ablation.policies.policy import Policy
+from rl_ablation.rollouts.episodes import REFERENCE, card_env, episode_seed
+from rl_ablation.rollouts.rollout import SITE, Job, rollout
+from rl_ablation.rollouts.world import World
+
+SAMPLES = 4096  # moments kept; 4096 × 130 units is 2 MB
+EPISODES = 16
+
+Activity = Mapping[str, SiteStats]
+"""Site → intact statistics. All sites are sampled at the same moments."""
+
+
+def record_activity(
+    policy: Policy,
+    *,
+    conditions: Sequence[str] = ("",),
+    episodes: int = EPISODES,
+    seed: int = 0,
+    horizon: int | None = None,
+    threads: int | None = None,
+) -> dict[str, SiteStats]:
+    """Run the intact policy and keep evenly spaced samples of every site's activity.
+
+    The episodes are none of those that a sweep with the same seed is measured on.
+
+    Args:
+        policy: With an environment on its card.
+        conditions: Episode k runs under ``conditions[k % len(conditions)]``.
+        episodes: Episodes to record; at least one per condition is run.
+        seed: Seed of the recording.
+        horizon: Steps at most; None takes the world's time limit.
+        threads: C threads; None takes every CPU.
+    """
+    episodes = max(episodes, len(conditions))
+    world = World(card_env(policy), episodes, policy.card.env_kwargs, threads)
+    intact = Lesion(name=INTACT)
+    jobs = [
+        Job(intact, episode_seed(seed, k, stream=REFERENCE), conditions[k % len(conditions)])
+        for k in range(episodes)
+    ]
+    signals = [SITE + site for site in policy.sites]
+    try:
+        trace = rollout(policy, world, jobs, signals=signals, horizon=horizon)
+    finally:
+        world.close()
+    visited = np.argwhere(trace.alive)
+    visited = visited[np.linspace(0, len(visited) - 1, min(SAMPLES, len(visited))).astype(int)]
+    return {
+        site: SiteStats(np.ascontiguousarray(trace[SITE + site][visited[:, 0], visited[:, 1]]))
+        for site in policy.sites
+    }
+
+
+def save_activity(activity: Activity, path: Path) -> None:
+    """Write recorded activity as safetensors."""
+    write_atomically(path, save({site: stats.samples for site, stats in activity.items()}))
+
+
+def load_activity(path: Path) -> dict[str, SiteStats]:
+    """Read recorded activity.
+
+    Raises:
+        LabError: The file is damaged.
+    """
+    try:
+        return {site: SiteStats(samples) for site, samples in load(path.read_bytes()).items()}
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise LabError(f"{path}: damaged ({one_line(error)}); delete it and run again") from None

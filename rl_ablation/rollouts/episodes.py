@@ -1,0 +1,52 @@
+"""Episodes: their seeds, and the conditions of a policy's world."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rl_ablation.errors import LabError
+from rl_ablation.policies.policy import Policy
+from rl_ablation.rollouts.world import World
+
+_EPISODE, REFERENCE = 0, 1  # streams of seeds that never meet
+
+
+def episode_seed(seed: int, episode: int, *, stream: int = _EPISODE) -> int:
+    """The environment seed of an episode: a hash, so that neighbouring run seeds share nothing."""
+    if seed < 0:
+        raise LabError(f"the seed must be 0 or more, got {seed}")
+    return int(np.random.SeedSequence([seed, stream, episode]).generate_state(1)[0])
+
+
+def card_env(policy: Policy) -> str:
+    """The environment on the policy's card.
+
+    Raises:
+        LabError: There is none.
+    """
+    if policy.card.env_id is None:
+        raise LabError(f"policy {policy.name!r} names no environment; give one (env=…, or --env)")
+    return policy.card.env_id
+
+
+def conditions_of(agent: Policy, asked: Sequence[str] | None = None) -> list[str]:
+    """The asked conditions of the policy's environment, or all that it names.
+
+    Raises:
+        LabError: There is no such condition, or the policy does not fit the environment.
+    """
+    world = World(card_env(agent), 1, agent.card.env_kwargs)
+    try:
+        world.fits(agent)
+        taken = world.conditions if asked is None else list(asked)
+        world.check_conditions(taken)
+        return taken
+    finally:
+        world.close()
+
+
+def fresh_seed(seed: int, stage: int, look: int = 0) -> int:
+    """The seed of a later stage: its episodes are those of no other stage or seed."""
+    return int(np.random.SeedSequence([seed, stage, look]).generate_state(1)[0])

@@ -1,0 +1,192 @@
+"""The instrument's one door to environments: N robots of any Gymnasium id, finished rows waiting.
+
+Vector environments whose metadata says ``waits`` (see the README's "A world of your own") are
+driven natively; everything else runs through Gymnasium's `SyncVectorEnv`, one robot at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+
+from rl_ablation.errors import LabError
+from rl_ablation.files import one_line
+from rl_ablation.policies.policy import Policy
+
+
+class _WaitingSync(SyncVectorEnv):
+    """A `SyncVectorEnv` in which a finished robot is left alone until it is reset."""
+
+    def step(self, actions: np.ndarray) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        infos: dict[str, Any] = {}
+        for i, env in enumerate(self.envs):
+            if self._terminations[i] or self._truncations[i]:
+                self._rewards[i] = 0.0
+                continue
+            self._env_obs[i], reward, ended, cut, info = env.step(actions[i])
+            self._rewards[i], self._terminations[i], self._truncations[i] = reward, ended, cut
+            infos = self._add_info(infos, info, i)
+        obs = np.stack([np.asarray(o) for o in self._env_obs])
+        return obs, self._rewards.copy(), self._terminations.copy(), self._truncations.copy(), infos
+
+
+class World:
+    """N robots of one environment.
+
+    Args:
+        env_id: Gymnasium id, with a module prefix if one must be imported (``"envs:…"``).
+        rows: Robots.
+        env_kwargs: For the environment.
+        threads: C threads of a native batch; None takes every CPU.
+
+    Raises:
+        LabError: The id is unknown, or the environment's spaces cannot be used.
+    """
+
+    def __init__(
+        self,
+        env_id: str,
+        rows: int,
+        env_kwargs: Mapping[str, Any] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        if threads is not None and threads < 1:
+            raise LabError(f"threads must be at least 1, got {threads}")
+        self.env_id, self.rows = env_id, rows
+        kwargs = dict(env_kwargs or {})
+        spec = find_spec(env_id)
+        try:
+            with quiet():
+                self.env = _make(spec, env_id, rows, kwargs, threads)
+        except (TypeError, ValueError, ImportError, gym.error.Error) as error:
+            raise LabError(f"cannot make {env_id}: {one_line(error)}") from None
+        self.metadata = self.env.metadata
+        self.horizon: int | None = kwargs.get("max_episode_steps", spec.max_episode_steps)
+        self.dt = 1.0 / float(self.metadata.get("render_fps") or 1.0)
+        space = self.env.single_observation_space
+        if not isinstance(space, gym.spaces.Box):
+            self.close()
+            raise LabError(
+                f"{env_id}: observations are {type(space).__name__}; only Box is supported"
+            )
+        self.obs_size = int(np.prod(space.shape))
+        actions = self.env.single_action_space
+        self.discrete = isinstance(actions, gym.spaces.Discrete)
+        if isinstance(actions, gym.spaces.Discrete):
+            self.action_size = int(actions.n)
+        elif isinstance(actions, gym.spaces.Box):
+            self.action_size = int(np.prod(actions.shape))
+        else:
+            self.close()
+            raise LabError(
+                f"{env_id}: actions are {type(actions).__name__}; only Box and Discrete will do"
+            )
+
+    @property
+    def conditions(self) -> list[str]:
+        """Names of the conditions that can be asked for."""
+        return list(self.metadata.get("conditions") or {})
+
+    def fits(self, policy: Policy) -> None:
+        """Raise LabError unless the policy's observations and actions are this environment's."""
+        if policy.obs_size != self.obs_size:
+            raise LabError(
+                f"policy {policy.name!r} takes {policy.obs_size} observations, but {self.env_id} "
+                f"gives {self.obs_size}; choose the environment that it was trained in"
+            )
+        if policy.action_size != self.action_size:
+            raise LabError(
+                f"policy {policy.name!r} gives {policy.action_size} actions, but {self.env_id} "
+                f"takes {self.action_size}; choose the environment that it was trained in"
+            )
+        if (policy.card.squash == "argmax") != self.discrete:
+            kind = "discrete" if self.discrete else "continuous"
+            raise LabError(f"{self.env_id} has {kind} actions, policy {policy.name!r} has not")
+
+    def check_conditions(self, names: Sequence[str]) -> None:
+        """Raise LabError unless every name is a condition of this environment."""
+        for name in names:
+            if name and name not in self.conditions:
+                known = ", ".join(self.conditions) or "it has none"
+                raise LabError(f"{self.env_id}: unknown condition {name!r}; choose from {known}")
+
+    def reset(self, seeds: Sequence[int], conditions: Sequence[str]) -> tuple[np.ndarray, dict]:
+        """Start every row from its seed, under its condition ("" for none)."""
+        options = {"condition": [c or None for c in conditions]} if any(conditions) else None
+        return self.env.reset(seed=list(seeds), options=options)  # type: ignore[arg-type]
+
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Step the rows that are not finished."""
+        return self.env.step(actions)
+
+    def no_action(self) -> np.ndarray:
+        """Zeros in the shape and type of a batch of actions."""
+        space = self.env.action_space
+        return np.zeros(space.shape or (self.rows,), space.dtype or np.float32)
+
+    def close(self) -> None:
+        """Release the environment."""
+        self.env.close()
+
+
+def find_spec(env_id: str) -> gym.envs.registration.EnvSpec:
+    """Look an id up in Gymnasium's registry, importing its module if it names one.
+
+    Raises:
+        LabError: The id is unknown.
+    """
+    try:
+        module, _, name = env_id.rpartition(":")
+        if module:
+            __import__(module)
+        return gym.spec(name)
+    except (gym.error.Error, ImportError, ValueError) as error:
+        raise LabError(f"unknown environment {env_id!r}: {one_line(error)}") from None
+
+
+def _make(
+    spec: gym.envs.registration.EnvSpec,
+    env_id: str,
+    rows: int,
+    kwargs: dict[str, Any],
+    threads: int | None,
+) -> VectorEnv:
+    if spec.vector_entry_point is not None:
+        native = {**kwargs, "autoreset_mode": "Disabled"}
+        if threads is not None:
+            native["nthread"] = threads
+        try:
+            env = gym.make_vec(env_id, num_envs=rows, **native)
+            if env.metadata.get("waits"):
+                return env
+            env.close()
+        except TypeError:
+            pass  # somebody else's vector environment, without these arguments
+    return _WaitingSync(
+        [lambda: gym.make(env_id, **kwargs)] * rows, autoreset_mode=AutoresetMode.DISABLED
+    )
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep compiler warnings of strangers' MuJoCo models, which C prints, off the user's screen."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no standard error
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

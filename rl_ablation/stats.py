@@ -1,0 +1,332 @@
+"""Statistics on plain numbers: intervals, permutation tests, corrections, bootstrap, ranks.
+
+Matrices are (episodes, cells), a cell being one lesion × measure; all cells are resampled at once
+by a matrix product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from math import comb
+
+import numpy as np
+from scipy import stats
+
+from rl_ablation.errors import LabError
+
+RESAMPLES = 2000
+FLIPS = 9999
+COVERAGE = 0.95
+"""Of intervals."""
+LEVEL = 0.05
+"""Claims are made at p or q below this."""
+
+_EXACT = 12  # episodes up to which all sign flips are enumerated
+_CHUNK = 2000  # cells at once: 2000 resamples × 2000 cells are 32 MB
+
+
+def bca_intervals(
+    differences: np.ndarray, rng: np.random.Generator, resamples: int = RESAMPLES
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bias-corrected and accelerated bootstrap intervals of means, column by column.
+
+    After Efron 1987, with the tails expanded for small samples after Hesterberg 2015.
+
+    Args:
+        differences: (E, C); NaN entries are left out.
+        rng: Draws the resamples, which all columns share.
+        resamples: Bootstrap samples.
+
+    Returns:
+        Lower and upper ends, (C,) each; NaN with fewer than two numbers.
+    """
+    episodes = len(differences)
+    weights = rng.multinomial(episodes, np.full(episodes, 1 / episodes), resamples).astype(float)
+    parts = [
+        _bca(differences[:, k : k + _CHUNK], weights)
+        for k in range(0, differences.shape[1], _CHUNK)
+    ]
+    low, high = (
+        np.concatenate(side) if parts else np.empty(0) for side in zip(*parts, strict=True)
+    )
+    return low, high
+
+
+def _bca(differences: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    there = np.isfinite(differences)
+    values = np.where(there, differences, 0.0)
+    n, total = there.sum(0), values.sum(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = total / n
+        boot = np.sort((weights @ values) / (weights @ there.astype(float)), axis=0)  # NaN last
+        drawn = np.isfinite(boot).sum(0)
+        # Rounding in the matrix product must not make equal numbers differ.
+        slack = 1e-12 * np.abs(values).max(0, initial=0.0)
+        below = ((boot < mean - slack).sum(0) + (boot <= mean + slack).sum(0)) / (2 * drawn)
+        bias = stats.norm.ppf(np.clip(below, 1e-6, 1 - 1e-6))
+        left_out = np.where(there, mean - (total - values) / (n - 1), 0.0)
+        spread = (left_out**2).sum(0)
+        bend = np.where(spread > 0, (left_out**3).sum(0) / (6 * spread**1.5), 0.0)
+        ends = []
+        # The bootstrap's spread is √((n−1)/n) too small, and normal tails too short for few
+        # episodes; without this expansion (Hesterberg 2015) 24 episodes covered 92 %, not 95.
+        wider = np.sqrt(n / (n - 1)) * stats.t.ppf((1 + COVERAGE) / 2, n - 1)
+        for side in (-1, 1):
+            z = bias + side * wider
+            level = stats.norm.cdf(bias + z / (1 - bend * z))
+            at = np.clip(np.nan_to_num(level) * (drawn - 1), 0, np.maximum(drawn - 1, 0))
+            floor = np.floor(at).astype(int)
+            column = np.arange(boot.shape[1])
+            ceil = np.minimum(floor + 1, np.maximum(drawn - 1, 0))
+            one, other = boot[floor, column], boot[ceil, column]
+            ends.append(np.where(n >= 2, one + (at - floor) * (other - one), np.nan))
+    same = spread <= slack**2  # all differences equal: the interval is that one number
+    low, high = (np.where((n >= 2) & same, mean, end) for end in ends)
+    return low, high
+
+
+def _signs(episodes: int, rng: np.random.Generator, flips: int = FLIPS) -> tuple[np.ndarray, int]:
+    """Sign flips (F, E), all or random ones, and 1 if the observed signs are to be added."""
+    if episodes <= _EXACT:
+        codes = np.arange(2**episodes)
+        return 1.0 - 2.0 * ((codes[:, None] >> np.arange(episodes)) & 1), 0
+    return rng.choice([-1.0, 1.0], (flips, episodes)), 1
+
+
+def sign_flip_p(
+    differences: np.ndarray, rng: np.random.Generator, flips: int = FLIPS
+) -> np.ndarray:
+    """Two-sided p of "the differences are symmetric about 0", column by column.
+
+    Args:
+        differences: (E, C); NaN entries are left out.
+        rng: Draws the flips, which all columns share.
+        flips: Random flips when there are too many to enumerate.
+
+    Returns:
+        (C,): the share of sign flips with a mean at least as far from 0; NaN without numbers.
+    """
+    values = np.where(np.isfinite(differences), differences, 0.0)
+    signs, extra = _signs(len(values), rng, flips)
+    observed = np.abs(values.sum(0))
+    slack = 1e-9 * np.abs(values).sum(0)
+    p = np.empty(values.shape[1])
+    for k in range(0, values.shape[1], _CHUNK):
+        part = slice(k, k + _CHUNK)
+        flipped = np.abs(signs @ values[:, part])
+        hits = (flipped >= observed[part] - slack[part]).sum(0)
+        p[part] = (hits + extra) / (len(signs) + extra)
+    return np.where(np.isfinite(differences).any(0), p, np.nan)
+
+
+def max_t_p(differences: np.ndarray, rng: np.random.Generator, flips: int = FLIPS) -> np.ndarray:
+    """Family-wise p of all columns together: step-down max-T over sign flips.
+
+    After Westfall & Young 1993. The statistic is the sum of signed ranks over its standard
+    deviation under flips (Wilcoxon 1945), so that all columns are held to one bar: with means, a
+    column in which a few episodes crash could never pass a bar set by smooth ones. A flip turns
+    all columns of an episode at once, which keeps their dependence, and columns with equal numbers
+    count once.
+
+    Args:
+        differences: (E, C); NaN entries are left out.
+        rng: Draws the flips.
+        flips: Random flips when there are too many to enumerate.
+
+    Returns:
+        (C,): adjusted p; NaN without numbers.
+    """
+    scores = _signed_ranks(differences)
+    observed = np.abs(scores.sum(0))
+    order = np.argsort(-observed, kind="stable")
+    ranked, bar = scores[:, order], observed[order] - 1e-9
+    signs, extra = _signs(len(scores), rng, flips)
+    hits = np.full(len(order), extra)
+    for k in range(0, len(signs), _CHUNK // 4):
+        flipped = np.abs(signs[k : k + _CHUNK // 4] @ ranked)
+        # Step down: a column competes with itself and those that show less.
+        largest = np.maximum.accumulate(flipped[:, ::-1], axis=1)[:, ::-1]
+        hits += (largest >= bar).sum(0)
+    p = np.empty(len(order))
+    p[order] = np.maximum.accumulate(hits / (len(signs) + extra))
+    return np.where(np.isfinite(differences).any(0), p, np.nan)
+
+
+def _signed_ranks(differences: np.ndarray) -> np.ndarray:
+    """Signed ranks (E, C) scaled to unit length; 0 for no difference and for no number."""
+    values = np.where(np.isfinite(differences), differences, 0.0)
+    size = np.where(values != 0, np.abs(values), np.nan)
+    ranks = np.nan_to_num(stats.rankdata(size, axis=0, nan_policy="omit"))
+    length = np.sqrt((ranks**2).sum(0))
+    return np.sign(values) * ranks / np.where(length > 0, length, 1.0)
+
+
+def benjamini_hochberg(p: np.ndarray, same: np.ndarray | None = None) -> np.ndarray:
+    """Adjusted p values controlling the false discovery rate; NaN stay out of the family.
+
+    Args:
+        p: Of each test, any shape.
+        same: Equal numbers mark tests that are one and the same and count once; like ``p``.
+    """
+    q = np.full(p.shape, np.nan)
+    there = np.isfinite(p)
+    if there.any():
+        which = np.arange(there.sum()) if same is None else same[there]
+        _, first, back = np.unique(which, return_index=True, return_inverse=True)
+        q[there] = stats.false_discovery_control(p[there][first])[back]
+    return q
+
+
+def identical(differences: np.ndarray, block: np.ndarray) -> np.ndarray:
+    """Number columns so that equal ones of the same block get the same number.
+
+    Args:
+        differences: (E, C).
+        block: (C,) whole numbers; only columns of a block are compared.
+    """
+    # Adding 0 makes −0 and 0 the same bytes.
+    columns = np.vstack([np.nan_to_num(differences, nan=np.inf) + 0.0, block[None].astype(float)])
+    seen: dict[bytes, int] = {}
+    return np.array([seen.setdefault(column.tobytes(), len(seen)) for column in columns.T])
+
+
+_MANY = 10_000
+_ALL_SPLITS = 20_000  # more ways to divide the networks than this are drawn, not enumerated
+
+
+# Networks against networks. What is repeated inside a network (orders, units, episodes) says
+# nothing about the next network, so networks are resampled first.
+def nested_bootstrap(networks: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """Bootstrap distribution of the mean over networks: networks drawn first, then what is inside.
+
+    Args:
+        networks: The values of each network, (K,) each.
+        rng: Draws.
+
+    Returns:
+        (10000,) means.
+    """
+    inside = np.stack(
+        [rng.choice(v, (_MANY, len(v), len(networks))).mean(1) for v in networks]
+    )  # (network, resample, copy): a network drawn twice has its inside drawn twice
+    drawn = rng.integers(len(networks), size=(_MANY, len(networks)))
+    copy = np.arange(len(networks))
+    return inside[drawn, np.arange(_MANY)[:, None], copy].mean(1)
+
+
+def interval(bootstrap: np.ndarray) -> tuple[float, float]:
+    """Its middle 95 %."""
+    low, high = np.quantile(bootstrap, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def permutation_p(one: np.ndarray, other: np.ndarray, seed: int = 0) -> float:
+    """Two-sided p of a difference of means between two sets of networks, by relabelling networks.
+
+    Args:
+        one: A number for each network, (M,).
+        other: (N,).
+        seed: Of the relabellings, where there are too many to try all.
+
+    Returns:
+        The share of relabellings with at least that difference; with 5 and 5 never below 1/126.
+    """
+    values, size = np.concatenate([one, other]), len(one)
+    if comb(len(values), size) <= _ALL_SPLITS:
+        chosen = np.array(list(combinations(range(len(values)), size)))
+        extra = 0
+    else:
+        rng = np.random.default_rng(seed)
+        chosen = rng.permuted(np.tile(np.arange(len(values)), (_MANY, 1)), axis=1)[:, :size]
+        extra = 1
+    first = values[chosen].sum(1)
+    gap = np.abs(first / size - (values.sum() - first) / len(other))
+    hits = (gap >= abs(one.mean() - other.mean()) - 1e-12).sum()
+    return float((hits + extra) / (len(chosen) + extra))
+
+
+# Over seeds.
+def iqm(values: np.ndarray) -> np.ndarray:
+    """Interquartile mean over axis 0 (Agarwal et al. 2021): of n sorted values the ⌊n/4⌋ smallest
+    and largest are dropped and the rest averaged. NaN are left out first."""
+    ordered = np.sort(np.asarray(values, np.float64), axis=0)  # NaN last
+    count = np.isfinite(ordered).sum(0)
+    rank = np.arange(len(ordered)).reshape(-1, *[1] * (ordered.ndim - 1))
+    kept = (rank >= count // 4) & (rank < count - count // 4)
+    total = np.where(kept, ordered, 0.0).sum(0)
+    return np.asarray(total / np.where(count > 0, kept.sum(0), np.nan))
+
+
+def hierarchical_bootstrap(
+    samples: Sequence[np.ndarray],
+    each: Callable[[np.ndarray], np.ndarray] = lambda sample: sample.mean(0),
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Interquartile mean over training seeds, with a 95 % interval resampled in two levels.
+
+    A resample draws as many seeds as there are, with replacement, and for each drawn its episodes,
+    with replacement, anew; ``each`` turns a seed's episodes into its number(s), `iqm` joins the
+    seeds, and the interval holds the middle 95 % of resamples. Few seeds make it short: simulated
+    with normal seeds of 8 episodes it held the truth in 91 % of 300 trials with five seeds, in 95 %
+    with twenty.
+
+    Args:
+        samples: Of each seed, (episodes, …).
+        each: (episodes, …) → (K,) or a number.
+        resamples: How many.
+        seed: Of the resampling.
+
+    Returns:
+        The interquartile mean and the ends of the interval, in the shape that ``each`` gives; NaN
+        where no seed has a number.
+    """
+    if not len(samples) or not all(map(len, samples)):
+        raise LabError("the bootstrap needs at least one seed, and episodes of each")
+    rng = np.random.default_rng(seed)
+    value = iqm(np.stack([np.asarray(each(sample)) for sample in samples]))
+    drawn = []
+    for _ in range(resamples):
+        seeds = rng.integers(len(samples), size=len(samples))
+        episodes = [samples[s][rng.integers(len(samples[s]), size=len(samples[s]))] for s in seeds]
+        drawn.append(iqm(np.stack([np.asarray(each(sample)) for sample in episodes])))
+    values = np.stack(drawn)
+    there = np.isfinite(values).any(0) & np.isfinite(value)
+    ends = np.nanpercentile(np.where(there, values, 0.0), [2.5, 97.5], axis=0)
+    low, high = np.where(there, ends, np.nan)
+    return value, low, high
+
+
+def rank_correlation(
+    x: np.ndarray, y: np.ndarray, seed: int = 0, resamples: int = RESAMPLES
+) -> tuple[float, float, float, float]:
+    """Spearman's ρ over units, with a percentile bootstrap interval over them.
+
+    Args:
+        x: (n,); pairs that are not finite are left out.
+        y: (n,).
+        seed: Of the resampling.
+        resamples: Bootstrap samples.
+
+    Returns:
+        ρ, lower and upper end of the 95 % interval, two-sided p of ρ = 0; NaN where fewer than 4
+        pairs are left or one side is constant.
+    """
+    there = np.isfinite(x) & np.isfinite(y)
+    x, y = np.asarray(x, float)[there], np.asarray(y, float)[there]
+    if len(x) < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return (float("nan"),) * 4
+    draws = np.random.default_rng(seed).integers(0, len(x), (resamples, len(x)))
+    low, high = np.nanquantile(_spearman(x[draws], y[draws]), [0.025, 0.975])
+    result = stats.spearmanr(x, y)
+    return float(result.statistic), float(low), float(high), float(result.pvalue)
+
+
+def _spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Rank correlations of the rows of two (B, n)."""
+    x, y = (stats.rankdata(a, axis=1) for a in (x, y))
+    x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((x * y).sum(1) / np.sqrt((x**2).sum(1) * (y**2).sum(1)))

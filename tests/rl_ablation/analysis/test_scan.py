@@ -1,0 +1,96 @@
+"""Scans: neighbours on the sheet are units alike, and contrasts find what is there and no more."""
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import pdist
+
+from rl_ablation.analysis.layout import grid_shape, on_sheet, sheet, similarity
+from rl_ablation.analysis.scan import BENDS, Scan, contrasts, scan
+from rl_ablation.errors import LabError
+
+LAP = {"contexts": BENDS, "signals": ["bend"], "conditions": ("bends/ccw", "ring/cw")}
+
+
+def test_a_sheet_gives_every_unit_a_place_and_puts_units_alike_together() -> None:
+    rng = np.random.default_rng(0)
+    source = rng.normal(size=(500, 4))
+    samples = np.repeat(source, 9, axis=1) * rng.choice([-1, 1], 36) + rng.normal(
+        size=(500, 36), scale=0.4
+    )
+    cells = sheet(samples)
+    assert len({tuple(c) for c in cells}) == 36
+    assert (cells < grid_shape(36)).all()
+    gap = pdist(cells)
+    alike = pdist(np.repeat(np.arange(4), 9)[:, None]) == 0
+    assert gap[alike].mean() < 0.7 * gap[~alike].mean()
+    assert np.array_equal(cells, sheet(samples * -3.0)), "sign and scale carry no meaning"
+
+
+@pytest.mark.parametrize("units", [1, 2, 3, 7, 10])
+def test_a_sheet_of_any_size_holds_dead_units_too(units: int) -> None:
+    samples = np.random.default_rng(1).normal(size=(50, units))
+    samples[:, 0] = 1.0
+    cells = sheet(samples)
+    image = on_sheet(np.arange(units, dtype=float), cells)
+    assert sorted(image[np.isfinite(image)]) == list(range(units))
+    assert similarity(samples)[0].tolist() == [1.0] + [0.0] * (units - 1)
+
+
+def made(shift: np.ndarray, subjects: int = 14) -> Scan:
+    rng = np.random.default_rng(2)
+    noise = rng.normal(size=(2, subjects, len(shift)))
+    return Scan({"h0": len(shift)}, {"a": noise[0] + shift, "b": noise[1]}, np.ones(len(shift)), {})
+
+
+def test_contrasts_find_the_units_that_differ_and_no_others() -> None:
+    shift = np.zeros(40)
+    shift[:3] = 4.0
+    found = contrasts(made(shift), {"a − b": (["a"], ["b"])})
+    assert (found["p_fwe"] < 0.05).tolist() == [True] * 3 + [False] * 37
+    assert found["strength"][:3].to_numpy() == pytest.approx(4.0, abs=1.0)
+    assert (found["p_fwe"] >= found["p"] - 0.05).all()
+
+
+def test_the_family_wise_error_of_contrasts_is_held() -> None:
+    hits = 0
+    for seed in range(20):
+        rng = np.random.default_rng([3, seed])
+        means = {"a": rng.normal(size=(10, 30)), "b": rng.normal(size=(10, 30))}
+        blank = Scan({"h0": 30}, means, np.ones(30), {})
+        hits += bool((contrasts(blank, {"a − b": (["a"], ["b"])})["p_fwe"] < 0.05).any())
+    assert hits <= 4  # 1 expected; more than 4 has p < 0.003
+
+
+def test_a_scan_averages_moments_of_a_behaviour_by_subject(policy) -> None:
+    found = scan(policy, **LAP, subjects=3, horizon=60, threads=1)
+    assert found.sites == {"h0": 12, "h1": 10}
+    assert {name: m.shape for name, m in found.means.items()} == dict.fromkeys(BENDS, (3, 22))
+    again = scan(policy, **LAP, subjects=2, horizon=60, threads=1)
+    for name in BENDS:
+        np.testing.assert_array_equal(found.means[name][:2], again.means[name])
+    table = contrasts(found, {"left − right": (["left bend"], ["right bend"])})
+    dead = table[(table["site"] == "h0") & (table["unit"] == 3)]
+    assert dead["strength"].tolist() == [0.0], "a unit that never varies shows nothing"
+    assert dead["p"].tolist() == [1.0]
+
+
+def test_the_means_are_those_of_the_moments(policy) -> None:
+    one = scan(policy, **{**LAP, "conditions": ("ring/ccw",)}, subjects=2, horizon=30, threads=1)
+    always = {"always": lambda trace: np.ones_like(trace["bend"], bool)}
+    other = scan(
+        policy,
+        always,
+        signals=["bend"],
+        conditions=("ring/ccw",),
+        subjects=2,
+        horizon=30,
+        threads=1,
+    )
+    # The ring bends left all the way round, so both are the mean over everything.
+    np.testing.assert_allclose(one.means["left bend"], other.means["always"], rtol=1e-12)
+    assert np.isnan(one.means["straight"]).all()
+
+
+def test_one_subject_is_too_few(policy) -> None:
+    with pytest.raises(LabError, match="at least 2 subjects"):
+        scan(policy, **LAP, subjects=1, horizon=20)
