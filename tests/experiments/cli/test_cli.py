@@ -453,4 +453,4 @@ def test_study_list_asks_questions(capsys):
     said = json.loads(tell(capsys, "study", "list", "--json"))
     assert len(said) >= 10
     assert all(text.endswith("?") for text in said.values()), "a study answers a question"
-    refuse(capsys, "no study 'nope'; choose from lap-regions", "study", "nope")
+    refuse(capsys, "no study 'nope'; choose from brain-scan", "study", "nope")

@@ -58,4 +58,4 @@ def test_only_an_mlp_has_layers_to_read(policy) -> None:
         sizes: ClassVar = {"h0": 3}
 
     with pytest.raises(LabError, match="is no MLP"):
-        importance(policy._copy(Other(), policy.card))
+        importance(policy.with_network(Other()))

@@ -149,12 +149,12 @@ import sys, time
 import rl_ablation as rl
 module = sys.modules["rl_ablation.mapping.sweep"]
 run = rl.Run({folder!r})
-write = module._write_shard
+write = module.write_shard
 def slowly(*args):
     write(*args)
     print("shard", flush=True)
     time.sleep(0.2)
-module._write_shard = slowly
+module.write_shard = slowly
 real = module._make_spec
 module._make_spec = lambda *a: real(*a).model_copy(update={{"rows": 6}})
 spec = run.spec

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from conftest import CONDITIONS, HORIZON, LAP, random_mlp
 
+from rl_ablation.analysis import attack
 from rl_ablation.analysis.attack import perturbed
 from rl_ablation.analysis.curves import areas, curves
 from rl_ablation.errors import LabError
-from rl_ablation.groupings import sensors as disturb
 from rl_ablation.groupings.sensors import sensor_dropout, sensor_noise
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.policies.network import BLOCK
@@ -35,9 +35,8 @@ def what_it_adds(policy, epsilon, obs=OBS):
             seen.append(x)
             return network.network(x, edit)
 
-    spied = policy._copy(policy.network, policy.card)
-    spied.network = type(network)(Spy(), network.bounds, epsilon, network.steps)
-    spied.act(obs[:BLOCK])
+    spied = type(network)(Spy(), network.bounds, epsilon, network.steps)
+    policy.with_network(spied).act(obs[:BLOCK])
     return seen[-1][: len(obs)].numpy() - policy.normalise(obs[:BLOCK])
 
 
@@ -108,7 +107,7 @@ def test_it_finds_its_way_back_from_beyond_the_bounds(monkeypatch):
     flat = (policy.act(OBS) == 1).all(1)
     assert flat.sum() > 50
     found = moved(policy, 0.5)[flat]
-    monkeypatch.setattr(disturb, "_TRIFLE", 0.0)
+    monkeypatch.setattr(attack, "_TRIFLE", 0.0)
     plain = moved(policy, 0.5)[flat]
     assert found.mean() > 0.005
     assert (found >= plain).all()
