@@ -1,7 +1,8 @@
 """The studies by name, how they are run, and what they share.
 
-A study is a folder here with a file ``study.py``. That file's docstring's first line is its question; the rest tells the
-protocol, the expected picture, the run time on 2 cores. It has one function::
+A study is a folder here with a file ``study.py``. The first line of that file's docstring is its
+question; the rest tells the protocol, the expected picture, the run time on 2 cores. It has one
+function::
 
     def study(folder: Path, *, quick: bool, seed: int) -> Answer
 

@@ -1,7 +1,8 @@
 """The SB3 Zoo's time feature as an environment that any rollout can make by its id.
 
-``gymnasium.make("rl_ablation/TimeFeature-v0", inner_id="Hopper-v5")`` is Hopper with one more observation: the share of the episode that is left (Pardo et al. 2018,
-arXiv:1712.00378). As an id with keyword arguments it fits on a policy's card.
+``gymnasium.make("rl_ablation/TimeFeature-v0", inner_id="Hopper-v5")`` is Hopper with one more
+observation: the share of the episode that is left (Pardo et al. 2018, arXiv:1712.00378). As an id
+with keyword arguments it fits on a policy's card.
 """
 
 from __future__ import annotations
