@@ -41,9 +41,9 @@ from rl_ablation.lesions.lesion import INTACT, Lesion
 from rl_ablation.policies.network import one_thread
 from rl_ablation.policies.policy import Card, Policy
 from rl_ablation.policies.storage import load_folder, make_mlp, save
-from rl_ablation.rollouts.episodes import card_env, episode_seed
-from rl_ablation.rollouts.rollout import Job, rollout
-from rl_ablation.rollouts.world import World
+from rl_ablation.rollouts.episodes import Job, episode_seed
+from rl_ablation.rollouts.rollout import rollout
+from rl_ablation.rollouts.world import World, card_env
 
 DIFFERENTIA_C, SUBCONCEPT_C, CONCEPT_C = 15.0, 1e4, 1.0
 RIDGE = 1e-3  # relative to the number of samples; concept units are of size 1

@@ -15,8 +15,8 @@ from rl_ablation.measures.registry import choose, evaluate
 from rl_ablation.policies.load import load
 from rl_ablation.policies.policy import Policy
 from rl_ablation.policies.storage import load_folder, save
-from rl_ablation.rollouts.episodes import episode_seed
-from rl_ablation.rollouts.rollout import Job, rollout, world_signals
+from rl_ablation.rollouts.episodes import Job, episode_seed
+from rl_ablation.rollouts.rollout import rollout, world_signals
 from rl_ablation.rollouts.world import World
 
 ZOO = Path(__file__).parent / "zoo"

@@ -6,63 +6,60 @@
 >>> run.effects()
 """
 
+import importlib
 import os
 import sys
+from typing import Any
 
 # Without a display MuJoCo can only draw through EGL, and it decides when it is first imported.
 if sys.platform == "linux" and not os.environ.get("DISPLAY"):
     os.environ.setdefault("MUJOCO_GL", "egl")
 
-import rl_ablation.groupings
-import rl_ablation.measures  # noqa: F401 - registers all measures
-from rl_ablation.errors import LabError
-from rl_ablation.groupings.clusters import clusters
-from rl_ablation.groupings.controls import random_groups
-from rl_ablation.groupings.factors import factors
-from rl_ablation.groupings.registry import parse_groups
-from rl_ablation.groupings.units import layers, motors, sensors, singles, tiles
-from rl_ablation.lesions.lesion import Lesion, Plan
-from rl_ablation.lesions.methods import KINDS
-from rl_ablation.mapping.lesion_map import lesion_map
-from rl_ablation.mapping.probe import probe
-from rl_ablation.mapping.run import Run
-from rl_ablation.mapping.sweep import sweep
-from rl_ablation.measures.registry import MEASURES, measure
-from rl_ablation.policies.load import load
-from rl_ablation.policies.policy import Policy
-from rl_ablation.policies.storage import save
-from rl_ablation.reports import figures
-from rl_ablation.reports.film import film
-from rl_ablation.reports.report import report
-from rl_ablation.reports.words import headlines
-from rl_ablation.rollouts.activity import record_activity
+# Public name → module. They are imported when they are first used: torch and MuJoCo take seconds,
+# and whoever only asks for help should not wait for them.
+_HOMES = {
+    "load": "policies.load",
+    "save": "policies.storage",
+    "Policy": "policies.policy",
+    "Lesion": "lesions.lesion",
+    "Plan": "lesions.lesion",
+    "KINDS": "lesions.methods",
+    "Episodes": "rollouts.episodes",
+    "MapDesign": "mapping.design",
+    "Execution": "mapping.design",
+    "singles": "groupings.units",
+    "layers": "groupings.units",
+    "tiles": "groupings.units",
+    "clusters": "groupings.clusters",
+    "factors": "groupings.factors",
+    "sensors": "groupings.units",
+    "motors": "groupings.units",
+    "random_groups": "groupings.controls",
+    "parse_groups": "groupings.registry",
+    "record_activity": "rollouts.activity",
+    "sweep": "mapping.sweep",
+    "lesion_map": "mapping.lesion_map",
+    "Map": "mapping.map",
+    "probe": "mapping.probe",
+    "headlines": "reports.words",
+    "figures": "reports.figures",
+    "film": "reports.film",
+    "report": "reports.report",
+    "measure": "measures.registry",
+    "MEASURES": "measures.registry",
+    "LabError": "errors",
+}
+__all__ = list(_HOMES)
 
-__all__ = [
-    "load",
-    "save",
-    "Policy",
-    "Lesion",
-    "Plan",
-    "KINDS",
-    "singles",
-    "layers",
-    "tiles",
-    "clusters",
-    "factors",
-    "sensors",
-    "motors",
-    "random_groups",
-    "parse_groups",
-    "record_activity",
-    "sweep",
-    "lesion_map",
-    "Run",
-    "probe",
-    "headlines",
-    "figures",
-    "film",
-    "report",
-    "measure",
-    "MEASURES",
-    "LabError",
-]
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    value = home if name == "figures" else getattr(home, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -64,10 +64,10 @@ def activity(policy: Policy) -> dict[str, SiteStats]:
 
 
 @pytest.fixture(scope="session")
-def small_sweep(policy: Policy, activity: dict[str, SiteStats]) -> Callable[..., rl.Run]:
+def small_sweep(policy: Policy, activity: dict[str, SiteStats]) -> Callable[..., rl.Map]:
     """Sweep the small policy on short episodes: ``small_sweep(plan, folder, **changes)``."""
 
-    def run(plan: Plan, folder: Path, *, agent: Policy = policy, **changes: object) -> rl.Run:
+    def run(plan: Plan, folder: Path, *, agent: Policy = policy, **changes: object) -> rl.Map:
         options = {
             "episodes": 4,
             "seed": 0,

@@ -29,7 +29,8 @@ from rl_ablation.policies.policy import Card, Policy
 from rl_ablation.policies.storage import make_mlp
 from rl_ablation.progress import console
 from rl_ablation.rollouts.activity import record_activity
-from rl_ablation.rollouts.rollout import Job, rollout, world_signals
+from rl_ablation.rollouts.episodes import Job
+from rl_ablation.rollouts.rollout import rollout, world_signals
 from rl_ablation.rollouts.world import World, quiet
 
 ROWS = 1024

@@ -7,18 +7,20 @@ from pathlib import Path
 from agents.recipes import RECIPES
 from agents.train import train
 from rl_ablation.errors import LabError
-from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.design import Execution, MapDesign
+from rl_ablation.mapping.map import Map
 from rl_ablation.policies.load import load
 from rl_ablation.policies.policy import Policy
 from rl_ablation.policies.storage import save
 from rl_ablation.progress import bar, console
 from rl_ablation.reports.pipeline import make_map
+from rl_ablation.rollouts.episodes import Episodes
 
 GROUPS = "layers,clusters:4"
 CONTROLS = 40  # the fewest random cuts beyond which a region can stand out at 5 %
 
 
-def run_demo(folder: Path, seed: int = 1, steps: int | None = None, films: int = 2) -> Run:
+def run_demo(folder: Path, seed: int = 1, steps: int | None = None, films: int = 2) -> Map:
     """Train, cut, map, film, report; goes on where an earlier call with this folder stopped.
 
     Args:
@@ -36,11 +38,11 @@ def run_demo(folder: Path, seed: int = 1, steps: int | None = None, films: int =
     console.print("cutting the network, and rolling out every cut")
     return make_map(
         agent,
-        groups=GROUPS,
-        controls=CONTROLS,
-        seed=seed,
+        GROUPS,
+        Episodes(seed=seed),
+        MapDesign(controls=CONTROLS),
+        Execution(folder / "map"),
         films=films,
-        folder=folder / "map",
         command=f"rl-ablation demo --seed {seed}" + (f" --steps {steps}" if steps else ""),
     )
 

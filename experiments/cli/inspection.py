@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Literal
 
-from experiments.cli.output import AgentArg, print_json, say, tell_entries
+from experiments.cli.options import AgentArg
+from experiments.cli.output import print_json, say, tell_entries
 
 
 def show(agent: AgentArg, /, json: bool = False) -> None:

@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
             prog="rl-ablation",
             description="Cut units out of a robot's policy network and map what they control.",
             args=arguments,
-            config=(tyro.conf.FlagCreatePairsOff,),
+            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
         )
     except KeyboardInterrupt:
         print("rl-ablation: interrupted; the same command goes on from here", file=sys.stderr)

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
-
-AgentArg = Annotated[str, tyro.conf.arg(metavar="AGENT")]
-RunArg = Annotated[Path, tyro.conf.arg(metavar="RUN")]
+from typing import Any
 
 
 def say(text: str) -> None:
@@ -20,11 +14,6 @@ def say(text: str) -> None:
 def print_json(value: Any) -> None:
     """Print a value as JSON; what JSON lacks becomes text."""
     print(json.dumps(value, indent=2, default=str))
-
-
-def split(text: str | None) -> list[str] | None:
-    """Words between commas; None stays None."""
-    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
 
 
 def tell_entries(entries: dict[str, str], as_json: bool) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from experiments.cli.mapping import tell_run
-from experiments.cli.output import AgentArg, print_json, say
+from experiments.cli.options import AgentArg
+from experiments.cli.output import print_json, say
 
 
 def train(

@@ -17,15 +17,15 @@ from rl_ablation.formats import number
 from rl_ablation.groupings.clusters import clusters
 from rl_ablation.groupings.units import layers
 from rl_ablation.mapping.claims import TOLD, double_dissociations, overall
-from rl_ablation.mapping.evidence import CONFIRMATION, differences, harm
+from rl_ablation.mapping.evidence import differences, harm
 from rl_ablation.mapping.lesion_map import lesion_map
-from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.policies.policy import Policy
 from rl_ablation.reports.film import film
 from rl_ablation.reports.words import change, headlines
 from rl_ablation.rollouts.activity import record_activity
-from rl_ablation.rollouts.episodes import conditions_of
+from rl_ablation.rollouts.world import conditions_of
 from rl_ablation.stats import LEVEL, RESAMPLES
 
 HALF = 0.5
@@ -46,7 +46,7 @@ class Size:
     horizon: int | None = None
 
 
-def map_regions(agent: Policy, folder: Path, size: Size, seed: int) -> Run:
+def map_regions(agent: Policy, folder: Path, size: Size, seed: int) -> Map:
     """Map layers and functional clusters in two stages, with random cuts as controls."""
     conditions = conditions_of(agent) or ("",)
     activity = record_activity(agent, conditions=conditions, seed=seed, horizon=size.horizon)
@@ -63,13 +63,13 @@ def map_regions(agent: Policy, folder: Path, size: Size, seed: int) -> Run:
     )
 
 
-def _regions(run: Run, measures: Sequence[str]) -> pd.DataFrame:
+def _regions(run: Map, measures: Sequence[str]) -> pd.DataFrame:
     rows = overall(run.effects())
     rows = rows.assign(harm=harm(rows).fillna(0.0))
     return rows[~rows["group"].isin(["layers"]) & rows["measure"].isin(measures)]
 
 
-def locality(run: Run, measures: Sequence[str], seed: int = 0) -> pd.DataFrame:
+def locality(run: Map, measures: Sequence[str], seed: int = 0) -> pd.DataFrame:
     """Where each behaviour is kept, a row a behaviour.
 
     Told is, of the regions whose loss does clear harm on the confirmation's episodes, the one that
@@ -83,7 +83,7 @@ def locality(run: Run, measures: Sequence[str], seed: int = 0) -> pd.DataFrame:
         has NaN in their place.
     """
     rows = _regions(run, measures)
-    confirmation = run.part(CONFIRMATION)
+    confirmation = run.confirmation
     assert confirmation is not None
     changes = differences(confirmation.whole_table(), measures)
     told = []
@@ -136,7 +136,7 @@ def _verdict(share: float, p_random: float) -> str:
     return LOCAL if p_random <= LEVEL else ANY
 
 
-def improvements(run: Run, measures: Sequence[str]) -> pd.DataFrame:
+def improvements(run: Map, measures: Sequence[str]) -> pd.DataFrame:
     """Cuts that looked better than intact in the discovery, and whether fresh seeds say so too.
 
     Returns:
@@ -155,7 +155,7 @@ def improvements(run: Run, measures: Sequence[str]) -> pd.DataFrame:
     return rows.assign(held=held)
 
 
-def table(run: Run, measures: Sequence[str]) -> str:
+def table(run: Map, measures: Sequence[str]) -> str:
     """Regions × behaviours as Markdown: the lesioned value, with marks; see `LEGEND`."""
     rows = overall(run.effects())
     told: dict[str, dict[str, str]] = {"intact": {}}
@@ -208,7 +208,7 @@ class _Namespace:
         self.__dict__.update({str(k): v for k, v in row.items()})
 
 
-def tell_improvements(run: Run, measures: Sequence[str]) -> str:
+def tell_improvements(run: Map, measures: Sequence[str]) -> str:
     """Which cuts improve a behaviour and still do on fresh seeds, and at what price.
 
     A robot that stands still saves power, so an improvement that costs nothing else is told first.
@@ -241,7 +241,7 @@ def tell_improvements(run: Run, measures: Sequence[str]) -> str:
     )
 
 
-def tell_crossing(run: Run, measures: Sequence[str]) -> str:
+def tell_crossing(run: Map, measures: Sequence[str]) -> str:
     """The strongest double dissociation, or that there is none."""
     crossed = double_dissociations(run, measures)
     if not crossed:
@@ -255,14 +255,14 @@ def tell_crossing(run: Run, measures: Sequence[str]) -> str:
     )
 
 
-def tell(run: Run, measures: Sequence[str], where: pd.DataFrame) -> str:
+def tell(run: Map, measures: Sequence[str], where: pd.DataFrame) -> str:
     """Table and findings of a map as Markdown."""
     lines = [tell_locality(row) for row in where.to_dict("records")]
     more = [tell_improvements(run, measures), tell_crossing(run, measures)]
     return "\n\n".join([table(run, measures), LEGEND, "\n".join(lines), *more])
 
 
-def film_still(run: Run) -> Path | None:
+def film_still(run: Map) -> Path | None:
     """Film the first headline's cut and save the last picture; None where nothing can be drawn.
 
     The episode is the first that the damaged robot did not finish, if there is one.

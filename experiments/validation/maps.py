@@ -20,9 +20,8 @@ from rl_ablation.files import write_atomically
 from rl_ablation.lesions.lesion import INTACT, Lesion, Plan
 from rl_ablation.mapping.claims import double_dissociations
 from rl_ablation.mapping.effects import effects
-from rl_ablation.mapping.evidence import CONFIRMATION
-from rl_ablation.mapping.lesion_map import DRAWS, lesion_map
-from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.lesion_map import lesion_map
+from rl_ablation.mapping.map import Map
 from rl_ablation.mapping.sweep import sweep
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.rollouts.activity import Activity, record_activity
@@ -60,12 +59,12 @@ class Size:
     null_lesions: int = 10
     null_maps: int = 10
     every: int = 10
-    controls: int = DRAWS
+    controls: int = 100
 
 
 def blind_map(
     planted: Planted, seed: int, folder: Path, activity: Activity, size: Size, **how: Any
-) -> Run:
+) -> Map:
     """Map a policy as the lab maps any, knowing nothing of its roles."""
     plan = rl.singles(planted.policy) + rl.clusters(planted.policy, activity=activity)
     return lesion_map(
@@ -246,7 +245,7 @@ def speed_without(truth: pd.DataFrame) -> dict[str, float]:
     return {short: float(rows[name]) for name, short in names.items()}
 
 
-def dissociated(run: Run, planted: Planted) -> bool:
+def dissociated(run: Map, planted: Planted) -> bool:
     """Whether the lab names a pure left cut against a pure right cut."""
     for found in double_dissociations(run, TURNING):
         if [matters(planted, run.plan[name]) for name in (found.a, found.b)] == [
@@ -256,7 +255,7 @@ def dissociated(run: Run, planted: Planted) -> bool:
     return False
 
 
-def compare(fixed: Run, adaptive: Run, cells: pd.DataFrame) -> dict[str, float]:
+def compare(fixed: Map, adaptive: Map, cells: pd.DataFrame) -> dict[str, float]:
     """How many cells two maps of one policy decide alike, and the steps that each took.
 
     Args:
@@ -285,13 +284,13 @@ def compare(fixed: Run, adaptive: Run, cells: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def stage_steps(run: Run) -> int:
+def stage_steps(run: Map) -> int:
     """Control steps of a map's discovery and confirmation."""
-    confirmation = run.part(CONFIRMATION)
+    confirmation = run.confirmation
     stages = [run] if confirmation is None else [run, confirmation]
     return sum(int(stage.whole_table()["steps"].to_numpy().sum()) for stage in stages)
 
 
 def steps(folder: Path) -> int:
     """Control steps of all runs inside a folder."""
-    return sum(int(Run(x.parent).table()["steps"].sum()) for x in folder.rglob("spec.json"))
+    return sum(int(Map(x.parent).table()["steps"].sum()) for x in folder.rglob("spec.json"))

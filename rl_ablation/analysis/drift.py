@@ -29,9 +29,9 @@ from rl_ablation.lesions.masks import Masks
 from rl_ablation.mapping.probe import STILL
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity
-from rl_ablation.rollouts.episodes import card_env, episode_seed
-from rl_ablation.rollouts.rollout import Job, Trace, rollout
-from rl_ablation.rollouts.world import World
+from rl_ablation.rollouts.episodes import Job, episode_seed
+from rl_ablation.rollouts.rollout import Trace, rollout
+from rl_ablation.rollouts.world import World, card_env
 from rl_ablation.stats import COVERAGE, RESAMPLES
 
 

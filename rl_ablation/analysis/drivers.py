@@ -25,9 +25,9 @@ from rl_ablation.lesions.lesion import INTACT, Lesion
 from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.policies.network import one_thread
 from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.episodes import REFERENCE, card_env, episode_seed
-from rl_ablation.rollouts.rollout import SITE, Job, Trace, rollout
-from rl_ablation.rollouts.world import World, find_spec, quiet
+from rl_ablation.rollouts.episodes import REFERENCE, Job, episode_seed
+from rl_ablation.rollouts.rollout import SITE, Trace, rollout
+from rl_ablation.rollouts.world import World, card_env, find_spec, quiet
 
 APART = 1.0  # s between two top moments of one episode
 FARTHEST = 99.0  # percentile of visited distances beyond which no optimised input may lie

@@ -24,9 +24,9 @@ from rl_ablation.lesions.methods import DEAD_STD
 from rl_ablation.measures.laps import BEND
 from rl_ablation.measures.registry import MIN_STEPS
 from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.episodes import REFERENCE, card_env, episode_seed
-from rl_ablation.rollouts.rollout import SITE, Job, Trace, rollout
-from rl_ablation.rollouts.world import World
+from rl_ablation.rollouts.episodes import REFERENCE, Job, episode_seed
+from rl_ablation.rollouts.rollout import SITE, Trace, rollout
+from rl_ablation.rollouts.world import World, card_env
 from rl_ablation.stats import benjamini_hochberg, max_t_p, sign_flip_p
 
 Context = Callable[[Trace], np.ndarray]

@@ -17,9 +17,9 @@ from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import INTACT, Lesion
 from rl_ablation.measures.laps import BEND
 from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.episodes import card_env, episode_seed
-from rl_ablation.rollouts.rollout import Job, rollout
-from rl_ablation.rollouts.world import World
+from rl_ablation.rollouts.episodes import Job, episode_seed
+from rl_ablation.rollouts.rollout import rollout
+from rl_ablation.rollouts.world import World, card_env
 
 TINY = 1e-7
 """In denominators, as in Leavitt & Morcos 2020."""

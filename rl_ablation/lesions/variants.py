@@ -8,7 +8,7 @@ from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import VARIANT, Plan
 
 
-def variants(plan: Plan, kinds: Sequence[str]) -> Plan:
+def variants(plan: Plan, kinds: Sequence[str], strength: float | None = None) -> Plan:
     """The same cuts in several kinds: under their own names in the first, as ``name~kind`` in the
     others.
 
@@ -17,7 +17,7 @@ def variants(plan: Plan, kinds: Sequence[str]) -> Plan:
     """
     if not kinds or len(set(kinds)) != len(kinds):
         raise LabError(f"give one or more different kinds of cut, got {', '.join(kinds) or 'none'}")
-    result = plan.with_kind(kinds[0])
+    result = plan.with_kind(kinds[0], strength)
     for kind in kinds[1:]:
         renamed = (
             x.model_copy(update={"name": f"{x.name}{VARIANT}{kind}"}) for x in plan if x.size

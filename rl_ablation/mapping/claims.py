@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from rl_ablation.lesions.lesion import INTACT
-from rl_ablation.mapping.evidence import CONTROLS, FAILURE, TRIFLE, claims, differences, harm, scale
-from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.evidence import FAILURE, TRIFLE, claims, differences, harm, scale
+from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.stats import LEVEL
 
@@ -20,18 +20,18 @@ TOLD = 0.2
 _SUMS = ("return", "survival", "time_to_crash")
 
 
-def behaviours(run: Run) -> list[str]:
+def behaviours(run: Map) -> list[str]:
     """The run's measures without those that only sum others up, if there are others."""
     taken = list(run.spec.measures)
     return [m for m in taken if m not in _SUMS] or taken
 
 
-def valued(run: Run) -> list[str]:
+def valued(run: Map) -> list[str]:
     """The run's behaviours of which more, or less, is better; all of them if there are none."""
     return [m for m in behaviours(run) if MEASURES[m].better] or behaviours(run)
 
 
-def worth_telling(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
+def worth_telling(run: Map, rows: pd.DataFrame) -> pd.DataFrame:
     """The significant rows of some size, in behaviours that do not tell the same story twice."""
     rows = rows.assign(harm=harm(rows))
     rows = rows[rows["measure"].isin(distinct(rows, valued(run), 8))]
@@ -73,7 +73,7 @@ def overall(effects: pd.DataFrame, *, controls: bool = False) -> pd.DataFrame:
     return rows if controls else claims(rows)
 
 
-def telling_rows(run: Run) -> pd.DataFrame:
+def telling_rows(run: Map) -> pd.DataFrame:
     """Effects over all conditions, in behaviours that do not tell the same story twice; layers only
     if nothing smaller was cut."""
     rows = overall(run.effects())
@@ -83,7 +83,7 @@ def telling_rows(run: Run) -> pd.DataFrame:
     return rows[rows["measure"].isin(distinct(rows, valued(run), 8))]
 
 
-def headline_regions(run: Run, most: int = 4) -> list[str]:
+def headline_regions(run: Map, most: int = 4) -> list[str]:
     """The regions whose loss changes behaviours most, whole layers left aside.
 
     For every measure the region with the largest significant harm is taken. Regions stand in order
@@ -98,7 +98,7 @@ def headline_regions(run: Run, most: int = 4) -> list[str]:
     return list(lost[lost.index.isin(worst["lesion"])].sort_values(kind="stable").index[:most])
 
 
-def typical_episode(run: Run, lesion: str) -> int:
+def typical_episode(run: Map, lesion: str) -> int:
     """The episode to show for a lesion: the median one in the behaviour that it changes most.
 
     Not the most dramatic one: a film should show what usually happens.
@@ -114,7 +114,7 @@ def typical_episode(run: Run, lesion: str) -> int:
     return int(change.index[(len(change) - 1) // 2]) if len(change) else 0
 
 
-def improvements(run: Run) -> pd.DataFrame:
+def improvements(run: Map) -> pd.DataFrame:
     """Cuts that make a behaviour better, confirmed on fresh seeds, the clearest first.
 
     Cuts of whole layers, and those that leave a dead robot, are left out: standing still is smooth.
@@ -167,7 +167,7 @@ class Dissociation:
 
 
 def double_dissociations(
-    run: Run, measures: Sequence[str], hurt: float = 0.4, spare: float = 0.25
+    run: Map, measures: Sequence[str], hurt: float = 0.4, spare: float = 0.25
 ) -> list[Dissociation]:
     """Pairs of regions and behaviours that cross over, strongest first.
 
@@ -207,11 +207,11 @@ def _in_units(delta: pd.Series, measure: pd.Series, size: pd.Series) -> pd.Serie
 
 
 def _random_harm(
-    run: Run, measures: Sequence[str], size: pd.Series
+    run: Map, measures: Sequence[str], size: pd.Series
 ) -> dict[tuple[object, ...], pd.DataFrame]:
     """Harm of each random cut of the run's controls: place → (draws × measures)."""
     found: dict[tuple[object, ...], list[pd.DataFrame]] = {}
-    for control in run.parts(CONTROLS):
+    for control in run.controls:
         change = differences(control.table(), measures)
         harms = pd.DataFrame(
             {m: (MEASURES[m].better or 1) * change[m].mean() / size[m] for m in measures}

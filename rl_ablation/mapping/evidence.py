@@ -19,10 +19,6 @@ from rl_ablation.mapping.effects import CONTROLS as NO_CLAIMS
 from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.stats import LEVEL
 
-CONFIRMATION, CONTROLS, DOSES = "confirmation", "controls", "doses"
-"""Names of the runs inside a map's run folder."""
-
-PROBE = "probe.csv"
 SELECT = 0.10
 """Discovery selects a lesion with any q below this: lenient, since confirmation decides."""
 

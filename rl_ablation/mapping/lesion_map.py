@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
 
 from rl_ablation.errors import LabError
-from rl_ablation.files import write_atomically
 from rl_ablation.groupings.controls import random_groups
 from rl_ablation.lesions.lesion import INTACT, VARIANT, Lesion, Plan
 from rl_ablation.lesions.variants import doses, variants
 from rl_ablation.mapping import evidence
 from rl_ablation.mapping.claims import headline_regions, improvements, overall, worth_telling
+from rl_ablation.mapping.design import Execution, Fields, MapDesign, as_episodes, only, typed
 from rl_ablation.mapping.evidence import differences
+from rl_ablation.mapping.map import CONFIRMATION, CONTROLS, DOSES, Map
 from rl_ablation.mapping.probe import probe
 from rl_ablation.mapping.run import MORE, Run
 from rl_ablation.mapping.sweep import sweep
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity, record_activity
-from rl_ablation.rollouts.episodes import conditions_of, fresh_seed
+from rl_ablation.rollouts.episodes import Episodes, fresh_seed
+from rl_ablation.rollouts.world import settled
 from rl_ablation.stats import LEVEL
 
-EPISODES, DISCOVERY, DRAWS = 24, 12, 100
 SAME = "A/A"
 FEW = 6
 """Episodes of a first look, and of each random cut, where the world has fewer conditions."""
@@ -57,96 +60,113 @@ def checks(agent: Policy) -> Plan:
 def lesion_map(
     agent: Policy,
     plan: Plan,
+    episodes: Episodes | int = 24,
+    design: MapDesign | None = None,
+    execution: Execution | None = None,
     *,
-    episodes: int = EPISODES,
-    discovery: int = DISCOVERY,
-    controls: int = DRAWS,
-    kinds: Sequence[str] | None = None,
-    adaptive: bool = False,
-    seed: int = 0,
-    conditions: Sequence[str] | None = None,
     measures: Sequence[str] | None = None,
-    folder: str | Path | None = None,
-    horizon: int | None = None,
-    threads: int | None = None,
     activity: Activity | None = None,
-    progress: bool = True,
-) -> Run:
+    **given: Unpack[Fields],
+) -> Map:
     """Map what a plan's cuts do, in two stages and with controls; resumable like `sweep`.
 
     1. *Discovery* runs every cut, an A/A lesion and brainless baselines, and selects those with a
        q below 10 % or a |t| of 4 in any behaviour: leniently, since confirmation decides.
     2. *Confirmation* runs what was selected on fresh seeds. Its numbers are the ones that
-       `Run.effects` shows, tests and corrects.
+       `Map.effects` shows, tests and corrects.
     3. *Controls*: for every confirmed group with a change worth telling a few random cuts of its
-       size, layer and kind, and for those that the findings name up to ``controls`` of them, in
-       rounds that end as soon as it cannot any more stand out (Besag & Clifford 1991).
+       size, layer and kind, and for those that the findings name up to the design's number of
+       them, in rounds that end as soon as it cannot any more stand out (Besag & Clifford 1991).
     4. *Doses* of the cuts that matter most, and a *probe* of every cut on the states that the
        intact robot visits.
 
     Args:
         agent: The policy, with an environment on its card.
         plan: What to cut.
-        episodes: Of the confirmation.
-        discovery: Episodes of the discovery; with ``adaptive``, at most.
-        controls: Random cuts at most, for each size, layer and kind; 0 draws none.
-        kinds: Carry every cut out in each of these ways; None leaves the plan's own.
-        adaptive: Look at the discovery after a few episodes and go on only with the lesions not
-            yet settled; then confirm large effects with half the episodes. All looking is done on
-            the discovery's seeds, so it cannot raise the error rates of the confirmation.
-        seed: Of the map.
-        conditions: Of the environment; None takes all that it names.
+        episodes: Those of the confirmation, or only how many.
+        design: What surrounds them.
+        execution: Where and how.
         measures: Names; None takes all that apply.
-        folder: Run folder; None makes ``runs/<agent>-<digest>``.
-        horizon: Control steps at most; None takes the environment's time limit.
-        threads: C threads; None takes every CPU.
         activity: Recorded intact activity; None records it.
-        progress: Show progress bars when standard error is a terminal.
+        **given: Fields of `Episodes`, `MapDesign` and `Execution` by name: ``seed=7``, …
 
     Returns:
-        The finished run: the discovery, with the other stages inside its folder.
+        The finished map: the discovery, with the other stages inside its folder.
 
     Raises:
         LabError: Something does not fit, or the A/A lesion changed something.
     """
-    taken = conditions_of(agent, conditions)
-    for what, number in (("episodes", episodes), ("discovery", discovery)):
-        if number < max(1, len(taken)):
-            why = f": {number} episodes cannot cover {len(taken)} conditions" if number > 0 else ""
-            raise LabError(f"{what} must be at least {max(1, len(taken))}{why}")
-    if controls < 0:
-        raise LabError(f"controls must be 0 or more, got {controls}")
-    if activity is None:
-        activity = record_activity(
-            agent, conditions=taken or ("",), seed=seed, horizon=horizon, threads=threads
+    only(given, Episodes, MapDesign, Execution)
+    design = typed(design or MapDesign(), given)
+    execution = typed(execution or Execution(), given)
+    asked = as_episodes(episodes, given)
+    work = _Work(agent, settled(agent, asked), design, execution, measures, activity)
+    if (least := len(work.episodes.conditions or ())) > design.discovery:
+        raise LabError(
+            f"discovery must be at least {least}: {design.discovery} episodes cannot cover "
+            f"{least} conditions"
         )
-    how: dict[str, Any] = {
-        "conditions": conditions,
-        "measures": measures,
-        "horizon": horizon,
-        "threads": threads,
-        "activity": activity,
-        "progress": progress,
-    }
-    cuts = plan if kinds is None else variants(plan, kinds)
-    few = max(len(taken), min(FEW, episodes))
-    first = few if adaptive else discovery
-    run = sweep(agent, cuts + checks(agent), episodes=first, seed=seed, folder=folder, **how)
+    cuts = _as_designed(plan, design)
+    few = max(least, min(FEW, asked.count))
+    first = few if design.adaptive else design.discovery
+    run = work.sweep(cuts + checks(agent), first, work.episodes.seed, execution.folder)
     _same_is_same(run)
-    if adaptive:
-        _look_again(agent, run, discovery, how)
+    if design.adaptive:
+        _look_again(work, run)
     t, _ = _t(run.whole_table(), run.spec.measures)
     # With few episodes no sign-flip p can be small, however clear the change.
     names = {*evidence.selected(run.own_effects()), *t.index[t >= _CLEAR]}
-    chosen = _with_variants(cuts, sorted(names))
-    confirmation = _confirm(agent, run, chosen, episodes, adaptive, how)
+    confirmation = _confirm(work, run, _with_variants(cuts, sorted(names)))
     _same_is_same(confirmation)
     if not any(x.group == "random" for x in plan):  # they are controls already
-        _draw_controls(agent, run, confirmation, controls, min(few, episodes), how)
-    _give_doses(agent, run, confirmation, min(2 * few, episodes), how)
-    table = probe(agent, run.plan, activity)
-    write_atomically(run.folder / evidence.PROBE, table.to_csv(index=False))
-    return Run(run.folder)
+        _draw_controls(work, run, confirmation, min(few, asked.count))
+    _give_doses(work, run, confirmation, min(2 * few, asked.count))
+    run.keep_probe(probe(agent, run.plan, work.recorded))
+    return Map(run.folder)
+
+
+def _as_designed(plan: Plan, design: MapDesign) -> Plan:
+    if design.kinds is None and design.strength is None:
+        return plan
+    return variants(plan, design.kinds or ("zero",), design.strength)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What all stages of a map share."""
+
+    agent: Policy
+    episodes: Episodes
+    design: MapDesign
+    execution: Execution
+    measures: Sequence[str] | None
+    activity: Activity | None
+
+    @cached_property
+    def recorded(self) -> Activity:
+        """The intact activity, recorded once."""
+        if self.activity is not None:
+            return self.activity
+        episodes = self.episodes
+        return record_activity(
+            self.agent,
+            conditions=episodes.conditions or ("",),
+            seed=episodes.seed,
+            horizon=episodes.horizon,
+            threads=self.execution.threads,
+        )
+
+    def sweep(self, plan: Plan, count: int, seed: int, folder: Path | None) -> Map:
+        """Run a stage."""
+        episodes = replace(self.episodes, count=count, seed=seed)
+        return sweep(
+            self.agent,
+            plan,
+            episodes,
+            replace(self.execution, folder=folder),
+            measures=self.measures,
+            activity=self.recorded,
+        )
 
 
 def _same_is_same(run: Run) -> None:
@@ -178,76 +198,54 @@ def _t(table: pd.DataFrame, measures: Sequence[str]) -> tuple[pd.Series, pd.Seri
     return pd.concat(largest_t, axis=1).max(axis=1), pd.concat(largest_d, axis=1).max(axis=1)
 
 
-def _look_again(agent: Policy, run: Run, most: int, how: dict[str, Any]) -> None:
-    """Give the lesions that are not settled more episodes, a few at a time, up to ``most``."""
+def _look_again(work: _Work, run: Map) -> None:
+    """Give the lesions that are not settled more episodes, a few at a time."""
     few, done, look = run.spec.episodes, run.spec.episodes, 1
-    while done + few <= most:
+    while done + few <= work.design.discovery:
         t, _ = _t(run.whole_table(), run.spec.measures)
         open_ = t.index[(t >= _NOTHING) & (t < _CLEAR)]
         plan = Plan(x for x in run.plan if x.name in open_ and x.group != "baselines")
         if len(plan) == 1:
             return
-        sweep(
-            agent,
-            plan,
-            episodes=few,
-            seed=fresh_seed(run.spec.seed, 0, look),
-            folder=run.folder / f"{MORE}-{look}",
-            **how,
-        )
+        seed = fresh_seed(run.spec.seed, 0, look)
+        work.sweep(plan, few, seed, run.folder / f"{MORE}-{look}")
         done, look = done + few, look + 1
 
 
-def _confirm(
-    agent: Policy, run: Run, chosen: Plan, episodes: int, adaptive: bool, how: dict[str, Any]
-) -> Run:
-    same = Plan(x for x in checks(agent) if x.name == SAME)  # baselines claim nothing
+def _confirm(work: _Work, run: Map, chosen: Plan) -> Map:
+    same = Plan(x for x in checks(work.agent) if x.name == SAME)  # baselines claim nothing
     plan, seed = chosen + same, fresh_seed(run.spec.seed, 1)
-    folder = run.folder / evidence.CONFIRMATION
+    folder, episodes = run.folder / CONFIRMATION, work.episodes.count
     some = max(len(run.spec.conditions), episodes // 2)
-    if not adaptive or some >= episodes:
-        return sweep(agent, plan, episodes=episodes, seed=seed, folder=folder, **how)
-    confirmation = sweep(agent, plan, episodes=some, seed=seed, folder=folder, **how)
+    if not work.design.adaptive or some >= episodes:
+        return work.sweep(plan, episodes, seed, folder)
+    confirmation = work.sweep(plan, some, seed, folder)
     _, d = _t(run.whole_table(), run.spec.measures)  # the discovery's: no peeking here
     small = Plan(x for x in chosen if d.get(x.name, 0.0) < _LARGE)
     if len(small) > 1:
-        sweep(
-            agent,
-            small,
-            episodes=episodes - some,
-            seed=fresh_seed(run.spec.seed, 1, 1),
-            folder=folder / f"{MORE}-1",
-            **how,
-        )
+        more = fresh_seed(run.spec.seed, 1, 1)
+        work.sweep(small, episodes - some, more, folder / f"{MORE}-1")
     return confirmation
 
 
-def _draw_controls(
-    agent: Policy, run: Run, confirmation: Run, draws: int, episodes: int, how: dict[str, Any]
-) -> None:
-    """Draw random cuts: a few for each group with something to tell, then up to ``draws`` for those
-    that the findings name, while they may still stand out from them."""
-    so_far = Run(run.folder)
+def _draw_controls(work: _Work, run: Map, confirmation: Run, episodes: int) -> None:
+    """Draw random cuts: a few for each group with something to tell, then up to the design's number
+    for those that the findings name, while they may still stand out from them."""
+    so_far, draws = Map(run.folder), work.design.controls
     rows = worth_telling(so_far, overall(so_far.effects()))
     rows = rows[rows["stage"] == "confirmed"]
-    named = set(headline_regions(so_far, _NAMED)) | set(improvements(so_far)["lesion"][:1])
+    named = {*headline_regions(so_far, _NAMED), *improvements(so_far)["lesion"][:1]}
     open_ = Plan(x for x in confirmation.plan if x.name in set(rows["lesion"]))
     most = 0.5 * LEVEL * (1 + draws)  # (1 + k) above this cannot give p_random < 5 %
     held = (confirmation.plan, confirmation.whole_table())
     done: list[tuple[Plan, pd.DataFrame]] = []
     first, some = 0, min(_FIRST_DRAWS, draws)
     while some > 0:
-        plan = random_groups(agent, open_, some, run.spec.seed, first=first)
+        plan = random_groups(work.agent, open_, some, run.spec.seed, first=first)
         if len(plan) == 1:
             return
-        drawn = sweep(
-            agent,
-            plan,
-            episodes=episodes,
-            seed=confirmation.spec.seed,
-            folder=run.folder / f"{evidence.CONTROLS}-{len(done) + 1}",
-            **how,
-        )
+        folder = run.folder / f"{CONTROLS}-{len(done) + 1}"
+        drawn = work.sweep(plan, episodes, confirmation.spec.seed, folder)
         done.append((drawn.plan, drawn.table()))
         null = evidence.size_matched(rows, held, done, run.spec.measures)
         alive = null[0.5 * null["p_random"] * (1 + null["draws"]) <= most]
@@ -256,11 +254,8 @@ def _draw_controls(
         some = min(_ROUND, draws - first)
 
 
-def _give_doses(
-    agent: Policy, run: Run, confirmation: Run, episodes: int, how: dict[str, Any]
-) -> None:
-    names = headline_regions(Run(run.folder), _DOSED)
+def _give_doses(work: _Work, run: Map, confirmation: Run, episodes: int) -> None:
+    names = headline_regions(Map(run.folder), _DOSED)
     plan = doses(Plan(x for x in run.plan if x.name in names))
     if len(plan) > 1:
-        folder = run.folder / evidence.DOSES
-        sweep(agent, plan, episodes=episodes, seed=confirmation.spec.seed, folder=folder, **how)
+        work.sweep(plan, episodes, confirmation.spec.seed, run.folder / DOSES)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -10,11 +12,12 @@ from scipy import stats
 
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import INTACT, Plan
+from rl_ablation.mapping.design import Aim, Execution, Fields, as_episodes, only, typed
 from rl_ablation.mapping.evidence import differences
 from rl_ablation.mapping.sweep import sweep
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity
-from rl_ablation.rollouts.episodes import episode_seed
+from rl_ablation.rollouts.episodes import Episodes, episode_seed
 
 MOST = 100_000
 """More episodes than this are told as this."""
@@ -75,17 +78,15 @@ def _power(d: float, n: int, level: float) -> float:
 def plan_episodes(
     agent: Policy,
     plan: Plan,
+    aim: Aim | None = None,
+    episodes: Episodes | int = 6,
+    execution: Execution | None = None,
     *,
-    effect: float = 1.0,
-    power: float = 0.8,
-    level: float = 0.05,
-    pilot: int = 24,
-    episodes: int = 6,
-    seed: int = 0,
+    measures: Sequence[str] | None = None,
     activity: Activity | None = None,
-    **how: Any,
+    **given: Unpack[Fields],
 ) -> pd.DataFrame:
-    """Say how many episodes a map needs to find a change of ``effect``, for each behaviour.
+    """Say how many episodes a map needs to find changes of a wanted size, for each behaviour.
 
     A pilot runs some of the plan's cuts for a few episodes and takes the upper quartile of the
     standard deviations of their paired differences: cuts that change nothing vary little, and
@@ -94,29 +95,30 @@ def plan_episodes(
     Args:
         agent: The policy.
         plan: What the map will cut.
-        effect: Wanted, in standard deviations of the intact robot's episodes.
-        power: Chance to find it.
-        level: Family-wise error rate over all cuts × measures.
-        pilot: Cuts to try, spread evenly over the plan.
-        episodes: Of each, at least one a condition.
-        seed: Of the pilot.
+        aim: What it shall find.
+        episodes: Of the pilot, at least one a condition.
+        execution: Where and how.
+        measures: Names; None takes all that apply.
         activity: Recorded intact activity, if there is some.
-        **how: For `sweep`: conditions, measures, folder, horizon, threads, progress.
+        **given: Fields of `Episodes` and `Execution` by name.
 
     Returns:
         A row a measure with the columns of ``COLUMNS``.
     """
+    aim, asked = aim or Aim(), as_episodes(episodes, given)
     cuts = [x for x in plan if x.size]
     if not cuts:
         raise LabError("the plan has no cuts; name at least one group")
-    some = [cuts[k] for k in np.linspace(0, len(cuts) - 1, min(pilot, len(cuts))).astype(int)]
+    some = [cuts[k] for k in np.linspace(0, len(cuts) - 1, min(aim.pilot, len(cuts))).astype(int)]
+    only(given, Episodes, Execution)
     run = sweep(
         agent,
         Plan(some),
-        episodes=episodes,
-        seed=episode_seed(seed, 0, stream=3),  # the pilot's episodes are none of the map's
+        # The pilot's episodes are none of the map's.
+        replace(asked, seed=episode_seed(asked.seed, 0, stream=3)),
+        typed(execution or Execution(), given),
+        measures=measures,
         activity=activity,
-        **how,
     )
     table = run.table()
     intact = table[table["lesion"] == INTACT]
@@ -125,7 +127,7 @@ def plan_episodes(
         spread = differences(table, [measure.name])[measure.name].std()
         spread = spread[spread > 0]
         usual = float(intact[measure.name].std())
-        wanted = effect * usual
+        wanted = aim.effect * usual
         varies = float(spread.quantile(0.75)) if len(spread) else 0.0
         d = wanted / varies if varies > 0 else (np.inf if wanted > 0 else 0.0)
         told.append(
@@ -137,7 +139,10 @@ def plan_episodes(
                 "wanted": wanted,
                 "spread": varies,
                 "episodes": episodes_needed(
-                    min(d, 1e3), tests=len(cuts) * len(run.measures), level=level, power=power
+                    min(d, 1e3),
+                    tests=len(cuts) * len(run.measures),
+                    level=aim.level,
+                    power=aim.power,
                 ),
             }
         )

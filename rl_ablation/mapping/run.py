@@ -14,66 +14,11 @@ from rl_ablation.errors import LabError
 from rl_ablation.files import digest, one_line, write_atomically
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.mapping.effects import effects
-from rl_ablation.mapping.evidence import (
-    CONFIRMATION,
-    CONTROLS,
-    EVIDENCE_COLUMNS,
-    PROBE,
-    classify,
-    merge,
-    robust,
-    size_matched,
-)
 from rl_ablation.measures.registry import MEASURES, Measure
 from rl_ablation.policies.policy import Policy
 from rl_ablation.policies.storage import load_folder
 from rl_ablation.rollouts.activity import EPISODES, Activity, load_activity
-
-
-def assemble(run: Run) -> pd.DataFrame:
-    """The whole table of a run: effects, confirmed where they are, and all that stands around.
-
-    Raises:
-        LabError: A shard is missing or damaged.
-    """
-    if len(run.plan) == 1:
-        return pd.DataFrame(columns=list(EVIDENCE_COLUMNS))
-    confirmation = run.part(CONFIRMATION)
-    effects = merge(run.own_effects(), None if confirmation is None else confirmation.own_effects())
-    names = list(run.spec.measures)
-    held = run if confirmation is None else confirmation
-    controls = [(c.plan, c.table()) for c in run.parts(CONTROLS)]
-    if not controls and any(x.group == "random" for x in run.plan):
-        held, controls = run, [(run.plan, run.whole_table())]
-    null = size_matched(
-        effects[effects["condition"] == "all"], (held.plan, held.whole_table()), controls, names
-    )
-    # A single unit is held against the other single units of its layer.
-    singles = size_matched(
-        effects[(effects["condition"] == "all") & (effects["group"] == "singles")],
-        (run.plan, run.whole_table()),
-        [(run.plan, run.whole_table())],
-        names,
-        group="singles",
-    )
-    null = pd.concat([n for n in (null, singles) if len(n)] or [null]).assign(condition="all")
-    effects = effects.merge(null, on=["lesion", "condition", "measure"], how="left")
-    effects["robust"] = robust(effects)
-    effects = effects.merge(_probed(run), on="lesion", how="left")
-    effects["class"] = effects["lesion"].map(classify(effects))
-    return effects[list(EVIDENCE_COLUMNS)]
-
-
-def _probed(run: Run) -> pd.DataFrame:
-    path = run.folder / PROBE
-    columns = ["lesion", "took", "direct", "off_manifold"]
-    if not path.exists():
-        return pd.DataFrame(columns=columns)
-    try:
-        return pd.read_csv(path)[columns]
-    except (KeyError, ValueError) as error:
-        raise LabError(f"{path}: damaged ({error}); delete it and run again") from None
-
+from rl_ablation.rollouts.episodes import Episodes
 
 ROWS = 1024
 """Robots at once; enough to keep the C threads busy, few enough for the traces to fit in cache."""
@@ -128,7 +73,6 @@ class Run:
             raise LabError(f"{folder} is no run folder: it has no spec.json") from None
         except (ValidationError, UnicodeDecodeError) as error:
             raise LabError(f"{path}: damaged spec: {one_line(error)}") from None
-        self._effects: pd.DataFrame | None = None
         self._own: tuple[int, pd.DataFrame] | None = None  # further episodes make it stale
         self._policy: Policy | None = None
 
@@ -136,6 +80,12 @@ class Run:
     def plan(self) -> Plan:
         """The lesions of the run."""
         return Plan(self.spec.lesions)
+
+    @property
+    def episodes(self) -> Episodes:
+        """The episodes of the run."""
+        spec = self.spec
+        return Episodes(spec.episodes, spec.seed, spec.conditions, spec.horizon)
 
     @property
     def measures(self) -> list[Measure]:
@@ -199,36 +149,19 @@ class Run:
         parts = [self.read_shard(i, len(jobs)) for i, jobs in enumerate(self.shards())]
         return pd.concat(parts, ignore_index=True)
 
-    def part(self, name: str) -> Run | None:
-        """A finished run inside this one, such as ``"confirmation"``; None if there is none."""
-        inside = self.folder / name
-        if not (inside / "spec.json").exists():
-            return None
-        run = Run(inside)
-        # One that was broken off is no part yet: the same command again finishes it.
-        done = all(run.shard_path(k).exists() for k in range(len(run.shards())))
-        return run if done else None
+    @property
+    def finished(self) -> bool:
+        """Whether all shards are there; one that was broken off is finished by the same command."""
+        return all(self.shard_path(k).exists() for k in range(len(self.shards())))
 
-    def parts(self, name: str) -> list[Run]:
-        """The runs ``name-1``, ``name-2``, … inside this one."""
-        found: list[Run] = []
-        while (run := self.part(f"{name}-{len(found) + 1}")) is not None:
-            found.append(run)
-        return found
-
-    def effects(self) -> pd.DataFrame:
-        """The effects table; see `rl_ablation.mapping.effects.COLUMNS` for its columns.
-
-        Where the run holds a confirmation, its numbers are those shown for the lesions that were
-        selected for it.
-        """
-        if self._effects is None:
-            self._effects = assemble(self)
-        return self._effects
+    @property
+    def looks(self) -> list[Run]:
+        """The runs inside with further episodes for some of the lesions."""
+        return parts(self.folder, MORE)
 
     def own_effects(self) -> pd.DataFrame:
-        """The effects from this run's own episodes only, without confirmation and controls."""
-        episodes = 1 + len(self.parts(MORE))
+        """The effects from this run's own episodes, without other stages."""
+        episodes = 1 + len(self.looks)
         if self._own is None or self._own[0] != episodes:
             units = {m.name: m.unit for m in self.measures}
             self._own = episodes, effects(self.whole_table(), units, self.spec.seed)
@@ -241,11 +174,27 @@ class Run:
             LabError: A shard is missing or damaged.
         """
         tables, done = [self.table()], self.spec.episodes
-        for more in self.parts(MORE):
+        for more in self.looks:
             table = more.table()
             tables.append(table.assign(episode=table["episode"] + done))
             done += more.spec.episodes
         return pd.concat(tables, ignore_index=True)
+
+
+def part(folder: Path) -> Run | None:
+    """The finished run in a folder; None if there is none."""
+    if not (folder / "spec.json").exists():
+        return None
+    run = Run(folder)
+    return run if run.finished else None
+
+
+def parts(folder: Path, name: str) -> list[Run]:
+    """The finished runs ``name-1``, ``name-2``, … in a folder."""
+    found: list[Run] = []
+    while (run := part(folder / f"{name}-{len(found) + 1}")) is not None:
+        found.append(run)
+    return found
 
 
 def _content(frame: pd.DataFrame) -> str:

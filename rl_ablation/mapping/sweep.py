@@ -12,6 +12,7 @@ import logging
 import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -19,16 +20,18 @@ import pandas as pd
 from rl_ablation.errors import LabError
 from rl_ablation.files import write_atomically
 from rl_ablation.lesions.lesion import Plan
+from rl_ablation.mapping.design import Execution, Fields, as_episodes, only, typed
+from rl_ablation.mapping.map import Map
 from rl_ablation.mapping.run import RUNS, Run, Spec, write_shard
-from rl_ablation.measures.registry import Measure, choose, evaluate
+from rl_ablation.measures.registry import choose, evaluate
 from rl_ablation.policies.network import MLP
 from rl_ablation.policies.policy import Policy
 from rl_ablation.policies.storage import save
 from rl_ablation.progress import bar
 from rl_ablation.rollouts.activity import Activity, load_activity, record_activity, save_activity
-from rl_ablation.rollouts.episodes import card_env, episode_seed
-from rl_ablation.rollouts.rollout import Job, rollout, world_signals
-from rl_ablation.rollouts.world import World
+from rl_ablation.rollouts.episodes import Episodes
+from rl_ablation.rollouts.rollout import rollout, world_signals
+from rl_ablation.rollouts.world import World, card_env, world_of
 
 log = logging.getLogger(__name__)
 
@@ -36,17 +39,13 @@ log = logging.getLogger(__name__)
 def sweep(
     agent: Policy,
     plan: Plan,
+    episodes: Episodes | int = 24,
+    execution: Execution | None = None,
     *,
-    episodes: int = 24,
-    seed: int = 0,
-    conditions: Sequence[str] | None = None,
     measures: Sequence[str] | None = None,
-    folder: str | Path | None = None,
-    horizon: int | None = None,
-    threads: int | None = None,
     activity: Activity | None = None,
-    progress: bool = True,
-) -> Run:
+    **given: Unpack[Fields],
+) -> Map:
     """Run every lesion of a plan on the same episodes, and return the finished run.
 
     Calling it again with the same arguments goes on where it stopped; a finished run returns at
@@ -55,30 +54,22 @@ def sweep(
     Args:
         agent: The policy, with an environment on its card.
         plan: What to cut.
-        episodes: Episodes of each lesion; episode k runs under condition k modulo their number.
-        seed: Seed of the run; it sets every episode's seed.
-        conditions: Of the environment; None takes all that it names, () takes none.
+        episodes: Which episodes, or only how many.
+        execution: Where and how.
         measures: Names; None takes all that apply.
-        folder: The run folder; None makes ``runs/<agent>-<digest>``.
-        horizon: Control steps at most; None takes the environment's time limit.
-        threads: C threads; None takes every CPU.
         activity: Intact activity already recorded by `record_activity` with this seed and these
             conditions; None records it.
-        progress: Show a progress bar when standard error is a terminal.
+        **given: Fields of `Episodes` and `Execution` by name: ``seed=7``, ``threads=1``, …
 
     Raises:
         LabError: Something does not fit, or the folder holds another run.
     """
-    if episodes < 1:
-        raise LabError(f"episodes must be at least 1, got {episodes}")
-    if seed < 0:
-        raise LabError(f"seed must be at least 0, got {seed}")
-    if horizon is not None and horizon < 1:
-        raise LabError(f"the horizon must be at least 1 step, got {horizon}")
+    only(given, Episodes, Execution)
+    execution = typed(execution or Execution(), given)
     for lesion in plan:
         lesion.check(agent.sites)
-    spec = _make_spec(agent, plan, episodes, seed, conditions, measures, horizon, threads)
-    run = _open_folder(agent, spec, folder)
+    spec = _make_spec(agent, plan, as_episodes(episodes, given), measures)
+    run = _open_folder(agent, spec, execution.folder)
     todo = [i for i, jobs in enumerate(run.shards()) if not _done(run, i, len(jobs))]
     if not todo:
         return run
@@ -88,60 +79,45 @@ def sweep(
     else:
         if activity is None:
             activity = record_activity(
-                agent, conditions=spec.conditions, seed=seed, horizon=spec.horizon, threads=threads
+                agent,
+                conditions=spec.conditions,
+                seed=spec.seed,
+                horizon=spec.horizon,
+                threads=execution.threads,
             )
         save_activity(activity, path)
-    _run_shards(run, agent, activity, todo, threads, progress)
+    _run_shards(run, agent, activity, todo, execution)
     return run
 
 
 def _make_spec(
-    agent: Policy,
-    plan: Plan,
-    episodes: int,
-    seed: int,
-    conditions: Sequence[str] | None,
-    measures: Sequence[str] | None,
-    horizon: int | None,
-    threads: int | None,
+    agent: Policy, plan: Plan, episodes: Episodes, measures: Sequence[str] | None
 ) -> Spec:
     """Find out what the world offers and fix everything that determines the numbers."""
-    env_id = card_env(agent)
-    probe = World(env_id, 1, agent.card.env_kwargs, threads)
-    try:
-        probe.fits(agent)
-        chosen = probe.conditions if conditions is None else list(conditions)
-        probe.check_conditions(chosen)
-        horizon = probe.horizon if horizon is None else horizon
-        if horizon is None:
-            raise LabError(f"{env_id} has no time limit; give a horizon in steps (--max-steps)")
-        taken = choose(measures, world_signals(probe))
-    finally:
-        probe.close()
-    if len(chosen) > episodes:
-        raise LabError(
-            f"{episodes} episodes cannot cover {len(chosen)} conditions; ask for at least "
-            f"{len(chosen)}, or name fewer conditions"
-        )
+    with world_of(agent) as world:
+        episodes = world.settle(episodes)
+        taken = choose(measures, world_signals(world))
+    assert episodes.conditions is not None
+    assert episodes.horizon is not None
     return Spec(
         agent=agent.name,
         policy_sha256=agent.sha256,
         sites=agent.sites,
-        env_id=env_id,
+        env_id=card_env(agent),
         env_kwargs=agent.card.env_kwargs,
-        conditions=tuple(chosen) or ("",),
-        episodes=episodes,
-        seed=seed,
-        horizon=horizon,
+        conditions=episodes.conditions,
+        episodes=episodes.count,
+        seed=episodes.seed,
+        horizon=episodes.horizon,
         measures=tuple(m.name for m in taken),
         lesions=plan.lesions,
     )
 
 
-def _open_folder(agent: Policy, spec: Spec, folder: str | Path | None) -> Run:
-    path = RUNS / f"{spec.agent}-{spec.digest[:8]}" if folder is None else Path(folder)
+def _open_folder(agent: Policy, spec: Spec, folder: Path | None) -> Map:
+    path = RUNS / f"{spec.agent}-{spec.digest[:8]}" if folder is None else folder
     if (path / "spec.json").exists():
-        run = Run(path)
+        run = Map(path)
         if run.spec.digest != spec.digest:
             raise LabError(
                 f"{path} holds a run of another spec (its {_difference(run.spec, spec)} differ); "
@@ -164,7 +140,7 @@ def _open_folder(agent: Policy, spec: Spec, folder: str | Path | None) -> Run:
     write_atomically(path / "versions.txt", "\n".join(lines) + "\n")
     # The spec comes last: a folder with a spec is a complete start.
     write_atomically(path / "spec.json", spec.model_dump_json(indent=1) + "\n")
-    return Run(path)
+    return Map(path)
 
 
 def _difference(one: Spec, other: Spec) -> str:
@@ -184,28 +160,21 @@ def _done(run: Run, index: int, size: int) -> bool:
 
 
 def _run_shards(
-    run: Run,
-    agent: Policy,
-    activity: Activity,
-    todo: Sequence[int],
-    threads: int | None,
-    progress: bool,
+    run: Run, agent: Policy, activity: Activity, todo: Sequence[int], execution: Execution
 ) -> None:
     spec, shards = run.spec, run.shards()
-    measures = run.measures
-    signals = list(dict.fromkeys(s for m in measures for s in m.signals))
     worlds: dict[int, World] = {}
     total = sum(len(shards[i]) for i in todo)
     (run.folder / "shards").mkdir(exist_ok=True)
     try:
-        with bar("rolling out", total * spec.horizon, "robot steps", show=progress) as advance:
+        with bar(
+            "rolling out", total * spec.horizon, "robot steps", show=execution.progress
+        ) as advance:
             for index in todo:
-                pairs = shards[index]
-                if len(pairs) not in worlds:
-                    worlds[len(pairs)] = World(spec.env_id, len(pairs), spec.env_kwargs, threads)
-                frame = _run_shard(
-                    spec, agent, activity, worlds[len(pairs)], pairs, signals, measures, advance
-                )
+                rows = len(shards[index])
+                if rows not in worlds:
+                    worlds[rows] = World(spec.env_id, rows, spec.env_kwargs, execution.threads)
+                frame = _run_shard(run, agent, activity, worlds[rows], shards[index], advance)
                 write_shard(run, index, frame)
     finally:
         for world in worlds.values():
@@ -213,43 +182,36 @@ def _run_shards(
 
 
 def _run_shard(
-    spec: Spec,
+    run: Run,
     agent: Policy,
     activity: Activity,
     world: World,
     pairs: Sequence[tuple[int, int]],
-    signals: Sequence[str],
-    measures: Sequence[Measure],
     advance: Callable[[int], None],
 ) -> pd.DataFrame:
-    jobs = [
-        Job(
-            spec.lesions[x],
-            episode_seed(spec.seed, k),
-            spec.conditions[k % len(spec.conditions)],
-        )
-        for x, k in pairs
-    ]
+    lesions = [run.spec.lesions[x] for x, _ in pairs]
+    episodes = run.episodes
+    jobs = [episodes.job(x, k) for x, (_, k) in zip(lesions, pairs, strict=True)]
     trace = rollout(
         agent,
         world,
         jobs,
-        signals=signals,
+        signals=list(dict.fromkeys(s for m in run.measures for s in m.signals)),
         activity=activity,
-        horizon=spec.horizon,
+        horizon=run.spec.horizon,
         on_step=lambda step, running: advance(len(jobs)),
     )
     ran = int(trace.alive.any(1).sum())
-    advance(len(jobs) * (spec.horizon - ran))  # everyone ended early
-    values = evaluate(measures, trace)
+    advance(len(jobs) * (run.spec.horizon - ran))  # everyone ended early
+    values = evaluate(run.measures, trace)
     for column in values.values():
         column[trace.unstable] = np.nan  # numbers of diverged physics mean nothing
     return pd.DataFrame(
         {
-            "lesion": [spec.lesions[x].name for x, _ in pairs],
-            "group": [spec.lesions[x].group for x, _ in pairs],
-            "kind": [spec.lesions[x].kind for x, _ in pairs],
-            "units": [spec.lesions[x].size for x, _ in pairs],
+            "lesion": [x.name for x in lesions],
+            "group": [x.group for x in lesions],
+            "kind": [x.kind for x in lesions],
+            "units": [x.size for x in lesions],
             "episode": [k for _, k in pairs],
             "seed": [job.seed for job in jobs],
             "condition": [job.condition for job in jobs],

@@ -15,12 +15,12 @@ from rl_ablation.mapping.claims import (
     worth_telling,
 )
 from rl_ablation.mapping.evidence import FAILURE, NONE, SPECIFIC, harm
-from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.stats import LEVEL
 
 
-def certainty(run: Run) -> list[str]:
+def certainty(run: Map) -> list[str]:
     """What supports the map and what limits it, a sentence or two each, in plain words."""
     effects = run.effects()
     rows = overall(effects)
@@ -44,10 +44,10 @@ def certainty(run: Run) -> list[str]:
     return [s for s in sentences if s]
 
 
-def _stages(run: Run, rows: pd.DataFrame) -> str:
+def _stages(run: Map, rows: pd.DataFrame) -> str:
     total = rows["lesion"].nunique()
     sure = rows[rows["stage"] == "confirmed"]
-    if run.part("confirmation") is None:
+    if run.confirmation is None:
         return (
             f"All {total} cuts were measured once, on {run.spec.episodes} episodes, and nothing "
             "was confirmed on fresh seeds: treat the best of many as a candidate."
@@ -69,7 +69,7 @@ def _corrections(rows: pd.DataFrame) -> str:
     )
 
 
-def _same(run: Run) -> str:
+def _same(run: Map) -> str:
     if not any(x.group == "checks" for x in run.plan):
         return ""
     return (
@@ -91,7 +91,7 @@ def _luck(rows: pd.DataFrame) -> str:
     )
 
 
-def _random(run: Run, rows: pd.DataFrame) -> str:
+def _random(run: Map, rows: pd.DataFrame) -> str:
     told = worth_telling(run, rows)
     told = told[told["draws"].notna()]
     if told.empty:
@@ -132,7 +132,7 @@ def _classes(rows: pd.DataFrame) -> str:
     )
 
 
-def _brainless(run: Run, effects: pd.DataFrame) -> str:
+def _brainless(run: Map, effects: pd.DataFrame) -> str:
     rows = effects[(effects["group"] == "baselines") & (effects["condition"] == "all")]
     main = "progress" if "progress" in run.spec.measures else "return"
     rows = rows[rows["measure"] == main]
@@ -164,7 +164,7 @@ def _manipulation(rows: pd.DataFrame) -> str:
     )
 
 
-def _crossed(run: Run, rows: pd.DataFrame) -> str:
+def _crossed(run: Map, rows: pd.DataFrame) -> str:
     rows = rows.assign(harm=harm(rows))
     found = double_dissociations(run, distinct(rows, valued(run), 8))
     if not found:
@@ -180,7 +180,7 @@ def _crossed(run: Run, rows: pd.DataFrame) -> str:
     )
 
 
-def _better(run: Run) -> str:
+def _better(run: Map) -> str:
     found = improvements(run)
     if found.empty:
         return "No cut improves a behaviour in a way that fresh seeds confirm."

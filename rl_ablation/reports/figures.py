@@ -1,4 +1,4 @@
-"""Figures: each is one function ``Run -> matplotlib Figure``, without arithmetic of its own.
+"""Figures: each is one function ``Map -> matplotlib Figure``, without arithmetic of its own.
 
 Colours: orange is worse, purple is better, white is no change; the pair is told apart by people
 with any of the common kinds of colour blindness.
@@ -20,7 +20,7 @@ from rl_ablation.errors import LabError
 from rl_ablation.formats import number
 from rl_ablation.mapping.claims import behaviours, distinct
 from rl_ablation.mapping.evidence import claims, harm
-from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.reports.figures_evidence import dissociations, dose_response, random_cuts
 from rl_ablation.stats import LEVEL
@@ -34,7 +34,7 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained", dpi=150)
 
 
-def _chosen(run: Run, measures: Sequence[str] | None) -> list[str]:
+def _chosen(run: Map, measures: Sequence[str] | None) -> list[str]:
     """Measures to draw: those asked for, or the run's behaviours.
 
     Raises:
@@ -47,7 +47,7 @@ def _chosen(run: Run, measures: Sequence[str] | None) -> list[str]:
     return behaviours(run) if measures is None else list(measures)
 
 
-def heatmap(run: Run, measures: Sequence[str] | None = None, condition: str = "all") -> Figure:
+def heatmap(run: Map, measures: Sequence[str] | None = None, condition: str = "all") -> Figure:
     """Regions × behaviours: what each cut changes, the lesioned value written in each cell.
 
     Cells whose change does not pass the false discovery rate are left white.
@@ -118,7 +118,7 @@ def _column_head(name: str, intact: float) -> str:
 
 
 def network(
-    run: Run, measures: Sequence[str] | None = None, condition: str = "all", most: int = 6
+    run: Map, measures: Sequence[str] | None = None, condition: str = "all", most: int = 6
 ) -> Figure:
     """The network as grids of units, coloured by what cutting each does to each behaviour.
 
@@ -166,7 +166,7 @@ def network(
 
 
 def intervals(
-    run: Run, measures: Sequence[str] | None = None, condition: str = "all", most: int = 14
+    run: Map, measures: Sequence[str] | None = None, condition: str = "all", most: int = 14
 ) -> Figure:
     """Effects with their 95 % intervals, the regions with the largest ones, a panel a behaviour."""
     rows = run.effects()
@@ -211,7 +211,7 @@ def _forest(axes: mpl.axes.Axes, part: pd.DataFrame, name: str) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-FIGURES: dict[str, Callable[[Run], Figure | None]] = {
+FIGURES: dict[str, Callable[[Map], Figure | None]] = {
     "heatmap": heatmap,
     "network": network,
     "intervals": intervals,
@@ -221,7 +221,7 @@ FIGURES: dict[str, Callable[[Run], Figure | None]] = {
 }
 
 
-def draw_all(run: Run) -> dict[str, Path]:
+def draw_all(run: Map) -> dict[str, Path]:
     """Draw every figure that the run has the numbers for into its folder; name → PNG path."""
     folder = run.folder / "figures"
     folder.mkdir(exist_ok=True)

@@ -1,6 +1,6 @@
 """Figures of what stands around a map: random cuts, doses, and regions that cross over.
 
-Each is a function ``Run -> Figure | None``; None where the run lacks what it would show.
+Each is a function ``Map -> Figure | None``; None where the run lacks what it would show.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from rl_ablation.mapping.claims import (
     valued,
     worth_telling,
 )
-from rl_ablation.mapping.evidence import CONTROLS, DOSES, differences, harm, scale
-from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.evidence import differences, harm, scale
+from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.stats import LEVEL
 
@@ -36,9 +36,9 @@ def _figure(width: float, height: float, title: str) -> Figure:
     return figure
 
 
-def random_cuts(run: Run) -> Figure | None:
+def random_cuts(run: Map) -> Figure | None:
     """Each region's largest changes beside random cuts of its size in its layer."""
-    controls = [(c.plan, c.table()) for c in run.parts(CONTROLS)]
+    controls = [(c.plan, c.table()) for c in run.controls]
     told = worth_telling(run, overall(run.effects()))
     told = told[told["draws"].notna()]
     if told.empty or not controls:
@@ -88,9 +88,9 @@ def _draws(
     return values[np.isfinite(values)]
 
 
-def dose_response(run: Run) -> Figure | None:
+def dose_response(run: Map) -> Figure | None:
     """How behaviours change as a region's units are turned down from 1 to 0."""
-    dosed = run.part(DOSES)
+    dosed = run.doses
     if dosed is None:
         return None
     rows = dosed.own_effects()
@@ -134,7 +134,7 @@ def dose_response(run: Run) -> Figure | None:
     return figure
 
 
-def dissociations(run: Run) -> Figure | None:
+def dissociations(run: Map) -> Figure | None:
     """Regions × behaviours, with the pair that crosses over most clearly framed."""
     rows = overall(run.effects())
     rows = rows.assign(harm=harm(rows).fillna(0.0))

@@ -22,7 +22,7 @@ from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.lesions.masks import Masks
 from rl_ablation.lesions.triggers import Gates
 from rl_ablation.mapping.claims import typical_episode
-from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.map import Map
 from rl_ablation.policies.policy import Policy
 from rl_ablation.progress import bar
 from rl_ablation.reports.figures import COLOURS
@@ -55,7 +55,7 @@ class _Side:
 
 
 def film(
-    run: Run,
+    run: Map,
     lesion: str,
     *,
     episode: int | None = None,

@@ -16,7 +16,7 @@ from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.lesions.methods import KINDS
 from rl_ablation.mapping.claims import overall
 from rl_ablation.mapping.evidence import EVIDENCE_COLUMNS
-from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.reports.certainty import certainty
 from rl_ablation.reports.figures import draw_all
@@ -37,7 +37,7 @@ CAPTIONS = {
 }
 
 
-def report(run: Run, films: Sequence[Path] | None = None, command: str = "") -> Path:
+def report(run: Map, films: Sequence[Path] | None = None, command: str = "") -> Path:
     """Write ``report.html`` (and ``effects.csv`` and the figures) into the run folder.
 
     Args:

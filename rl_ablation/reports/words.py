@@ -10,7 +10,7 @@ import pandas as pd
 from rl_ablation.formats import number
 from rl_ablation.mapping.claims import headline_regions, telling_rows
 from rl_ablation.mapping.evidence import TRIFLE
-from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.stats import LEVEL
 
@@ -24,7 +24,7 @@ class Finding:
     text: str
 
 
-def headlines(run: Run, most: int = 4) -> list[Finding]:
+def headlines(run: Map, most: int = 4) -> list[Finding]:
     """The regions of `rl_ablation.mapping.claims.headline_regions`, a line each."""
     rows = telling_rows(run)
     return [_tell(rows[rows["lesion"] == region]) for region in headline_regions(run, most)]

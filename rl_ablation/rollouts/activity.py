@@ -14,9 +14,9 @@ from rl_ablation.files import one_line, write_atomically
 from rl_ablation.lesions.lesion import INTACT, Lesion
 from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.episodes import REFERENCE, card_env, episode_seed
-from rl_ablation.rollouts.rollout import SITE, Job, rollout
-from rl_ablation.rollouts.world import World
+from rl_ablation.rollouts.episodes import REFERENCE, Job, episode_seed
+from rl_ablation.rollouts.rollout import SITE, rollout
+from rl_ablation.rollouts.world import World, card_env
 
 SAMPLES = 4096  # moments kept; 4096 × 130 units is 2 MB
 EPISODES = 16

@@ -1,50 +1,79 @@
-"""Episodes: their seeds, and the conditions of a policy's world."""
+"""Episodes: which ones to run, and their seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rl_ablation.errors import LabError
-from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.world import World
+from rl_ablation.lesions.lesion import Lesion
 
-_EPISODE, REFERENCE = 0, 1  # streams of seeds that never meet
+MEASURED, REFERENCE = 0, 1  # streams of seeds that never meet
 
 
-def episode_seed(seed: int, episode: int, *, stream: int = _EPISODE) -> int:
+@dataclass(frozen=True)
+class Job:
+    """One episode to run: a lesion, an episode seed, and a condition ("" if the world has none)."""
+
+    lesion: Lesion
+    seed: int
+    condition: str = ""
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Which episodes to run: number k starts from seed k, under condition k modulo their number.
+
+    Attributes:
+        count: Episodes of each lesion, spread over the conditions; in a map, of each confirmed one;
+            `plan` says how many are needed.
+        seed: Seed of every episode's seed.
+        conditions: Named conditions of the environment, in turn; by default all that it names.
+        horizon: Control steps of an episode at most; by default the environment's time limit.
+    """
+
+    count: int = 24
+    seed: int = 0
+    conditions: tuple[str, ...] | None = None
+    horizon: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.conditions is not None:
+            object.__setattr__(self, "conditions", tuple(self.conditions))
+        if self.count < 1:
+            raise LabError(f"episodes must be at least 1, got {self.count}")
+        if self.seed < 0:
+            raise LabError(f"seed must be at least 0, got {self.seed}")
+        if self.horizon is not None and self.horizon < 1:
+            raise LabError(f"the horizon must be at least 1 step, got {self.horizon}")
+
+    def jobs(self, lesion: Lesion, *, stream: int = MEASURED) -> list[Job]:
+        """The episodes of one lesion; without conditions the world runs as it is.
+
+        Args:
+            lesion: The lesion.
+            stream: ``MEASURED`` or ``REFERENCE``: streams of one seed share no episode.
+        """
+        return [self.job(lesion, k, stream=stream) for k in range(self.count)]
+
+    def job(self, lesion: Lesion, k: int, *, stream: int = MEASURED) -> Job:
+        """Episode ``k`` of a lesion."""
+        conditions = self.conditions or ("",)
+        seed = episode_seed(self.seed, k, stream=stream)
+        return Job(lesion, seed, conditions[k % len(conditions)])
+
+    def stage(self, stage: int, look: int = 0, count: int | None = None) -> Episodes:
+        """Fresh episodes for a later stage: they are those of no other stage or seed."""
+        seed = fresh_seed(self.seed, stage, look)
+        return replace(self, seed=seed, count=self.count if count is None else count)
+
+
+def episode_seed(seed: int, episode: int, *, stream: int = MEASURED) -> int:
     """The environment seed of an episode: a hash, so that neighbouring run seeds share nothing."""
     if seed < 0:
         raise LabError(f"the seed must be 0 or more, got {seed}")
     return int(np.random.SeedSequence([seed, stream, episode]).generate_state(1)[0])
-
-
-def card_env(policy: Policy) -> str:
-    """The environment on the policy's card.
-
-    Raises:
-        LabError: There is none.
-    """
-    if policy.card.env_id is None:
-        raise LabError(f"policy {policy.name!r} names no environment; give one (env=…, or --env)")
-    return policy.card.env_id
-
-
-def conditions_of(agent: Policy, asked: Sequence[str] | None = None) -> list[str]:
-    """The asked conditions of the policy's environment, or all that it names.
-
-    Raises:
-        LabError: There is no such condition, or the policy does not fit the environment.
-    """
-    world = World(card_env(agent), 1, agent.card.env_kwargs)
-    try:
-        world.fits(agent)
-        taken = world.conditions if asked is None else list(asked)
-        world.check_conditions(taken)
-        return taken
-    finally:
-        world.close()
 
 
 def fresh_seed(seed: int, stage: int, look: int = 0) -> int:

@@ -8,24 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rl_ablation.errors import LabError
-from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.lesions.masks import Masks
 from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.lesions.triggers import Gates
 from rl_ablation.policies.policy import Policy
+from rl_ablation.rollouts.episodes import Job
 from rl_ablation.rollouts.world import World
 
 SITE = "@"
 """A signal named ``@h0`` is the activity of site ``h0``."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One episode to run: a lesion, an episode seed, and a condition ("" if the world has none)."""
-
-    lesion: Lesion
-    seed: int
-    condition: str = ""
 
 
 @dataclass

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -18,6 +19,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from rl_ablation.errors import LabError
 from rl_ablation.files import one_line
 from rl_ablation.policies.policy import Policy
+from rl_ablation.rollouts.episodes import Episodes
 
 
 class _WaitingSync(SyncVectorEnv):
@@ -116,6 +118,26 @@ class World:
                 known = ", ".join(self.conditions) or "it has none"
                 raise LabError(f"{self.env_id}: unknown condition {name!r}; choose from {known}")
 
+    def settle(self, episodes: Episodes) -> Episodes:
+        """The episodes with all that the environment decides: its conditions and its time limit.
+
+        Raises:
+            LabError: An unknown condition, no time limit, or too few episodes for the conditions.
+        """
+        names = self.conditions if episodes.conditions is None else episodes.conditions
+        self.check_conditions(names)
+        horizon = self.horizon if episodes.horizon is None else episodes.horizon
+        if horizon is None:
+            raise LabError(
+                f"{self.env_id} has no time limit; give a horizon in steps (--max-steps)"
+            )
+        if len(names) > episodes.count:
+            raise LabError(
+                f"{episodes.count} episodes cannot cover {len(names)} conditions; ask for at least "
+                f"{len(names)}, or name fewer conditions"
+            )
+        return replace(episodes, conditions=tuple(names) or ("",), horizon=horizon)
+
     def reset(self, seeds: Sequence[int], conditions: Sequence[str]) -> tuple[np.ndarray, dict]:
         """Start every row from its seed, under its condition ("" for none)."""
         options = {"condition": [c or None for c in conditions]} if any(conditions) else None
@@ -135,6 +157,50 @@ class World:
     def close(self) -> None:
         """Release the environment."""
         self.env.close()
+
+
+def card_env(policy: Policy) -> str:
+    """The environment on the policy's card.
+
+    Raises:
+        LabError: There is none.
+    """
+    if policy.card.env_id is None:
+        raise LabError(f"policy {policy.name!r} names no environment; give one (env=…, or --env)")
+    return policy.card.env_id
+
+
+@contextlib.contextmanager
+def world_of(policy: Policy, rows: int = 1, threads: int | None = None) -> Iterator[World]:
+    """The world on the policy's card, closed in the end.
+
+    Raises:
+        LabError: There is none, or the policy does not fit it.
+    """
+    world = World(card_env(policy), rows, policy.card.env_kwargs, threads)
+    try:
+        world.fits(policy)
+        yield world
+    finally:
+        world.close()
+
+
+def settled(policy: Policy, episodes: Episodes) -> Episodes:
+    """`World.settle` in the world on the policy's card."""
+    with world_of(policy) as world:
+        return world.settle(episodes)
+
+
+def conditions_of(policy: Policy, asked: Sequence[str] | None = None) -> list[str]:
+    """The asked conditions of the policy's environment, or all that it names.
+
+    Raises:
+        LabError: There is no such condition, or the policy does not fit the environment.
+    """
+    with world_of(policy) as world:
+        taken = world.conditions if asked is None else list(asked)
+        world.check_conditions(taken)
+        return taken
 
 
 def find_spec(env_id: str) -> gym.envs.registration.EnvSpec:

@@ -45,9 +45,9 @@ from rl_ablation.mapping.sweep import sweep
 from rl_ablation.measures.laps import BEND
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.episodes import card_env, episode_seed
-from rl_ablation.rollouts.rollout import SITE, Job, Trace, rollout
-from rl_ablation.rollouts.world import World
+from rl_ablation.rollouts.episodes import Job, episode_seed
+from rl_ablation.rollouts.rollout import SITE, Trace, rollout
+from rl_ablation.rollouts.world import World, card_env
 from rl_ablation.stats import LEVEL, benjamini_hochberg, rank_correlation
 
 TRACKS = ("bends/ccw", "bends/cw", "random/ccw", "random/cw")  # they bend both ways

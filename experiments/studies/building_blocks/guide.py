@@ -10,7 +10,7 @@ from rl_ablation.analysis.attribution import through_groups
 from rl_ablation.groupings.units import singles
 from rl_ablation.lesions.lesion import Plan
 from rl_ablation.mapping.evidence import scale
-from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity
@@ -22,7 +22,7 @@ GUIDES = (("steering", "turning"), ("steering", "centring"), ("speed", "forward 
 """What passes through, and the behaviour that should suffer for it."""
 
 
-def losses(run: Run) -> pd.DataFrame:
+def losses(run: Map) -> pd.DataFrame:
     """A run's effects with ``harm``, the change as a share of its measure's full size (below 0 is
     worse), and the ends of its interval, ``low`` and ``high``, in the same measure."""
     rows = run.effects()

@@ -54,7 +54,7 @@ from rl_ablation.groupings.controls import random_groups
 from rl_ablation.groupings.factors import factorise, factors
 from rl_ablation.groupings.units import layers, singles
 from rl_ablation.lesions.lesion import Lesion, Plan
-from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.map import Map
 from rl_ablation.mapping.sweep import sweep
 from rl_ablation.measures.laps import BEND
 from rl_ablation.policies.policy import Policy
@@ -157,7 +157,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     return Answer("\n\n".join(words), figures, tables)
 
 
-def matters_most(run: Run, shown: int) -> Plan:
+def matters_most(run: Map, shown: int) -> Plan:
     """The layer, the groups and the unit whose loss harms the behaviours most, the worst first."""
     rows = losses(run)
     total = rows.assign(harm=rows["harm"].clip(upper=0)).groupby("lesion")["harm"].sum()
@@ -169,7 +169,7 @@ def matters_most(run: Run, shown: int) -> Plan:
     return Plan(taken)
 
 
-def look_at(lab: Lab, chosen: Plan, run: Run) -> list[Block]:
+def look_at(lab: Lab, chosen: Plan, run: Map) -> list[Block]:
     """What drives each part, what it drives, what its loss does."""
     parts, rows = chosen.lesions[1:], losses(run)
     drives = [lab.drive(part) for part in parts]
@@ -223,7 +223,7 @@ def steering_over_time(lab: Lab, groups: Plan) -> pd.DataFrame:
     return frame
 
 
-def unit_table(lab: Lab, run: Run, groups: Plan) -> pd.DataFrame:
+def unit_table(lab: Lab, run: Map, groups: Plan) -> pd.DataFrame:
     """A row for each hidden unit: its group, what drives it most, what its loss does."""
     sites, trace = lab.agent.sites, lab.visits.trace
     owner = {f"{s}/{u}": g.name for g in groups for s, us in g.cut.items() for u in us}

@@ -43,14 +43,14 @@ from rl_ablation.groupings.controls import random_groups
 from rl_ablation.lesions.lesion import INTACT, Lesion, Plan
 from rl_ablation.mapping.claims import overall
 from rl_ablation.mapping.evidence import harm
+from rl_ablation.mapping.map import Map
 from rl_ablation.mapping.probe import probe
-from rl_ablation.mapping.run import Run
 from rl_ablation.mapping.sweep import sweep
 from rl_ablation.measures.laps import BEND
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import record_activity
-from rl_ablation.rollouts.episodes import episode_seed
-from rl_ablation.rollouts.rollout import Job, rollout
+from rl_ablation.rollouts.episodes import Job, episode_seed
+from rl_ablation.rollouts.rollout import rollout
 from rl_ablation.rollouts.world import World
 from rl_ablation.stats import RESAMPLES, bca_intervals, benjamini_hochberg, sign_flip_p
 
@@ -66,7 +66,7 @@ ONSET, FOLLOW = 60, 200  # steps of 50 ms
 
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
-    """Run it; see the module."""
+    """Map it; see the module."""
     agent = find_agent("lap")
     world = World(str(agent.card.env_id), 1)
     conditions = world.conditions
@@ -124,7 +124,7 @@ def share_of_time(
     return {"left": left, "right": right, "straight": 1 - left - right, ALWAYS: 1.0}
 
 
-def table_of_cuts(run: Run, probed: pd.DataFrame) -> pd.DataFrame:
+def table_of_cuts(run: Map, probed: pd.DataFrame) -> pd.DataFrame:
     """Open loop beside closed loop: a row for each cut."""
     rows = overall(run.effects(), controls=True)
     rows = rows.assign(loss=1 - rows["lesioned"] / rows["intact"])
@@ -166,7 +166,7 @@ def table_of_drift(apart: Drift, seed: int) -> pd.DataFrame:
     return table
 
 
-def left_against_right(run: Run, regions: list[str], seed: int) -> pd.DataFrame:
+def left_against_right(run: Map, regions: list[str], seed: int) -> pd.DataFrame:
     """Each region cut in left bends only against in right bends only, episode by episode."""
     wide = run.table().pivot(index="episode", columns="lesion", values=list(GATED)).astype(float)
     table = pd.DataFrame([(m, r) for m in GATED for r in regions], columns=["measure", "region"])

@@ -38,8 +38,7 @@ from rl_ablation.groupings.units import singles
 from rl_ablation.mapping.sweep import sweep
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import record_activity
-from rl_ablation.rollouts.episodes import card_env
-from rl_ablation.rollouts.world import World
+from rl_ablation.rollouts.world import World, card_env
 from rl_ablation.stats import LEVEL, benjamini_hochberg, rank_correlation
 
 LAP = (

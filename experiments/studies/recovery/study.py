@@ -51,8 +51,8 @@ from rl_ablation.mapping.sweep import sweep
 from rl_ablation.policies.load import load
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import record_activity
-from rl_ablation.rollouts.episodes import card_env, fresh_seed
-from rl_ablation.rollouts.world import World
+from rl_ablation.rollouts.episodes import fresh_seed
+from rl_ablation.rollouts.world import World, card_env
 from rl_ablation.stats import hierarchical_bootstrap
 
 MEASURES = (SCORE, "forward_speed.alive", "left_turning.alive", "right_turning.alive", "crash")

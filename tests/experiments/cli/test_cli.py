@@ -17,7 +17,7 @@ import rl_ablation as rl
 from agents import zoo
 from experiments.cli import doctor
 from experiments.cli.main import BAD_INPUT, COMMANDS, INTERRUPTED, main
-from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.map import Map
 
 SMALL = ("--episodes", "6", "--discovery", "6", "--controls", "3", "--max-steps", "40")
 SMALL = (*SMALL, "--films", "0")
@@ -343,7 +343,7 @@ def test_map_leaves_a_report(mapped, capsys):
     assert 'href="http' not in page.replace('href="https://', 'href="http-link ')
     for name in ("spec.json", "effects.csv", "versions.txt", "policy/card.json"):
         assert (mapped / name).stat().st_size
-    run = Run(mapped)
+    run = Map(mapped)
     assert len(run.table()) == len(run.spec.lesions) * 6
     assert not list(mapped.glob("films/*"))
     said = json.loads(tell(capsys, "report", mapped, "--json"))
@@ -365,7 +365,7 @@ def test_map_again_rolls_nothing_out(run, agent, monkeypatch):
 def test_map_without_a_folder_makes_one(agent, capsys):
     options = ("--groups", "layers", "--conditions", "ring/cw", "--measures", "crash,progress")
     said = json.loads(tell(capsys, "map", agent, *SMALL, *options, "--kind", "mean", "--json"))
-    run = Run(said["run"])
+    run = Map(said["run"])
     assert run.folder.parent.name == "runs"
     assert run.spec.conditions == ("ring/cw",)
     assert run.spec.measures == ("crash", "progress")
@@ -405,7 +405,7 @@ def test_interrupted_map_goes_on(agent, tmp_path, capsys):
     assert process.returncode == INTERRUPTED, err
     assert out == ""
     assert err == "rl-ablation: interrupted; the same command goes on from here\n"
-    shards = len(Run(folder).shards())
+    shards = len(Map(folder).shards())
     kept = {p: p.stat().st_mtime_ns for p in (folder / "shards").glob("[!.]*")}
     assert 1 <= len(kept) < shards
     assert main(command) == 0

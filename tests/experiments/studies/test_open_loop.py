@@ -13,7 +13,7 @@ from experiments.studies.open_loop import study as open_loop
 from experiments.studies.open_loop import words as open_loop_words
 from experiments.studies.registry import run_study
 from rl_ablation.lesions.lesion import Lesion, Plan
-from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.map import Map
 from rl_ablation.measures.laps import BEND
 
 
@@ -76,7 +76,7 @@ def test_the_quick_study_tells_what_its_tables_say(
     for name in ("open-loop", "drift"):
         assert (folder / f"{name}.png").stat().st_size > 20_000
     # Under "always" the cuts of the two sweeps are the same robots.
-    both = Run(folder / "gates").table().query("lesion.str.endswith('@always')")
-    alone = Run(folder / "cuts").table()
+    both = Map(folder / "gates").table().query("lesion.str.endswith('@always')")
+    alone = Map(folder / "cuts").table()
     alone = alone[alone["lesion"].isin(regions)]
     assert both["steps"].tolist() == alone["steps"].tolist()

@@ -9,7 +9,7 @@ from experiments.studies.robust import figures as robust_answer
 from experiments.studies.robust import study as robust
 from experiments.studies.robust.figures import compared, correlations, difference, readers, told
 from rl_ablation.analysis.curves import curves
-from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.map import Map
 
 OWN = robust.OWN
 
@@ -133,13 +133,13 @@ def test_the_study_runs_and_its_curves_are_those_of_its_sweeps(tmp_path, monkeyp
     folder = studies.run_study("robust", quick=True, out=tmp_path / "run")
     assert "Each in its own training condition" in (folder / "findings.md").read_text()
     assert len(pd.read_csv(folder / "units.csv")) == 128
-    run = Run(folder / "memoriser-0" / "track-zero")
+    run = Map(folder / "memoriser-0" / "track-zero")
     assert run.spec.env_kwargs == robust.OWN_TRACK
     assert run.spec.conditions == ("ring/ccw",)
-    both = Run(folder / "memoriser-0" / "battery-zero")
+    both = Map(folder / "memoriser-0" / "battery-zero")
     assert both.spec.env_kwargs == {}
     assert len(both.spec.conditions) == 6
-    mine = Run(folder / "generalist-0" / "battery-mean")
+    mine = Map(folder / "generalist-0" / "battery-mean")
     assert {x.kind for x in mine.plan if x.size} == {"mean"}
 
 

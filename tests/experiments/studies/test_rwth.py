@@ -22,7 +22,7 @@ from experiments.studies.regions import (
 )
 from experiments.studies.registry import Answer
 from rl_ablation.formats import number
-from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.map import Map
 
 
 def complete(answer: Answer) -> bool:
@@ -60,7 +60,7 @@ def test_lap_regions_tells_what_its_tables_say(lap: tuple[Path, Answer]) -> None
     assert complete(answer)
     where = answer.tables["locality"]
     assert list(where["measure"]) == list(lap_regions.MEASURES)
-    effects = Run(folder / "lap").effects()
+    effects = Map(folder / "lap").effects()
     effects = effects[effects["condition"] == "all"].set_index(["lesion", "measure"])
     harmed = where[where["verdict"] != UNHARMED]
     assert len(harmed), "the quick version is large enough to find something"
@@ -77,7 +77,7 @@ def test_lap_regions_tells_what_its_tables_say(lap: tuple[Path, Answer]) -> None
 def test_improvements_are_told_with_their_fate(
     lap: tuple[Path, Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run(lap[0] / "lap")
+    run = Map(lap[0] / "lap")
     found = run.effects()
     found = found[(found["condition"] == "all") & (found["stage"] == "confirmed")].head(2)
     for held, words in (

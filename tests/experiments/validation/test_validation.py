@@ -14,7 +14,7 @@ from experiments.validation.maps import BEHAVIOURS, Size
 from experiments.validation.policies import TWINS, ZERO, Planted, plant, true_effects
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import INTACT, Plan
-from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.map import Map
 
 SMALL = Size(horizon=60, truth=12, episodes=12, null_lesions=3, null_maps=2, every=2, controls=0)
 SPEED = "forward_speed.alive"
@@ -262,7 +262,7 @@ def test_a_small_validation_finds_the_pattern(tmp_path: Path):
     told = json.loads((tmp_path / "policy-000" / "facts.json").read_text())
     assert told["adaptive"]["cells"] > 100
     for inside in sorted(tmp_path.glob("policy-*")):
-        run = Run(inside / "map")
+        run = Map(inside / "map")
         fake = dict.fromkeys([x.name for x in rl.singles(run.policy)], "left")
         assert not planted_maps.dissociated(run, Planted(run.policy, fake)), "roles decide"
     again = planted_truth.validate(2, tmp_path, 1, SMALL, workers=1)

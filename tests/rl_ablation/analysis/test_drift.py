@@ -9,8 +9,8 @@ from conftest import CONDITIONS, LAP, MUTE, random_mlp
 from rl_ablation.analysis.drift import drift, mean, size
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion, Plan
-from rl_ablation.rollouts.episodes import episode_seed
-from rl_ablation.rollouts.rollout import Job, rollout
+from rl_ablation.rollouts.episodes import Job, episode_seed
+from rl_ablation.rollouts.rollout import rollout
 from rl_ablation.rollouts.world import World
 
 ONSET, STEPS, EPISODES = 5, 12, 4

@@ -11,7 +11,8 @@ from rl_ablation.errors import LabError
 from rl_ablation.groupings.sensors import sensor_dropout, sensor_noise
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.policies.network import BLOCK
-from rl_ablation.rollouts.rollout import Job, rollout
+from rl_ablation.rollouts.episodes import Job
+from rl_ablation.rollouts.rollout import rollout
 from rl_ablation.rollouts.world import World
 
 OBS = np.random.default_rng(3).uniform(-1, 1, (300, 18)).astype(np.float32)

@@ -13,7 +13,8 @@ from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.lesions.masks import Masks, normals, uniforms
 from rl_ablation.lesions.methods import KINDS, SiteStats
-from rl_ablation.rollouts.rollout import Job, rollout
+from rl_ablation.rollouts.episodes import Job
+from rl_ablation.rollouts.rollout import rollout
 from rl_ablation.rollouts.world import World
 
 

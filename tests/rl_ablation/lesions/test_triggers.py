@@ -13,7 +13,8 @@ from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.lesions.triggers import Gates, parse
 from rl_ablation.mapping.run import Spec
-from rl_ablation.rollouts.rollout import Job, rollout
+from rl_ablation.rollouts.episodes import Job
+from rl_ablation.rollouts.rollout import rollout
 from rl_ablation.rollouts.world import World
 
 INTACT = Lesion(name="intact")
@@ -239,7 +240,7 @@ def test_kinds_and_names_keep_the_condition():
 def test_gated_lesions_sweep_resume_and_film(policy, small_sweep, tmp_path, monkeypatch):
     plan = rl.layers(policy) + Plan([gated("forward_speed > 0.3")])
     run = small_sweep(plan, tmp_path / "run", measures=["forward_speed", "survival"])
-    assert rl.Run(run.folder).plan["x"].when == "forward_speed > 0.3"
+    assert rl.Map(run.folder).plan["x"].when == "forward_speed > 0.3"
     alone = small_sweep(Plan([gated("forward_speed > 0.3")]), tmp_path / "alone",
                         measures=["forward_speed", "survival"])  # fmt: skip
     tables = [r.table().query("lesion == 'x'").reset_index(drop=True) for r in (run, alone)]

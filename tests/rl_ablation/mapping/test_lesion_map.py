@@ -11,8 +11,9 @@ from conftest import CONDITIONS, DEAD, HORIZON, MUTE
 
 import rl_ablation as rl
 from rl_ablation.errors import LabError
-from rl_ablation.mapping.evidence import CONFIRMATION, CONTROLS, DOSES, EVIDENCE_COLUMNS
+from rl_ablation.mapping.evidence import EVIDENCE_COLUMNS
 from rl_ablation.mapping.lesion_map import SAME, checks, lesion_map
+from rl_ablation.mapping.map import CONFIRMATION, CONTROLS, DOSES
 from rl_ablation.reports.certainty import certainty
 from rl_ablation.reports.figures import draw_all
 from rl_ablation.reports.report import report
@@ -48,7 +49,7 @@ def mapped(small_map, plan, tmp_path_factory):
 
 
 def test_confirmation_rests_on_seeds_that_selected_nothing(mapped):
-    confirmed = mapped.part(CONFIRMATION)
+    confirmed = mapped.confirmation
     assert not set(confirmed.table()["seed"]) & set(mapped.table()["seed"])
     effects = mapped.effects()
     stages = effects.groupby("lesion")["stage"].unique()
@@ -79,17 +80,17 @@ def test_dead_and_mute_units_are_never_claimed(mapped):
 
 
 def test_controls_and_doses_are_those_of_the_told(mapped):
-    (first, *_) = mapped.parts(CONTROLS)
-    assert first.spec.seed == mapped.part(CONFIRMATION).spec.seed
+    (first, *_) = mapped.controls
+    assert first.spec.seed == mapped.confirmation.spec.seed
     assert {x.group for x in first.plan if x.size} == {"random"}
     effects = mapped.effects()
     controlled = effects[effects["draws"].notna() & (effects["group"] == "clusters")]
     assert controlled["p_random"].between(0, 1).all()
     assert len(controlled)
-    dosed = mapped.part(DOSES)
+    dosed = mapped.doses
     assert {x.kind for x in dosed.plan if x.size} == {"gain"}
     last = next(x for x in dosed.plan if x.size and x.strength == 0.0)
-    whole = mapped.part(CONFIRMATION).table()
+    whole = mapped.confirmation.table()
     name = last.name.partition("~")[0]
     own = dosed.table()
     few = own["episode"].max() + 1
@@ -122,7 +123,7 @@ def test_a_map_broken_off_in_any_stage_goes_on(mapped, small_map, plan, tmp_path
     shutil.copytree(mapped.folder, folder)
     for shard in (folder / stage / "shards").iterdir():
         shard.unlink()
-    assert len(rl.Run(folder).effects()), "what is there can be looked at"
+    assert len(rl.Map(folder).effects()), "what is there can be looked at"
     again = small_map(plan, folder)
     assert again.effects().equals(mapped.effects())
 
@@ -146,14 +147,12 @@ def test_a_machine_that_does_not_repeat_itself_is_found_out(
 
 def test_adaptive_spends_less_and_looks_only_at_the_discovery(small_map, plan, mapped, tmp_path):
     run = small_map(plan, tmp_path / "run", adaptive=True, discovery=24, episodes=24, controls=0)
-    more = run.parts("more")
+    more = run.looks
     assert more
     assert all(len(one.plan) >= len(other.plan) for one, other in pairwise(more))
-    confirmed = run.part(CONFIRMATION)
+    confirmed = run.confirmation
     assert confirmed.spec.episodes == 12
-    seeds = [
-        set(part.table()["seed"]) for part in (run, *more, confirmed, *confirmed.parts("more"))
-    ]
+    seeds = [set(part.table()["seed"]) for part in (run, *more, confirmed, *confirmed.looks)]
     assert len(set().union(*seeds)) == sum(map(len, seeds)), "two stages share an episode"
     spent = len(run.whole_table()) + len(confirmed.whole_table())
     assert spent < (24 + 24) * len(plan)

@@ -148,7 +148,7 @@ SCRIPT = """
 import sys, time
 import rl_ablation as rl
 module = sys.modules["rl_ablation.mapping.sweep"]
-run = rl.Run({folder!r})
+run = rl.Map({folder!r})
 write = module.write_shard
 def slowly(*args):
     write(*args)
@@ -384,14 +384,14 @@ def test_policies_and_plans_that_do_not_fit(small_sweep, policy, tmp_path):
 
 def test_folders_that_hold_no_run(done, tmp_path):
     with pytest.raises(LabError, match="is no run folder"):
-        rl.Run(tmp_path)
+        rl.Map(tmp_path)
     with pytest.raises(LabError, match="is no run folder"):
-        rl.Run(tmp_path / "nowhere")
+        rl.Map(tmp_path / "nowhere")
     text = (done.folder / "spec.json").read_text()
     for damaged in (text[:200], "", '{"agent": 3}', text.replace('"seed"', '"seeed"')):
         (tmp_path / "spec.json").write_text(damaged)
         with pytest.raises(LabError, match="damaged spec") as caught:
-            rl.Run(tmp_path)
+            rl.Map(tmp_path)
         assert "\n" not in str(caught.value)
 
 
@@ -401,7 +401,7 @@ def test_a_changed_spec_disowns_the_shards(small_sweep, mixed_plan, tmp_path):
     spec = json.loads(path.read_text())
     path.write_text(json.dumps({**spec, "seed": 3}))
     with pytest.raises(LabError, match="not a shard of this run"):
-        rl.Run(run.folder).table()
+        rl.Map(run.folder).table()
 
 
 def test_runs_are_named_by_their_digest(policy, activity, tmp_path, monkeypatch):

@@ -10,8 +10,8 @@ from conftest import CONDITIONS, DEAD, HORIZON, LAP, MUTE, random_mlp
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.rollouts.activity import load_activity, record_activity, save_activity
-from rl_ablation.rollouts.episodes import episode_seed
-from rl_ablation.rollouts.rollout import Job, rollout, world_signals
+from rl_ablation.rollouts.episodes import Job, episode_seed
+from rl_ablation.rollouts.rollout import rollout, world_signals
 from rl_ablation.rollouts.world import World
 
 INTACT = Lesion(name="intact")

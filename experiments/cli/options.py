@@ -1,0 +1,104 @@
+"""Options of commands, made from the values that they fill: their fields, defaults and docs."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Collection
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import docstring_parser
+import tyro
+
+from rl_ablation.lesions.methods import KINDS
+
+AgentArg = Annotated[str, tyro.conf.arg(metavar="AGENT")]
+RunArg = Annotated[Path, tyro.conf.arg(metavar="RUN")]
+NAMES = {"count": "episodes", "horizon": "max_steps", "folder": "out", "kinds": "kind"}
+"""Fields whose option has another name."""
+_COMMAS = " Several with commas."
+ADDED = {
+    "kinds": f" Kinds: {', '.join(KINDS)}.{_COMMAS}",
+    "conditions": _COMMAS,
+    "measures": _COMMAS,
+}
+"""What the help of an option says besides the field's documentation."""
+
+
+def options(value: type, leave: Collection[str] = ()) -> Any:
+    """Options for the fields of a frozen value, to annotate an argument of that type with.
+
+    A field that holds several words takes them in one text with commas.
+
+    Args:
+        value: A dataclass whose docstring documents its fields.
+        leave: Fields that get no option and keep their default.
+    """
+    docs = {p.arg_name: p.description or "" for p in docstring_parser.parse(value.__doc__).params}
+    hints = typing.get_type_hints(value)
+    chosen = {NAMES.get(f.name, f.name): f for f in fields(value) if f.name not in leave}
+    parameters = []
+    for name, field in chosen.items():
+        hint = hints[field.name]
+        kind = (str | None) if _several(hint) else hint
+        text = " ".join(docs[field.name].split()) + ADDED.get(field.name, "")
+        assert field.default is not MISSING
+        annotation = Annotated[kind, tyro.conf.arg(help=text)]  # type: ignore[valid-type]
+        parameters.append(
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=annotation
+            )
+        )
+
+    def make(**given: Any) -> Any:
+        filled = {}
+        for name, entry in given.items():
+            field = chosen[name]
+            words = _several(hints[field.name]) and entry is not None
+            filled[field.name] = split(entry) if words else entry
+        return value(**filled)
+
+    make.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    make.__annotations__ = {p.name: p.annotation for p in parameters}
+    make.__doc__ = docstring_parser.parse(value.__doc__).short_description
+    make.__name__ = value.__name__
+    return tyro.conf.arg(constructor=make)
+
+
+def _several(hint: Any) -> bool:
+    return any(typing.get_origin(part) is tuple for part in (hint, *typing.get_args(hint)))
+
+
+def split(text: str | None) -> list[str] | None:
+    """Words between commas; None stays None."""
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a policy comes from, if its file does not say all.
+
+    Attributes:
+        env: Gymnasium id to run in; by default the one on the policy's card. A zip needs it.
+        vecnormalize: The vecnormalize.pkl of a zip, by default looked for beside it.
+        env_wrapper: What a zip's observations were wrapped in: time-feature.
+    """
+
+    env: str | None = None
+    vecnormalize: Path | None = None
+    env_wrapper: str | None = None
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """What is cut, and what is measured.
+
+    Attributes:
+        groups: What to cut, with commas; `rl-ablation list groupings` says what each word means.
+        measures: Behaviours to measure; by default all that apply.
+    """
+
+    groups: str = "layers,clusters:6"
+    measures: tuple[str, ...] | None = None

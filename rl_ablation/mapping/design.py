@@ -1,0 +1,121 @@
+"""How a map is made: its design, and how it is carried out. Typed options become these values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar
+
+from rl_ablation.errors import LabError
+from rl_ablation.rollouts.episodes import Episodes
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class MapDesign:
+    """What surrounds the confirmed episodes of a map; those are `Episodes`.
+
+    Attributes:
+        discovery: Episodes of each cut in the discovery; with adaptive at most.
+        controls: Random cuts of the size and layer of a confirmed group, at most; 0 draws none.
+        kinds: How to cut; several are run side by side, and what holds under all of them is called
+            robust; by default zero.
+        strength: Of the cut: noise in units of the unit's s.d., clamp's value, gain's factor; by
+            default the kind's own.
+        adaptive: Spend episodes where they decide: stop with a cut that is settled, and confirm
+            large effects with half the episodes. All looking is done on the discovery's seeds, so
+            it cannot raise the error rates of the confirmation.
+    """
+
+    discovery: int = 12
+    controls: int = 100
+    kinds: tuple[str, ...] | None = None
+    strength: float | None = None
+    adaptive: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kinds is not None:
+            object.__setattr__(self, "kinds", tuple(self.kinds))
+        if self.controls < 0:
+            raise LabError(f"controls must be 0 or more, got {self.controls}")
+        if self.strength is not None and len(self.kinds or ()) > 1:
+            raise LabError(
+                f"a strength belongs to one kind of cut, not to {', '.join(self.kinds or ())}"
+            )
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where and how a run is carried out; it never changes a number.
+
+    Attributes:
+        folder: Run folder; by default runs/AGENT-DIGEST.
+        threads: C threads of the physics; by default every CPU.
+        progress: Show progress bars when standard error is a terminal.
+    """
+
+    folder: Path | None = None
+    threads: int | None = None
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if self.folder is not None:
+            object.__setattr__(self, "folder", Path(self.folder))
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a map shall be able to find.
+
+    Attributes:
+        effect: Change to be found, in standard deviations of the intact robot's episodes.
+        power: Chance to find it.
+        level: Family-wise error rate over all cuts × behaviours.
+        pilot: Cuts to try, spread evenly over the plan.
+    """
+
+    effect: float = 1.0
+    power: float = 0.8
+    level: float = 0.05
+    pilot: int = 24
+
+
+class Fields(TypedDict, total=False):
+    """Fields of `Episodes`, `MapDesign` and `Execution` by name, for people who type."""
+
+    seed: int
+    conditions: Sequence[str] | None
+    horizon: int | None
+    discovery: int
+    controls: int
+    kinds: Sequence[str] | None
+    strength: float | None
+    adaptive: bool
+    folder: str | Path | None
+    threads: int | None
+    progress: bool
+
+
+def typed(value: Value, given: Mapping[str, Any]) -> Value:
+    """A value with those of the given fields that it has."""
+    own = {f.name for f in fields(value)}  # type: ignore[arg-type]
+    return replace(value, **{k: v for k, v in given.items() if k in own})  # type: ignore[type-var]
+
+
+def as_episodes(asked: Episodes | int, given: Mapping[str, Any]) -> Episodes:
+    """Episodes of a number or a value, with the given fields."""
+    return typed(asked if isinstance(asked, Episodes) else Episodes(asked), given)
+
+
+def only(given: Mapping[str, Any], *values: type) -> None:
+    """Refuse fields that none of these values has.
+
+    Raises:
+        TypeError: As for any unknown argument.
+    """
+    known = {f.name for value in values for f in fields(value)}
+    for name in given:
+        if name not in known:
+            raise TypeError(f"unexpected argument {name!r}; there are {', '.join(sorted(known))}")

@@ -1,0 +1,116 @@
+"""A map: the folder of its stages, and the one table that they make together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from rl_ablation.errors import LabError
+from rl_ablation.files import write_atomically
+from rl_ablation.mapping.evidence import (
+    EVIDENCE_COLUMNS,
+    classify,
+    merge,
+    robust,
+    size_matched,
+)
+from rl_ablation.mapping.run import Run, part, parts
+
+CONFIRMATION, CONTROLS, DOSES = "confirmation", "controls", "doses"
+PROBE = "probe.csv"
+_PROBED = ["lesion", "took", "direct", "off_manifold"]
+
+
+class Map(Run):
+    """A run folder with the stages of a map inside. The run itself is the discovery.
+
+    A plain sweep is a map without further stages.
+
+    Args:
+        folder: An existing run folder.
+
+    Raises:
+        LabError: It is none, or its spec is damaged.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        super().__init__(folder)
+        self._effects: pd.DataFrame | None = None
+
+    @property
+    def confirmation(self) -> Run | None:
+        """The selected lesions on fresh seeds."""
+        return part(self.folder / CONFIRMATION)
+
+    @property
+    def controls(self) -> list[Run]:
+        """Random cuts on the confirmation's episodes, a run for each round of drawing."""
+        return parts(self.folder, CONTROLS)
+
+    @property
+    def doses(self) -> Run | None:
+        """The cuts that matter most, turned down from 1 to 0."""
+        return part(self.folder / DOSES)
+
+    @property
+    def probe(self) -> pd.DataFrame:
+        """What each cut does at once; no rows where it was not asked. See `probe.COLUMNS`.
+
+        Raises:
+            LabError: The file is damaged.
+        """
+        path = self.folder / PROBE
+        if not path.exists():
+            return pd.DataFrame(columns=_PROBED)
+        try:
+            return pd.read_csv(path)[_PROBED]
+        except (KeyError, ValueError) as error:
+            raise LabError(f"{path}: damaged ({error}); delete it and run again") from None
+
+    def keep_probe(self, table: pd.DataFrame) -> None:
+        """Write the table of `probe`."""
+        write_atomically(self.folder / PROBE, table.to_csv(index=False))
+
+    def effects(self) -> pd.DataFrame:
+        """The whole table: effects, confirmed where they are, and all that stands around them.
+
+        Returns:
+            A row for each lesion × condition × measure; the columns are `EVIDENCE_COLUMNS`. Where
+            there is a confirmation, its numbers are shown for the lesions selected for it.
+
+        Raises:
+            LabError: A shard is missing or damaged.
+        """
+        if self._effects is None:
+            self._effects = self._assembled()
+        return self._effects
+
+    def _assembled(self) -> pd.DataFrame:
+        if len(self.plan) == 1:
+            return pd.DataFrame(columns=list(EVIDENCE_COLUMNS))
+        sure = self.confirmation
+        effects = merge(self.own_effects(), None if sure is None else sure.own_effects())
+        null = self._null(effects[effects["condition"] == "all"]).assign(condition="all")
+        effects = effects.merge(null, on=["lesion", "condition", "measure"], how="left")
+        effects["robust"] = robust(effects)
+        effects = effects.merge(self.probe, on="lesion", how="left")
+        effects["class"] = effects["lesion"].map(classify(effects))
+        return effects[list(EVIDENCE_COLUMNS)]
+
+    def _null(self, effects: pd.DataFrame) -> pd.DataFrame:
+        """What random cuts of the same size do; see `size_matched`."""
+        own, names = (self.plan, self.whole_table()), list(self.spec.measures)
+        held = own if self.confirmation is None else _held(self.confirmation)
+        controls = [(c.plan, c.table()) for c in self.controls]
+        if not controls and any(x.group == "random" for x in self.plan):
+            held, controls = own, [own]
+        groups = size_matched(effects, held, controls, names)
+        # A single unit is held against the other single units of its layer.
+        single = effects[effects["group"] == "singles"]
+        units = size_matched(single, own, [own], names, group="singles")
+        return pd.concat([n for n in (groups, units) if len(n)] or [groups])
+
+
+def _held(run: Run) -> tuple:
+    return run.plan, run.whole_table()
