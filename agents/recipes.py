@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from rl_ablation.errors import LabError
+
 
 class Recipe(BaseModel):
     """A PPO training.
@@ -142,3 +144,18 @@ RECIPES = {
         ),
     )
 }
+
+
+def find_recipe(name: str, steps: int | None = None) -> Recipe:
+    """A recipe by name, with another number of steps if one is given.
+
+    Raises:
+        LabError: There is no such recipe, or fewer than 1 step.
+    """
+    if name not in RECIPES:
+        raise LabError(f"no recipe {name!r}; choose from {', '.join(RECIPES)}")
+    if steps is None:
+        return RECIPES[name]
+    if steps < 1:
+        raise LabError(f"steps must be at least 1, got {steps}")
+    return RECIPES[name].model_copy(update={"steps": steps})

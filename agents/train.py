@@ -30,6 +30,7 @@ from rl_ablation.files import digest, one_line, write_atomically
 from rl_ablation.policies.network import one_thread
 from rl_ablation.policies.policy import Card, Policy
 from rl_ablation.policies.storage import make_mlp
+from rl_ablation.progress import bar
 
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "elu": torch.nn.ELU}
 Progress = Callable[[int, dict[str, float]], None]
@@ -129,36 +130,7 @@ def train(
             f"{folder} holds a training already; add --resume to go on, or choose another"
         )
     identity = digest({"recipe": recipe.model_dump(mode="json"), "seed": seed})
-    env = VecNormalize(
-        VecMonitor(
-            make_training_env(
-                recipe.env_id, recipe.num_envs, recipe.env_kwargs, stagger=recipe.stagger
-            ),
-            info_keywords=recipe.curve,
-        ),
-        gamma=recipe.ppo.get("gamma", 0.99),
-        clip_obs=recipe.obs_clip,
-    )
-    set_random_seed(stage_seed(seed, 0))
-    ppo = dict(recipe.ppo)
-    arch = list(recipe.net_arch)
-    policy_kwargs = {
-        "net_arch": {"pi": arch, "vf": arch},
-        "activation_fn": ACTIVATIONS[recipe.activation],
-        **ppo.pop("policy_kwargs", {}),
-    }
-    ppo |= {"policy_kwargs": policy_kwargs, "device": device}
-    model = (
-        PPO("MlpPolicy", env, **ppo)
-        if recipe.selectivity == 0
-        else SelectivePPO(env, selectivity=recipe.selectivity, **ppo)
-    )
-    model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
-    fall = recipe.learning_rate - recipe.final_learning_rate
-    # SB3's own schedules count within one learn() call; ours counts over all stages.
-    model.lr_schedule = lambda _: (
-        recipe.learning_rate - fall * min(1.0, model.num_timesteps / recipe.steps)
-    )
+    model, env = _model(recipe, folder, stage_seed(seed, 0), device)
     callbacks = [] if prepare is None else prepare(model, env)
     stage = _restore(model, env, checkpoint, identity) if checkpoint.exists() else 0
     _trim_curve(folder / "curve.csv", model.num_timesteps)
@@ -178,6 +150,54 @@ def train(
     policy = to_policy(model, env, recipe, seed, {"seconds": seconds})
     env.close()
     return policy
+
+
+def train_shown(recipe: Recipe, folder: Path, what: str = "training", **how: Any) -> Policy:
+    """`train` with a progress bar named ``what``."""
+    done = 0
+    with bar(what, recipe.steps, "steps") as advance:
+
+        def progress(now: int, row: dict[str, float]) -> None:
+            nonlocal done
+            advance(now - done)
+            done = now
+
+        return train(recipe, folder, progress=progress, **how)
+
+
+def _model(recipe: Recipe, folder: Path, seed: int, device: str) -> tuple[PPO, VecNormalize]:
+    """A new model by a recipe, and the robots that it learns from."""
+    env = VecNormalize(
+        VecMonitor(
+            make_training_env(
+                recipe.env_id, recipe.num_envs, recipe.env_kwargs, stagger=recipe.stagger
+            ),
+            info_keywords=recipe.curve,
+        ),
+        gamma=recipe.ppo.get("gamma", 0.99),
+        clip_obs=recipe.obs_clip,
+    )
+    set_random_seed(seed)
+    ppo = dict(recipe.ppo)
+    arch = list(recipe.net_arch)
+    policy_kwargs = {
+        "net_arch": {"pi": arch, "vf": arch},
+        "activation_fn": ACTIVATIONS[recipe.activation],
+        **ppo.pop("policy_kwargs", {}),
+    }
+    ppo |= {"policy_kwargs": policy_kwargs, "device": device}
+    model = (
+        PPO("MlpPolicy", env, **ppo)
+        if recipe.selectivity == 0
+        else SelectivePPO(env, selectivity=recipe.selectivity, **ppo)
+    )
+    model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
+    fall = recipe.learning_rate - recipe.final_learning_rate
+    # SB3's own schedules count within one learn() call; ours counts over all stages.
+    model.lr_schedule = lambda _: (
+        recipe.learning_rate - fall * min(1.0, model.num_timesteps / recipe.steps)
+    )
+    return model, env
 
 
 def _store(model: PPO, env: VecNormalize, path: Path, identity: str, stage: int) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agents.recipes import RECIPES
-from agents.train import train
-from rl_ablation.errors import LabError
+from agents.recipes import Recipe, find_recipe
+from agents.train import train_shown
 from rl_ablation.mapping.design import Execution, MapDesign
 from rl_ablation.mapping.map import Map
 from rl_ablation.policies.load import load
 from rl_ablation.policies.policy import Policy
 from rl_ablation.policies.storage import save
-from rl_ablation.progress import bar, console
+from rl_ablation.progress import console
 from rl_ablation.reports.pipeline import make_map
 from rl_ablation.rollouts.episodes import Episodes
 
@@ -29,12 +28,8 @@ def run_demo(folder: Path, seed: int = 1, steps: int | None = None, films: int =
         steps: Training steps; None takes the recipe's.
         films: How many regions to film.
     """
-    recipe = RECIPES["lap"]
-    if steps is not None:
-        if steps < 1:
-            raise LabError(f"steps must be at least 1, got {steps}")
-        recipe = recipe.model_copy(update={"steps": steps})
-    agent = _trained(folder, seed, recipe.steps) or _train(folder, seed, recipe.steps)
+    recipe = find_recipe("lap", steps)
+    agent = _trained(folder, seed, recipe.steps) or _train(folder, seed, recipe)
     console.print("cutting the network, and rolling out every cut")
     return make_map(
         agent,
@@ -56,17 +51,8 @@ def _trained(folder: Path, seed: int, steps: int) -> Policy | None:
     return agent if asked else None
 
 
-def _train(folder: Path, seed: int, steps: int) -> Policy:
+def _train(folder: Path, seed: int, recipe: Recipe) -> Policy:
     console.print("training a lap robot from scratch")
-    recipe = RECIPES["lap"].model_copy(update={"steps": steps})
-    done = 0
-    with bar("training", steps, "steps") as advance:
-
-        def progress(now: int, row: dict[str, float]) -> None:
-            nonlocal done
-            advance(now - done)
-            done = now
-
-        agent = train(recipe, folder / "training", seed=seed, resume=True, progress=progress)
+    agent = train_shown(recipe, folder / "training", seed=seed, resume=True)
     save(agent, folder / "agent")
     return agent

@@ -33,30 +33,13 @@ def train(
         json: Print the result as JSON.
     """
     from agents import zoo
-    from agents.recipes import RECIPES
-    from agents.train import train as learn
-    from rl_ablation.errors import LabError
+    from agents.recipes import find_recipe
+    from agents.train import train_shown
     from rl_ablation.policies.storage import save
-    from rl_ablation.progress import bar
 
-    if agent not in RECIPES:
-        raise LabError(f"no recipe {agent!r}; choose from {', '.join(RECIPES)}")
-    recipe = RECIPES[agent]
-    if steps is not None:
-        if steps < 1:
-            raise LabError(f"steps must be at least 1, got {steps}")
-        recipe = recipe.model_copy(update={"steps": steps})
+    recipe = find_recipe(agent, steps)
     folder = out if out is not None else Path("runs") / f"train-{agent}-seed{seed}"
-    done = 0
-
-    with bar("training", recipe.steps, "steps") as advance:
-
-        def progress(now: int, row: dict[str, float]) -> None:
-            nonlocal done
-            advance(now - done)
-            done = now
-
-        policy = learn(recipe, folder, seed=seed, resume=resume, progress=progress, device=device)
+    policy = train_shown(recipe, folder, seed=seed, resume=resume, device=device)
     save(policy, folder / "policy")
     command = f"rl-ablation train {agent} --seed {seed}" + (f" --steps {steps}" if steps else "")
     if to_zoo:

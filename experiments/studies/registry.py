@@ -141,24 +141,15 @@ def trained(recipe: Recipe, seed: int) -> Policy:
 
     Studies share it: the same recipe and seed are trained once.
     """
-    from agents.train import train
+    from agents.train import train_shown
     from rl_ablation.files import digest
     from rl_ablation.policies.load import load
     from rl_ablation.policies.storage import save
-    from rl_ablation.progress import bar
 
     key = digest(recipe.model_dump(mode="json"))[:8]
     folder = RUNS / "agents" / f"{recipe.name}-{key}-seed{seed}"
     if (folder / "policy" / "card.json").exists():
         return load(folder / "policy")
-    done = 0
-    with bar(f"{recipe.name} {seed}", recipe.steps, "steps") as advance:
-
-        def progress(now: int, row: dict[str, float]) -> None:
-            nonlocal done
-            advance(now - done)
-            done = now
-
-        policy = train(recipe, folder, seed=seed, resume=True, progress=progress)
+    policy = train_shown(recipe, folder, f"{recipe.name} {seed}", seed=seed, resume=True)
     save(policy, folder / "policy")
     return policy

@@ -426,7 +426,7 @@ def test_demo_goes_the_whole_way_and_only_once(tmp_path, capsys, monkeypatch):
         raise AssertionError("it did it again")
 
     with monkeypatch.context() as patch:
-        patch.setattr("experiments.cli.demo.train", never)
+        patch.setattr("experiments.cli.demo.train_shown", never)
         patch.setattr(sys.modules["rl_ablation.mapping.sweep"], "rollout", never)
         assert tell(capsys, *command).splitlines() == said
     capsys.readouterr()
