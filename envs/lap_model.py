@@ -65,30 +65,36 @@ def _add_robot(spec: mujoco.MjSpec) -> None:
             rgba=[0.3, 0.3, 0.3, 1],
         )
     for name, side in (("left", 1), ("right", -1)):
-        wheel = chassis.add_body(name=name, pos=[0, side * WHEEL_TRACK / 2, 0])
-        wheel.add_joint(
-            name=name,
-            type=mujoco.mjtJoint.mjJNT_HINGE,
-            axis=[0, 1, 0],
-            damping=0.002,
-            armature=2e-4,
-        )
-        wheel.add_geom(
-            name=name,
-            type=geom.mjGEOM_CYLINDER,
-            size=[WHEEL_RADIUS, 0.015, 0],
-            mass=0.15,
-            quat=[np.sqrt(0.5), np.sqrt(0.5), 0, 0],
-            friction=[1.0, 0.005, 0.0001],
-            contype=_FLOOR_BIT,
-            conaffinity=_FLOOR_BIT,
-            rgba=[0.15, 0.15, 0.15, 1],
-        )
-        servo = spec.add_actuator(name=name, trntype=mujoco.mjtTrn.mjTRN_JOINT, target=name)
-        servo.set_to_velocity(kv=0.1)
-        servo.ctrllimited = servo.forcelimited = True
-        servo.ctrlrange = [-MAX_WHEEL_SPEED, MAX_WHEEL_SPEED]
-        servo.forcerange = [-MAX_TORQUE, MAX_TORQUE]
+        _add_wheel(spec, name, side)
+
+
+def _add_wheel(spec: mujoco.MjSpec, name: str, side: int) -> None:
+    """A wheel with its servo; ``side`` is 1 on the left, −1 on the right."""
+    geom = mujoco.mjtGeom
+    wheel = spec.body("chassis").add_body(name=name, pos=[0, side * WHEEL_TRACK / 2, 0])
+    wheel.add_joint(
+        name=name,
+        type=mujoco.mjtJoint.mjJNT_HINGE,
+        axis=[0, 1, 0],
+        damping=0.002,
+        armature=2e-4,
+    )
+    wheel.add_geom(
+        name=name,
+        type=geom.mjGEOM_CYLINDER,
+        size=[WHEEL_RADIUS, 0.015, 0],
+        mass=0.15,
+        quat=[np.sqrt(0.5), np.sqrt(0.5), 0, 0],
+        friction=[1.0, 0.005, 0.0001],
+        contype=_FLOOR_BIT,
+        conaffinity=_FLOOR_BIT,
+        rgba=[0.15, 0.15, 0.15, 1],
+    )
+    servo = spec.add_actuator(name=name, trntype=mujoco.mjtTrn.mjTRN_JOINT, target=name)
+    servo.set_to_velocity(kv=0.1)
+    servo.ctrllimited = servo.forcelimited = True
+    servo.ctrlrange = [-MAX_WHEEL_SPEED, MAX_WHEEL_SPEED]
+    servo.forcerange = [-MAX_TORQUE, MAX_TORQUE]
 
 
 def _add_sensors(spec: mujoco.MjSpec) -> None:

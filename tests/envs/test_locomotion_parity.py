@@ -227,7 +227,7 @@ def test_added_signals_against_mujoco(task):
 
 
 def test_a_user_sees_no_compiler_noise(capfd):
-    from envs.locomotion import _compile
+    from envs.locomotion_batch import _compile
 
     _compile.cache_clear()
     gym.make_vec("HalfCheetah-v5", 1)
