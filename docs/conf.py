@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 DOCS = Path(__file__).parent
@@ -13,6 +14,13 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 )  # the tutorials import the copy beside this file
 os.environ["RL_ABLATION_ROOT"] = str(ROOT)  # where they find agents/zoo
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # a debugger's remark in every notebook
+# A profile of the kernels' own: nobody's start-up files, and no remarks on how they are reached.
+_profile = tempfile.TemporaryDirectory()
+os.environ["IPYTHONDIR"] = _profile.name
+(Path(_profile.name) / "profile_default").mkdir()
+(Path(_profile.name) / "profile_default" / "ipython_kernel_config.py").write_text(
+    "c.IPKernelApp.log_level = 'ERROR'\nc.HistoryManager.enabled = False\n"
+)
 if sys.platform == "linux" and not os.environ.get("DISPLAY"):
     os.environ.setdefault("MUJOCO_GL", "egl")
 

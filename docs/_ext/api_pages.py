@@ -148,10 +148,9 @@ def show_code(lines: list[str]) -> None:
     while k < len(lines):
         line = lines[k]
         indented = line.startswith("    ") and k > 0 and not lines[k - 1].strip()
-        if indented and not before.startswith((" ", "*", "-", ".", ":")) and before[:1].isalpha():
-            if not before.endswith("::"):
-                lines[k:k] = ["::", ""]
-                k += 2
+        if indented and before[:1].isalpha() and not before.endswith("::"):
+            lines[k:k] = ["::", ""]
+            k += 2
         if line.strip():
             before = line
         k += 1
