@@ -86,26 +86,23 @@ def public_page(package: str) -> str:
                 key
                 for key, part in vars(value).items()
                 if inspect.isfunction(part)
-                and part.__module__.startswith(package)
+                and part.__module__ == value.__name__
                 and not key.startswith("_")
             ]
             parts.append(f".. py:module:: {package}.{name}\n   :no-index:\n\n")
             parts.append(f"{(value.__doc__ or '').strip().partition(chr(10) * 2)[0]}\n\n")
             for key in functions:
-                where = f"{getattr(value, key).__module__}.{key}"
-                parts.append(f".. autofunction:: {where}\n   :no-index:\n\n")
+                parts.append(f".. autofunction:: {package}.{name}.{key}\n   :no-index:\n\n")
             continue
         if inspect.isclass(value):
-            kind, where = "autoclass", f"{value.__module__}.{value.__qualname__}"
-            if issubclass(value, BaseException):
-                kind = "autoexception"
+            kind = "autoexception" if issubclass(value, BaseException) else "autoclass"
         elif inspect.isfunction(value):
-            kind, where = "autofunction", f"{value.__module__}.{value.__qualname__}"
+            kind = "autofunction"
         else:
             parts.append(f".. py:data:: {package}.{name}\n   :no-index:\n\n")
             parts.append(f"   A registry; see the list of {name.lower()} in this reference.\n\n")
             continue
-        parts.append(f".. {kind}:: {where}\n   :no-index:\n\n")
+        parts.append(f".. {kind}:: {package}.{name}\n   :no-index:\n\n")
     return "".join(parts)
 
 
