@@ -10,7 +10,7 @@ unexport MUJOCO_GL
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types bench validate docs-figures clean
+.PHONY: help setup demo test lint types docs bench validate docs-figures clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ lint: $(STAMP)  ## Check style
 
 types: $(STAMP)  ## Check types
 	$(BIN)/mypy
+
+docs: $(STAMP)  ## Build the site into build/docs, run its tutorials; a warning is an error
+	$(BIN)/sphinx-build -W --keep-going -q -j 2 -d build/doctrees docs build/docs
 
 bench: $(STAMP)  ## Measure speed, ratios side by side, into runs/bench.json
 	$(BIN)/python -m experiments.bench

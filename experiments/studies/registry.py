@@ -117,9 +117,11 @@ def run_study(
         for key, path in answer.pictures.items():
             shrink(path, DOCS / "figures" / f"{name}_{key}.png")
         names = [*answer.figures, *answer.pictures]
-        pictures = "".join(f"\n![{key}](figures/{name}_{key}.png)\n" for key in names)
+        pictures = "".join(f"\n![{key}](../figures/{name}_{key}.png)\n" for key in names)
         command = f"rl-ablation study {name}" + (f" --seed {seed}" if seed else "")
-        write_atomically(DOCS / f"{name}.md", f"{text}{pictures}\nMade by `{command} --docs`.\n")
+        title = name.replace("-", " ").capitalize()
+        page = f"# {title}\n\n{text}{pictures}\nMade by `{command} --docs`.\n"
+        write_atomically(DOCS / "studies" / f"{name}.md", page)
     if tell:
         print(f"\n{text}\nfigures and tables: {folder}", flush=True)
     return folder
