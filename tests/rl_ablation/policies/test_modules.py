@@ -146,6 +146,22 @@ def test_normaliser_and_digest(actor):
     assert make(actor).sha256 != digest
 
 
+def test_digest_covers_the_code_around_the_module(actor):
+    half, third = 0.5, 0.3
+    outputs = [
+        lambda out: out[0] * 2,
+        lambda out: out[0] * 3,
+        lambda out: out[0] + 2,
+        lambda out: out[0] * half,
+        lambda out: out[0] * third,
+    ]
+    digests = {make(actor, postprocess=f).sha256 for f in outputs}
+    assert len(digests) == len(outputs)
+    again = make(actor, postprocess=lambda out: out[0] * 2)
+    assert again.sha256 == make(actor, postprocess=outputs[0]).sha256
+    assert make(actor).sha256 != make(actor, low=-2 * np.ones(2)).sha256
+
+
 class Twice(Actor):
     def forward(self, x):
         y = self.body[1](self.body[0](x))

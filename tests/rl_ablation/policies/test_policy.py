@@ -7,12 +7,13 @@ import hashlib
 import json
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import DEAD, random_mlp
+from conftest import DEAD, LAP, random_mlp
 from safetensors.numpy import load, save
 from safetensors.torch import save as save_torch
 
@@ -185,6 +186,45 @@ def test_sha256_tells_any_change(policy):
     assert policy.edited("h1", [0]).sha256 != policy.sha256
     assert policy.edited("h0", [DEAD]).sha256 != policy.sha256
     assert random_mlp((18, 12, 10, 2), "another", bias=0.2).sha256 == policy.sha256
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"activation": "relu"},
+        {"squash": "tanh"},
+        {"bound": 0.5},
+        {"bias": 0.3},
+        {"seed": 1},
+    ],
+    ids=str,
+)
+def test_sha256_covers_all_that_determines_an_action(change):
+    """The same weights with another activation once shared a run folder, and its numbers."""
+    same = {"seed": 0, "squash": "clip", "activation": "tanh", "bias": 0.2, "bound": 1.0}
+    one = random_mlp((18, 12, 10, 2), LAP, **same)
+    other = random_mlp((18, 12, 10, 2), LAP, **{**same, **change})
+    assert one.sha256 == random_mlp((18, 12, 10, 2), LAP, **same).sha256
+    assert one.sha256 != other.sha256
+
+
+def test_sha256_covers_the_normaliser(policy):
+    for change in ({"obs_mean": policy.obs_mean + 1}, {"obs_std": policy.obs_std * 2}):
+        assert replace(policy, **change).sha256 != policy.sha256
+    clipped = policy.with_card(policy.card.model_copy(update={"obs_clip": 1.0}))
+    assert clipped.sha256 != policy.sha256
+    renamed = policy.with_card(policy.card.model_copy(update={"name": "another"}))
+    assert renamed.sha256 == policy.sha256, "a name changes no action"
+
+
+def test_another_activation_is_another_run(policy, tmp_path, monkeypatch):
+    """Both once went into one folder, and the second showed the first one's numbers."""
+    monkeypatch.chdir(tmp_path)
+    how = {"episodes": 1, "conditions": ["ring/ccw"], "horizon": 20, "threads": 1}
+    relu = random_mlp((18, 12, 10, 2), LAP, bias=0.2, activation="relu")
+    plan = rl.layers(policy)
+    folders = {rl.sweep(agent, plan, **how).folder for agent in (policy, relu)}
+    assert len(folders) == 2
 
 
 def test_load_takes_another_environment(policy, tmp_path):
