@@ -10,8 +10,10 @@ import tyro
 
 from experiments.cli.inspection import doctor, list_, show
 from experiments.cli.mapping import map_, plan, report, video
+from experiments.cli.options import BadOption
 from experiments.cli.studying import study
 from experiments.cli.training import demo, train
+from rl_ablation.errors import LabError
 
 # Heavy imports (torch, mujoco) wait inside the commands, so that --help answers at once.
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -47,11 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return 0
-    except Exception as error:
-        from rl_ablation.errors import LabError
-
-        if not isinstance(error, (LabError, OSError)):  # the latter: files, and the disk
-            raise
+    except (LabError, BadOption, OSError) as error:  # the last: files, and the disk
         print(f"rl-ablation: {error}", file=sys.stderr)
         return BAD_INPUT
     return 0

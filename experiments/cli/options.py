@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import docstring_parser
 import tyro
 
+from rl_ablation.errors import LabError
 from rl_ablation.lesions.methods import KINDS
 
 AgentArg = Annotated[str, tyro.conf.arg(metavar="AGENT")]
@@ -25,6 +26,10 @@ ADDED = {
     "measures": _COMMAS,
 }
 """What the help of an option says besides the field's documentation."""
+
+
+class BadOption(Exception):
+    """What a value refused; as an error of ours it would become a usage error of the parser."""
 
 
 def options(value: type, leave: Collection[str] = ()) -> Any:
@@ -58,7 +63,10 @@ def options(value: type, leave: Collection[str] = ()) -> Any:
             field = chosen[name]
             words = _several(hints[field.name]) and entry is not None
             filled[field.name] = split(entry) if words else entry
-        return value(**filled)
+        try:
+            return value(**filled)
+        except LabError as error:
+            raise BadOption(error) from None
 
     make.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     make.__annotations__ = {p.name: p.annotation for p in parameters}

@@ -83,7 +83,7 @@ class Aim:
 
 
 class Fields(TypedDict, total=False):
-    """Fields of `Episodes`, `MapDesign` and `Execution` by name, for people who type."""
+    """Fields of `Episodes` and of the values here by name, for people who type."""
 
     seed: int
     conditions: Sequence[str] | None
@@ -96,6 +96,10 @@ class Fields(TypedDict, total=False):
     folder: str | Path | None
     threads: int | None
     progress: bool
+    effect: float
+    power: float
+    level: float
+    pilot: int
 
 
 def typed(value: Value, given: Mapping[str, Any]) -> Value:

@@ -100,17 +100,17 @@ def plan_episodes(
         execution: Where and how.
         measures: Names; None takes all that apply.
         activity: Recorded intact activity, if there is some.
-        **given: Fields of `Episodes` and `Execution` by name.
+        **given: Fields of `Aim`, `Episodes` and `Execution` by name.
 
     Returns:
         A row a measure with the columns of ``COLUMNS``.
     """
-    aim, asked = aim or Aim(), as_episodes(episodes, given)
+    aim, asked = typed(aim or Aim(), given), as_episodes(episodes, given)
     cuts = [x for x in plan if x.size]
     if not cuts:
         raise LabError("the plan has no cuts; name at least one group")
     some = [cuts[k] for k in np.linspace(0, len(cuts) - 1, min(aim.pilot, len(cuts))).astype(int)]
-    only(given, Episodes, Execution)
+    only(given, Aim, Episodes, Execution)
     run = sweep(
         agent,
         Plan(some),

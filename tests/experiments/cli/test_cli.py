@@ -1,5 +1,6 @@
 """The command line: help, bad input in one line, JSON, and maps that survive an interruption."""
 
+import importlib
 import json
 import os
 import shutil
@@ -139,12 +140,12 @@ def test_wrong_usage_ends_with_code_2(arguments, capsys):
         ("strength must be finite", ("--kind", "noise", "--strength", "nan")),
         ("strength belongs to one kind", ("--kind", "noise,gain", "--strength", "1")),
         ("one or more different kinds of cut", ("--kind", "zero,zero")),
-        ("episodes must be at least 6", ("--episodes", "0")),
+        ("episodes must be at least 1", ("--episodes", "0")),
         ("discovery must be at least 6: 5 episodes", ("--discovery", "5")),
         ("controls must be 0 or more", ("--controls", "-1")),
         ("cannot cover 6 conditions", ("--episodes", "5")),
         ("at least 1 step, got 0", ("--max-steps", "0")),
-        ("the seed must be 0 or more", ("--seed", "-1")),
+        ("seed must be at least 0", ("--seed", "-1")),
         ("threads must be at least 1", ("--threads", "0")),
         ("films must be 0 or more", ("--films", "-1")),
     ],
@@ -163,7 +164,7 @@ def test_unknown_agent(command, capsys):
 def test_train_refuses(capsys):
     refuse(capsys, "no recipe 'nobody'; choose from lap", "train", "nobody")
     refuse(capsys, "steps must be at least 1", "train", "lap", "--steps", 0)
-    refuse(capsys, "the seed must be 0 or more", "train", "lap", "--seed", -1)
+    refuse(capsys, "seed must be 0 or more", "train", "lap", "--seed", -1)
     refuse(capsys, "no device 'warp' here", "train", "lap", "--device", "warp")
     refuse(capsys, "steps must be at least 1", "demo", "--steps", 0)
 
@@ -357,7 +358,7 @@ def test_map_again_rolls_nothing_out(run, agent, monkeypatch):
     def never(*args, **kwargs):
         raise AssertionError("it rolled out again")
 
-    monkeypatch.setattr(sys.modules["rl_ablation.mapping.sweep"], "rollout", never)
+    monkeypatch.setattr(importlib.import_module("rl_ablation.mapping.sweep"), "rollout", never)
     assert main(["map", str(agent), *SMALL, "--out", str(run)]) == 0
     assert {p: p.stat().st_mtime_ns for p in (run / "shards").iterdir()} == before
 
@@ -427,7 +428,7 @@ def test_demo_goes_the_whole_way_and_only_once(tmp_path, capsys, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("experiments.cli.demo.train_shown", never)
-        patch.setattr(sys.modules["rl_ablation.mapping.sweep"], "rollout", never)
+        patch.setattr(importlib.import_module("rl_ablation.mapping.sweep"), "rollout", never)
         assert tell(capsys, *command).splitlines() == said
     capsys.readouterr()
     assert main([*command, "--seed", "77"]) == BAD_INPUT

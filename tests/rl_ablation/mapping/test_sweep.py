@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ import rl_ablation as rl
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion, Plan
 
-sweep_module = sys.modules["rl_ablation.mapping.sweep"]
+sweep_module = importlib.import_module("rl_ablation.mapping.sweep")
 ABOUT = ["lesion", "group", "kind", "units"]
 
 
@@ -145,9 +146,9 @@ def test_activity_is_recorded_when_none_is_given(small_sweep, tmp_path):
 # Kill, damage, resume.
 
 SCRIPT = """
-import sys, time
+import importlib, time
 import rl_ablation as rl
-module = sys.modules["rl_ablation.mapping.sweep"]
+module = importlib.import_module("rl_ablation.mapping.sweep")
 run = rl.Map({folder!r})
 write = module.write_shard
 def slowly(*args):
@@ -279,7 +280,7 @@ def test_a_shard_of_another_run_is_not_taken(sharded, small_sweep, mixed_plan, t
 def test_a_start_that_was_broken_off_is_taken_up(small_sweep, done, tmp_path, monkeypatch, file):
     """Killed before the spec was written: the same command again must work."""
     plan = Plan([done.plan["noisy"]])
-    modules = (sweep_module, sys.modules["rl_ablation.policies.storage"])
+    modules = (sweep_module, importlib.import_module("rl_ablation.policies.storage"))
     real = sweep_module.write_atomically
 
     def dies(path, content):
