@@ -21,13 +21,14 @@ from sklearn.covariance import LedoitWolf
 from rl_ablation.analysis.attribution import View, as_module
 from rl_ablation.errors import LabError
 from rl_ablation.files import one_line
-from rl_ablation.lesions.lesion import INTACT, Lesion
+from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.policies.network import one_thread
 from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.episodes import REFERENCE, card_env, episode_seed
-from rl_ablation.rollouts.rollout import SITE, Job, Trace, rollout
-from rl_ablation.rollouts.world import World, find_spec, quiet
+from rl_ablation.rollouts.episodes import card_env
+from rl_ablation.rollouts.recording import Recording
+from rl_ablation.rollouts.rollout import SITE
+from rl_ablation.rollouts.world import find_spec, quiet
 
 APART = 1.0  # s between two top moments of one episode
 FARTHEST = 99.0  # percentile of visited distances beyond which no optimised input may lie
@@ -77,60 +78,16 @@ def group_drive(group: Lesion, stats_of: SiteStats) -> Drive:
     return Drive(group.name, site, weights)
 
 
-@dataclass(frozen=True, eq=False)
-class Visits:
-    """Episodes of the intact policy to look into: what was run, and what was recorded."""
-
-    jobs: tuple[Job, ...]
-    trace: Trace
-
-
-def visit(
-    policy: Policy,
-    *,
-    conditions: Sequence[str] = ("",),
-    episodes: int = 12,
-    seed: int = 0,
-    horizon: int | None = None,
-    signals: Sequence[str] = (),
-    threads: int | None = None,
-) -> Visits:
-    """Run the intact policy and keep all sites' activity, and ``signals``, at every step.
-
-    The episodes are those that `record_activity` records with the same arguments.
-
-    Args:
-        policy: With an environment on its card.
-        conditions: Episode k runs under ``conditions[k % len(conditions)]``.
-        episodes: How many.
-        seed: Of the episodes.
-        horizon: Steps at most; None takes the world's time limit.
-        signals: What to record besides.
-        threads: C threads; None takes every CPU.
-    """
-    intact = Lesion(name=INTACT)
-    jobs = tuple(
-        Job(intact, episode_seed(seed, k, stream=REFERENCE), conditions[k % len(conditions)])
-        for k in range(episodes)
-    )
-    world = World(card_env(policy), episodes, policy.card.env_kwargs, threads)
-    try:
-        kept = [*(SITE + site for site in policy.sites), *signals]
-        return Visits(jobs, rollout(policy, world, jobs, signals=kept, horizon=horizon))
-    finally:
-        world.close()
-
-
 @dataclass(frozen=True)
 class Moment:
-    """A step of an episode of `Visits`, and what was driven to there."""
+    """A step of an episode of a `Recording`, and what was driven to there."""
 
     episode: int
     step: int
     value: float
 
 
-def top_states(drive: Drive, visits: Visits, n: int = 3, apart: float = APART) -> list[Moment]:
+def top_states(drive: Drive, visits: Recording, n: int = 3, apart: float = APART) -> list[Moment]:
     """The visited moments that drive it most, spread out; the first is the highest of all.
 
     Moments of one episode are at least ``apart`` seconds from each other, and no episode gives more
@@ -158,7 +115,7 @@ def top_states(drive: Drive, visits: Visits, n: int = 3, apart: float = APART) -
 
 
 def frames(
-    policy: Policy, visits: Visits, moments: Sequence[Moment], **render: Any
+    policy: Policy, visits: Recording, moments: Sequence[Moment], **render: Any
 ) -> list[np.ndarray]:
     """Pictures of moments: the episodes are run again from their seeds, up to the moment.
 
@@ -194,7 +151,7 @@ def frames(
 
 
 def _replay(
-    policy: Policy, visits: Visits, episode: int, wanted: set[int], env: gym.Env
+    policy: Policy, visits: Recording, episode: int, wanted: set[int], env: gym.Env
 ) -> dict[int, np.ndarray]:
     job, seen = visits.jobs[episode], visits.trace[SITE + "obs"][:, episode]
     pictures: dict[int, np.ndarray] = {}

@@ -14,12 +14,7 @@ import numpy as np
 from scipy import stats
 
 from rl_ablation.errors import LabError
-from rl_ablation.lesions.lesion import INTACT, Lesion
 from rl_ablation.measures.laps import BEND
-from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.episodes import card_env, episode_seed
-from rl_ablation.rollouts.rollout import Job, rollout
-from rl_ablation.rollouts.world import World
 
 TINY = 1e-7
 """In denominators, as in Leavitt & Morcos 2020."""
@@ -167,42 +162,6 @@ def rank_correlation(
         return (float("nan"),) * 3
     low, high = np.quantile(means, [0.025, 0.975])
     return float(np.mean(finite)), float(low), float(high)
-
-
-def visits(
-    policy: Policy,
-    signals: Sequence[str],
-    *,
-    conditions: Sequence[str] = ("",),
-    episodes: int = 12,
-    seed: int = 0,
-    horizon: int | None = None,
-    threads: int | None = None,
-) -> dict[str, np.ndarray]:
-    """Run the intact policy; what it saw, did and thought at every moment, side by side.
-
-    Args:
-        policy: With an environment on its card.
-        signals: As in `rollout`, such as ``"@h0"`` and ``"bend"``.
-        conditions: Episode k runs under ``conditions[k % len(conditions)]``.
-        episodes: Episodes.
-        seed: Of the episodes.
-        horizon: Steps at most; None takes the world's time limit.
-        threads: C threads; None takes every CPU.
-
-    Returns:
-        Signal → (S, …), the same S moments for all.
-    """
-    world = World(card_env(policy), episodes, policy.card.env_kwargs, threads)
-    jobs = [
-        Job(Lesion(name=INTACT), episode_seed(seed, k), conditions[k % len(conditions)])
-        for k in range(episodes)
-    ]
-    try:
-        trace = rollout(policy, world, jobs, signals=signals, horizon=horizon)
-    finally:
-        world.close()
-    return {name: trace[name][trace.alive] for name in signals}
 
 
 def _spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:

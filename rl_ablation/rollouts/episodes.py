@@ -1,16 +1,51 @@
-"""Episodes: their seeds, and the conditions of a policy's world."""
+"""Episodes: which to run, their seeds, and the conditions of a policy's world."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from rl_ablation.errors import LabError
+from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.policies.policy import Policy
+from rl_ablation.rollouts.rollout import Job
 from rl_ablation.rollouts.world import World
 
 _EPISODE, REFERENCE = 0, 1  # streams of seeds that never meet
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Which episodes to run. Episode k starts from seed k of the stream, under condition k modulo
+    their number.
+
+    Attributes:
+        count: How many.
+        seed: Sets every episode's seed.
+        conditions: Of the environment, in turn; ("",) where it has none.
+        horizon: Control steps at most; None takes the environment's time limit.
+        stream: Streams of one seed share no episode: measured ones, and those of reference
+            recordings.
+    """
+
+    count: int = 24
+    seed: int = 0
+    conditions: tuple[str, ...] = ("",)
+    horizon: int | None = None
+    stream: int = _EPISODE
+
+    def jobs(self, lesion: Lesion) -> list[Job]:
+        """A job for each episode, under this lesion."""
+        return [
+            Job(
+                lesion,
+                episode_seed(self.seed, k, stream=self.stream),
+                self.conditions[k % len(self.conditions)],
+            )
+            for k in range(self.count)
+        ]
 
 
 def episode_seed(seed: int, episode: int, *, stream: int = _EPISODE) -> int:

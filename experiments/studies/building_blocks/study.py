@@ -42,13 +42,11 @@ from experiments.studies.registry import Answer
 from rl_ablation.analysis.attribution import paths, through_groups
 from rl_ablation.analysis.drivers import (
     Drive,
-    Visits,
     frames,
     group_drive,
     optimise,
     top_states,
     unit_drive,
-    visit,
 )
 from rl_ablation.groupings.controls import random_groups
 from rl_ablation.groupings.factors import factorise, factors
@@ -59,6 +57,9 @@ from rl_ablation.mapping.sweep import sweep
 from rl_ablation.measures.laps import BEND
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity, record_activity
+from rl_ablation.rollouts.episodes import REFERENCE, Episodes
+from rl_ablation.rollouts.recording import Recording, record
+from rl_ablation.rollouts.rollout import SITE
 
 BEHAVIOURS = (
     "forward_speed.alive",
@@ -98,7 +99,7 @@ class Lab:
 
     agent: Policy
     activity: Activity
-    visits: Visits
+    visits: Recording
     size: Size
 
     @property
@@ -131,7 +132,8 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     agent = find_agent("lap")
     how: dict[str, Any] = {"conditions": size.conditions, "seed": seed, "horizon": size.horizon}
     activity = record_activity(agent, **how)
-    visits = visit(agent, episodes=size.visited, signals=["bend"], **how)
+    visited = Episodes(size.visited, stream=REFERENCE, **how)
+    visits = record(agent, [*(SITE + site for site in agent.sites), "bend"], visited)
     lab = Lab(agent, activity, visits, size)
     groups = factors(agent, size.factors, activity)
     plan = layers(agent) + groups + singles(agent)

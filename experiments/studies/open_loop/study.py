@@ -49,8 +49,8 @@ from rl_ablation.mapping.sweep import sweep
 from rl_ablation.measures.laps import BEND
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import record_activity
-from rl_ablation.rollouts.episodes import episode_seed
-from rl_ablation.rollouts.rollout import Job, rollout
+from rl_ablation.rollouts.episodes import Episodes
+from rl_ablation.rollouts.recording import record
 from rl_ablation.rollouts.world import World
 from rl_ablation.stats import RESAMPLES, bca_intervals, benjamini_hochberg, sign_flip_p
 
@@ -83,8 +83,9 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     cuts = table_of_cuts(closed, probe(agent, plan, activity, seed=seed))
     ranks = ranking(cuts, seed)
     apart = drift(
-        agent, Plan([NUDGE]) + regions, activity, conditions=conditions, episodes=episodes,
-        onset=ONSET, steps=60 if quick else FOLLOW, seed=seed,
+        agent, Plan([NUDGE]) + regions, activity,
+        Episodes(episodes, seed, tuple(conditions), ONSET + (60 if quick else FOLLOW)),
+        onset=ONSET,
     )  # fmt: skip
     drifts = table_of_drift(apart, seed)
     rows = overall(timed.effects())
@@ -112,14 +113,8 @@ def share_of_time(
     agent: Policy, conditions: list[str], episodes: int, horizon: int | None, seed: int
 ) -> Mapping[str, float]:
     """How much of the intact robot's time each gate is open."""
-    world = World(str(agent.card.env_id), episodes)
-    jobs = [
-        Job(Lesion(name=INTACT), episode_seed(seed, k), conditions[k % len(conditions)])
-        for k in range(episodes)
-    ]
-    trace = rollout(agent, world, jobs, signals=["bend"], horizon=horizon)
-    world.close()
-    bend = trace["bend"][trace.alive]
+    asked = Episodes(episodes, seed, tuple(conditions), horizon)
+    bend = record(agent, ["bend"], asked).moments()["bend"]
     left, right = float((bend > BEND).mean()), float((bend < -BEND).mean())
     return {"left": left, "right": right, "straight": 1 - left - right, ALWAYS: 1.0}
 

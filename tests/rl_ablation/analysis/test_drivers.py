@@ -6,42 +6,42 @@ import pytest
 from rl_ablation.analysis.drivers import (
     Cloud,
     Drive,
-    Visits,
     frames,
     group_drive,
     optimise,
     raw_observation,
     top_states,
     unit_drive,
-    visit,
 )
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.policies.policy import Card
 from rl_ablation.policies.storage import make_mlp
+from rl_ablation.rollouts.episodes import REFERENCE, Episodes
+from rl_ablation.rollouts.recording import Recording, record
 from rl_ablation.rollouts.rollout import Trace
 from tests.conftest import CONDITIONS, DEAD, HORIZON
 
 
 @pytest.fixture(scope="module")
 def visits(policy):
-    return visit(
-        policy, conditions=CONDITIONS, episodes=4, horizon=HORIZON, signals=["bend"], threads=1
-    )
+    signals = [f"@{site}" for site in policy.sites]
+    asked = Episodes(4, 0, CONDITIONS, HORIZON, REFERENCE)
+    return record(policy, signals, asked, threads=1)
 
 
 def made_up(values, alive=None, dt=0.05):
-    """Visits whose only unit takes these values (T, N)."""
+    """A recording whose only unit takes these values (T, N)."""
     alive = np.ones(values.shape, bool) if alive is None else alive
     nothing = np.zeros(values.shape[1], bool)
-    return Visits((), Trace({"@h0": values[..., None]}, alive, nothing, nothing, dt))
+    return Recording((), Trace({"@h0": values[..., None]}, alive, nothing, nothing, dt))
 
 
-def test_visits_are_the_episodes_of_the_recorded_activity(visits, activity):
+def test_reference_recordings_are_the_episodes_of_the_recorded_activity(visits, activity):
+    moments = visits.moments()
     for site, recorded in activity.items():
-        alive = visits.trace.alive
-        assert np.array_equal(visits.trace[f"@{site}"][alive], recorded.samples)
+        assert np.array_equal(moments[f"@{site}"], recorded.samples)
 
 
 def test_the_first_top_state_is_the_highest(visits, policy):
@@ -162,4 +162,4 @@ def test_an_episode_that_goes_another_way_is_noticed(policy, visits):
     (top,) = top_states(unit_drive("h1", 4, 10), visits, 1)
     jobs = tuple(job.__class__(job.lesion, job.seed + 1, job.condition) for job in visits.jobs)
     with pytest.raises(LabError, match=r"not at step|cannot draw"):
-        frames(policy, Visits(jobs, visits.trace), [top], width=64, height=48)
+        frames(policy, Recording(jobs, visits.trace), [top], width=64, height=48)

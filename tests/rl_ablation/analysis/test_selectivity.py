@@ -12,9 +12,10 @@ from rl_ablation.analysis.selectivity import (
     eta_squared,
     mutual_information,
     rank_correlation,
-    visits,
 )
 from rl_ablation.measures.laps import BEND
+from rl_ablation.rollouts.episodes import Episodes
+from rl_ablation.rollouts.recording import record
 
 CLASSES = np.repeat([4, 7, 9], 400)  # labels need not start at 0 nor be neighbours
 
@@ -110,17 +111,11 @@ def test_bends_have_the_side_their_name_says():
     ]
 
 
-def test_visits_are_the_same_moments_for_all_signals(policy):
-    seen = visits(
-        policy,
-        ("obs", "@h0", "@h1", "bend"),
-        conditions=("ring/ccw", "ring/cw"),
-        episodes=2,
-        horizon=20,
-        threads=1,
-    )
-    record = {"h0": np.empty((len(seen["obs"]), 12), np.float32)}
-    policy.act(seen["obs"], record=record)
-    assert np.array_equal(record["h0"], seen["@h0"])
+def test_recorded_moments_are_the_same_for_all_signals(policy):
+    asked = Episodes(2, 0, ("ring/ccw", "ring/cw"), 20)
+    seen = record(policy, ("obs", "@h0", "@h1", "bend"), asked, threads=1).moments()
+    h0 = np.empty((len(seen["obs"]), 12), np.float32)
+    policy.act(seen["obs"], record={"h0": h0})
+    assert np.array_equal(h0, seen["@h0"])
     assert set(bend_contexts(seen["bend"])) == {0, 2}
     assert seen["@h1"].shape == (40, 10)
