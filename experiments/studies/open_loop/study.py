@@ -31,7 +31,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from agents.zoo import find_agent
 from experiments.studies.open_loop.figures import answer, curves
@@ -52,7 +51,7 @@ from rl_ablation.rollouts.activity import record_activity
 from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.recording import record
 from rl_ablation.rollouts.world import World
-from rl_ablation.stats import RESAMPLES, bca_intervals, benjamini_hochberg, sign_flip_p
+from rl_ablation.stats import RESAMPLES, bca_intervals, benjamini_hochberg, sign_flip_p, spearman
 
 GATES = {
     "left": f"bend > {BEND}",
@@ -135,19 +134,11 @@ def ranking(cuts: pd.DataFrame, seed: int) -> pd.DataFrame:
         draws = rng.integers(len(part), size=(RESAMPLES, len(part)))
         ranked = part[["direct", "off_manifold", "loss"]].to_numpy()
         for column, what in enumerate(("direct", "off_manifold")):
-            drawn = _correlations(ranked[draws, column], ranked[draws, 2])
+            drawn = spearman(ranked[draws, column], ranked[draws, 2])
             low, high = np.nanquantile(drawn, [0.025, 0.975])
-            rho = _correlations(ranked[None, :, column], ranked[None, :, 2])[0]
+            rho = spearman(ranked[None, :, column], ranked[None, :, 2])[0]
             table.append((site, what, rho, low, high, len(part)))
     return pd.DataFrame(table, columns=["site", "what", "rho", "ci_low", "ci_high", "cuts"])
-
-
-def _correlations(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Spearman's correlation of each row of ``x`` with that of ``y``."""
-    x, y = (stats.rankdata(v, axis=1) for v in (x, y))
-    x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        return (x * y).sum(1) / np.sqrt((x**2).sum(1) * (y**2).sum(1))
 
 
 def table_of_drift(apart: Drift, seed: int) -> pd.DataFrame:

@@ -11,7 +11,6 @@ from rl_ablation.analysis.selectivity import (
     class_selectivity,
     eta_squared,
     mutual_information,
-    rank_correlation,
 )
 from rl_ablation.measures.laps import BEND
 from rl_ablation.rollouts.episodes import Episodes
@@ -82,23 +81,6 @@ def test_information_is_not_biased_upwards_by_few_samples():
 def test_information_refuses_one_bin(noise):
     with pytest.raises(rl.LabError, match="at least 2 bins"):
         mutual_information(noise, CLASSES, bins=1)
-
-
-def test_rank_correlation_is_taken_within_networks():
-    rng = np.random.default_rng(0)
-    # Between networks the two go together; within each they go apart.
-    networks = [(k + rng.random(30),) for k in range(5)]
-    networks = [(x, 3 * k - x**3) for k, (x,) in enumerate(networks)]
-    assert rank_correlation(networks, rng, 200) == pytest.approx((-1, -1, -1))
-    free = [(rng.random(60), rng.random(60)) for _ in range(5)]
-    mean, low, high = rank_correlation(free, rng)
-    assert low < mean < high
-    assert low < 0 < high
-    assert 0.1 < high - low < 0.5
-    flat = [(rng.random(9), np.ones(9))]
-    assert np.isnan(rank_correlation(flat, rng, 50)).all()
-    mean, *_ = rank_correlation([*networks, *flat], rng, 50)
-    assert mean == pytest.approx(-1)
 
 
 def test_bends_have_the_side_their_name_says():
