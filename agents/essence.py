@@ -37,13 +37,12 @@ from torch.nn import functional as F
 
 from rl_ablation.errors import LabError
 from rl_ablation.files import one_line, write_atomically
-from rl_ablation.lesions.lesion import INTACT, Lesion
 from rl_ablation.policies.network import one_thread
 from rl_ablation.policies.policy import Card, Policy
 from rl_ablation.policies.storage import load_folder, make_mlp, save
-from rl_ablation.rollouts.episodes import Job, episode_seed
-from rl_ablation.rollouts.rollout import rollout
-from rl_ablation.rollouts.world import World, card_env
+from rl_ablation.rollouts.episodes import Episodes, episode_seed
+from rl_ablation.rollouts.recording import record
+from rl_ablation.rollouts.world import conditions_of
 
 DIFFERENTIA_C, SUBCONCEPT_C, CONCEPT_C = 15.0, 1e4, 1.0
 RIDGE = 1e-3  # relative to the number of samples; concept units are of size 1
@@ -118,18 +117,9 @@ def demonstrate(
         seed: Of the episodes.
         horizon: Steps at most; None takes the world's time limit.
     """
-    world = World(card_env(teacher), episodes, teacher.card.env_kwargs)
-    try:
-        conditions = world.conditions or [""]
-        intact = Lesion(name=INTACT)
-        jobs = [
-            Job(intact, episode_seed(seed, k, stream=_STREAM), conditions[k % len(conditions)])
-            for k in range(episodes)
-        ]
-        trace = rollout(driver or teacher, world, jobs, signals=["obs"], horizon=horizon)
-    finally:
-        world.close()
-    obs = trace["obs"][trace.alive]
+    conditions = tuple(conditions_of(teacher)) or ("",)
+    asked = Episodes(episodes, seed, conditions, horizon, _STREAM)
+    obs = record(driver or teacher, ["obs"], asked).moments()["obs"]
     return Demonstrations(obs, teacher.act(obs))
 
 

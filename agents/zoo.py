@@ -10,14 +10,14 @@ import numpy as np
 
 import envs  # noqa: F401  # makes Gymnasium's MuJoCo tasks run on native batches
 from rl_ablation.errors import LabError
-from rl_ablation.lesions.lesion import INTACT, Lesion
 from rl_ablation.measures.registry import choose, evaluate
 from rl_ablation.policies.load import load
 from rl_ablation.policies.policy import Policy
 from rl_ablation.policies.storage import load_folder, save
-from rl_ablation.rollouts.episodes import Job, episode_seed
-from rl_ablation.rollouts.rollout import rollout, world_signals
-from rl_ablation.rollouts.world import World
+from rl_ablation.rollouts.episodes import Episodes
+from rl_ablation.rollouts.recording import record
+from rl_ablation.rollouts.rollout import world_signals
+from rl_ablation.rollouts.world import World, card_env
 
 ZOO = Path(__file__).parent / "zoo"
 SCORE_EPISODES = 32
@@ -64,20 +64,15 @@ def score(policy: Policy, episodes: int = SCORE_EPISODES, seed: int = SCORE_SEED
         ``episodes``, ``seed``, and the mean of every measure that applies, with the standard
         deviation over episodes of the return.
     """
-    assert policy.card.env_id is not None
-    world = World(policy.card.env_id, episodes, policy.card.env_kwargs)
+    world = World(card_env(policy), 1, policy.card.env_kwargs)
     try:
-        conditions = world.conditions or [""]
-        intact = Lesion(name=INTACT)
-        jobs = [
-            Job(intact, episode_seed(seed, k), conditions[k % len(conditions)])
-            for k in range(episodes)
-        ]
+        conditions = tuple(world.conditions) or ("",)
         measures = choose(None, world_signals(world))
-        signals = list(dict.fromkeys(s for m in measures for s in m.signals))
-        values = evaluate(measures, rollout(policy, world, jobs, signals=signals))
     finally:
         world.close()
+    signals = list(dict.fromkeys(s for m in measures for s in m.signals))
+    asked = Episodes(episodes, seed, conditions)
+    values = evaluate(measures, record(policy, signals, asked).trace)
     means = {name: float(np.nanmean(v)) for name, v in values.items() if np.isfinite(v).any()}
     spread = float(np.std(values["return"], ddof=1)) if episodes > 1 else 0.0
     return {"episodes": episodes, "seed": seed, "return_sd": spread, **means}

@@ -20,7 +20,7 @@ def map_(
     *,
     source: Annotated[Source, options(Source)],
     cuts: Annotated[Cuts, options(Cuts)],
-    episodes: Annotated[Episodes, options(Episodes)],
+    episodes: Annotated[Episodes, options(Episodes, leave=("stream",))],
     design: Annotated[MapDesign, options(MapDesign)],
     execution: Annotated[Execution, options(Execution, leave=("progress",))],
     films: int = 2,
@@ -125,7 +125,7 @@ def plan(
     source: Annotated[Source, options(Source)],
     cuts: Annotated[Cuts, options(Cuts)],
     aim: Annotated[Aim, options(Aim)],
-    episodes: Annotated[Episodes, options(Episodes, leave=("count",))],
+    episodes: Annotated[Episodes, options(Episodes, leave=("count", "stream"))],
     json: bool = False,
 ) -> None:
     """Say how many episodes a map needs to find changes of a wanted size.

@@ -1,6 +1,6 @@
 """Attribution: how much of an action each sensor gives, and through which units it goes.
 
-Integrated gradients (Sundararajan, Taly, Yan 2017, by Captum) share out f(x) − f(baseline) among
+Integrated gradients (Sundararajan, Taly, Yan 2017) share out f(x) − f(baseline) among
 sensors; conductance (Dhamdhere, Sundararajan, Yan 2019) shares the same difference out among the
 units of a layer. `paths` keeps both at once: sensor → group → motor, after the
 attribution between sensors and groups in Olah et al. 2018 ("The Building Blocks of
@@ -8,8 +8,8 @@ Interpretability").
 
 All of them take *network inputs*, i.e. normalised observations, as `Policy.normalise` makes them
 and as activity of the site ``obs`` holds them, and explain actions *before clipping*: a robot at
-full speed is still told what pushes it. The baseline is what nothing in particular looks like; None
-takes the mean of the inputs given, so give the mean visited input where these are few or special.
+full speed is still explained. The baseline is the input to compare with; None takes the mean of
+the inputs given, so give the mean visited input where these are few or special.
 Attribution needs gradients and so goes round `Policy.act`, in double precision on one thread.
 """
 
@@ -19,7 +19,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from captum.attr import IntegratedGradients
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -55,6 +54,9 @@ class View(nn.Module):
     Its hidden sites are submodules of the same name (``h0``, ``h1``, …). Actions are as they are
     before clipping: raw outputs, squashed if the policy squashes by tanh; for discrete actions the
     scores that argmax chooses from. Double precision, (N, D) → (N, A).
+
+    Raises:
+        LabError: The policy is no MLP.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -101,15 +103,6 @@ class View(nn.Module):
             )
 
 
-def as_module(policy: Policy) -> View:
-    """The policy's network from normalised observations to actions before clipping; see `View`.
-
-    Raises:
-        LabError: The policy is no MLP.
-    """
-    return View(policy)
-
-
 def sensor_to_motor(
     policy: Policy, inputs: np.ndarray, baseline: np.ndarray | None = None
 ) -> np.ndarray:
@@ -126,11 +119,12 @@ def sensor_to_motor(
     Raises:
         LabError: The policy is no MLP, or the inputs are not its.
     """
-    module = as_module(policy)
-    method = IntegratedGradients(module)
+    module = View(policy)
 
     def attribute(x: Tensor, base: Tensor, action: int) -> Tensor:
-        return method.attribute(x, base, target=action, n_steps=STEPS)
+        way = _way(x, base).requires_grad_()
+        (slope,) = torch.autograd.grad(module(way)[:, action].sum(), way)
+        return (x - base) * _integral(slope, len(x))
 
     return _over_actions(policy, inputs, baseline, attribute)
 
@@ -156,21 +150,21 @@ def conductance(
     Raises:
         LabError: The policy is no MLP, it has no such layer, or the inputs are not its.
     """
-    module = as_module(policy)
+    module = View(policy)
     if site not in module.sites:
         raise LabError(f"no hidden layer {site!r}; this policy has {', '.join(module.sites)}")
 
     def attribute(x: Tensor, base: Tensor, action: int) -> Tensor:
         way = _way(x, base).requires_grad_()
         values = module.at(site, way)
-        # The forward derivative as a derivative of the backward one, which is linear in `any_pull`;
+        # The forward derivative as a derivative of the backward one, which is linear in `weights`;
         # torch's own forward mode spends seconds on its first call.
-        any_pull = torch.zeros_like(values, requires_grad=True)
-        (slope,) = torch.autograd.grad(values, way, any_pull, create_graph=True)
-        (growth,) = torch.autograd.grad(slope, any_pull, (x - base).repeat(STEPS, 1))
+        weights = torch.zeros_like(values, requires_grad=True)
+        (slope,) = torch.autograd.grad(values, way, weights, create_graph=True)
+        (growth,) = torch.autograd.grad(slope, weights, (x - base).repeat(STEPS, 1))
         values = values.detach().requires_grad_()
-        (pull,) = torch.autograd.grad(module.after(site, values)[:, action].sum(), values)
-        return _integral(pull * growth, len(x))
+        (effect,) = torch.autograd.grad(module.after(site, values)[:, action].sum(), values)
+        return _integral(effect * growth, len(x))
 
     return _over_actions(policy, inputs, baseline, attribute)
 
@@ -226,7 +220,7 @@ def paths(
     Raises:
         LabError: The policy is no MLP, the inputs are not its, or a group spans several layers.
     """
-    groups, module = _groups(plan), as_module(policy)
+    groups, module = _groups(plan), View(policy)
     for group in groups:
         if len(group.cut) != 1:
             raise LabError(f"group {group.name!r} spans several sites; give groups of one layer")
@@ -237,10 +231,10 @@ def paths(
         taken = []
         for site, units in places:
             values = module.at(site, way)
-            (pull,) = torch.autograd.grad(
+            (effect,) = torch.autograd.grad(
                 module.after(site, values)[:, action].sum(), values, retain_graph=True
             )
-            part = (pull.detach() * values)[:, list(units)].sum()
+            part = (effect.detach() * values)[:, list(units)].sum()
             (slope,) = torch.autograd.grad(part, way)
             taken.append((x - base) * _integral(slope, len(x)))
         return torch.stack(taken, 1)

@@ -29,9 +29,9 @@ from rl_ablation.lesions.masks import Masks
 from rl_ablation.mapping.probe import STILL
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity
-from rl_ablation.rollouts.episodes import Job, episode_seed
-from rl_ablation.rollouts.rollout import Trace, rollout
-from rl_ablation.rollouts.world import World, card_env
+from rl_ablation.rollouts.episodes import Episodes, Job
+from rl_ablation.rollouts.recording import run_jobs
+from rl_ablation.rollouts.rollout import Trace
 from rl_ablation.stats import COVERAGE, RESAMPLES
 
 
@@ -112,12 +112,9 @@ def drift(
     policy: Policy,
     plan: Plan,
     activity: Activity,
+    episodes: Episodes,
     *,
-    conditions: Sequence[str] = ("",),
-    episodes: int = 12,
     onset: int = 60,
-    steps: int = 200,
-    seed: int = 0,
     threads: int | None = None,
 ) -> Drift:
     """Run each lesion beside its intact twin and split the difference of their actions.
@@ -129,11 +126,8 @@ def drift(
         policy: With continuous actions and an environment on its card.
         plan: The lesions; the intact policy is left out of the result.
         activity: What `record_activity` gave for this policy.
-        conditions: Episode k runs under ``conditions[k % len(conditions)]``.
-        episodes: Of each lesion, on the seeds of a sweep with this seed.
+        episodes: Of each lesion.
         onset: The step of the cut.
-        steps: To follow from there.
-        seed: Of the episodes and of kinds that draw.
         threads: C threads; None takes every CPU.
 
     Raises:
@@ -142,22 +136,14 @@ def drift(
     if policy.card.squash == "argmax":
         raise LabError(f"policy {policy.name!r} has discrete actions, which have no differences")
     lesions = [_begun(x, onset) for x in plan if x.name != INTACT]
-    if not lesions or min(episodes, steps) < 1 or onset < 0:
-        raise LabError("drift needs a lesion, an episode and a step at least, and no onset below 0")
-    jobs = [
-        Job(lesion, episode_seed(seed, k), conditions[k % len(conditions)])
-        for lesion in (Lesion(name=INTACT), *lesions)
-        for k in range(episodes)
-    ]
-    world = World(card_env(policy), len(jobs), policy.card.env_kwargs, threads)
-    try:
-        trace = rollout(
-            policy, world, jobs, signals=("obs", "action"), activity=activity,
-            horizon=onset + steps,
-        )  # fmt: skip
-    finally:
-        world.close()
-    return _split(policy, trace, jobs, episodes, onset, activity)
+    if not lesions or episodes.count < 1 or onset < 0:
+        raise LabError("drift needs a lesion and an episode at least, and no onset below 0")
+    jobs = [job for x in (Lesion(name=INTACT), *lesions) for job in episodes.jobs(x)]
+    trace = run_jobs(
+        policy, ["obs", "action"], jobs,
+        activity=activity, horizon=episodes.horizon, threads=threads,
+    )  # fmt: skip
+    return _split(policy, trace, jobs, episodes.count, onset, activity)
 
 
 def _begun(lesion: Lesion, onset: int) -> Lesion:

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from rl_ablation.errors import LabError
-from rl_ablation.lesions.lesion import INTACT, Lesion
+from rl_ablation.lesions.lesion import Lesion
+from rl_ablation.mapping.evidence import differences
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.stats import COVERAGE
 
@@ -43,13 +44,10 @@ def changes(table: pd.DataFrame, plan: Iterable[Lesion], measures: Sequence[str]
     """
     for name in measures:
         if MEASURES[name].better == 0:
-            raise LabError(f"measure {name!r} has no better side, so no harm can be told")
+            raise LabError(f"measure {name!r} has no better side, so nothing can harm it")
     names = [lesion.name for lesion in plan if lesion.size]
-    columns = []
-    for name in measures:
-        wide = table.pivot(index="episode", columns="lesion", values=name).astype(np.float64)
-        change = wide[names].to_numpy() - wide[[INTACT]].to_numpy()
-        columns.append(MEASURES[name].better * change)
+    paired = differences(table, measures)
+    columns = [MEASURES[m].better * paired[m][names].to_numpy(np.float64) for m in measures]
     return np.stack(columns, axis=-1)
 
 
@@ -73,14 +71,34 @@ def mean_change(change: np.ndarray, weights: np.ndarray | None = None) -> np.nda
     return np.asarray(np.where(count > 0, total / np.maximum(count, 1e-12), 0.0))
 
 
-def gini(values: np.ndarray) -> np.ndarray:
-    """Gini coefficient along the first axis: 0 all alike, 1 − 1/n all in one; NaN for all 0."""
-    rising = np.sort(np.asarray(values, np.float64), axis=0)
-    n = len(rising)
-    rank = np.arange(1, n + 1).reshape(-1, *[1] * (rising.ndim - 1))
-    total = rising.sum(0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(((2 * rank - n - 1) * rising).sum(0) / (n * total))
+def worst_share(harm: np.ndarray) -> np.ndarray:
+    """Share of all harm to a behaviour that is done by its worst region.
+
+    Args:
+        harm: (…, regions, measures), below 0 is worse; what gets better counts as no harm.
+
+    Returns:
+        (…, measures), from 1/regions (even) to 1 (all in one); NaN without any harm.
+    """
+    loss = np.maximum(-harm, 0.0)
+    total = loss.sum(-2)
+    return np.where(total > 0, loss.max(-2) / np.where(total > 0, total, 1.0), np.nan)
+
+
+def gini(harm: np.ndarray) -> np.ndarray:
+    """Gini coefficient of the harm over regions: Σᵢⱼ |xᵢ − xⱼ| / (2 R Σᵢ xᵢ).
+
+    Args:
+        harm: (…, regions, measures), below 0 is worse; what gets better counts as no harm.
+
+    Returns:
+        (…, measures), from 0 (even) to 1 − 1/R (all in one); NaN without any harm.
+    """
+    loss = np.maximum(-harm, 0.0)
+    total = loss.sum(-2)
+    gaps = np.abs(loss[..., :, None, :] - loss[..., None, :, :]).sum((-3, -2))
+    spread = gaps / (2 * loss.shape[-2])
+    return np.where(total > 0, spread / np.where(total > 0, total, 1.0), np.nan)
 
 
 def indices(change: np.ndarray, size: np.ndarray) -> dict[tuple[str, int], float]:
@@ -94,19 +112,17 @@ def indices(change: np.ndarray, size: np.ndarray) -> dict[tuple[str, int], float
         (index, measure number) → value; −1 where it is about all measures. A behaviour that no
         part harms has no share and no Gini: NaN.
     """
-    harm = np.maximum(-change / size, 0.0)
-    harmed = harm >= HARMED
+    harm = change / size
+    harmed = -harm >= HARMED
     some, per_part = harmed.any(0), harmed.sum(1)
-    total = harm.sum(0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        worst = np.where(some, harm.max(0) / total, np.nan)
+    worst = np.where(some, worst_share(harm), np.nan)
     uneven = np.where(some, gini(harm), np.nan)
-    told: dict[tuple[str, int], float] = {}
+    found: dict[tuple[str, int], float] = {}
     for m in range(len(size)):
-        told[INDICES[0], m], told[INDICES[1], m] = float(worst[m]), float(uneven[m])
-    told[INDICES[2], -1] = float(per_part[per_part > 0].mean()) if some.any() else np.nan
-    told[INDICES[3], -1] = float((per_part > 0).mean())
-    return told
+        found[INDICES[0], m], found[INDICES[1], m] = float(worst[m]), float(uneven[m])
+    found[INDICES[2], -1] = float(per_part[per_part > 0].mean()) if some.any() else np.nan
+    found[INDICES[3], -1] = float((per_part > 0).mean())
+    return found
 
 
 def localisation(
@@ -142,22 +158,22 @@ def localisation(
     draws: dict[str, list[np.ndarray]] = {sort: [] for sort in networks}
     for weights in _resampled(networks, rng, resamples):
         for sort, members in networks.items():
-            told = [
+            found = [
                 _by_layer(mean_change(members[n], w), layers[sort], size) for n, w in weights[sort]
             ]
-            draws[sort].append(np.array([[t[key] for key in keys[sort]] for t in told]))
+            draws[sort].append(np.array([[f[key] for key in keys[sort]] for f in found]))
     rows = []
     for sort in networks:
-        rows += _tell(sort, keys[sort], np.stack(draws[sort]), measures)
+        rows += _rows(sort, keys[sort], np.stack(draws[sort]), measures)
     for a, b in contrasts:
         both = [key for key in keys[a] if key in keys[b]]
         one, other = (np.stack(draws[s])[..., [keys[s].index(key) for key in both]] for s in (a, b))
-        rows += _tell(f"{a} − {b}", both, one - other, measures)
+        rows += _rows(f"{a} − {b}", both, one - other, measures)
     return pd.DataFrame(rows)
 
 
 def _keys(layers: Sequence[str], measures: int) -> list[Key]:
-    """(layer, index, measure number) of everything that `_by_layer` tells."""
+    """(layer, index, measure number) of everything that `_by_layer` gives."""
     nothing = np.zeros((len(layers), measures))
     return list(_by_layer(nothing, layers, np.ones(measures)))
 
@@ -192,7 +208,7 @@ def _by_layer(change: np.ndarray, layers: Sequence[str], size: np.ndarray) -> di
     }
 
 
-def _tell(
+def _rows(
     sort: str, keys: Sequence[Key], draws: np.ndarray, measures: Sequence[str]
 ) -> list[dict[str, object]]:
     """Rows from the estimate (first) and its resamples (the rest): (draws, networks, keys)."""

@@ -18,8 +18,8 @@ from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import adjusted_rand_score
 
 from rl_ablation.errors import LabError
-from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.lesions.methods import DEAD_STD
+from rl_ablation.mapping.evidence import differences
 from rl_ablation.rollouts.activity import Activity
 
 BOOTSTRAP, SHUFFLES, HALVES = 300, 999, 20
@@ -41,11 +41,8 @@ def effect_vectors(table: pd.DataFrame, site: str, measures: Sequence[str]) -> n
     if not units or units != list(range(len(units))):
         raise LabError(f"populations need every unit of {site} cut by itself; sweep singles")
     names = [f"{site}/{unit}" for unit in units]
-    layers = []
-    for name in measures:
-        wide = table.pivot(index="episode", columns="lesion", values=name)
-        layers.append(wide[names].to_numpy(float) - wide[[INTACT]].to_numpy(float))
-    return np.stack(layers, -1)
+    paired = differences(table, measures)
+    return np.stack([paired[m][names].to_numpy(float) for m in measures], -1)
 
 
 def profile(vectors: np.ndarray) -> np.ndarray:

@@ -24,9 +24,10 @@ from rl_ablation.lesions.methods import DEAD_STD
 from rl_ablation.measures.laps import BEND
 from rl_ablation.measures.registry import MIN_STEPS
 from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.episodes import REFERENCE, Job, episode_seed
-from rl_ablation.rollouts.rollout import SITE, Trace, rollout
-from rl_ablation.rollouts.world import World, card_env
+from rl_ablation.rollouts.activity import SAMPLES
+from rl_ablation.rollouts.episodes import REFERENCE, Episodes, Job, episode_seed
+from rl_ablation.rollouts.recording import run_jobs
+from rl_ablation.rollouts.rollout import SITE, Trace
 from rl_ablation.stats import benjamini_hochberg, max_t_p, sign_flip_p
 
 Context = Callable[[Trace], np.ndarray]
@@ -66,14 +67,10 @@ class Scan:
 def scan(
     policy: Policy,
     contexts: Mapping[str, Context],
-    *,
     signals: Sequence[str],
-    subjects: int = 24,
-    conditions: Sequence[str] = ("",),
-    seed: int = 0,
-    horizon: int | None = None,
+    episodes: Episodes,
+    *,
     threads: int | None = None,
-    moments: int = 4096,
 ) -> Scan:
     """Run the intact policy and average its hidden layers' activity over each behaviour's moments.
 
@@ -81,37 +78,30 @@ def scan(
         policy: With an environment on its card.
         contexts: Behaviours by name; they may overlap.
         signals: What they read.
-        subjects: Seeds; each is run under every condition.
-        conditions: Of the environment.
-        seed: Of the scan; its episodes are none of a sweep with that seed.
-        horizon: Steps at most; None takes the world's time limit.
+        episodes: ``count`` subjects, each run under every condition; none is an episode of a sweep
+            with that seed.
         threads: C threads; None takes every CPU.
-        moments: Evenly spaced samples to keep.
 
     Raises:
         LabError: Fewer than 2 subjects, or the world lacks a signal.
     """
+    subjects, sites = episodes.count, dict(policy.network.sizes)
     if subjects < 2:
         raise LabError(f"a scan needs at least 2 subjects to compare behaviours, got {subjects}")
-    sites = dict(policy.network.sizes)
     jobs = [
-        Job(Lesion(name=INTACT), episode_seed(seed, k, stream=REFERENCE), condition)
+        Job(Lesion(name=INTACT), episode_seed(episodes.seed, k, stream=REFERENCE), condition)
         for k in range(subjects)
-        for condition in conditions
+        for condition in episodes.conditions or ("",)
     ]
-    world = World(card_env(policy), len(jobs), policy.card.env_kwargs, threads)
-    try:
-        wanted = [*signals, *(SITE + site for site in sites)]
-        trace = rollout(policy, world, jobs, signals=wanted, horizon=horizon)
-    finally:
-        world.close()
+    wanted = [*signals, *(SITE + site for site in sites)]
+    trace = run_jobs(policy, wanted, jobs, horizon=episodes.horizon, threads=threads)
     units = np.concatenate([trace[SITE + site] for site in sites], axis=-1)
     means = {
         name: _subject_means(units, trace.alive & inside(trace), subjects)
         for name, inside in contexts.items()
     }
     visited = units[trace.alive]
-    kept = visited[np.linspace(0, len(visited) - 1, min(moments, len(visited))).astype(int)]
+    kept = visited[np.linspace(0, len(visited) - 1, min(SAMPLES, len(visited))).astype(int)]
     result = Scan(sites, means, visited.std(0, dtype=np.float64), {})
     result.samples.update(result.split(kept))
     return result

@@ -8,18 +8,11 @@ variance that lies between the contexts (η²) and the distance of its best cont
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy import stats
 
 from rl_ablation.errors import LabError
-from rl_ablation.lesions.lesion import INTACT, Lesion
 from rl_ablation.measures.laps import BEND
-from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.episodes import Job, episode_seed
-from rl_ablation.rollouts.rollout import rollout
-from rl_ablation.rollouts.world import World, card_env
 
 TINY = 1e-7
 """In denominators, as in Leavitt & Morcos 2020."""
@@ -130,89 +123,6 @@ def mutual_information(activity: np.ndarray, classes: np.ndarray, bins: int = 8)
         table = joint.reshape(bins, count)
         found[unit] = _entropy(table.sum(0)) + _entropy(table.sum(1)) - _entropy(joint)
     return found
-
-
-def rank_correlation(
-    networks: Sequence[tuple[np.ndarray, np.ndarray]],
-    rng: np.random.Generator,
-    resamples: int = 2000,
-) -> tuple[float, float, float]:
-    """Spearman correlation within networks, averaged over them, with a 95 % interval.
-
-    The bootstrap draws networks first, then units within them, since units of one network say
-    little about the next. A network in which either side does not vary is left out.
-
-    Args:
-        networks: Two numbers for each unit, (H,) and (H,), of each network.
-        rng: Draws.
-        resamples: Bootstrap samples.
-
-    Returns:
-        Mean, lower and upper end; NaN where no network varies.
-    """
-    inside = np.empty((len(networks), resamples))
-    observed = [_spearman(x[None], y[None])[0] for x, y in networks]
-    for k, (x, y) in enumerate(networks):
-        drawn = rng.integers(len(x), size=(resamples, len(x)))
-        inside[k] = _spearman(x[drawn], y[drawn])
-    which = rng.integers(len(networks), size=(resamples, len(networks)))
-    # A network drawn twice needs another resample of its units each time.
-    column = rng.integers(resamples, size=which.shape)
-    picked = inside[which, column]
-    there = np.isfinite(picked)
-    count = there.sum(1)
-    means = np.where(there, picked, 0.0).sum(1)[count > 0] / count[count > 0]
-    finite = [value for value in observed if np.isfinite(value)]
-    if not finite or not means.size:
-        return (float("nan"),) * 3
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(np.mean(finite)), float(low), float(high)
-
-
-def visits(
-    policy: Policy,
-    signals: Sequence[str],
-    *,
-    conditions: Sequence[str] = ("",),
-    episodes: int = 12,
-    seed: int = 0,
-    horizon: int | None = None,
-    threads: int | None = None,
-) -> dict[str, np.ndarray]:
-    """Run the intact policy; what it saw, did and thought at every moment, side by side.
-
-    Args:
-        policy: With an environment on its card.
-        signals: As in `rollout`, such as ``"@h0"`` and ``"bend"``.
-        conditions: Episode k runs under ``conditions[k % len(conditions)]``.
-        episodes: Episodes.
-        seed: Of the episodes.
-        horizon: Steps at most; None takes the world's time limit.
-        threads: C threads; None takes every CPU.
-
-    Returns:
-        Signal → (S, …), the same S moments for all.
-    """
-    world = World(card_env(policy), episodes, policy.card.env_kwargs, threads)
-    jobs = [
-        Job(Lesion(name=INTACT), episode_seed(seed, k), conditions[k % len(conditions)])
-        for k in range(episodes)
-    ]
-    try:
-        trace = rollout(policy, world, jobs, signals=signals, horizon=horizon)
-    finally:
-        world.close()
-    return {name: trace[name][trace.alive] for name in signals}
-
-
-def _spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Rank correlation of each row, (R, H) and (R, H) -> (R,); NaN where a row does not vary."""
-    ranks = [stats.rankdata(v, axis=1) - (v.shape[1] + 1) / 2 for v in (x, y)]
-    product, one, other = (
-        (a * b).sum(1) for a, b in ((ranks[0], ranks[1]), (ranks[0],) * 2, (ranks[1],) * 2)
-    )
-    size = np.sqrt(one * other)
-    return np.divide(product, size, out=np.full(len(size), np.nan), where=size > 0)
 
 
 def _labels(classes: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ from rl_ablation.mapping.run import MORE, Run
 from rl_ablation.mapping.sweep import sweep
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity, record_activity
-from rl_ablation.rollouts.episodes import Episodes, fresh_seed
+from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.world import settled
 from rl_ablation.stats import LEVEL
 
@@ -109,7 +109,7 @@ def lesion_map(
     cuts = _as_designed(plan, design)
     few = max(least, min(FEW, asked.count))
     first = few if design.adaptive else design.discovery
-    run = work.sweep(cuts + checks(agent), first, work.episodes.seed, execution.folder)
+    run = work.sweep(cuts + checks(agent), replace(work.episodes, count=first), execution.folder)
     _same_is_same(run)
     if design.adaptive:
         _look_again(work, run)
@@ -156,9 +156,8 @@ class _Work:
             threads=self.execution.threads,
         )
 
-    def sweep(self, plan: Plan, count: int, seed: int, folder: Path | None) -> Map:
+    def sweep(self, plan: Plan, episodes: Episodes, folder: Path | None) -> Map:
         """Run a stage."""
-        episodes = replace(self.episodes, count=count, seed=seed)
         return sweep(
             self.agent,
             plan,
@@ -207,24 +206,23 @@ def _look_again(work: _Work, run: Map) -> None:
         plan = Plan(x for x in run.plan if x.name in open_ and x.group != "baselines")
         if len(plan) == 1:
             return
-        seed = fresh_seed(run.spec.seed, 0, look)
-        work.sweep(plan, few, seed, run.folder / f"{MORE}-{look}")
+        work.sweep(plan, work.episodes.stage(0, look, few), run.folder / f"{MORE}-{look}")
         done, look = done + few, look + 1
 
 
 def _confirm(work: _Work, run: Map, chosen: Plan) -> Map:
     same = Plan(x for x in checks(work.agent) if x.name == SAME)  # baselines claim nothing
-    plan, seed = chosen + same, fresh_seed(run.spec.seed, 1)
-    folder, episodes = run.folder / CONFIRMATION, work.episodes.count
+    plan, fresh = chosen + same, work.episodes.stage(1)
+    folder, episodes = run.folder / CONFIRMATION, fresh.count
     some = max(len(run.spec.conditions), episodes // 2)
     if not work.design.adaptive or some >= episodes:
-        return work.sweep(plan, episodes, seed, folder)
-    confirmation = work.sweep(plan, some, seed, folder)
+        return work.sweep(plan, fresh, folder)
+    confirmation = work.sweep(plan, replace(fresh, count=some), folder)
     _, d = _t(run.whole_table(), run.spec.measures)  # the discovery's: no peeking here
     small = Plan(x for x in chosen if d.get(x.name, 0.0) < _LARGE)
     if len(small) > 1:
-        more = fresh_seed(run.spec.seed, 1, 1)
-        work.sweep(small, episodes - some, more, folder / f"{MORE}-1")
+        more = work.episodes.stage(1, 1, episodes - some)
+        work.sweep(small, more, folder / f"{MORE}-1")
     return confirmation
 
 
@@ -245,7 +243,7 @@ def _draw_controls(work: _Work, run: Map, confirmation: Run, episodes: int) -> N
         if len(plan) == 1:
             return
         folder = run.folder / f"{CONTROLS}-{len(done) + 1}"
-        drawn = work.sweep(plan, episodes, confirmation.spec.seed, folder)
+        drawn = work.sweep(plan, replace(confirmation.episodes, count=episodes), folder)
         done.append((drawn.plan, drawn.table()))
         null = evidence.size_matched(rows, held, done, run.spec.measures)
         alive = null[0.5 * null["p_random"] * (1 + null["draws"]) <= most]
@@ -258,4 +256,5 @@ def _give_doses(work: _Work, run: Map, confirmation: Run, episodes: int) -> None
     names = headline_regions(Map(run.folder), _DOSED)
     plan = doses(Plan(x for x in run.plan if x.name in names))
     if len(plan) > 1:
-        work.sweep(plan, episodes, confirmation.spec.seed, run.folder / DOSES)
+        some = replace(confirmation.episodes, count=episodes)
+        work.sweep(plan, some, run.folder / DOSES)

@@ -31,11 +31,4 @@ def jerkiness(trace: Trace) -> np.ndarray:
 
 
 # Anything that moves.
-averaged(
-    "forward_speed",
-    lambda t: t["forward_speed"],
-    signals=("forward_speed",),
-    unit="m/s",
-    better=1,
-    doc="Mean speed along the robot's own heading",
-)
+averaged("forward_speed", unit="m/s", better=1, doc="Mean speed along the robot's own heading")

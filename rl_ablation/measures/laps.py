@@ -57,8 +57,6 @@ averaged(
 )
 averaged(
     "clearance",
-    lambda t: t["clearance"],
-    signals=("clearance",),
     unit="m",
     better=1,
     after="hold",

@@ -30,21 +30,9 @@ STEADY = 0.3  # s for which a robot must have kept both
 
 # Motion.
 averaged(
-    "lateral_speed",
-    lambda t: t["lateral_speed"],
-    signals=("lateral_speed",),
-    unit="m/s",
-    better=0,
-    doc="Mean speed to the left of the robot's own heading",
+    "lateral_speed", unit="m/s", better=0, doc="Mean speed to the left of the robot's own heading"
 )
-averaged(
-    "yaw_rate",
-    lambda t: t["yaw_rate"],
-    signals=("yaw_rate",),
-    unit="rad/s",
-    better=0,
-    doc="Mean yaw rate, left is positive,",
-)
+averaged("yaw_rate", unit="rad/s", better=0, doc="Mean yaw rate, left is positive,")
 
 
 def _register_tracking(name: str, speed: str, command: str, unit: str, what: str) -> None:
@@ -70,24 +58,8 @@ _register_tracking("yaw_error", "yaw_rate", "command_yaw", "rad/s", "yaw rate")
 
 
 # Posture.
-averaged(
-    "height",
-    lambda t: t["height"],
-    signals=("height",),
-    unit="m",
-    better=0,
-    after="hold",
-    doc="Mean height of the trunk",
-)
-averaged(
-    "uprightness",
-    lambda t: t["uprightness"],
-    signals=("uprightness",),
-    better=1,
-    unit="",
-    after="hold",
-    doc="Mean cosine of the trunk's tilt",
-)
+averaged("height", unit="m", better=0, after="hold", doc="Mean height of the trunk")
+averaged("uprightness", better=1, unit="", after="hold", doc="Mean cosine of the trunk's tilt")
 
 
 @measure(signals=("fall",), better=-1)
@@ -110,14 +82,7 @@ def energy(trace: Trace) -> np.ndarray:
     return np.where(trace.alive, trace["power"], 0.0).sum(0, dtype=np.float64) * trace.dt
 
 
-averaged(
-    "power",
-    lambda t: t["power"],
-    signals=("power",),
-    unit="W",
-    better=-1,
-    doc="Mean mechanical power of the motors",
-)
+averaged("power", unit="W", better=-1, doc="Mean mechanical power of the motors")
 
 
 @measure(signals=("power", "speed", "mass"), better=-1)

@@ -79,9 +79,9 @@ def measure(
 
 def averaged(
     name: str,
-    value: Callable[[Trace], np.ndarray],
+    value: Callable[[Trace], np.ndarray] | None = None,
     *,
-    signals: Sequence[str],
+    signals: Sequence[str] = (),
     unit: str,
     better: int,
     doc: str,
@@ -91,13 +91,15 @@ def averaged(
 
     Args:
         name: Of the first; the second gets ``.alive`` added.
-        value: ``Trace -> (T, N)``.
-        signals: What it reads.
+        value: ``Trace -> (T, N)``; None takes the signal of that name.
+        signals: What ``value`` reads.
         unit: Of the value.
         better: See `Measure`.
         doc: One line.
         after: What an ended robot scores over the horizon: ``"zero"`` or ``"hold"`` (its last).
     """
+    if value is None:
+        signals, value = (name,), lambda trace: trace[name]
 
     def horizon(trace: Trace) -> np.ndarray:
         values = np.where(trace.alive, value(trace), 0.0)

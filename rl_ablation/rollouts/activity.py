@@ -11,12 +11,11 @@ from safetensors.numpy import load, save
 
 from rl_ablation.errors import LabError
 from rl_ablation.files import one_line, write_atomically
-from rl_ablation.lesions.lesion import INTACT, Lesion
 from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.episodes import REFERENCE, Job, episode_seed
-from rl_ablation.rollouts.rollout import SITE, rollout
-from rl_ablation.rollouts.world import World, card_env
+from rl_ablation.rollouts.episodes import REFERENCE, Episodes
+from rl_ablation.rollouts.recording import record
+from rl_ablation.rollouts.rollout import SITE
 
 SAMPLES = 4096  # moments kept; 4096 × 130 units is 2 MB
 EPISODES = 16
@@ -36,28 +35,12 @@ def record_activity(
 ) -> dict[str, SiteStats]:
     """Run the intact policy and keep evenly spaced samples of every site's activity.
 
-    The episodes are none of those that a sweep with the same seed is measured on.
-
-    Args:
-        policy: With an environment on its card.
-        conditions: Episode k runs under ``conditions[k % len(conditions)]``.
-        episodes: Episodes to record; at least one per condition is run.
-        seed: Seed of the recording.
-        horizon: Steps at most; None takes the world's time limit.
-        threads: C threads; None takes every CPU.
+    The episodes are none of those that a sweep with the same seed is measured on; at least one per
+    condition is run. See `Episodes`.
     """
-    episodes = max(episodes, len(conditions))
-    world = World(card_env(policy), episodes, policy.card.env_kwargs, threads)
-    intact = Lesion(name=INTACT)
-    jobs = [
-        Job(intact, episode_seed(seed, k, stream=REFERENCE), conditions[k % len(conditions)])
-        for k in range(episodes)
-    ]
-    signals = [SITE + site for site in policy.sites]
-    try:
-        trace = rollout(policy, world, jobs, signals=signals, horizon=horizon)
-    finally:
-        world.close()
+    count = max(episodes, len(conditions))
+    asked = Episodes(count, seed, tuple(conditions), horizon, REFERENCE)
+    trace = record(policy, [SITE + site for site in policy.sites], asked, threads=threads).trace
     visited = np.argwhere(trace.alive)
     visited = visited[np.linspace(0, len(visited) - 1, min(SAMPLES, len(visited))).astype(int)]
     return {

@@ -31,12 +31,14 @@ class Episodes:
         seed: Seed of every episode's seed.
         conditions: Named conditions of the environment, in turn; by default all that it names.
         horizon: Control steps of an episode at most; by default the environment's time limit.
+        stream: ``MEASURED`` or ``REFERENCE``: streams of one seed share no episode.
     """
 
     count: int = 24
     seed: int = 0
     conditions: tuple[str, ...] | None = None
     horizon: int | None = None
+    stream: int = MEASURED
 
     def __post_init__(self) -> None:
         if self.conditions is not None:
@@ -48,19 +50,14 @@ class Episodes:
         if self.horizon is not None and self.horizon < 1:
             raise LabError(f"the horizon must be at least 1 step, got {self.horizon}")
 
-    def jobs(self, lesion: Lesion, *, stream: int = MEASURED) -> list[Job]:
-        """The episodes of one lesion; without conditions the world runs as it is.
+    def jobs(self, lesion: Lesion) -> list[Job]:
+        """The episodes of one lesion; without conditions the world runs as it is."""
+        return [self.job(lesion, k) for k in range(self.count)]
 
-        Args:
-            lesion: The lesion.
-            stream: ``MEASURED`` or ``REFERENCE``: streams of one seed share no episode.
-        """
-        return [self.job(lesion, k, stream=stream) for k in range(self.count)]
-
-    def job(self, lesion: Lesion, k: int, *, stream: int = MEASURED) -> Job:
+    def job(self, lesion: Lesion, k: int) -> Job:
         """Episode ``k`` of a lesion."""
         conditions = self.conditions or ("",)
-        seed = episode_seed(self.seed, k, stream=stream)
+        seed = episode_seed(self.seed, k, stream=self.stream)
         return Job(lesion, seed, conditions[k % len(conditions)])
 
     def stage(self, stage: int, look: int = 0, count: int | None = None) -> Episodes:

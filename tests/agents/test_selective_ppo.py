@@ -12,9 +12,11 @@ from agents.adapter import make_training_env
 from agents.recipes import Recipe
 from agents.selective_ppo import SelectivePPO, network_selectivity, rate, unit_selectivity
 from agents.train import train
-from rl_ablation.analysis.selectivity import bend_contexts, class_selectivity, visits
+from rl_ablation.analysis.selectivity import bend_contexts, class_selectivity
 from rl_ablation.errors import LabError
 from rl_ablation.measures.laps import BEND
+from rl_ablation.rollouts.episodes import Episodes
+from rl_ablation.rollouts.recording import record
 
 LAP = "envs:rl_ablation/Lap-v0"
 TINY = Recipe(
@@ -233,7 +235,7 @@ def test_it_moves_selectivity_both_ways(tmp_path):
     for alpha in (-5.0, 5.0):
         recipe = with_alpha(alpha, steps=6144, stage_steps=2048)
         policy = train(recipe, tmp_path / f"{alpha}")
-        seen = visits(policy, ["@h0", "@h1", "bend"], episodes=16, threads=1)
+        seen = record(policy, ["@h0", "@h1", "bend"], Episodes(16), threads=1).moments()
         classes = bend_contexts(seen["bend"])
         reached[alpha] = np.mean(
             [class_selectivity(rate(seen[site]), classes).mean() for site in ("@h0", "@h1")]

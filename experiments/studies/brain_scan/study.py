@@ -39,15 +39,14 @@ from rl_ablation.analysis.layout import sheet
 from rl_ablation.analysis.scan import BENDS, Context, Scan, contrasts, scan
 from rl_ablation.formats import number
 from rl_ablation.groupings.units import singles
-from rl_ablation.lesions.lesion import INTACT, Lesion
 from rl_ablation.mapping.evidence import harm
 from rl_ablation.mapping.sweep import sweep
 from rl_ablation.measures.laps import BEND
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.episodes import Job, episode_seed
-from rl_ablation.rollouts.rollout import SITE, Trace, rollout
-from rl_ablation.rollouts.world import World, card_env
+from rl_ablation.rollouts.episodes import Episodes
+from rl_ablation.rollouts.recording import record
+from rl_ablation.rollouts.rollout import SITE, Trace
 from rl_ablation.stats import LEVEL, benjamini_hochberg, rank_correlation
 
 TRACKS = ("bends/ccw", "bends/cw", "random/ccw", "random/cw")  # they bend both ways
@@ -87,11 +86,8 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     found = scan(
         agent,
         BENDS,
-        signals=["bend"],
-        conditions=TRACKS[:2] if quick else TRACKS,
-        subjects=12 if quick else 24,
-        seed=seed,
-        horizon=horizon,
+        ["bend"],
+        Episodes(12 if quick else 24, seed, TRACKS[:2] if quick else TRACKS, horizon),
     )
     table = contrasts(found, PAIRS, seed)
     cuts = sweep(
@@ -117,9 +113,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     if not quick:
         legs = find_agent("quadruped")
         signals = ["command_vx", "command_vy", "command_yaw", "foot_contact"]
-        walked = scan(
-            legs, LEGS, signals=signals, conditions=LEG_CONDITIONS, subjects=16, seed=seed
-        )
+        walked = scan(legs, LEGS, signals, Episodes(16, seed, LEG_CONDITIONS))
         tables["quadruped"] = contrasts(walked, LEG_PAIRS, seed)
         places = {site: sheet(samples) for site, samples in walked.samples.items()}
         figures["quadruped"] = sheets(
@@ -199,13 +193,8 @@ def along(
     steps: int,
 ) -> Figure:
     """Activity along one episode of the track with three bends each way."""
-    world = World(card_env(agent), 1, agent.card.env_kwargs)
-    job = Job(Lesion(name=INTACT), episode_seed(seed, 0), TRACKS[0])
     signals = ["bend", *(SITE + site for site in found.sites)]
-    try:
-        trace = rollout(agent, world, [job], signals=signals, horizon=steps)
-    finally:
-        world.close()
+    trace = record(agent, signals, Episodes(1, seed, TRACKS[:1], steps)).trace
     ran = int(trace.steps[0])
     # A tanh unit's sign means nothing: each is turned so that it is positive in left bends.
     side = table[table["contrast"] == SIDE]["strength"].to_numpy()

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
 from envs.lap_model import LIDAR_ANGLES, LIDAR_RANGE
-from rl_ablation.analysis.drivers import Optimum, raw_observation
+from rl_ablation.analysis.maximisation import Maximum, raw_observation
 from rl_ablation.formats import number
 from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.measures.laps import BEND
@@ -45,7 +45,7 @@ class Block:
 
     part: Lesion
     pictures: Sequence[np.ndarray]
-    optimum: Optimum
+    optimum: Maximum
     by_sensor: np.ndarray
     by_wheel: np.ndarray
     places: Mapping[str, float]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from rl_ablation.analysis.attribution import through_groups
 from rl_ablation.groupings.units import singles
@@ -14,7 +13,7 @@ from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity
-from rl_ablation.stats import RESAMPLES
+from rl_ablation.stats import rank_correlation
 
 LEFT, RIGHT = 0, 1  # the wheels among the actions
 TURNING = ("left_turning.alive", "right_turning.alive")
@@ -71,25 +70,10 @@ def is_attribution_a_guide(
     for level in dict.fromkeys(frame["level"]):
         part = frame[frame["level"] == level]
         for through_name, behaviour in GUIDES:
-            rho, low, high = rank_correlation(part[through_name], part[behaviour], seed)
+            rho, low, high, _ = rank_correlation(part[through_name], part[behaviour], seed)
             spread, *_ = rank_correlation(part["spread"], part[behaviour], seed)
             told.append({
                 "level": level, "through": through_name, "loss": behaviour, "n": len(part),
                 "rho": rho, "ci_low": low, "ci_high": high, "rho_spread": spread,
             })  # fmt: skip
     return pd.DataFrame(told), frame
-
-
-def rank_correlation(x: pd.Series, y: pd.Series, seed: int) -> tuple[float, float, float]:
-    """Spearman's ρ with a 95 % percentile bootstrap interval over the pairs without NaN."""
-    both = np.array([x, y], float)
-    both = both[:, np.isfinite(both).all(0)]
-    n = both.shape[1]
-    picks = np.random.default_rng(seed).integers(n, size=(RESAMPLES, n))
-    ranks = rankdata(np.concatenate([both[:, None], both[:, picks]], axis=1), axis=-1)
-    ranks -= ranks.mean(-1, keepdims=True)
-    size = np.sqrt((ranks**2).sum(-1).prod(0))
-    with np.errstate(invalid="ignore"):  # all the same: no order, no correlation
-        rho = (ranks[0] * ranks[1]).sum(-1) / size
-    low, high = np.nanquantile(rho[1:], [0.025, 0.975]) if np.isfinite(rho[0]) else (np.nan,) * 2
-    return float(rho[0]), float(low), float(high)

@@ -40,15 +40,13 @@ from experiments.studies.building_blocks.figures import (
 from experiments.studies.building_blocks.guide import LEFT, RIGHT, is_attribution_a_guide, losses
 from experiments.studies.registry import Answer
 from rl_ablation.analysis.attribution import paths, through_groups
-from rl_ablation.analysis.drivers import (
-    Drive,
-    Visits,
+from rl_ablation.analysis.maximisation import maximise
+from rl_ablation.analysis.top_states import (
+    Direction,
     frames,
-    group_drive,
-    optimise,
+    group_direction,
     top_states,
-    unit_drive,
-    visit,
+    unit_direction,
 )
 from rl_ablation.groupings.controls import random_groups
 from rl_ablation.groupings.factors import factorise, factors
@@ -59,6 +57,9 @@ from rl_ablation.mapping.sweep import sweep
 from rl_ablation.measures.laps import BEND
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity, record_activity
+from rl_ablation.rollouts.episodes import REFERENCE, Episodes
+from rl_ablation.rollouts.recording import Recording, record
+from rl_ablation.rollouts.rollout import SITE
 
 BEHAVIOURS = (
     "forward_speed.alive",
@@ -98,7 +99,7 @@ class Lab:
 
     agent: Policy
     activity: Activity
-    visits: Visits
+    visits: Recording
     size: Size
 
     @property
@@ -112,17 +113,17 @@ class Lab:
         level = np.quantile(values[alive], 1 - DRIVEN)
         return np.argwhere(alive & (values >= level)).T
 
-    def drive(self, part: Lesion) -> Drive:
+    def drive(self, part: Lesion) -> Direction:
         """What it is to drive a part: a unit up, a factor on, a layer along its main direction."""
         ((site, units),) = part.cut.items()
         if part.group == "singles":
-            return unit_drive(site, units[0], self.agent.sites[site])
+            return unit_direction(site, units[0], self.agent.sites[site])
         if part.group != "factors":
-            return group_drive(part, self.activity[site])
+            return group_direction(part, self.activity[site])
         factor = int(part.name.rpartition("-")[2])
         pattern = factorise(self.activity[site], self.size.factors).patterns[factor]
         own = np.isin(np.arange(len(pattern)), units)
-        return Drive(part.name, site, np.where(own, pattern, 0.0))
+        return Direction(part.name, site, np.where(own, pattern, 0.0))
 
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
@@ -131,7 +132,8 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     agent = find_agent("lap")
     how: dict[str, Any] = {"conditions": size.conditions, "seed": seed, "horizon": size.horizon}
     activity = record_activity(agent, **how)
-    visits = visit(agent, episodes=size.visited, signals=["bend"], **how)
+    visited = Episodes(size.visited, stream=REFERENCE, **how)
+    visits = record(agent, [*(SITE + site for site in agent.sites), "bend"], visited)
     lab = Lab(agent, activity, visits, size)
     groups = factors(agent, size.factors, activity)
     plan = layers(agent) + groups + singles(agent)
@@ -173,14 +175,14 @@ def look_at(lab: Lab, chosen: Plan, run: Map) -> list[Block]:
     """What drives each part, what it drives, what its loss does."""
     parts, rows = chosen.lesions[1:], losses(run)
     drives = [lab.drive(part) for part in parts]
-    optima = optimise(lab.agent, drives, lab.activity["obs"].samples)
+    optima = maximise(lab.agent, drives, lab.activity["obs"].samples)
     tops = [top_states(drive, lab.visits, lab.size.pictures) for drive in drives]
     look = {"width": 320, "height": 240, "camera": "chase"}
     shots = iter(frames(lab.agent, lab.visits, [m for top in tops for m in top], **look))
     trace, bend = lab.visits.trace, lab.visits.trace["bend"]
     blocks = []
     for part, drive, optimum, top in zip(parts, drives, optima, tops, strict=True):
-        steps, episodes = lab.moments(drive.of(trace[f"@{drive.site}"]))
+        steps, episodes = lab.moments(drive.along(trace[f"@{drive.site}"]))
         some = np.linspace(0, len(steps) - 1, min(STATES, len(steps))).astype(int)
         inputs = trace["@obs"][steps[some], episodes[some]]
         push = paths(lab.agent, inputs, Plan([part]), lab.baseline)[:, 0]
@@ -227,10 +229,12 @@ def unit_table(lab: Lab, run: Map, groups: Plan) -> pd.DataFrame:
     """A row for each hidden unit: its group, what drives it most, what its loss does."""
     sites, trace = lab.agent.sites, lab.visits.trace
     owner = {f"{s}/{u}": g.name for g in groups for s, us in g.cut.items() for u in us}
-    drives = [unit_drive(s, u, sites[s]) for s in lab.agent.network.sizes for u in range(sites[s])]
+    drives = [
+        unit_direction(s, u, sites[s]) for s in lab.agent.network.sizes for u in range(sites[s])
+    ]
     told = []
     for drive, best in zip(
-        drives, optimise(lab.agent, drives, lab.activity["obs"].samples), strict=True
+        drives, maximise(lab.agent, drives, lab.activity["obs"].samples), strict=True
     ):
         (top,) = top_states(drive, lab.visits, 1)
         told.append({

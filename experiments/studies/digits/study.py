@@ -51,13 +51,15 @@ from experiments.studies.digits.world import (
 )
 from experiments.studies.registry import Answer
 from rl_ablation.analysis.curves import curves
-from rl_ablation.analysis.selectivity import TINY, class_selectivity, visits
+from rl_ablation.analysis.selectivity import TINY, class_selectivity
 from rl_ablation.groupings.orders import random_orders
 from rl_ablation.lesions.lesion import INTACT, Plan
 from rl_ablation.policies.load import load
 from rl_ablation.policies.network import one_thread
 from rl_ablation.policies.policy import Card, Policy
 from rl_ablation.policies.storage import make_mlp
+from rl_ablation.rollouts.episodes import Episodes
+from rl_ablation.rollouts.recording import record
 
 SIZES = (PIXELS, 32, 32, DIGITS)
 ALPHAS = (-1.0, -0.2, -0.05, 0.0, 0.05, 0.2, 1.0)
@@ -206,7 +208,9 @@ def minibatch_selectivity(h: torch.Tensor, target: torch.Tensor) -> torch.Tensor
 def selectivity(agent: Policy, exam: list[str]) -> float:
     """Mean class selectivity over the layers, on the images of the exam."""
     sites = list(agent.network.sizes)
-    seen = visits(agent, [f"@{s}" for s in sites], conditions=exam, episodes=len(exam))
+    seen = record(
+        agent, [f"@{s}" for s in sites], Episodes(len(exam), conditions=tuple(exam))
+    ).moments()
     classes = digits_of(pd.Index(exam))
     return float(np.mean([class_selectivity(seen[f"@{s}"], classes).mean() for s in sites]))
 

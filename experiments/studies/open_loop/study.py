@@ -31,7 +31,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from agents.zoo import find_agent
 from experiments.studies.open_loop.figures import answer, curves
@@ -49,10 +48,10 @@ from rl_ablation.mapping.sweep import sweep
 from rl_ablation.measures.laps import BEND
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import record_activity
-from rl_ablation.rollouts.episodes import Job, episode_seed
-from rl_ablation.rollouts.rollout import rollout
+from rl_ablation.rollouts.episodes import Episodes
+from rl_ablation.rollouts.recording import record
 from rl_ablation.rollouts.world import World
-from rl_ablation.stats import RESAMPLES, bca_intervals, benjamini_hochberg, sign_flip_p
+from rl_ablation.stats import RESAMPLES, bca_intervals, benjamini_hochberg, sign_flip_p, spearman
 
 GATES = {
     "left": f"bend > {BEND}",
@@ -83,8 +82,9 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     cuts = table_of_cuts(closed, probe(agent, plan, activity, seed=seed))
     ranks = ranking(cuts, seed)
     apart = drift(
-        agent, Plan([NUDGE]) + regions, activity, conditions=conditions, episodes=episodes,
-        onset=ONSET, steps=60 if quick else FOLLOW, seed=seed,
+        agent, Plan([NUDGE]) + regions, activity,
+        Episodes(episodes, seed, tuple(conditions), ONSET + (60 if quick else FOLLOW)),
+        onset=ONSET,
     )  # fmt: skip
     drifts = table_of_drift(apart, seed)
     rows = overall(timed.effects())
@@ -112,14 +112,8 @@ def share_of_time(
     agent: Policy, conditions: list[str], episodes: int, horizon: int | None, seed: int
 ) -> Mapping[str, float]:
     """How much of the intact robot's time each gate is open."""
-    world = World(str(agent.card.env_id), episodes)
-    jobs = [
-        Job(Lesion(name=INTACT), episode_seed(seed, k), conditions[k % len(conditions)])
-        for k in range(episodes)
-    ]
-    trace = rollout(agent, world, jobs, signals=["bend"], horizon=horizon)
-    world.close()
-    bend = trace["bend"][trace.alive]
+    asked = Episodes(episodes, seed, tuple(conditions), horizon)
+    bend = record(agent, ["bend"], asked).moments()["bend"]
     left, right = float((bend > BEND).mean()), float((bend < -BEND).mean())
     return {"left": left, "right": right, "straight": 1 - left - right, ALWAYS: 1.0}
 
@@ -140,19 +134,11 @@ def ranking(cuts: pd.DataFrame, seed: int) -> pd.DataFrame:
         draws = rng.integers(len(part), size=(RESAMPLES, len(part)))
         ranked = part[["direct", "off_manifold", "loss"]].to_numpy()
         for column, what in enumerate(("direct", "off_manifold")):
-            drawn = _correlations(ranked[draws, column], ranked[draws, 2])
+            drawn = spearman(ranked[draws, column], ranked[draws, 2])
             low, high = np.nanquantile(drawn, [0.025, 0.975])
-            rho = _correlations(ranked[None, :, column], ranked[None, :, 2])[0]
+            rho = spearman(ranked[None, :, column], ranked[None, :, 2])[0]
             table.append((site, what, rho, low, high, len(part)))
     return pd.DataFrame(table, columns=["site", "what", "rho", "ci_low", "ci_high", "cuts"])
-
-
-def _correlations(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Spearman's correlation of each row of ``x`` with that of ``y``."""
-    x, y = (stats.rankdata(v, axis=1) for v in (x, y))
-    x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        return (x * y).sum(1) / np.sqrt((x**2).sum(1) * (y**2).sum(1))
 
 
 def table_of_drift(apart: Drift, seed: int) -> pd.DataFrame:

@@ -10,9 +10,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rl_ablation.analysis.selectivity import rank_correlation
 from rl_ablation.formats import number
-from rl_ablation.stats import LEVEL, interval, nested_bootstrap, permutation_p
+from rl_ablation.stats import (
+    LEVEL,
+    interval,
+    mean_rank_correlation,
+    nested_bootstrap,
+    permutation_p,
+)
 
 KINDS = ("memoriser", "generalist")
 
@@ -79,7 +84,7 @@ def correlations(units: pd.DataFrame) -> pd.DataFrame:
         for site, layer in units.groupby("site"):
             agents = [part for _, part in layer.groupby("agent")]
             pairs = [(a[told].to_numpy(), a["progress"].to_numpy()) for a in agents]
-            mean, low, high = rank_correlation(pairs, rng)
+            mean, low, high = mean_rank_correlation(pairs, rng)
             rows.append({"told": told, "site": site, "rho": mean, "low": low, "high": high})
     return pd.DataFrame(rows)
 

@@ -42,7 +42,6 @@ from rl_ablation.analysis.selectivity import (
     best_class,
     eta_squared,
     mutual_information,
-    visits,
 )
 from rl_ablation.groupings.orders import (
     FRACTIONS,
@@ -53,6 +52,8 @@ from rl_ablation.groupings.orders import (
 )
 from rl_ablation.lesions.lesion import INTACT, Plan
 from rl_ablation.policies.policy import Policy
+from rl_ablation.rollouts.episodes import Episodes
+from rl_ablation.rollouts.recording import record
 
 STEPS = 393_216
 OWN_TRACK = {"tracks": ["ring"], "fixed_start": True}
@@ -174,14 +175,11 @@ def readable(agent: Policy, singles: rl.Run, size: Size, seed: int) -> pd.DataFr
     """What each unit tells of the bend, and what is lost with it: a row for each unit."""
     free = agent.with_env(singles.spec.env_id)
     sites = list(agent.network.sizes)
-    seen = visits(
+    seen = record(
         free,
         [*(f"@{s}" for s in sites), "bend"],
-        conditions=BATTERY,
-        episodes=size.episodes,
-        seed=seed + 2,
-        horizon=size.horizon,
-    )
+        Episodes(size.episodes, seed + 2, tuple(BATTERY), size.horizon),
+    ).moments()
     contexts = bend_contexts(seen["bend"])
     losses = {m: importance(singles, m) for m in MEASURES}
     frames = []

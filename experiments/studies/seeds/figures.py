@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure, SubFigure
 
-from rl_ablation.analysis.recurrence import Recurrence, match
+from rl_ablation.analysis.consistency import Consistency, match
 from rl_ablation.formats import number
 from rl_ablation.measures.registry import MEASURES
 
@@ -24,7 +24,7 @@ def recurrence_figure(
     regions: Sequence[Sequence[str]],
     networks: Sequence[str],
     behaviours: Sequence[str],
-    found: Mapping[str, Recurrence],
+    found: Mapping[str, Consistency],
     local: pd.DataFrame,
 ) -> Figure:
     """Maps side by side, the same row being matched regions; below, the evidence.
@@ -91,7 +91,7 @@ def _map(
     return mesh
 
 
-def _likeness(axes: Axes, recurrence: Recurrence, name: str) -> None:
+def _likeness(axes: Axes, recurrence: Consistency, name: str) -> None:
     axes.hist(recurrence.null, bins=30, color=OTHER, label="shuffled")
     axes.axvline(recurrence.score, color=OWN, lw=2.5, label="these networks")
     score, p = number(recurrence.score), recurrence.p

@@ -32,14 +32,8 @@ import pandas as pd
 from agents.recipes import RECIPES, Recipe
 from experiments.studies.registry import Answer, trained
 from experiments.studies.seeds.figures import recurrence_figure
-from rl_ablation.analysis.recurrence import (
-    Recurrence,
-    gini,
-    mean_harm,
-    paired_harm,
-    recurrence,
-    worst_share,
-)
+from rl_ablation.analysis.consistency import Consistency, consistency, mean_harm, paired_harm
+from rl_ablation.analysis.localisation import gini, worst_share
 from rl_ablation.formats import number
 from rl_ablation.groupings.clusters import clusters
 from rl_ablation.groupings.controls import random_divisions
@@ -95,8 +89,8 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         names.append(regions[0])
     maps = [mean_harm(harm[:, 0]) for harm in harms]
     found = {
-        PROFILE: recurrence(maps, seed=seed),
-        SPECIFIC: recurrence(maps, specific=True, seed=seed),
+        PROFILE: consistency(maps, seed=seed),
+        SPECIFIC: consistency(maps, specific=True, seed=seed),
     }
     local = localisation(harms, seed)
     title = f"{recipe.name}: what each cluster is for, in {len(maps)} networks"
@@ -165,7 +159,7 @@ def tabulate(maps: list[np.ndarray], names: list[list[str]], seeds: list[int]) -
     return pd.DataFrame(rows)
 
 
-def likeness(found: dict[str, Recurrence], seeds: list[int]) -> pd.DataFrame:
+def likeness(found: dict[str, Consistency], seeds: list[int]) -> pd.DataFrame:
     """Every pair's likeness: a row for each pair of seeds."""
     first, second = np.triu_indices(len(seeds), 1)
     pairs = {"a": [seeds[i] for i in first], "b": [seeds[i] for i in second]}
@@ -173,7 +167,7 @@ def likeness(found: dict[str, Recurrence], seeds: list[int]) -> pd.DataFrame:
 
 
 def tell(
-    found: dict[str, Recurrence],
+    found: dict[str, Consistency],
     local: pd.DataFrame,
     maps: list[np.ndarray],
     names: list[list[str]],

@@ -50,13 +50,15 @@ from rl_ablation.analysis.rotation import (
     layer_eta_squared,
     network_similarity,
 )
-from rl_ablation.analysis.selectivity import bend_contexts, class_selectivity, eta_squared, visits
+from rl_ablation.analysis.selectivity import bend_contexts, class_selectivity, eta_squared
 from rl_ablation.groupings.orders import random_orders
 from rl_ablation.groupings.sensors import sensor_dropout, sensor_noise
 from rl_ablation.lesions.lesion import INTACT, Plan
 from rl_ablation.mapping.run import Run
 from rl_ablation.mapping.sweep import sweep
 from rl_ablation.policies.policy import Policy
+from rl_ablation.rollouts.episodes import Episodes
+from rl_ablation.rollouts.recording import record
 
 STEPS = 393_216
 ALPHAS = (-2.0, -0.5, 0.0, 0.5, 2.0)
@@ -168,14 +170,11 @@ def units(policy: Policy, quick: bool, seed: int) -> Values:
     """What the units tell of the context on the policy's own way, averaged over the layers."""
     sites = ["@" + site for site in policy.network.sizes]
     here, elsewhere = (
-        visits(
+        record(
             policy,
             [*sites, "bend"],
-            conditions=list(CONDITIONS),
-            episodes=6 if quick else EPISODES,
-            seed=s,
-            horizon=100 if quick else None,
-        )
+            Episodes(6 if quick else EPISODES, s, tuple(CONDITIONS), 100 if quick else None),
+        ).moments()
         for s in (seed, seed + 1)
     )
     classes, others = bend_contexts(here["bend"]), bend_contexts(elsewhere["bend"])
@@ -193,10 +192,6 @@ def units(policy: Policy, quick: bool, seed: int) -> Values:
 
 def common_states(policies: Sequence[Policy], quick: bool, seed: int) -> np.ndarray:
     """Observations that the networks trained with α = 0 meet, evenly spaced, (S, D)."""
-    horizon = 100 if quick else None
-    seen = [
-        visits(p, ["obs"], conditions=list(CONDITIONS), episodes=6, seed=seed, horizon=horizon)
-        for p in policies
-    ]
-    obs = np.concatenate([s["obs"] for s in seen])
+    asked = Episodes(6, seed, tuple(CONDITIONS), 100 if quick else None)
+    obs = np.concatenate([record(p, ["obs"], asked).moments()["obs"] for p in policies])
     return obs[np.linspace(0, len(obs) - 1, min(MOMENTS, len(obs))).astype(int)]

@@ -9,7 +9,7 @@ import pytest
 from experiments.studies import registry as studies
 from experiments.studies.redundancy import study as redundancy
 from experiments.studies.seeds import study as seeds
-from rl_ablation.analysis.recurrence import recurrence
+from rl_ablation.analysis.consistency import consistency
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def told(maps: list[np.ndarray]) -> str:
         for m, e in zip(maps, even, strict=True)
     ]
     found = {
-        seeds.PROFILE: recurrence(maps, draws=99),
-        seeds.SPECIFIC: recurrence(maps, specific=True, draws=99),
+        seeds.PROFILE: consistency(maps, draws=99),
+        seeds.SPECIFIC: consistency(maps, specific=True, draws=99),
     }
     names = [[f"h{r % 2}/cluster-{r}" for r in range(len(m))] for m in maps]
     return seeds.tell(found, seeds.localisation(harms, 0, resamples=200), maps, names)

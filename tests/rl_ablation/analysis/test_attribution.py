@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from captum.attr import LayerConductance
+from captum.attr import IntegratedGradients, LayerConductance
 
 from rl_ablation.analysis.attribution import (
-    as_module,
+    View,
     conductance,
     paths,
     sensor_to_motor,
@@ -29,7 +29,7 @@ def seen(count=7, size=18, seed=5):
 
 def outputs(policy, inputs):
     with torch.no_grad():
-        return as_module(policy)(torch.as_tensor(inputs).double()).numpy()
+        return View(policy)(torch.as_tensor(inputs).double()).numpy()
 
 
 @pytest.mark.parametrize("squash", ["clip", "tanh", "none"])
@@ -46,7 +46,7 @@ def test_the_modules_sites_are_the_policys(policy):
     raw = seen()
     record = {site: np.zeros((len(raw), n), np.float32) for site, n in policy.sites.items()}
     policy.act(raw, record=record)
-    module, inputs = as_module(policy), torch.as_tensor(policy.normalise(raw)).double()
+    module, inputs = View(policy), torch.as_tensor(policy.normalise(raw)).double()
     for site in ("obs", "h0", "h1"):
         values = module.at(site, inputs)
         assert values.detach().numpy() == pytest.approx(record[site], abs=1e-5)
@@ -71,8 +71,15 @@ def test_attributions_add_up_to_the_change_of_action(activation):
         assert passed.sum(1) == pytest.approx(whole, abs=slack)
 
 
+def test_integrated_gradients_are_captums(policy):
+    inputs, base = torch.as_tensor(seen()).double(), torch.full((1, 18), 0.3).double()
+    theirs = IntegratedGradients(View(policy)).attribute(inputs, base, target=1, n_steps=64)
+    ours = sensor_to_motor(policy, seen(), np.full(18, 0.3))[..., 1]
+    assert ours == pytest.approx(theirs.detach().numpy(), abs=1e-8)
+
+
 def test_conductance_is_captums_if_that_takes_steps_enough(policy):
-    module, inputs = as_module(policy), torch.as_tensor(seen()).double()
+    module, inputs = View(policy), torch.as_tensor(seen()).double()
     method = LayerConductance(module, module.get_submodule("h0"))
     theirs = method.attribute(inputs, torch.zeros(1, 18).double(), target=1, n_steps=300)
     ours = conductance(policy, seen(), "h0", np.zeros(18))[..., 1]
@@ -144,5 +151,5 @@ def test_bad_requests_say_what_to_mend(policy):
     with pytest.raises(LabError, match="'both' spans"):
         paths(policy, seen(), across)
     with pytest.raises(LabError, match="no site 'h7'"):
-        as_module(policy).at("h7", torch.zeros(1, 18).double())
+        View(policy).at("h7", torch.zeros(1, 18).double())
     assert through_groups(policy, seen(), singles(policy, ["h1"])).shape == (7, 10, 2)

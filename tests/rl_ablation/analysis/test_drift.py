@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import CONDITIONS, LAP, MUTE, random_mlp
+from conftest import CONDITIONS, MUTE, random_mlp
 
 from rl_ablation.analysis.drift import drift, mean, size
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion, Plan
-from rl_ablation.rollouts.episodes import Job, episode_seed
-from rl_ablation.rollouts.rollout import rollout
-from rl_ablation.rollouts.world import World
+from rl_ablation.rollouts.episodes import Episodes
+from rl_ablation.rollouts.recording import run_jobs
 
 ONSET, STEPS, EPISODES = 5, 12, 4
+RUN = Episodes(EPISODES, 0, CONDITIONS, ONSET + STEPS)
 PLAN = Plan(
     [
         Lesion(name="cut", cut={"h0": (0, 2, 5)}),
@@ -26,20 +26,13 @@ PLAN = Plan(
 
 @pytest.fixture(scope="module")
 def apart(policy, activity):
-    return drift(
-        policy, PLAN, activity, conditions=CONDITIONS, episodes=EPISODES, onset=ONSET,
-        steps=STEPS, threads=1,
-    )  # fmt: skip
+    return drift(policy, PLAN, activity, RUN, onset=ONSET, threads=1)
 
 
 def played(policy, activity, lesion):
-    world = World(LAP, EPISODES, threads=1)
-    jobs = [Job(lesion, episode_seed(0, k), CONDITIONS[k % 2]) for k in range(EPISODES)]
-    trace = rollout(
-        policy, world, jobs, signals=["action", "obs"], activity=activity, horizon=ONSET + STEPS
+    return run_jobs(
+        policy, ["action", "obs"], RUN.jobs(lesion), activity=activity, horizon=RUN.horizon
     )
-    world.close()
-    return trace
 
 
 def test_at_the_cut_all_is_direct_and_later_it_is_not(apart):
@@ -113,20 +106,19 @@ def test_means_of_nothing_are_not_numbers():
 
 
 def test_lesions_do_not_depend_on_the_plan(policy, activity, apart):
-    alone = drift(
-        policy, Plan([PLAN["noisy"]]), activity, conditions=CONDITIONS, episodes=EPISODES,
-        onset=ONSET, steps=STEPS, threads=2,
-    )  # fmt: skip
+    alone = drift(policy, Plan([PLAN["noisy"]]), activity, RUN, onset=ONSET, threads=2)
     noisy = apart.lesions.index("noisy")
     for part in ("open", "here", "away"):
         assert getattr(alone, part)[:, 0].tobytes() == getattr(apart, part)[:, noisy].tobytes()
 
 
 def test_what_cannot_be_compared_is_refused(policy, activity):
-    with pytest.raises(LabError, match="needs a lesion, an episode and a step"):
-        drift(policy, Plan(), activity)
+    with pytest.raises(LabError, match="needs a lesion and an episode"):
+        drift(policy, Plan(), activity, RUN)
     with pytest.raises(LabError, match="ends before the onset at step 500; cut earlier"):
-        drift(policy, PLAN, activity, conditions=CONDITIONS, episodes=2, onset=500, steps=5)
+        drift(policy, PLAN, activity, Episodes(2, 0, CONDITIONS, 505), onset=500)
+    with pytest.raises(LabError, match="ends before the onset at step 30; cut earlier"):
+        drift(policy, PLAN, activity, Episodes(2, 0, CONDITIONS, 20), onset=30)
     chooser = random_mlp((4, 12, 10, 2), "CartPole-v1", squash="argmax")
     with pytest.raises(LabError, match="discrete actions, which have no differences"):
-        drift(chooser, PLAN, {})
+        drift(chooser, PLAN, {}, RUN)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rl_ablation.analysis.localisation import changes, full_size, gini, localisation
+from rl_ablation.analysis.localisation import changes, full_size, gini, localisation, worst_share
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.controls import equal_parts
 from rl_ablation.lesions.methods import SiteStats
@@ -53,12 +53,22 @@ def test_changes_are_paired_and_signed_so_that_worse_is_negative(policy, small_s
         changes(table, plan, ["yaw_rate"])
 
 
+def test_localisation_of_even_and_single_harm():
+    harm = np.zeros((4, 4))
+    harm[:, 0] = -0.5  # the same everywhere
+    harm[2, 1] = -2.0  # all in one place
+    harm[:, 2] = [-1, -3, 2, 0]  # getting better is no harm
+    np.testing.assert_allclose(worst_share(harm), [0.25, 1, 0.75, np.nan])
+    # Gini of 0, 0, 1, 3: gaps 2·(1 + 3 + 1 + 3 + 2) = 20, over 2·4·4.
+    np.testing.assert_allclose(gini(harm), [0, 0.75, 20 / 32, np.nan])
+    both = np.stack([harm, harm[::-1]])
+    np.testing.assert_allclose(worst_share(both)[1], worst_share(harm))
+    np.testing.assert_allclose(gini(both)[1], gini(harm))
+
+
 def test_gini_is_0_for_equal_and_most_for_one():
-    assert gini(np.ones(5)) == pytest.approx(0)
-    assert gini(np.array([0, 0, 0, 7.0])) == pytest.approx(0.75)
-    assert gini(np.array([1.0, 3.0])) == pytest.approx(0.25)
-    np.testing.assert_allclose(gini(np.array([[1, 0.0], [1, 2.0]])), [0, 0.5])
-    assert np.isnan(gini(np.zeros(3)))
+    harm = -np.array([[1.0, 0, 1], [1, 0, 3], [1, 0, 0], [1, 7, 0]])
+    np.testing.assert_allclose(gini(harm), [0, 0.75, 20 / 32])
 
 
 def harms(*parts, episodes=12, noise=0.0, seed=0):

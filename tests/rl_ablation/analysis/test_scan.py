@@ -7,8 +7,9 @@ from scipy.spatial.distance import pdist
 from rl_ablation.analysis.layout import grid_shape, on_sheet, sheet, similarity
 from rl_ablation.analysis.scan import BENDS, Scan, contrasts, scan
 from rl_ablation.errors import LabError
+from rl_ablation.rollouts.episodes import Episodes
 
-LAP = {"contexts": BENDS, "signals": ["bend"], "conditions": ("bends/ccw", "ring/cw")}
+TRACKS = ("bends/ccw", "ring/cw")
 
 
 def test_a_sheet_gives_every_unit_a_place_and_puts_units_alike_together() -> None:
@@ -62,10 +63,10 @@ def test_the_family_wise_error_of_contrasts_is_held() -> None:
 
 
 def test_a_scan_averages_moments_of_a_behaviour_by_subject(policy) -> None:
-    found = scan(policy, **LAP, subjects=3, horizon=60, threads=1)
+    found = scan(policy, BENDS, ["bend"], Episodes(3, 0, TRACKS, 60), threads=1)
     assert found.sites == {"h0": 12, "h1": 10}
     assert {name: m.shape for name, m in found.means.items()} == dict.fromkeys(BENDS, (3, 22))
-    again = scan(policy, **LAP, subjects=2, horizon=60, threads=1)
+    again = scan(policy, BENDS, ["bend"], Episodes(2, 0, TRACKS, 60), threads=1)
     for name in BENDS:
         np.testing.assert_array_equal(found.means[name][:2], again.means[name])
     table = contrasts(found, {"left − right": (["left bend"], ["right bend"])})
@@ -75,17 +76,10 @@ def test_a_scan_averages_moments_of_a_behaviour_by_subject(policy) -> None:
 
 
 def test_the_means_are_those_of_the_moments(policy) -> None:
-    one = scan(policy, **{**LAP, "conditions": ("ring/ccw",)}, subjects=2, horizon=30, threads=1)
+    ring = Episodes(2, 0, ("ring/ccw",), 30)
+    one = scan(policy, BENDS, ["bend"], ring, threads=1)
     always = {"always": lambda trace: np.ones_like(trace["bend"], bool)}
-    other = scan(
-        policy,
-        always,
-        signals=["bend"],
-        conditions=("ring/ccw",),
-        subjects=2,
-        horizon=30,
-        threads=1,
-    )
+    other = scan(policy, always, ["bend"], ring, threads=1)
     # The ring bends left all the way round, so both are the mean over everything.
     np.testing.assert_allclose(one.means["left bend"], other.means["always"], rtol=1e-12)
     assert np.isnan(one.means["straight"]).all()
@@ -93,4 +87,4 @@ def test_the_means_are_those_of_the_moments(policy) -> None:
 
 def test_one_subject_is_too_few(policy) -> None:
     with pytest.raises(LabError, match="at least 2 subjects"):
-        scan(policy, **LAP, subjects=1, horizon=20)
+        scan(policy, BENDS, ["bend"], Episodes(1, 0, TRACKS, 20))

@@ -11,10 +11,10 @@ from rl_ablation.analysis.selectivity import (
     class_selectivity,
     eta_squared,
     mutual_information,
-    rank_correlation,
-    visits,
 )
 from rl_ablation.measures.laps import BEND
+from rl_ablation.rollouts.episodes import Episodes
+from rl_ablation.rollouts.recording import record
 
 CLASSES = np.repeat([4, 7, 9], 400)  # labels need not start at 0 nor be neighbours
 
@@ -83,23 +83,6 @@ def test_information_refuses_one_bin(noise):
         mutual_information(noise, CLASSES, bins=1)
 
 
-def test_rank_correlation_is_taken_within_networks():
-    rng = np.random.default_rng(0)
-    # Between networks the two go together; within each they go apart.
-    networks = [(k + rng.random(30),) for k in range(5)]
-    networks = [(x, 3 * k - x**3) for k, (x,) in enumerate(networks)]
-    assert rank_correlation(networks, rng, 200) == pytest.approx((-1, -1, -1))
-    free = [(rng.random(60), rng.random(60)) for _ in range(5)]
-    mean, low, high = rank_correlation(free, rng)
-    assert low < mean < high
-    assert low < 0 < high
-    assert 0.1 < high - low < 0.5
-    flat = [(rng.random(9), np.ones(9))]
-    assert np.isnan(rank_correlation(flat, rng, 50)).all()
-    mean, *_ = rank_correlation([*networks, *flat], rng, 50)
-    assert mean == pytest.approx(-1)
-
-
 def test_bends_have_the_side_their_name_says():
     bend = np.array([BEND + 0.01, BEND - 0.01, 0.0, -BEND - 0.01])
     assert [BENDS[k] for k in bend_contexts(bend)] == [
@@ -110,17 +93,11 @@ def test_bends_have_the_side_their_name_says():
     ]
 
 
-def test_visits_are_the_same_moments_for_all_signals(policy):
-    seen = visits(
-        policy,
-        ("obs", "@h0", "@h1", "bend"),
-        conditions=("ring/ccw", "ring/cw"),
-        episodes=2,
-        horizon=20,
-        threads=1,
-    )
-    record = {"h0": np.empty((len(seen["obs"]), 12), np.float32)}
-    policy.act(seen["obs"], record=record)
-    assert np.array_equal(record["h0"], seen["@h0"])
+def test_recorded_moments_are_the_same_for_all_signals(policy):
+    asked = Episodes(2, 0, ("ring/ccw", "ring/cw"), 20)
+    seen = record(policy, ("obs", "@h0", "@h1", "bend"), asked, threads=1).moments()
+    h0 = np.empty((len(seen["obs"]), 12), np.float32)
+    policy.act(seen["obs"], record={"h0": h0})
+    assert np.array_equal(h0, seen["@h0"])
     assert set(bend_contexts(seen["bend"])) == {0, 2}
     assert seen["@h1"].shape == (40, 10)

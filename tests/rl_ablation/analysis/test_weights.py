@@ -7,7 +7,7 @@ import pytest
 
 from rl_ablation.analysis.weights import RULES, importance, path_norms
 from rl_ablation.errors import LabError
-from rl_ablation.stats import rank_correlation
+from rl_ablation.stats import mean_rank_correlation, rank_correlation
 from tests.conftest import DEAD, LAP, MUTE, random_mlp
 
 
@@ -51,6 +51,23 @@ def test_rank_correlation_knows_order_and_its_own_uncertainty() -> None:
     assert p > 0.05
     assert np.isnan(rank_correlation(x, x * 0)).all()
     assert rank_correlation(np.append(x, 5.0), np.append(-x, np.nan))[0] == pytest.approx(-1)
+
+
+def test_mean_rank_correlation_is_taken_within_networks():
+    rng = np.random.default_rng(0)
+    # Between networks the two go together; within each they go apart.
+    networks = [(k + rng.random(30),) for k in range(5)]
+    networks = [(x, 3 * k - x**3) for k, (x,) in enumerate(networks)]
+    assert mean_rank_correlation(networks, rng) == pytest.approx((-1, -1, -1))
+    free = [(rng.random(60), rng.random(60)) for _ in range(5)]
+    mean, low, high = mean_rank_correlation(free, rng)
+    assert low < mean < high
+    assert low < 0 < high
+    assert 0.1 < high - low < 0.5
+    flat = [(rng.random(9), np.ones(9))]
+    assert np.isnan(mean_rank_correlation(flat, rng)).all()
+    mean, *_ = mean_rank_correlation([*networks, *flat], rng)
+    assert mean == pytest.approx(-1)
 
 
 def test_only_an_mlp_has_layers_to_read(policy) -> None:

@@ -1,4 +1,4 @@
-"""Recurrence: do networks trained alike, from other seeds, divide their labour alike?
+"""Cross-seed consistency: do networks trained alike from other seeds divide their labour alike?
 
 Units and regions of two networks have no names in common. Regions are therefore compared by what
 their loss does: each is a row of an effect matrix (regions × behaviours), and the rows of two
@@ -20,7 +20,7 @@ from scipy.optimize import linear_sum_assignment
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.controls import RANDOM
 from rl_ablation.lesions.lesion import INTACT
-from rl_ablation.mapping.evidence import scale
+from rl_ablation.mapping.evidence import differences, scale
 from rl_ablation.mapping.run import Run
 from rl_ablation.measures.registry import MEASURES
 
@@ -28,19 +28,22 @@ from rl_ablation.measures.registry import MEASURES
 def paired_harm(run: Run, names: Sequence[str], measures: Sequence[str]) -> np.ndarray:
     """What each loss does in each episode, (episodes, lesions, measures); below 0 is worse.
 
-    In full-size changes (see `scale`) over all lesions of the run but its
-    random controls, paired with the intact policy; NaN where either gives no number.
+    In full-size changes (see `scale`) over all lesions of the run but its random controls, paired
+    with the intact policy; NaN where either gives no number.
     """
     table = run.table()
     claimed = [x.name for x in run.plan if x.size and x.group != RANDOM]
-    layers = []
-    for measure in measures:
-        wide = table.pivot(index="episode", columns="lesion", values=measure).astype(np.float64)
-        change = wide.sub(wide[INTACT], axis=0)
-        told = {"measure": measure, "delta": change[claimed].mean(), "intact": wide[INTACT].mean()}
-        full = float(scale(pd.DataFrame(told))[measure])
-        layers.append((MEASURES[measure].better or 1) * change[list(names)].to_numpy() / full)
-    return np.stack(layers, axis=-1)
+    intact = table[table["lesion"] == INTACT]
+    paired = []
+    for measure, change in differences(table, measures).items():
+        means = {
+            "measure": measure,
+            "delta": change[claimed].mean(),
+            "intact": intact[measure].mean(),
+        }
+        full = float(scale(pd.DataFrame(means))[measure])
+        paired.append((MEASURES[measure].better or 1) * change[list(names)].to_numpy(float) / full)
+    return np.stack(paired, axis=-1)
 
 
 def mean_harm(harm: np.ndarray) -> np.ndarray:
@@ -97,7 +100,7 @@ def match(a: np.ndarray, b: np.ndarray) -> Match:
 
 
 @dataclass(frozen=True)
-class Recurrence:
+class Consistency:
     """How alike several networks divide their labour.
 
     Attributes:
@@ -118,9 +121,9 @@ class Recurrence:
         return int(self.scores.sum(0).argmax())
 
 
-def recurrence(
+def consistency(
     matrices: Sequence[np.ndarray], *, specific: bool = False, draws: int = 999, seed: int = 0
-) -> Recurrence:
+) -> Consistency:
     """Do regions with the same profile of effects recur in every network?
 
     The null shuffles each behaviour's effects over the regions of each network, so that each
@@ -130,7 +133,7 @@ def recurrence(
     Args:
         matrices: Of each network, (regions, measures), on one scale.
         specific: Subtract each region's mean over behaviours first. A region whose loss stops the
-            robot hurts all behaviours at once; this asks for likeness beyond such failure
+            robot hurts all behaviours at once; this asks for consistency beyond such failure
             (Jonas & Kording 2017).
         draws: Of the null.
         seed: Of the null.
@@ -139,7 +142,7 @@ def recurrence(
         LabError: Fewer than two networks.
     """
     if len(matrices) < 2:
-        raise LabError("recurrence needs at least two networks")
+        raise LabError("consistency needs at least two networks")
     rng = np.random.default_rng(seed)
 
     def pairwise(effects: Sequence[np.ndarray]) -> np.ndarray:
@@ -157,35 +160,4 @@ def recurrence(
         [pairwise([rng.permuted(m, axis=0) for m in matrices])[off].mean() for _ in range(draws)]
     )
     p = (1 + int((null >= score - 1e-12).sum())) / (1 + draws)
-    return Recurrence(scores, score, null, p)
-
-
-# How local a behaviour is.
-def worst_share(harm: np.ndarray) -> np.ndarray:
-    """Share of all harm to a behaviour that is done by its worst region.
-
-    Args:
-        harm: (…, regions, measures), below 0 is worse; what gets better counts as no harm.
-
-    Returns:
-        (…, measures), from 1/regions (even) to 1 (all in one); NaN without any harm.
-    """
-    loss = np.maximum(-harm, 0.0)
-    total = loss.sum(-2)
-    return np.where(total > 0, loss.max(-2) / np.where(total > 0, total, 1.0), np.nan)
-
-
-def gini(harm: np.ndarray) -> np.ndarray:
-    """Gini coefficient of the harm over regions: Σᵢⱼ |xᵢ − xⱼ| / (2 R Σᵢ xᵢ).
-
-    Args:
-        harm: (…, regions, measures), below 0 is worse; what gets better counts as no harm.
-
-    Returns:
-        (…, measures), from 0 (even) to 1 − 1/R (all in one); NaN without any harm.
-    """
-    loss = np.maximum(-harm, 0.0)
-    total = loss.sum(-2)
-    gaps = np.abs(loss[..., :, None, :] - loss[..., None, :, :]).sum((-3, -2))
-    spread = gaps / (2 * loss.shape[-2])
-    return np.where(total > 0, spread / np.where(total > 0, total, 1.0), np.nan)
+    return Consistency(scores, score, null, p)

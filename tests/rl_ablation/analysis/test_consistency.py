@@ -1,17 +1,10 @@
-"""Matching of networks by what their regions do, localisation indices, means over seeds."""
+"""Matching of networks by what their regions do, and means over seeds."""
 
 import numpy as np
 import pytest
 
 import rl_ablation as rl
-from rl_ablation.analysis.recurrence import (
-    gini,
-    match,
-    mean_harm,
-    paired_harm,
-    recurrence,
-    worst_share,
-)
+from rl_ablation.analysis.consistency import consistency, match, mean_harm, paired_harm
 from rl_ablation.groupings.controls import random_divisions
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.stats import hierarchical_bootstrap, iqm
@@ -40,7 +33,7 @@ def test_the_matching_is_the_best_there_is():
     assert found.score == pytest.approx(best / np.linalg.norm(a) / np.linalg.norm(b))
 
 
-def test_regions_without_effect_or_partner_are_no_likeness():
+def test_regions_without_effect_or_partner_are_not_alike():
     a = np.array([[-1.0, 0.0], [0.0, -1.0], [0.0, 0.0]])
     found = match(a, a[[1, 0]])
     np.testing.assert_array_equal(found.order, [1, 0, -1])
@@ -52,19 +45,19 @@ def test_regions_without_effect_or_partner_are_no_likeness():
 
 
 @pytest.mark.parametrize("specific", [False, True])
-def test_copies_recur_and_strangers_do_not(specific):
+def test_copies_are_consistent_and_unrelated_networks_are_not(specific):
     rng = np.random.default_rng(0)
     copies = [rng.permutation(effects(0)) + 0.05 * effects(k) for k in range(1, 5)]
-    found = recurrence(copies, specific=specific, draws=199)
+    found = consistency(copies, specific=specific, draws=199)
     assert found.score > 0.98
     assert found.p == 1 / 200
     assert found.scores.shape == (4, 4)
-    strangers = [
-        recurrence([effects(10 * k + i) for i in range(3)], specific=specific, draws=49).p
+    unrelated = [
+        consistency([effects(10 * k + i) for i in range(3)], specific=specific, draws=49).p
         for k in range(1, 31)
     ]
-    assert 0.3 < np.mean(strangers) < 0.7, "p of strangers is spread evenly"
-    assert np.mean(np.array(strangers) <= 0.1) < 0.3
+    assert 0.3 < np.mean(unrelated) < 0.7, "their p is spread evenly"
+    assert np.mean(np.array(unrelated) <= 0.1) < 0.3
 
 
 def test_regions_that_only_fail_alike_are_not_specifically_alike():
@@ -73,31 +66,18 @@ def test_regions_that_only_fail_alike_are_not_specifically_alike():
     broken = np.zeros((8, 5))
     broken[0] = -3.0
     networks = [rng.permutation(broken + 0.3 * effects(k)) for k in range(20, 24)]
-    assert recurrence(networks, draws=199).p < 0.02
-    assert recurrence(networks, draws=199, specific=True).p > 0.05
+    assert consistency(networks, draws=199).p < 0.02
+    assert consistency(networks, draws=199, specific=True).p > 0.05
 
 
-def test_recurrence_is_the_same_for_the_same_seed_and_finds_the_typical_one():
+def test_consistency_is_the_same_for_the_same_seed_and_finds_the_typical_one():
     same = effects(0)
     networks = [same + 0.4 * effects(1), same, same + 0.4 * effects(2)]
-    one, two = recurrence(networks, draws=20, seed=3), recurrence(networks, draws=20, seed=3)
+    one, two = consistency(networks, draws=20, seed=3), consistency(networks, draws=20, seed=3)
     np.testing.assert_array_equal(one.null, two.null)
     assert one.typical == 1
     with pytest.raises(rl.LabError, match="two networks"):
-        recurrence(networks[:1])
-
-
-def test_localisation_of_even_and_single_harm():
-    harm = np.zeros((4, 4))
-    harm[:, 0] = -0.5  # the same everywhere
-    harm[2, 1] = -2.0  # all in one place
-    harm[:, 2] = [-1, -3, 2, 0]  # getting better is no harm
-    np.testing.assert_allclose(worst_share(harm), [0.25, 1, 0.75, np.nan])
-    # Gini of 0, 0, 1, 3: gaps 2·(1 + 3 + 1 + 3 + 2) = 20, over 2·4·4.
-    np.testing.assert_allclose(gini(harm), [0, 0.75, 20 / 32, np.nan])
-    both = np.stack([harm, harm[::-1]])
-    np.testing.assert_allclose(worst_share(both)[1], worst_share(harm))
-    np.testing.assert_allclose(gini(both)[1], gini(harm))
+        consistency(networks[:1])
 
 
 def test_interquartile_means_by_hand():

@@ -1,0 +1,60 @@
+"""The one recorder: runs episodes in the environment of a policy's card and keeps signals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rl_ablation.lesions.lesion import INTACT, Lesion
+from rl_ablation.lesions.methods import SiteStats
+from rl_ablation.policies.policy import Policy
+from rl_ablation.rollouts.episodes import Episodes, Job
+from rl_ablation.rollouts.rollout import Trace, rollout
+from rl_ablation.rollouts.world import World, card_env
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Episodes of an intact policy: what was run, and what was recorded."""
+
+    jobs: tuple[Job, ...]
+    trace: Trace
+
+    def moments(self) -> dict[str, np.ndarray]:
+        """Signal → its values at every step that a robot made, (S, …); S is the same for all."""
+        return {name: values[self.trace.alive] for name, values in self.trace.signals.items()}
+
+
+def record(
+    policy: Policy, signals: Sequence[str], episodes: Episodes, *, threads: int | None = None
+) -> Recording:
+    """Run the intact policy and record signals.
+
+    Args:
+        policy: With an environment on its card.
+        signals: As in `rollout`, such as ``"@h0"`` and ``"bend"``.
+        episodes: Which ones.
+        threads: C threads; None takes every CPU.
+    """
+    jobs = episodes.jobs(Lesion(name=INTACT))
+    trace = run_jobs(policy, signals, jobs, horizon=episodes.horizon, threads=threads)
+    return Recording(tuple(jobs), trace)
+
+
+def run_jobs(
+    policy: Policy,
+    signals: Sequence[str],
+    jobs: Sequence[Job],
+    *,
+    activity: Mapping[str, SiteStats] | None = None,
+    horizon: int | None = None,
+    threads: int | None = None,
+) -> Trace:
+    """Roll out any jobs in the environment of the policy's card; see `rollout`."""
+    world = World(card_env(policy), len(jobs), policy.card.env_kwargs, threads)
+    try:
+        return rollout(policy, world, jobs, signals=signals, activity=activity, horizon=horizon)
+    finally:
+        world.close()
