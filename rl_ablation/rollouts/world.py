@@ -21,7 +21,21 @@ from rl_ablation.policies.policy import Policy
 
 
 class _WaitingSync(SyncVectorEnv):
-    """A `SyncVectorEnv` in which a finished robot is left alone until it is reset."""
+    """A `SyncVectorEnv` in which a finished robot is left alone until it is reset.
+
+    Its option ``condition`` is a list like that of our batches: each robot is handed its own.
+    """
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
+        conditions = (options or {}).get("condition", [None] * self.num_envs)
+        self._terminations[:] = self._truncations[:] = False
+        infos: dict[str, Any] = {}
+        for i, (env, condition) in enumerate(zip(self.envs, conditions, strict=True)):
+            own = None if condition is None else {"condition": condition}
+            self._env_obs[i], info = env.reset(seed=seed[i], options=own)
+            infos = self._add_info(infos, info, i)
+        obs = np.stack([np.asarray(o) for o in self._env_obs])
+        return obs.astype(self.single_observation_space.dtype), infos
 
     def step(self, actions: np.ndarray) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         infos: dict[str, Any] = {}
