@@ -113,6 +113,7 @@ def video(
     run: RunArg,
     /,
     lesion: str,
+    env: str | None = None,
     episode: int | None = None,
     seconds: float = 15.0,
     out: Path | None = None,
@@ -122,6 +123,8 @@ def video(
     Args:
         run: Run folder made by `map`.
         lesion: Name of a cut, as the report names it: h1/cluster-5.
+        env: Gymnasium id that the run names, as your word that its code may run; needed where it
+            is neither Gymnasium's nor this lab's.
         episode: Which episode of the run; by default a typical one.
         seconds: Length at most, in robot time.
         out: The film; by default films/LESION.mp4 in the run folder.
@@ -129,7 +132,8 @@ def video(
     from rl_ablation.mapping.run import Run
     from rl_ablation.reports.film import film
 
-    say(f"film: {film(Run(run), lesion, episode=episode, seconds=seconds, path=out)}")
+    path = film(Run(run), lesion, episode=episode, path=out, seconds=seconds, env=env)
+    say(f"film: {path}")
 
 
 def report(run: RunArg, /, json: bool = False) -> None:

@@ -19,6 +19,7 @@ from scipy import stats
 from sklearn.covariance import LedoitWolf
 
 from rl_ablation.analysis.attribution import View, as_module
+from rl_ablation.env_ids import find_spec
 from rl_ablation.errors import LabError
 from rl_ablation.files import one_line
 from rl_ablation.lesions.lesion import INTACT, Lesion
@@ -27,7 +28,7 @@ from rl_ablation.policies.network import one_thread
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.episodes import REFERENCE, card_env, episode_seed
 from rl_ablation.rollouts.rollout import SITE, Job, Trace, rollout
-from rl_ablation.rollouts.world import World, find_spec, quiet
+from rl_ablation.rollouts.world import World, quiet
 
 APART = 1.0  # s between two top moments of one episode
 FARTHEST = 99.0  # percentile of visited distances beyond which no optimised input may lie
@@ -176,11 +177,13 @@ def frames(
             run again.
     """
     env_id = card_env(policy)
-    find_spec(env_id)
+    spec = find_spec(env_id)
     pictures: dict[tuple[int, int], np.ndarray] = {}
     try:
         with quiet():
-            env = gym.make(env_id, render_mode="rgb_array", **{**policy.card.env_kwargs, **render})
+            env = gym.make(spec, render_mode="rgb_array", **{**policy.card.env_kwargs, **render})
+    except LabError:
+        raise
     except Exception as error:  # a graphics library raises whatever it likes
         raise LabError(f"cannot draw {env_id}: {one_line(error)}") from None
     try:

@@ -24,9 +24,7 @@ def hidden_sites(agent: Policy, sites: Sequence[str] | None) -> list[str]:
     return list(sites)
 
 
-def divided_sites(
-    agent: Policy, sites: Sequence[str] | None, word: str, number: int
-) -> list[str]:
+def divided_sites(agent: Policy, sites: Sequence[str] | None, word: str, number: int) -> list[str]:
     """`hidden_sites`, each of which has at least ``number`` units for the grouping ``word``."""
     chosen = hidden_sites(agent, sites)
     for site in chosen:

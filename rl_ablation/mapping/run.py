@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from rl_ablation.env_ids import EnvId, EnvKwargs
 from rl_ablation.errors import LabError
 from rl_ablation.files import digest, one_line, write_atomically
 from rl_ablation.lesions.lesion import Lesion, Plan
@@ -92,8 +92,8 @@ class Spec(BaseModel):
     agent: str
     policy_sha256: str
     sites: dict[str, int]
-    env_id: str
-    env_kwargs: dict[str, Any]
+    env_id: EnvId
+    env_kwargs: EnvKwargs
     conditions: tuple[str, ...]
     episodes: int
     seed: int

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from rl_ablation.analysis.layout import grid_shape
+from rl_ablation.env_ids import find_spec, trust
 from rl_ablation.errors import LabError
 from rl_ablation.files import one_line
 from rl_ablation.lesions.lesion import Lesion
@@ -28,7 +29,7 @@ from rl_ablation.progress import bar
 from rl_ablation.reports.figures import COLOURS
 from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.episodes import episode_seed
-from rl_ablation.rollouts.world import find_spec, quiet
+from rl_ablation.rollouts.world import quiet
 
 SECONDS = 15.0
 WIDTH, HEIGHT = 480, 360  # of one robot's picture, pixels
@@ -63,6 +64,7 @@ def film(
     seconds: float = SECONDS,
     fps: int = 10,
     progress: bool = True,
+    env: str | None = None,
 ) -> Path:
     """Film the intact policy beside a lesioned one in the same episode of a run.
 
@@ -74,10 +76,15 @@ def film(
         seconds: Length at most, of robot time.
         fps: Frames per second of robot time; steps between frames are run but not drawn.
         progress: Show a progress bar when standard error is a terminal.
+        env: An id that the run names, as your word for it: where the environment is neither
+            Gymnasium's nor this lab's, a file alone does not get it run.
 
     Raises:
-        LabError: No such lesion or episode, or nothing can be drawn on this machine.
+        LabError: No such lesion or episode, an environment without your word, or nothing can be
+            drawn on this machine.
     """
+    if env is not None:
+        trust(env)
     spec, policy = run.spec, run.policy
     chosen = run.plan[lesion]
     if episode is None:
@@ -154,16 +161,18 @@ def _start(
     activity: Activity,
 ) -> _Side:
     size: dict[str, Any] = {"width": WIDTH, "height": HEIGHT}
-    find_spec(spec.env_id)
+    made = find_spec(spec.env_id)
     try:
         with quiet():
             try:
-                env = gym.make(spec.env_id, render_mode="rgb_array", **size, **spec.env_kwargs)
+                env = gym.make(made, render_mode="rgb_array", **size, **spec.env_kwargs)
             except TypeError:  # an environment with a picture size of its own
-                env = gym.make(spec.env_id, render_mode="rgb_array", **spec.env_kwargs)
+                env = gym.make(made, render_mode="rgb_array", **spec.env_kwargs)
             options = {"condition": condition} if condition else None
             obs, info = env.reset(seed=seed, options=options)
             picture = _picture(env)
+    except LabError:
+        raise
     except Exception as error:  # MuJoCo raises whatever its graphics library does
         raise LabError(
             f"cannot draw {spec.env_id}: {one_line(error)}; "

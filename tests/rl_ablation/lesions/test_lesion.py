@@ -277,10 +277,10 @@ def test_cuts_that_do_not_fit_are_refused(policy):
 
 @pytest.mark.parametrize("kind", [k for k, v in KINDS.items() if v.needs_activity])
 def test_kinds_that_need_activity_say_so(policy, kind):
+    # One without need of it stands before: it must not make up the activity of the other.
+    plain, other = (Lesion(name=k, cut={"h0": (0,)}, kind=k) for k in ("zero", kind))
     with pytest.raises(LabError, match="needs recorded activity of 'h0'"):
-        # One without need of it stands before: it must not make up the activity of the other.
-        plain = Lesion(name="y", cut={"h0": (1,)})
-        Masks([plain, Lesion(name="x", cut={"h0": (0,)}, kind=kind)], [0, 0], policy.sites)
+        Masks([plain, other], [0, 0], policy.sites)
 
 
 def test_strength_zero_is_not_the_default(policy):
