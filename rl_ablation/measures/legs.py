@@ -90,7 +90,7 @@ averaged(
 )
 
 
-@measure(signals=("fall",), better=-1)
+@measure(signals=("fall",), better=-1, ending="fell")
 def fall(trace: Trace) -> np.ndarray:
     """Share of episodes that end in a fall."""
     return (trace["fall"].max(0) > 0).astype(np.float64)

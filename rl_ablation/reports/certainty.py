@@ -16,7 +16,7 @@ from rl_ablation.mapping.claims import (
 )
 from rl_ablation.mapping.evidence import FAILURE, NONE, SPECIFIC, harm
 from rl_ablation.mapping.run import Run
-from rl_ablation.measures.registry import MEASURES
+from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.stats import LEVEL
 
 
@@ -134,7 +134,8 @@ def _classes(rows: pd.DataFrame) -> str:
 
 def _brainless(run: Run, effects: pd.DataFrame) -> str:
     rows = effects[(effects["group"] == "baselines") & (effects["condition"] == "all")]
-    main = "progress" if "progress" in run.spec.measures else "return"
+    scores = (m.name for m in run.measures if m.task and ALIVE not in m.name)
+    main = next(scores, "return")
     rows = rows[rows["measure"] == main]
     if rows.empty:
         return ""

@@ -24,6 +24,7 @@ from rl_ablation.lesions.masks import Masks
 from rl_ablation.lesions.triggers import Gates
 from rl_ablation.mapping.claims import typical_episode
 from rl_ablation.mapping.run import Run
+from rl_ablation.measures.registry import MEASURES
 from rl_ablation.policies.policy import Policy
 from rl_ablation.progress import bar
 from rl_ablation.reports.figures import COLOURS
@@ -204,8 +205,9 @@ def _step(side: _Side, policy: Policy, step: int, dt: float, draw: bool) -> None
     side.info = info
     side.obs, side.steps = np.asarray(obs), step + 1
     if terminated or truncated:
-        how = next((k for k in ("crash", "stuck", "fall") if np.any(info.get(k, False))), "ended")
-        word = {"crash": "crashed", "fall": "fell"}.get(how, how) if terminated else "time is up"
+        endings = (m for m in MEASURES.values() if m.ending and np.any(info.get(m.signals[0])))
+        how = next((m.ending for m in endings), "ended")
+        word = how if terminated else "time is up"
         side.ended = f"{word} at {side.steps * dt:.1f} s"
     if draw or side.ended:
         side.picture = _picture(side.env)
