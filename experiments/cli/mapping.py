@@ -122,7 +122,7 @@ def video(
 
     Args:
         run: Run folder made by `map`.
-        lesion: Name of a cut, as the report names it: h1/cluster-5.
+        lesion: Name of a cut, as the report names it: h1/cluster-5, or "left wheel".
         env: Gymnasium id that the run names, as your word that its code may run; needed where it
             is neither Gymnasium's nor this lab's.
         episode: Which episode of the run; by default a typical one.

@@ -8,6 +8,7 @@ A run folder holds ``spec.json`` (all that is needed to repeat it), ``policy/``,
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import logging
 import platform
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ import pandas as pd
 from rl_ablation.errors import LabError
 from rl_ablation.files import write_atomically
 from rl_ablation.lesions.lesion import Plan
-from rl_ablation.mapping.run import RUNS, Run, Spec, write_shard
+from rl_ablation.mapping.run import NAMES, RUNS, Run, Spec, write_shard
 from rl_ablation.measures.registry import Measure, choose, evaluate
 from rl_ablation.policies.network import MLP
 from rl_ablation.policies.policy import Policy
@@ -203,6 +204,9 @@ def _run_shards(
                 pairs = shards[index]
                 if len(pairs) not in worlds:
                     worlds[len(pairs)] = World(spec.env_id, len(pairs), spec.env_kwargs, threads)
+                if (names := worlds[len(pairs)].names) and not (run.folder / NAMES).exists():
+                    text = json.dumps(names, ensure_ascii=False, indent=1)
+                    write_atomically(run.folder / NAMES, text + "\n")
                 frame = _run_shard(
                     spec, agent, activity, worlds[len(pairs)], pairs, signals, measures, advance
                 )

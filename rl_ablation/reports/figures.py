@@ -23,6 +23,7 @@ from rl_ablation.mapping.evidence import claims, harm
 from rl_ablation.mapping.run import Run
 from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.reports.figures_evidence import dissociations, dose_response, random_cuts
+from rl_ablation.reports.labels import labels
 from rl_ablation.stats import LEVEL
 
 COLOURS = "PuOr"
@@ -73,6 +74,7 @@ def heatmap(run: Run, measures: Sequence[str] | None = None, condition: str = "a
     values = rows.pivot(index="lesion", columns="measure", values="lesioned").loc[names, chosen]
     intact = rows.groupby("measure")["intact"].mean()
     units = rows.drop_duplicates("lesion").set_index("lesion")["units"]
+    told = labels(run)
     figure = _figure(2.6 + 0.72 * len(chosen), 2.1 + 0.3 * len(names))
     axes = figure.subplots()
     sns.heatmap(
@@ -84,7 +86,7 @@ def heatmap(run: Run, measures: Sequence[str] | None = None, condition: str = "a
     assert bar is not None
     bar.set_ticks([-1, 0, 1], labels=["worse\n(or less)", "no change", "better\n(or more)"])
     bar.ax.tick_params(labelsize=8)
-    axes.set_yticklabels([f"{n}  ({units[n]})" for n in names], rotation=0, fontsize=8)
+    axes.set_yticklabels([f"{told[n]}  ({units[n]})" for n in names], rotation=0, fontsize=8)
     heads = [_column_head(name, intact[name]) for name in chosen]
     axes.set_xticklabels(heads, rotation=55, ha="left", rotation_mode="anchor", fontsize=8)
     axes.xaxis.tick_top()
@@ -183,7 +185,8 @@ def intervals(
     for axes, name in zip(panels, chosen, strict=True):
         part = rows[rows["measure"] == name].set_index("lesion").loc[names]
         _forest(axes, part, name)
-    panels[0].set_yticks(range(len(names)), names, fontsize=8)
+    told = labels(run)
+    panels[0].set_yticks(range(len(names)), [told[n] for n in names], fontsize=8)
     panels[0].invert_yaxis()
     figure.suptitle(
         f"Changes with 95 % intervals: {run.spec.agent}, {_episodes(rows)} paired episodes",

@@ -28,6 +28,7 @@ from rl_ablation.measures.registry import MEASURES
 from rl_ablation.policies.policy import Policy
 from rl_ablation.progress import bar
 from rl_ablation.reports.figures import COLOURS
+from rl_ablation.reports.labels import film_name, labels, named
 from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.episodes import episode_seed
 from rl_ablation.rollouts.world import quiet
@@ -71,7 +72,7 @@ def film(
 
     Args:
         run: The run; it must keep its policy.
-        lesion: A lesion of its plan by name.
+        lesion: A lesion of its plan by name, or by its label (``"left wheel"``).
         episode: Which of the run's episodes; None takes a typical one.
         path: The film; None takes ``films/<lesion>.mp4`` in the run folder.
         seconds: Length at most, of robot time.
@@ -87,7 +88,8 @@ def film(
     if env is not None:
         trust(env)
     spec, policy = run.spec, run.policy
-    chosen = run.plan[lesion]
+    chosen = named(run, lesion)
+    lesion = chosen.name
     if episode is None:
         episode = typical_episode(run, lesion)
     if not 0 <= episode < spec.episodes:
@@ -95,7 +97,7 @@ def film(
     if seconds <= 0:
         raise LabError(f"a film needs more than 0 seconds, got {seconds:g}")
     if path is None:
-        path = run.folder / "films" / f"{lesion.replace('/', '-')}.mp4"
+        path = run.folder / "films" / f"{film_name(lesion)}.mp4"
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     seed = episode_seed(spec.seed, episode)
@@ -103,7 +105,10 @@ def film(
     sides: list[_Side] = []
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
     try:
-        for title, what in (("intact", run.plan["intact"]), (f"without {lesion}", chosen)):
+        for title, what in (
+            ("intact", run.plan["intact"]),
+            (f"without {labels(run)[lesion]}", chosen),
+        ):
             sides.append(_start(title, what, policy, spec, seed, condition, run.activity))
         dt = 1.0 / float(sides[0].env.metadata.get("render_fps") or 1.0)
         every = max(1, round(1.0 / (dt * fps)))

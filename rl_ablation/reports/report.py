@@ -20,6 +20,7 @@ from rl_ablation.mapping.run import Run
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.reports.certainty import certainty
 from rl_ablation.reports.figures import draw_all
+from rl_ablation.reports.labels import film_name, labels
 from rl_ablation.reports.words import headlines
 from rl_ablation.stats import LEVEL
 
@@ -56,6 +57,8 @@ def report(run: Run, films: Sequence[Path] | None = None, command: str = "") -> 
     table = run.table()
     intact = table[table["lesion"] == INTACT]
     spec = run.spec
+    told = labels(run)
+    stems = {film_name(name): text for name, text in told.items()}
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rl_ablation.reports", "."), autoescape=True, trim_blocks=True
     )
@@ -69,7 +72,8 @@ def report(run: Run, films: Sequence[Path] | None = None, command: str = "") -> 
         figures=[
             (name, CAPTIONS[name], _data("image/png", path)) for name, path in figures.items()
         ],
-        films=[(path.stem, _data("video/mp4", path)) for path in films],
+        films=[(stems.get(path.stem, path.stem), _data("video/mp4", path)) for path in films],
+        labels=told,
         kinds={k: KINDS[k].doc for k in dict.fromkeys(x.kind for x in spec.lesions if x.size)},
         behaviours=[
             (m.label, m.doc, m.unit, number(float(np.nanmean(intact[m.name]))))

@@ -112,6 +112,15 @@ class World:
         """Names of the conditions that can be asked for."""
         return list(self.metadata.get("conditions") or {})
 
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """Names of the units of ``obs`` (sensors) and ``action`` (actuators), where it has them."""
+        told = {
+            "obs": (self.metadata.get("observation_names"), self.obs_size),
+            "action": (self.metadata.get("action_names"), self.action_size),
+        }
+        return {site: list(map(str, n)) for site, (n, size) in told.items() if n and len(n) == size}
+
     def fits(self, policy: Policy) -> None:
         """Raise LabError unless the policy's observations and actions are this environment's."""
         if policy.obs_size != self.obs_size:
