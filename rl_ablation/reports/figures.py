@@ -7,7 +7,9 @@ with any of the common kinds of colour blindness.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -22,13 +24,38 @@ from rl_ablation.mapping.claims import behaviours, distinct
 from rl_ablation.mapping.evidence import claims, harm
 from rl_ablation.mapping.run import Run
 from rl_ablation.measures.registry import ALIVE, MEASURES
-from rl_ablation.reports.figures_evidence import dissociations, dose_response, random_cuts
 from rl_ablation.reports.labels import labels
 from rl_ablation.stats import LEVEL
 
 COLOURS = "PuOr"
 _WORSE, _BETTER, _UNCLEAR = "#b35806", "#542788", "#9a9a9a"
 _MAX_ROWS = 40
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A registered figure: the function that draws it, and the text below it in the report."""
+
+    draw: Callable[[Run], Figure | None]
+    caption: str
+
+
+Function = TypeVar("Function", bound=Callable[..., Figure | None])
+FIGURES: dict[str, Drawing] = {}
+
+
+def figure(caption: str) -> Callable[[Function], Function]:
+    """Register a function as the figure of its name: ``Run -> Figure``, or None where the run lacks
+    what it would show. It stands in the report in the order of registration."""
+
+    def register(draw: Function) -> Function:
+        name = draw.__name__
+        if name in FIGURES:
+            raise LabError(f"a figure named {name!r} exists already")
+        FIGURES[name] = Drawing(draw, caption)
+        return draw
+
+    return register
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -48,6 +75,10 @@ def _chosen(run: Run, measures: Sequence[str] | None) -> list[str]:
     return behaviours(run) if measures is None else list(measures)
 
 
+@figure(
+    "Every cut region against every behaviour. Read along a row: what does the robot lose without "
+    "this region? Read down a column: which regions does this behaviour need?"
+)
 def heatmap(run: Run, measures: Sequence[str] | None = None, condition: str = "all") -> Figure:
     """Regions × behaviours: what each cut changes, the lesioned value written in each cell.
 
@@ -119,6 +150,7 @@ def _column_head(name: str, intact: float) -> str:
     return f"{MEASURES[name].label}: {number(intact)}{' ' + unit if unit else ''}"
 
 
+@figure("The same in the network: each square is a unit.")
 def network(
     run: Run, measures: Sequence[str] | None = None, condition: str = "all", most: int = 6
 ) -> Figure:
@@ -167,6 +199,7 @@ def network(
     return figure
 
 
+@figure("The largest changes with their 95 % intervals; hollow grey: not significant.")
 def intervals(
     run: Run, measures: Sequence[str] | None = None, condition: str = "all", most: int = 14
 ) -> Figure:
@@ -214,23 +247,13 @@ def _forest(axes: mpl.axes.Axes, part: pd.DataFrame, name: str) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-FIGURES: dict[str, Callable[[Run], Figure | None]] = {
-    "heatmap": heatmap,
-    "network": network,
-    "intervals": intervals,
-    "random_cuts": random_cuts,
-    "dose_response": dose_response,
-    "dissociations": dissociations,
-}
-
-
 def draw_all(run: Run) -> dict[str, Path]:
     """Draw every figure that the run has the numbers for into its folder; name → PNG path."""
     folder = run.folder / "figures"
     folder.mkdir(exist_ok=True)
     paths = {}
-    for name, draw in FIGURES.items():
-        if (figure := draw(run)) is not None:
+    for name, known in FIGURES.items():
+        if (figure := known.draw(run)) is not None:
             paths[name] = folder / f"{name}.png"
             figure.savefig(paths[name], bbox_inches="tight")
     return paths

@@ -23,6 +23,7 @@ from rl_ablation.mapping.claims import (
 from rl_ablation.mapping.evidence import CONTROLS, DOSES, differences, harm, scale
 from rl_ablation.mapping.run import Run
 from rl_ablation.measures.registry import MEASURES
+from rl_ablation.reports.figures import figure
 from rl_ablation.reports.labels import labels
 from rl_ablation.stats import LEVEL
 
@@ -37,6 +38,10 @@ def _figure(width: float, height: float, title: str) -> Figure:
     return figure
 
 
+@figure(
+    "A big cut does much whatever it holds. So each region is held against random cuts of its size "
+    "in its layer, on the same episodes."
+)
 def random_cuts(run: Run) -> Figure | None:
     """Each region's largest changes beside random cuts of its size in its layer."""
     controls = [(c.plan, c.table()) for c in run.parts(CONTROLS)]
@@ -89,6 +94,7 @@ def _draws(
     return values[np.isfinite(values)]
 
 
+@figure("The regions that matter most, turned down step by step. Bars: 95 % intervals.")
 def dose_response(run: Run) -> Figure | None:
     """How behaviours change as a region's units are turned down from 1 to 0."""
     dosed = run.part(DOSES)
@@ -135,6 +141,10 @@ def dose_response(run: Run) -> Figure | None:
     return figure
 
 
+@figure(
+    "Regions that cross over: one is needed for the first behaviour and not for the second, the "
+    "other the other way round."
+)
 def dissociations(run: Run) -> Figure | None:
     """Regions × behaviours, with the pair that crosses over most clearly framed."""
     rows = overall(run.effects())
