@@ -32,9 +32,9 @@ def entries(what: str, env: str | None = None) -> dict[str, str]:
         }
         return {("envs:" + k if "/" in k else k): v for k, v in sorted(native.items())}
     if what == "kinds":
-        from rl_ablation.lesions.methods import KINDS
+        from rl_ablation.lesions.methods import usages as kinds
 
-        return {name: kind.doc for name, kind in KINDS.items()}
+        return kinds()
     if what == "studies":
         from experiments.studies.registry import STUDIES, question
 

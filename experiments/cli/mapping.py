@@ -85,6 +85,7 @@ def video(
     run: RunArg,
     /,
     lesion: str,
+    env: str | None = None,
     episode: int | None = None,
     seconds: float = 15.0,
     out: Path | None = None,
@@ -93,7 +94,9 @@ def video(
 
     Args:
         run: Run folder made by `map`.
-        lesion: Name of a cut, as the report names it: h1/cluster-5.
+        lesion: Name of a cut, as the report names it: h1/cluster-5, or "left wheel".
+        env: Gymnasium id that the run names, as your word that its code may run; needed where it
+            is neither Gymnasium's nor this lab's.
         episode: Which episode of the run; by default a typical one.
         seconds: Length at most, in robot time.
         out: The film; by default films/LESION.mp4 in the run folder.
@@ -101,7 +104,8 @@ def video(
     from rl_ablation.mapping.map import Map
     from rl_ablation.reports.film import film
 
-    say(f"film: {film(Map(run), lesion, episode=episode, seconds=seconds, path=out)}")
+    path = film(Map(run), lesion, episode=episode, path=out, seconds=seconds, env=env)
+    say(f"film: {path}")
 
 
 def report(run: RunArg, /, json: bool = False) -> None:

@@ -54,8 +54,9 @@ def coalition(players: Sequence[Lesion], cut: Coalition | set[int]) -> Lesion:
     if not cut:
         return Lesion(name=INTACT)
     chosen = [players[i] for i in sorted(cut)]
-    ways = {(x.kind, x.strength, x.onset, x.offset) for x in players}
-    if len(ways) > 1:
+    own = {"name", "cut", "group"}  # all else is the way in which they are cut
+    ways = [x.model_dump(exclude=own) for x in players]
+    if any(way != ways[0] for way in ways):
         raise LabError("players must be cut in one way; give them all the same kind and times")
     units: dict[str, list[int]] = {}
     for player in chosen:
@@ -64,15 +65,12 @@ def coalition(players: Sequence[Lesion], cut: Coalition | set[int]) -> Lesion:
     for site, there in units.items():
         if len(set(there)) < len(there):
             raise LabError(f"{site}: two players share a unit; divide the network without overlap")
-    kind, strength, onset, offset = ways.pop()
-    return Lesion(
-        name=" + ".join(x.name for x in chosen),
-        cut={site: tuple(sorted(there)) for site, there in units.items()},
-        kind=kind,
-        strength=strength,
-        onset=onset,
-        offset=offset,
-        group=f"{len(chosen)} groups",
+    return chosen[0].model_copy(
+        update={
+            "name": " + ".join(x.name for x in chosen),
+            "cut": {site: tuple(sorted(there)) for site, there in units.items()},
+            "group": f"{len(chosen)} groups",
+        }
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from rl_ablation.env_ids import find_spec
 from rl_ablation.errors import LabError
 from rl_ablation.files import one_line
 from rl_ablation.lesions.lesion import Lesion
@@ -21,7 +22,7 @@ from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.recording import Recording
 from rl_ablation.rollouts.rollout import SITE
-from rl_ablation.rollouts.world import card_env, find_spec, quiet
+from rl_ablation.rollouts.world import card_env, quiet
 
 APART = 1.0  # s between two top moments of one episode
 
@@ -123,11 +124,11 @@ def frames(
             run again.
     """
     env_id = card_env(policy)
-    find_spec(env_id)
+    spec = find_spec(env_id)
     pictures: dict[tuple[int, int], np.ndarray] = {}
     try:
         with quiet():
-            env = gym.make(env_id, render_mode="rgb_array", **{**policy.card.env_kwargs, **render})
+            env = gym.make(spec, render_mode="rgb_array", **{**policy.card.env_kwargs, **render})
     except Exception as error:  # a graphics library may raise anything
         raise LabError(f"cannot draw {env_id}: {one_line(error)}") from None
     try:

@@ -9,7 +9,7 @@ from sklearn.cluster import AgglomerativeClustering
 
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.registry import grouping
-from rl_ablation.groupings.units import hidden_sites
+from rl_ablation.groupings.units import divided_sites
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.lesions.methods import DEAD_STD
 from rl_ablation.policies.policy import Policy
@@ -29,7 +29,7 @@ def clusters(
 
     Args:
         agent: The policy.
-        k: Clusters in each layer.
+        k: Clusters in each layer; where fewer units are live, each of them is its own.
         activity: Recorded intact activity; None records it in the card's environment.
         sites: Layers to divide; None takes all hidden ones.
     """
@@ -37,7 +37,7 @@ def clusters(
         raise LabError(f"clusters need k of at least 1, got {k}")
     activity = record_activity(agent) if activity is None else activity
     lesions = []
-    for site in hidden_sites(agent, sites):
+    for site in divided_sites(agent, sites, "clusters", k):
         samples = activity[site].samples.astype(np.float64)
         live = np.flatnonzero(samples.std(0) > DEAD_STD)
         dead = np.setdiff1d(np.arange(samples.shape[1]), live)

@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.registry import grouping
+from rl_ablation.groupings.units import divided_sites
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.lesions.methods import DEAD_STD, SiteStats
 from rl_ablation.policies.policy import Policy
@@ -117,21 +118,19 @@ def factors(
 
     Args:
         agent: The policy.
-        k: Factors in each layer; no more than there are live units.
+        k: Factors in each layer; where fewer units are live, as many as those.
         activity: Recorded intact activity; None records it in the card's environment.
         sites: Layers to divide; None takes all hidden ones.
         seed: Of the factorisation.
 
     Raises:
-        LabError: ``k`` is below 1, or there is no such site.
+        LabError: ``k`` is below 1 or more than a layer has units, or there is no such site.
     """
     if k < 1:
         raise LabError(f"factors need k of at least 1, got {k}")
     activity = record_activity(agent) if activity is None else activity
     lesions = []
-    for site in agent.network.sizes if sites is None else sites:
-        if site not in activity:
-            raise LabError(f"no activity of a site {site!r}; there is {', '.join(activity)}")
+    for site in divided_sites(agent, sites, "factors", k):
         here = min(k, int(_live(activity[site]).sum()))
         if not here:
             continue

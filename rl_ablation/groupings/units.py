@@ -24,6 +24,15 @@ def hidden_sites(agent: Policy, sites: Sequence[str] | None) -> list[str]:
     return list(sites)
 
 
+def divided_sites(agent: Policy, sites: Sequence[str] | None, word: str, number: int) -> list[str]:
+    """`hidden_sites`, each of which has at least ``number`` units for the grouping ``word``."""
+    chosen = hidden_sites(agent, sites)
+    for site in chosen:
+        if number > (units := agent.sites[site]):
+            raise LabError(f"{word}:{number}: {site} has {units} units; ask for at most {units}")
+    return chosen
+
+
 @grouping("every hidden unit by itself")
 def singles(agent: Policy, sites: Sequence[str] | None = None) -> Plan:
     """Every unit by itself; the hidden layers unless ``sites`` are named."""
@@ -66,7 +75,7 @@ def tiles(agent: Policy, size: int = 8, sites: Sequence[str] | None = None) -> P
             cut={site: tuple(range(start, min(start + size, agent.sites[site])))},
             group="tiles",
         )
-        for site in hidden_sites(agent, sites)
+        for site in divided_sites(agent, sites, "tiles", size)
         for start in range(0, agent.sites[site], size)
     )
 

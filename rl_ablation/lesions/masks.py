@@ -7,32 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rl_ablation.errors import LabError
-from rl_ablation.files import digest
 from rl_ablation.lesions.lesion import Lesion
-from rl_ablation.lesions.methods import KINDS, SiteStats
-
-
-# Counter-based random numbers (SplitMix64's finaliser; Steele, Lea, Flood 2014): numpy's own
-# generators cannot draw one number for each of many keys at once.
-def mix(x: np.ndarray) -> np.ndarray:
-    """Scramble uint64 values, elementwise."""
-    with np.errstate(over="ignore"):
-        x = x + np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))
-
-
-def uniforms(keys: np.ndarray) -> np.ndarray:
-    """Uniform numbers in (0, 1), one for each uint64 key."""
-    return ((mix(keys) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-
-
-def normals(keys: np.ndarray) -> np.ndarray:
-    """Standard normal numbers, one for each uint64 key (Box & Muller 1958)."""
-    with np.errstate(over="ignore"):
-        angle = uniforms(mix(keys) ^ np.uint64(0xD1B54A32D192ED03))
-    return np.sqrt(-2.0 * np.log(uniforms(keys))) * np.cos(2 * np.pi * angle)
+from rl_ablation.lesions.methods import DRAWS, KINDS, SiteStats
+from rl_ablation.lesions.streams import mix
 
 
 class Masks:
@@ -61,7 +38,7 @@ class Masks:
         self._scale = {s: np.ones((rows, n), np.float32) for s, n in self._sites.items()}
         self._shift = {s: np.zeros((rows, n), np.float32) for s, n in self._sites.items()}
         self._cut = {s: np.zeros((rows, n), bool) for s, n in self._sites.items()}
-        self._draws = {s: np.full(rows, "", dtype="<U6") for s in self._sites}
+        self._draws: dict[tuple[str, str], np.ndarray] = {}  # (site, draw mode) → rows that do
         self._onset = np.array([x.onset for x in lesions])
         self._offset = np.array(
             [np.iinfo(np.int64).max if x.offset is None else x.offset for x in lesions]
@@ -87,7 +64,7 @@ class Masks:
             raise LabError(
                 f"lesion {lesion.name!r}: kind {lesion.kind!r} needs recorded activity of {site!r}"
             )
-        stats = self._stats.get(site, SiteStats(np.zeros((1, self._sites[site]), np.float32)))
+        stats = self._known(site)
         strength = lesion.strength if lesion.strength is not None else kind.default
         scale, shift = kind.make(strength if strength is not None else 0.0, stats)
         full = np.zeros(self._sites[site], np.float32)
@@ -95,7 +72,13 @@ class Masks:
         self._scale[site][where] = (full + scale)[units]
         self._shift[site][where] = (full + shift)[units]
         self._cut[site][where] = True
-        self._draws[site][rows] = kind.draws or ""
+        if kind.draws is not None:
+            drawing = np.zeros(len(self._onset), bool)
+            self._draws.setdefault((site, kind.draws), drawing)[rows] = True
+
+    def _known(self, site: str) -> SiteStats:
+        silent = np.zeros((1, self._sites[site]), np.float32)
+        return self._stats.get(site, SiteStats(silent))
 
     def at(
         self, step: int, rows: np.ndarray, off: np.ndarray | None = None
@@ -120,14 +103,8 @@ class Masks:
         return masks
 
     def _draw(self, site: str, step: int, rows: np.ndarray, shift: np.ndarray) -> None:
-        kinds = self._draws[site][rows]
         now = mix(self._keys[rows] ^ mix(np.array([step], np.uint64)))
-        if (here := np.flatnonzero(kinds == "sample")).size:
-            samples = self._stats[site].samples
-            moment = (uniforms(now[here]) * len(samples)).astype(np.int64)
-            shift[here] = np.where(self._cut[site][rows[here]], samples[moment], 0.0)
-        if (here := np.flatnonzero(kinds == "normal")).size:
-            unit = np.arange(shift.shape[1], dtype=np.uint64)
-            # The site's name keeps equal units of two sites from sharing their noise.
-            place = np.uint64(int(digest(site)[:16], 16))
-            shift[here] *= normals(mix(now[here, None] ^ mix(unit ^ place))).astype(np.float32)
+        for (where, mode), drawing in self._draws.items():
+            if where == site and (here := np.flatnonzero(drawing[rows])).size:
+                drawn = DRAWS[mode].function(now[here], site, shift[here], self._known(site))
+                shift[here] = np.where(self._cut[site][rows[here]], drawn, 0.0)

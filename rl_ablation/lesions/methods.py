@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import numpy as np
+
+from rl_ablation.errors import LabError
+from rl_ablation.lesions.streams import normals, uniforms, unit_keys
 
 DEAD_STD = 1e-6
 """A unit that varies less than this is dead (by variance: a constant 1 carries nothing)."""
@@ -29,46 +32,103 @@ class SiteStats:
         return self.samples.std(0, dtype=np.float64).astype(np.float32)
 
 
+Make = Callable[[float, SiteStats], tuple[float | np.ndarray, float | np.ndarray]]
+"""(strength, intact statistics) -> (scale, shift), each a number or (H,)."""
+
+Draw = Callable[[np.ndarray, str, np.ndarray, SiteStats], np.ndarray]
+"""(keys (n,) of row and step, site, shift (n, H), intact statistics) -> the shift drawn, (n, H)."""
+
+
+@dataclass(frozen=True)
+class DrawMode:
+    """A way to draw anew at every step; ``doc`` is one line."""
+
+    function: Draw
+    doc: str
+
+
 @dataclass(frozen=True)
 class Kind:
     """A way to silence or disturb a unit.
 
     Attributes:
-        make: (strength, intact statistics) -> (scale, shift), each a number or (H,).
+        make: What it does to a unit.
         doc: One line for help texts.
         default: Strength when a lesion gives none; None if the kind takes no strength.
-        draws: ``"sample"`` adds the site's values at another visited moment, the same moment for
-            all cut units; ``"normal"`` adds ``shift`` times a standard normal number per unit.
-        needs_activity: Whether ``make`` reads the statistics.
+        draws: Name of the draw mode, of ``DRAWS``, that makes the shift of each step out of
+            ``make``'s; None draws nothing.
+        needs_activity: Whether it reads the statistics.
     """
 
-    make: Callable[[float, SiteStats], tuple[float | np.ndarray, float | np.ndarray]]
+    make: Make
     doc: str
     default: float | None = None
-    draws: Literal["sample", "normal"] | None = None
+    draws: str | None = None
     needs_activity: bool = False
 
 
-KINDS: dict[str, Kind] = {
-    "zero": Kind(lambda _, stats: (0.0, 0.0), "output 0 (Morcos et al. 2018); for tanh mid-range"),
-    "mean": Kind(
-        lambda _, stats: (0.0, stats.mean),
-        "the unit's mean in the intact policy",
-        needs_activity=True,
-    ),
-    "resample": Kind(
-        lambda _, stats: (0.0, 0.0),
-        "the units' joint values at a random other moment",
-        draws="sample",
-        needs_activity=True,
-    ),
-    "noise": Kind(
-        lambda s, stats: (1.0, s * stats.std),
-        "normal noise of strength × the unit's s.d. added",
-        default=1.0,
-        draws="normal",
-        needs_activity=True,
-    ),
-    "clamp": Kind(lambda s, stats: (0.0, s), "held at the value given as strength", default=1.0),
-    "gain": Kind(lambda s, stats: (s, 0.0), "multiplied by the strength; 1 is intact", default=0.5),
-}
+DRAWS: dict[str, DrawMode] = {}
+KINDS: dict[str, Kind] = {}
+
+
+def draw(name: str, doc: str) -> Callable[[Draw], Draw]:
+    """Register a function as a draw mode; its numbers come from `rl_ablation.lesions.streams`."""
+
+    def register(function: Draw) -> Draw:
+        if name in DRAWS:
+            raise LabError(f"a draw mode named {name!r} exists already")
+        DRAWS[name] = DrawMode(function, doc)
+        return function
+
+    return register
+
+
+def kind(name: str, doc: str, **how: Any) -> Callable[[Make], Make]:
+    """Register a function as a kind of cut; ``how`` is for `Kind`: default, draws, needs_activity.
+
+    Raises:
+        LabError: There is such a kind already, or no such draw mode.
+    """
+
+    def register(make: Make) -> Make:
+        made = Kind(make, doc, **how)
+        if name in KINDS:
+            raise LabError(f"a kind named {name!r} exists already")
+        if made.draws is not None and made.draws not in DRAWS:
+            known = ", ".join(DRAWS)
+            raise LabError(f"kind {name!r}: no draw mode {made.draws!r}; choose from {known}")
+        KINDS[name] = made
+        return make
+
+    return register
+
+
+def usages() -> dict[str, str]:
+    """Every kind by name, and what it does."""
+    return {name: known.doc for name, known in KINDS.items()}
+
+
+@draw("sample", "the site's values at another visited moment, the same one for all cut units")
+def _sample(keys: np.ndarray, site: str, shift: np.ndarray, stats: SiteStats) -> np.ndarray:
+    return stats.samples[(uniforms(keys) * len(stats.samples)).astype(np.int64)]
+
+
+@draw("normal", "shift times a standard normal number, one for each unit")
+def _normal(keys: np.ndarray, site: str, shift: np.ndarray, stats: SiteStats) -> np.ndarray:
+    return shift * normals(unit_keys(keys, site, shift.shape[1])).astype(np.float32)
+
+
+kind("zero", "output 0 (Morcos et al. 2018); for tanh mid-range")(lambda _, stats: (0.0, 0.0))
+kind("mean", "the unit's mean in the intact policy", needs_activity=True)(
+    lambda _, stats: (0.0, stats.mean)
+)
+kind(
+    "resample", "the units' joint values at a random other moment",
+    draws="sample", needs_activity=True,
+)(lambda _, stats: (0.0, 0.0))  # fmt: skip
+kind(
+    "noise", "normal noise of strength × the unit's s.d. added",
+    default=1.0, draws="normal", needs_activity=True,
+)(lambda s, stats: (1.0, s * stats.std))  # fmt: skip
+kind("clamp", "held at the value given as strength", default=1.0)(lambda s, stats: (0.0, s))
+kind("gain", "multiplied by the strength; 1 is intact", default=0.5)(lambda s, stats: (s, 0.0))

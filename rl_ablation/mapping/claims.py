@@ -17,13 +17,11 @@ from rl_ablation.stats import LEVEL
 TOLD = 0.2
 """Changes of less than this share of a full-size one are not told as findings."""
 
-_SUMS = ("return", "survival", "time_to_crash")
-
 
 def behaviours(run: Map) -> list[str]:
     """The run's measures without those that only sum others up, if there are others."""
     taken = list(run.spec.measures)
-    return [m for m in taken if m not in _SUMS] or taken
+    return [m for m in taken if not MEASURES[m].summary] or taken
 
 
 def valued(run: Map) -> list[str]:

@@ -190,15 +190,15 @@ def classify(effects: pd.DataFrame) -> pd.Series:
         worse=rows["clear"] & (rows["harm"] < -TRIFLE),
         changed=rows["clear"] & (rows["harm"].abs() > TRIFLE),
         valued=rows["measure"].map(
-            lambda m: ALIVE in m and MEASURES[m].better != 0 and not m.startswith("progress")
+            lambda m: ALIVE in m and MEASURES[m].better != 0 and not MEASURES[m].task
         ),
     )
     told = {}
     for lesion, part in rows.groupby("lesion", sort=False):
         alive = part[part["valued"]]
         lost = alive["worse"].mean() if len(alive) else 0.0
-        survival = part[part["measure"] == "survival"]
-        short = bool((survival["worse"] & (survival["lesioned"] < 0.5 * survival["intact"])).any())
+        lasted = part[part["measure"].map(lambda m: MEASURES[m].lifetime)]
+        short = bool((lasted["worse"] & (lasted["lesioned"] < 0.5 * lasted["intact"])).any())
         if not part["changed"].any():
             told[lesion] = NONE
         elif lost >= 0.75 or (short and lost == 0.0):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from rl_ablation.env_ids import EnvId, EnvKwargs
 from rl_ablation.errors import LabError
 from rl_ablation.files import digest, one_line, write_atomically
 from rl_ablation.lesions.lesion import Lesion, Plan
@@ -24,8 +24,14 @@ ROWS = 1024
 """Robots at once; enough to keep the C threads busy, few enough for the traces to fit in cache."""
 
 RUNS = Path("runs")
+NAMES = "names.json"
+"""Site → names of its units, for people; beside the spec, since no number depends on them."""
+
 MORE = "more"
 """Runs inside a run with further episodes for some of its lesions: ``more-1``, ``more-2``, …"""
+
+
+_NAMES = TypeAdapter(dict[str, list[str]])
 
 
 class Spec(BaseModel):
@@ -37,8 +43,8 @@ class Spec(BaseModel):
     agent: str
     policy_sha256: str
     sites: dict[str, int]
-    env_id: str
-    env_kwargs: dict[str, Any]
+    env_id: EnvId
+    env_kwargs: EnvKwargs
     conditions: tuple[str, ...]
     episodes: int
     seed: int
@@ -107,6 +113,21 @@ class Run:
     def activity(self) -> Activity:
         """The intact activity that the lesions were made with."""
         return load_activity(self.folder / "activity.safetensors")
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """Names of sensors (``obs``) and actuators (``action``), as far as the world told them.
+
+        Raises:
+            LabError: Their file is damaged.
+        """
+        path = self.folder / NAMES
+        if not path.exists():  # of a world that has none, or a run from before they were kept
+            return {}
+        try:
+            return _NAMES.validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise LabError(f"{path}: damaged: {one_line(error)}; delete it") from None
 
     def shard_path(self, index: int) -> Path:
         """The file of a shard."""

@@ -8,6 +8,7 @@ A run folder holds ``spec.json`` (all that is needed to repeat it), ``policy/``,
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import logging
 import platform
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from rl_ablation.files import write_atomically
 from rl_ablation.lesions.lesion import Plan
 from rl_ablation.mapping.design import Execution, Fields, as_episodes, only, typed
 from rl_ablation.mapping.map import Map
-from rl_ablation.mapping.run import RUNS, Run, Spec, write_shard
+from rl_ablation.mapping.run import NAMES, RUNS, Run, Spec, write_shard
 from rl_ablation.measures.registry import choose, evaluate
 from rl_ablation.policies.network import MLP
 from rl_ablation.policies.policy import Policy
@@ -174,11 +175,19 @@ def _run_shards(
                 rows = len(shards[index])
                 if rows not in worlds:
                     worlds[rows] = World(spec.env_id, rows, spec.env_kwargs, execution.threads)
+                _keep_names(run, worlds[rows])
                 frame = _run_shard(run, agent, activity, worlds[rows], shards[index], advance)
                 write_shard(run, index, frame)
     finally:
         for world in worlds.values():
             world.close()
+
+
+def _keep_names(run: Run, world: World) -> None:
+    """Write down what the world calls its sensors and motors; no number depends on it."""
+    if world.names and not (run.folder / NAMES).exists():
+        text = json.dumps(world.names, ensure_ascii=False, indent=1)
+        write_atomically(run.folder / NAMES, text + "\n")
 
 
 def _run_shard(

@@ -9,13 +9,13 @@ from rl_ablation.rollouts.rollout import Trace
 
 
 # Any environment.
-@measure(signals=("reward",), better=1, name="return")
+@measure(signals=("reward",), better=1, name="return", summary=True)
 def episode_return(trace: Trace) -> np.ndarray:
     """Sum of rewards."""
     return trace["reward"].sum(0)
 
 
-@measure(unit="s", better=1)
+@measure(unit="s", better=1, summary=True, lifetime=True)
 def survival(trace: Trace) -> np.ndarray:
     """Time until the episode ended by itself, or the horizon."""
     ended = trace.steps * trace.dt

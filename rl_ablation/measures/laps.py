@@ -11,13 +11,13 @@ BEND = 0.15  # 1/m: less curvature than this counts as straight
 
 
 # Laps. Turning is counted toward the bend, so that more is better on either side.
-@measure(signals=("progress",), unit="laps", better=1)
+@measure(signals=("progress",), unit="laps", better=1, task=True)
 def progress(trace: Trace) -> np.ndarray:
     """Laps gained by the end."""
     return trace.held("progress")[-1]
 
 
-@measure(signals=("progress",), unit="laps/min", better=1, name="progress.alive")
+@measure(signals=("progress",), unit="laps/min", better=1, name="progress.alive", task=True)
 def progress_alive(trace: Trace) -> np.ndarray:
     """Laps gained per minute of driving."""
     steps = trace.steps
@@ -64,13 +64,13 @@ averaged(
 )
 
 
-@measure(signals=("crash",), better=-1)
+@measure(signals=("crash",), better=-1, ending="crashed")
 def crash(trace: Trace) -> np.ndarray:
     """Share of episodes that end in a wall."""
     return (trace["crash"].max(0) > 0).astype(np.float64)
 
 
-@measure(signals=("crash",), unit="s", better=1)
+@measure(signals=("crash",), unit="s", better=1, summary=True)
 def time_to_crash(trace: Trace) -> np.ndarray:
     """Time until the first touch of a wall, or the horizon."""
     crashed = trace["crash"] > 0
@@ -78,7 +78,7 @@ def time_to_crash(trace: Trace) -> np.ndarray:
     return np.asarray(first * trace.dt)
 
 
-@measure(signals=("stuck",), better=-1)
+@measure(signals=("stuck",), better=-1, ending="stuck")
 def stuck(trace: Trace) -> np.ndarray:
     """Share of episodes that end because the robot no longer gets on."""
     return (trace["stuck"].max(0) > 0).astype(np.float64)

@@ -62,7 +62,7 @@ averaged("height", unit="m", better=0, after="hold", doc="Mean height of the tru
 averaged("uprightness", better=1, unit="", after="hold", doc="Mean cosine of the trunk's tilt")
 
 
-@measure(signals=("fall",), better=-1)
+@measure(signals=("fall",), better=-1, ending="fell")
 def fall(trace: Trace) -> np.ndarray:
     """Share of episodes that end in a fall."""
     return (trace["fall"].max(0) > 0).astype(np.float64)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +38,11 @@ class Measure:
         unit: Of its values; "" for plain numbers.
         better: +1 if more is better, −1 if less is, 0 if neither.
         doc: One line.
+        summary: It only sums up what other measures tell apart, so findings leave it out.
+        task: It is the score of the world's task: no single skill, but what skills add up to.
+        lifetime: It tells how long the robot lasted.
+        ending: For a measure of how episodes end: the word for it in a film, where the signal that
+            it reads is true at the end: ``"crashed"``.
     """
 
     name: str
@@ -45,6 +51,10 @@ class Measure:
     unit: str
     better: int
     doc: str
+    summary: bool = False
+    task: bool = False
+    lifetime: bool = False
+    ending: str = ""
 
     @property
     def label(self) -> str:
@@ -63,15 +73,19 @@ def measure(
     better: int = 0,
     name: str | None = None,
     doc: str | None = None,
+    **about: Any,
 ) -> Callable[[Function], Function]:
-    """Register a measure; ``doc``, or the function's docstring, gives its one-line help text."""
+    """Register a measure; ``doc``, or the function's docstring, gives its one-line help text.
+
+    ``about`` is for `Measure`: summary, task, lifetime, ending.
+    """
 
     def register(function: Function) -> Function:
         key = name or function.__name__
         if key in MEASURES:
             raise ValueError(f"a measure named {key!r} exists already")
         line = doc or (function.__doc__ or "").strip().partition("\n")[0]
-        MEASURES[key] = Measure(key, function, tuple(signals), unit, better, line)
+        MEASURES[key] = Measure(key, function, tuple(signals), unit, better, line, **about)
         return function
 
     return register

@@ -45,6 +45,8 @@ def load(
     if vecnormalize or env_wrapper:
         raise LabError(f"{path} is a policy folder: vecnormalize and env_wrapper are for zips")
     policy = load_folder(path)
-    if env is not None or env_kwargs is not None:
-        return policy.with_env(env or policy.card.env_id or "", env_kwargs)
+    if env is not None:
+        return policy.with_env(env, env_kwargs)
+    if env_kwargs is not None:  # the environment stays the card's, and no more to be trusted
+        return policy.with_card(policy.card.model_copy(update={"env_kwargs": dict(env_kwargs)}))
     return policy

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors.numpy import save as save_tensors
 from torch import Tensor, nn
 
+from rl_ablation.env_ids import EnvId, EnvKwargs, trust
 from rl_ablation.errors import LabError
 from rl_ablation.files import digest
 from rl_ablation.policies.modules import Postprocess, Preprocess, hooked
@@ -33,10 +34,10 @@ class Card(BaseModel):
 
     format: int = 1
     name: str
-    env_id: str | None = Field(
+    env_id: EnvId | None = Field(
         None, description="Gymnasium id, with module prefix if one is needed"
     )
-    env_kwargs: dict[str, Any] = {}
+    env_kwargs: EnvKwargs = {}
     algorithm: str = "unknown"
     activation: str
     squash: str
@@ -146,10 +147,12 @@ class Policy:
                 chance.
         """
         arrays = _checked_arrays(about, obs_size, action_size)
+        if (env_id := about.get("env_id")) is not None:
+            trust(env_id)
         network = hooked(module, sites, obs_size, action_size, preprocess, postprocess)
         card = Card(
             name=about.get("name", "module"),
-            env_id=about.get("env_id"),
+            env_id=env_id,
             env_kwargs=dict(about.get("env_kwargs") or {}),
             algorithm="torch module",
             activation="module",
@@ -176,7 +179,8 @@ class Policy:
         return digest([self.network.digest, *card, *map(array_digest, arrays)])
 
     def with_env(self, env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> Policy:
-        """Return the same policy with another environment on its card."""
+        """Return the same policy with another environment, which is trusted, on its card."""
+        trust(env_id)
         card = self.card.model_copy(update={"env_id": env_id, "env_kwargs": dict(env_kwargs or {})})
         return self.with_card(card)
 

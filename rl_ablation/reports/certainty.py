@@ -16,7 +16,8 @@ from rl_ablation.mapping.claims import (
 )
 from rl_ablation.mapping.evidence import FAILURE, NONE, SPECIFIC, harm
 from rl_ablation.mapping.map import Map
-from rl_ablation.measures.registry import MEASURES
+from rl_ablation.measures.registry import ALIVE, MEASURES
+from rl_ablation.reports.labels import labels
 from rl_ablation.stats import LEVEL
 
 
@@ -35,7 +36,7 @@ def certainty(run: Map) -> list[str]:
         _kinds(rows),
         _classes(rows),
         _brainless(run, effects),
-        _manipulation(rows),
+        _manipulation(run, rows),
         _crossed(run, rows),
         _better(run),
         "This is one network. Whether another training seed puts its functions into like regions "
@@ -105,7 +106,8 @@ def _random(run: Map, rows: pd.DataFrame) -> str:
     if not len(beyond):
         return text + "none does more than such a cut does; it is how many units go that matters."
     each = "each does" if len(beyond) > 1 else "does"
-    return text + f"{', '.join(beyond)} {each} something that hardly any of them does."
+    regions = ", ".join(labels(run)[x] for x in beyond)
+    return text + f"{regions} {each} something that hardly any of them does."
 
 
 def _kinds(rows: pd.DataFrame) -> str:
@@ -134,7 +136,8 @@ def _classes(rows: pd.DataFrame) -> str:
 
 def _brainless(run: Map, effects: pd.DataFrame) -> str:
     rows = effects[(effects["group"] == "baselines") & (effects["condition"] == "all")]
-    main = "progress" if "progress" in run.spec.measures else "return"
+    scores = (m.name for m in run.measures if m.task and ALIVE not in m.name)
+    main = next(scores, "return")
     rows = rows[rows["measure"] == main]
     if rows.empty:
         return ""
@@ -147,20 +150,21 @@ def _brainless(run: Map, effects: pd.DataFrame) -> str:
     )
 
 
-def _manipulation(rows: pd.DataFrame) -> str:
+def _manipulation(run: Map, rows: pd.DataFrame) -> str:
     each = rows.drop_duplicates("lesion")
     if each["took"].isna().all():
         return ""
-    failed = each[~(each["took"] == 0)]["lesion"]
+    told = labels(run)
+    failed = [told[x] for x in each[~(each["took"] == 0)]["lesion"]]
     took = "Every cut took: the cut units had exactly the values the cut gives them. "
-    if len(failed):
+    if failed:
         took = f"Cuts that did not take exactly: {', '.join(failed[:5])}. "
     far = each.sort_values("off_manifold", ascending=False).iloc[0]
     return took + (
         "How far a cut drives the next layer off what it normally sees is "
         f"{number(float(each['off_manifold'].median()))} in the median (1 is normal), "
-        f"most after {far['lesion']} ({number(float(far['off_manifold']))}); what such a cut does "
-        "may be the shock as much as the loss."
+        f"most after {told[far['lesion']]} ({number(float(far['off_manifold']))}); what such a cut "
+        "does may be the shock as much as the loss."
     )
 
 
@@ -169,14 +173,14 @@ def _crossed(run: Map, rows: pd.DataFrame) -> str:
     found = double_dissociations(run, distinct(rows, valued(run), 8))
     if not found:
         return "No two regions doubly dissociate any two behaviours."
-    d = found[0]
+    d, told = found[0], labels(run)
     chance = (
         "" if np.isnan(d.p_random) else f"; {d.p_random:.1%} of pairs of random cuts do as much"
     )
     return (
-        f"Strongest of {len(found)} double dissociation{'s' * (len(found) > 1)}: {d.a} is needed "
-        f"for {MEASURES[d.x].label} and not for {MEASURES[d.y].label}, {d.b} the other way round "
-        f"(least contrast {d.strength:.0%} of a full-size change{chance})."
+        f"Strongest of {len(found)} double dissociation{'s' * (len(found) > 1)}: {told[d.a]} is "
+        f"needed for {MEASURES[d.x].label} and not for {MEASURES[d.y].label}, {told[d.b]} the "
+        f"other way round (least contrast {d.strength:.0%} of a full-size change{chance})."
     )
 
 
@@ -189,8 +193,8 @@ def _better(run: Map) -> str:
     count = found["lesion"].nunique()
     text = (
         f"{count} cut{'s improve' if count > 1 else ' improves'} a behaviour on fresh seeds, most "
-        f"{best['lesion']}: {MEASURES[best['measure']].label} {number(best['intact'])} → "
-        f"{number(best['lesioned'])}{unit}"
+        f"{labels(run)[best['lesion']]}: {MEASURES[best['measure']].label} "
+        f"{number(best['intact'])} → {number(best['lesioned'])}{unit}"
     )
     if best["of"] > 1:
         text += f", better in {best['better_in']} of {best['of']} conditions"

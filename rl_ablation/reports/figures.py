@@ -7,7 +7,9 @@ with any of the common kinds of colour blindness.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -22,12 +24,38 @@ from rl_ablation.mapping.claims import behaviours, distinct
 from rl_ablation.mapping.evidence import claims, harm
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import ALIVE, MEASURES
-from rl_ablation.reports.figures_evidence import dissociations, dose_response, random_cuts
+from rl_ablation.reports.labels import labels
 from rl_ablation.stats import LEVEL
 
 COLOURS = "PuOr"
 _WORSE, _BETTER, _UNCLEAR = "#b35806", "#542788", "#9a9a9a"
 _MAX_ROWS = 40
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A registered figure: the function that draws it, and the text below it in the report."""
+
+    draw: Callable[[Map], Figure | None]
+    caption: str
+
+
+Function = TypeVar("Function", bound=Callable[..., Figure | None])
+FIGURES: dict[str, Drawing] = {}
+
+
+def figure(caption: str) -> Callable[[Function], Function]:
+    """Register a function as the figure of its name: ``Run -> Figure``, or None where the run lacks
+    what it would show. It stands in the report in the order of registration."""
+
+    def register(draw: Function) -> Function:
+        name = draw.__name__
+        if name in FIGURES:
+            raise LabError(f"a figure named {name!r} exists already")
+        FIGURES[name] = Drawing(draw, caption)
+        return draw
+
+    return register
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -47,6 +75,10 @@ def _chosen(run: Map, measures: Sequence[str] | None) -> list[str]:
     return behaviours(run) if measures is None else list(measures)
 
 
+@figure(
+    "Every cut region against every behaviour. Read along a row: what does the robot lose without "
+    "this region? Read down a column: which regions does this behaviour need?"
+)
 def heatmap(run: Map, measures: Sequence[str] | None = None, condition: str = "all") -> Figure:
     """Regions × behaviours: what each cut changes, the lesioned value written in each cell.
 
@@ -73,6 +105,7 @@ def heatmap(run: Map, measures: Sequence[str] | None = None, condition: str = "a
     values = rows.pivot(index="lesion", columns="measure", values="lesioned").loc[names, chosen]
     intact = rows.groupby("measure")["intact"].mean()
     units = rows.drop_duplicates("lesion").set_index("lesion")["units"]
+    told = labels(run)
     figure = _figure(2.6 + 0.72 * len(chosen), 2.1 + 0.3 * len(names))
     axes = figure.subplots()
     sns.heatmap(
@@ -84,7 +117,7 @@ def heatmap(run: Map, measures: Sequence[str] | None = None, condition: str = "a
     assert bar is not None
     bar.set_ticks([-1, 0, 1], labels=["worse\n(or less)", "no change", "better\n(or more)"])
     bar.ax.tick_params(labelsize=8)
-    axes.set_yticklabels([f"{n}  ({units[n]})" for n in names], rotation=0, fontsize=8)
+    axes.set_yticklabels([f"{told[n]}  ({units[n]})" for n in names], rotation=0, fontsize=8)
     heads = [_column_head(name, intact[name]) for name in chosen]
     axes.set_xticklabels(heads, rotation=55, ha="left", rotation_mode="anchor", fontsize=8)
     axes.xaxis.tick_top()
@@ -117,6 +150,7 @@ def _column_head(name: str, intact: float) -> str:
     return f"{MEASURES[name].label}: {number(intact)}{' ' + unit if unit else ''}"
 
 
+@figure("The same in the network: each square is a unit.")
 def network(
     run: Map, measures: Sequence[str] | None = None, condition: str = "all", most: int = 6
 ) -> Figure:
@@ -165,6 +199,7 @@ def network(
     return figure
 
 
+@figure("The largest changes with their 95 % intervals; hollow grey: not significant.")
 def intervals(
     run: Map, measures: Sequence[str] | None = None, condition: str = "all", most: int = 14
 ) -> Figure:
@@ -183,7 +218,8 @@ def intervals(
     for axes, name in zip(panels, chosen, strict=True):
         part = rows[rows["measure"] == name].set_index("lesion").loc[names]
         _forest(axes, part, name)
-    panels[0].set_yticks(range(len(names)), names, fontsize=8)
+    told = labels(run)
+    panels[0].set_yticks(range(len(names)), [told[n] for n in names], fontsize=8)
     panels[0].invert_yaxis()
     figure.suptitle(
         f"Changes with 95 % intervals: {run.spec.agent}, {_episodes(rows)} paired episodes",
@@ -211,23 +247,13 @@ def _forest(axes: mpl.axes.Axes, part: pd.DataFrame, name: str) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-FIGURES: dict[str, Callable[[Map], Figure | None]] = {
-    "heatmap": heatmap,
-    "network": network,
-    "intervals": intervals,
-    "random_cuts": random_cuts,
-    "dose_response": dose_response,
-    "dissociations": dissociations,
-}
-
-
 def draw_all(run: Map) -> dict[str, Path]:
     """Draw every figure that the run has the numbers for into its folder; name → PNG path."""
     folder = run.folder / "figures"
     folder.mkdir(exist_ok=True)
     paths = {}
-    for name, draw in FIGURES.items():
-        if (figure := draw(run)) is not None:
+    for name, known in FIGURES.items():
+        if (figure := known.draw(run)) is not None:
             paths[name] = folder / f"{name}.png"
             figure.savefig(paths[name], bbox_inches="tight")
     return paths

@@ -23,6 +23,8 @@ from rl_ablation.mapping.claims import (
 from rl_ablation.mapping.evidence import differences, harm, scale
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
+from rl_ablation.reports.figures import figure
+from rl_ablation.reports.labels import labels
 from rl_ablation.stats import LEVEL
 
 _WORSE, _BETTER, _RANDOM = "#b35806", "#542788", "#9a9a9a"
@@ -36,6 +38,10 @@ def _figure(width: float, height: float, title: str) -> Figure:
     return figure
 
 
+@figure(
+    "A big cut does much whatever it holds. So each region is held against random cuts of its size "
+    "in its layer, on the same episodes."
+)
 def random_cuts(run: Map) -> Figure | None:
     """Each region's largest changes beside random cuts of its size in its layer."""
     controls = [(c.plan, c.table()) for c in run.controls]
@@ -49,7 +55,7 @@ def random_cuts(run: Map) -> Figure | None:
     size = scale(overall(run.effects()))
     figure = _figure(9.6, 1.4 + 0.32 * len(told), "Is it this region, or only so many units?")
     axes = figure.subplots()
-    names = []
+    names, named = [], labels(run)
     for y, row in enumerate(told.to_dict("records")):
         draws = _draws(controls, run.plan[row["lesion"]].place, row["measure"], size)
         # Golden-ratio steps spread any number of dots evenly, without drawing lots.
@@ -59,7 +65,7 @@ def random_cuts(run: Map) -> Figure | None:
         fill = colour if row["p_random"] < LEVEL else "w"
         axes.plot(row["harm"], y, "D", color=colour, mfc=fill, ms=7, zorder=3)
         label = MEASURES[row["measure"]].label
-        names.append(f"{row['lesion']} ({row['units']}), {label}, p = {row['p_random']:.2g}")
+        names.append(f"{named[row['lesion']]} ({row['units']}), {label}, p = {row['p_random']:.2g}")
     axes.set_yticks(range(len(told)), names, fontsize=8)
     axes.invert_yaxis()
     axes.axvline(0, color="#444444", lw=0.8)
@@ -88,6 +94,7 @@ def _draws(
     return values[np.isfinite(values)]
 
 
+@figure("The regions that matter most, turned down step by step. Bars: 95 % intervals.")
 def dose_response(run: Map) -> Figure | None:
     """How behaviours change as a region's units are turned down from 1 to 0."""
     dosed = run.doses
@@ -122,7 +129,7 @@ def dose_response(run: Map) -> Figure | None:
                 x, y, ends, color=colour.get(name, _RANDOM), marker="o", ms=4, lw=1.6,
                 elinewidth=1, capsize=2, label=MEASURES[name].label,
             )  # fmt: skip
-        axes.set_title(region, fontsize=9)
+        axes.set_title(labels(run)[region], fontsize=9)
         axes.axhline(0, color="#444444", lw=0.8)
         axes.set_xlim(1.06, -0.06)
         axes.set_ylim(-1.6, 1.1)
@@ -134,6 +141,10 @@ def dose_response(run: Map) -> Figure | None:
     return figure
 
 
+@figure(
+    "Regions that cross over: one is needed for the first behaviour and not for the second, the "
+    "other the other way round."
+)
 def dissociations(run: Map) -> Figure | None:
     """Regions × behaviours, with the pair that crosses over most clearly framed."""
     rows = overall(run.effects())
@@ -142,13 +153,13 @@ def dissociations(run: Map) -> Figure | None:
     found = double_dissociations(run, names)
     if not found:
         return None
-    best = found[0]
+    best, named = found[0], labels(run)
     involved = list(dict.fromkeys(r for d in found for r in (d.a, d.b)))[:_MOST]
     grid = rows.pivot(index="lesion", columns="measure", values="harm").loc[involved, names]
     q = rows.pivot(index="lesion", columns="measure", values="q").loc[involved, names]
     figure = _figure(
         3.2 + 0.9 * len(names), 2.6 + 0.34 * len(involved),
-        f"Double dissociation: {best.a} and {best.b}",
+        f"Double dissociation: {named[best.a]} and {named[best.b]}",
     )  # fmt: skip
     axes = figure.subplots()
     text = grid.map(lambda h: number(100 * h).partition(".")[0] if abs(h) >= 0.005 else "0")
@@ -170,7 +181,9 @@ def dissociations(run: Map) -> Figure | None:
         rotation_mode="anchor", fontsize=8,
     )  # fmt: skip
     axes.xaxis.tick_top()
-    axes.set_yticks(np.arange(len(involved)) + 0.5, involved, rotation=0, fontsize=8)
+    axes.set_yticks(
+        np.arange(len(involved)) + 0.5, [named[r] for r in involved], rotation=0, fontsize=8
+    )
     axes.tick_params(length=0)
     axes.set(xlabel="", ylabel="")
     chance = "" if np.isnan(best.p_random) else f"; {best.p_random:.1%} of random pairs do as much"

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from rl_ablation.analysis.layout import grid_shape
+from rl_ablation.env_ids import find_spec, trust
 from rl_ablation.errors import LabError
 from rl_ablation.files import one_line
 from rl_ablation.lesions.lesion import Lesion
@@ -23,12 +24,14 @@ from rl_ablation.lesions.masks import Masks
 from rl_ablation.lesions.triggers import Gates
 from rl_ablation.mapping.claims import typical_episode
 from rl_ablation.mapping.map import Map
+from rl_ablation.measures.registry import MEASURES
 from rl_ablation.policies.policy import Policy
 from rl_ablation.progress import bar
 from rl_ablation.reports.figures import COLOURS
+from rl_ablation.reports.labels import film_name, labels, named
 from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.episodes import episode_seed
-from rl_ablation.rollouts.world import find_spec, quiet
+from rl_ablation.rollouts.world import quiet
 
 SECONDS = 15.0
 WIDTH, HEIGHT = 480, 360  # of one robot's picture, pixels
@@ -63,23 +66,30 @@ def film(
     seconds: float = SECONDS,
     fps: int = 10,
     progress: bool = True,
+    env: str | None = None,
 ) -> Path:
     """Film the intact policy beside a lesioned one in the same episode of a run.
 
     Args:
         run: The run; it must keep its policy.
-        lesion: A lesion of its plan by name.
+        lesion: A lesion of its plan by name, or by its label (``"left wheel"``).
         episode: Which of the run's episodes; None takes a typical one.
         path: The film; None takes ``films/<lesion>.mp4`` in the run folder.
         seconds: Length at most, of robot time.
         fps: Frames per second of robot time; steps between frames are run but not drawn.
         progress: Show a progress bar when standard error is a terminal.
+        env: An id that the run names, as your word for it: where the environment is neither
+            Gymnasium's nor this lab's, a file alone does not get it run.
 
     Raises:
-        LabError: No such lesion or episode, or nothing can be drawn on this machine.
+        LabError: No such lesion or episode, an environment without your word, or nothing can be
+            drawn on this machine.
     """
+    if env is not None:
+        trust(env)
     spec, policy = run.spec, run.policy
-    chosen = run.plan[lesion]
+    chosen = named(run, lesion)
+    lesion = chosen.name
     if episode is None:
         episode = typical_episode(run, lesion)
     if not 0 <= episode < spec.episodes:
@@ -87,7 +97,7 @@ def film(
     if seconds <= 0:
         raise LabError(f"a film needs more than 0 seconds, got {seconds:g}")
     if path is None:
-        path = run.folder / "films" / f"{lesion.replace('/', '-')}.mp4"
+        path = run.folder / "films" / f"{film_name(lesion)}.mp4"
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     seed = episode_seed(spec.seed, episode)
@@ -95,7 +105,10 @@ def film(
     sides: list[_Side] = []
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
     try:
-        for title, what in (("intact", run.plan["intact"]), (f"without {lesion}", chosen)):
+        for title, what in (
+            ("intact", run.plan["intact"]),
+            (f"without {labels(run)[lesion]}", chosen),
+        ):
             sides.append(_start(title, what, policy, spec, seed, condition, run.activity))
         dt = 1.0 / float(sides[0].env.metadata.get("render_fps") or 1.0)
         every = max(1, round(1.0 / (dt * fps)))
@@ -154,16 +167,18 @@ def _start(
     activity: Activity,
 ) -> _Side:
     size: dict[str, Any] = {"width": WIDTH, "height": HEIGHT}
-    find_spec(spec.env_id)
+    made = find_spec(spec.env_id)
     try:
         with quiet():
             try:
-                env = gym.make(spec.env_id, render_mode="rgb_array", **size, **spec.env_kwargs)
+                env = gym.make(made, render_mode="rgb_array", **size, **spec.env_kwargs)
             except TypeError:  # an environment with a picture size of its own
-                env = gym.make(spec.env_id, render_mode="rgb_array", **spec.env_kwargs)
+                env = gym.make(made, render_mode="rgb_array", **spec.env_kwargs)
             options = {"condition": condition} if condition else None
             obs, info = env.reset(seed=seed, options=options)
             picture = _picture(env)
+    except LabError:
+        raise
     except Exception as error:  # MuJoCo raises whatever its graphics library does
         raise LabError(
             f"cannot draw {spec.env_id}: {one_line(error)}; "
@@ -195,8 +210,9 @@ def _step(side: _Side, policy: Policy, step: int, dt: float, draw: bool) -> None
     side.info = info
     side.obs, side.steps = np.asarray(obs), step + 1
     if terminated or truncated:
-        how = next((k for k in ("crash", "stuck", "fall") if np.any(info.get(k, False))), "ended")
-        word = {"crash": "crashed", "fall": "fell"}.get(how, how) if terminated else "time is up"
+        endings = (m for m in MEASURES.values() if m.ending and np.any(info.get(m.signals[0])))
+        how = next((m.ending for m in endings), "ended")
+        word = how if terminated else "time is up"
         side.ended = f"{word} at {side.steps * dt:.1f} s"
     if draw or side.ended:
         side.picture = _picture(side.env)

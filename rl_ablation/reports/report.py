@@ -19,22 +19,10 @@ from rl_ablation.mapping.evidence import EVIDENCE_COLUMNS
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.reports.certainty import certainty
-from rl_ablation.reports.figures import draw_all
+from rl_ablation.reports.figures import FIGURES, draw_all
+from rl_ablation.reports.labels import film_name, labels
 from rl_ablation.reports.words import headlines
 from rl_ablation.stats import LEVEL
-
-CAPTIONS = {
-    "heatmap": "Every cut region against every behaviour. Read along a row: what does the robot "
-    "lose without this region? Read down a column: which regions does this behaviour need?",
-    "network": "The same in the network: each square is a unit.",
-    "intervals": "The largest changes with their 95 % intervals; hollow grey: not significant.",
-    "random_cuts": "A big cut does much whatever it holds. So each region is held against random "
-    "cuts of its size in its layer, on the same episodes.",
-    "dose_response": "The regions that matter most, turned down step by step. Bars: 95 % "
-    "intervals.",
-    "dissociations": "Regions that cross over: one is needed for the first behaviour and not for "
-    "the second, the other the other way round.",
-}
 
 
 def report(run: Map, films: Sequence[Path] | None = None, command: str = "") -> Path:
@@ -56,6 +44,8 @@ def report(run: Map, films: Sequence[Path] | None = None, command: str = "") -> 
     table = run.table()
     intact = table[table["lesion"] == INTACT]
     spec = run.spec
+    told = labels(run)
+    stems = {film_name(name): text for name, text in told.items()}
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rl_ablation.reports", "."), autoescape=True, trim_blocks=True
     )
@@ -67,9 +57,11 @@ def report(run: Map, films: Sequence[Path] | None = None, command: str = "") -> 
         versions=(run.folder / "versions.txt").read_text().split("\n"),
         findings=headlines(run),
         figures=[
-            (name, CAPTIONS[name], _data("image/png", path)) for name, path in figures.items()
+            (name, FIGURES[name].caption, _data("image/png", path))
+            for name, path in figures.items()
         ],
-        films=[(path.stem, _data("video/mp4", path)) for path in films],
+        films=[(stems.get(path.stem, path.stem), _data("video/mp4", path)) for path in films],
+        labels=told,
         kinds={k: KINDS[k].doc for k in dict.fromkeys(x.kind for x in spec.lesions if x.size)},
         behaviours=[
             (m.label, m.doc, m.unit, number(float(np.nanmean(intact[m.name]))))

@@ -12,6 +12,7 @@ from rl_ablation.mapping.claims import headline_regions, telling_rows
 from rl_ablation.mapping.evidence import TRIFLE
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import ALIVE, MEASURES
+from rl_ablation.reports.labels import labels
 from rl_ablation.stats import LEVEL
 
 
@@ -27,10 +28,11 @@ class Finding:
 def headlines(run: Map, most: int = 4) -> list[Finding]:
     """The regions of `rl_ablation.mapping.claims.headline_regions`, a line each."""
     rows = telling_rows(run)
-    return [_tell(rows[rows["lesion"] == region]) for region in headline_regions(run, most)]
+    told = labels(run)
+    return [_tell(rows[rows["lesion"] == r], told[r]) for r in headline_regions(run, most)]
 
 
-def _tell(rows: pd.DataFrame, most: int = 3) -> Finding:
+def _tell(rows: pd.DataFrame, label: str, most: int = 3) -> Finding:
     clear = rows[(rows["q"] < LEVEL) & (rows["harm"].abs() > TRIFLE)]
     clear = clear.sort_values("harm", key=np.abs, ascending=False)
     told: list[str] = []
@@ -46,7 +48,7 @@ def _tell(rows: pd.DataFrame, most: int = 3) -> Finding:
     return Finding(
         str(first["lesion"]),
         units,
-        f"{first['lesion']} ({units} unit{'s' * (units != 1)}): {'; '.join(told)}",
+        f"{label} ({units} unit{'s' * (units != 1)}): {'; '.join(told)}",
     )
 
 

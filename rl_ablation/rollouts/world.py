@@ -14,8 +14,10 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
+from rl_ablation.env_ids import find_spec
 from rl_ablation.errors import LabError
 from rl_ablation.files import one_line
 from rl_ablation.policies.policy import Policy
@@ -23,7 +25,21 @@ from rl_ablation.rollouts.episodes import Episodes
 
 
 class _WaitingSync(SyncVectorEnv):
-    """A `SyncVectorEnv` in which a finished robot is left alone until it is reset."""
+    """A `SyncVectorEnv` in which a finished robot is left alone until it is reset.
+
+    Its option ``condition`` is a list like that of our batches: each robot is handed its own.
+    """
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
+        conditions = (options or {}).get("condition", [None] * self.num_envs)
+        self._terminations[:] = self._truncations[:] = False
+        infos: dict[str, Any] = {}
+        for i, (env, condition) in enumerate(zip(self.envs, conditions, strict=True)):
+            own = None if condition is None else {"condition": condition}
+            self._env_obs[i], info = env.reset(seed=seed[i], options=own)
+            infos = self._add_info(infos, info, i)
+        obs = np.stack([np.asarray(o) for o in self._env_obs])
+        return obs.astype(self.single_observation_space.dtype), infos
 
     def step(self, actions: np.ndarray) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         infos: dict[str, Any] = {}
@@ -42,13 +58,14 @@ class World:
     """N robots of one environment.
 
     Args:
-        env_id: Gymnasium id, with a module prefix if one must be imported (``"envs:…"``).
+        env_id: Gymnasium id, with a module prefix if one must be imported (``"envs:…"``); see
+            `rl_ablation.env_ids` for those that come from a file.
         rows: Robots.
         env_kwargs: For the environment.
         threads: C threads of a native batch; None takes every CPU.
 
     Raises:
-        LabError: The id is unknown, or the environment's spaces cannot be used.
+        LabError: The id is unknown, or needs the user's word, or its spaces cannot be used.
     """
 
     def __init__(
@@ -65,7 +82,9 @@ class World:
         spec = find_spec(env_id)
         try:
             with quiet():
-                self.env = _make(spec, env_id, rows, kwargs, threads)
+                self.env = _make(spec, rows, kwargs, threads)
+        except LabError:
+            raise
         except (TypeError, ValueError, ImportError, gym.error.Error) as error:
             raise LabError(f"cannot make {env_id}: {one_line(error)}") from None
         self.metadata = self.env.metadata
@@ -94,6 +113,15 @@ class World:
     def conditions(self) -> list[str]:
         """Names of the conditions that can be asked for."""
         return list(self.metadata.get("conditions") or {})
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """Names of the units of ``obs`` (sensors) and ``action`` (actuators), where it has them."""
+        told = {
+            "obs": (self.metadata.get("observation_names"), self.obs_size),
+            "action": (self.metadata.get("action_names"), self.action_size),
+        }
+        return {site: list(map(str, n)) for site, (n, size) in told.items() if n and len(n) == size}
 
     def fits(self, policy: Policy) -> None:
         """Raise LabError unless the policy's observations and actions are this environment's."""
@@ -203,41 +231,20 @@ def conditions_of(policy: Policy, asked: Sequence[str] | None = None) -> list[st
         return taken
 
 
-def find_spec(env_id: str) -> gym.envs.registration.EnvSpec:
-    """Look an id up in Gymnasium's registry, importing its module if it names one.
-
-    Raises:
-        LabError: The id is unknown.
-    """
-    try:
-        module, _, name = env_id.rpartition(":")
-        if module:
-            __import__(module)
-        return gym.spec(name)
-    except (gym.error.Error, ImportError, ValueError) as error:
-        raise LabError(f"unknown environment {env_id!r}: {one_line(error)}") from None
-
-
-def _make(
-    spec: gym.envs.registration.EnvSpec,
-    env_id: str,
-    rows: int,
-    kwargs: dict[str, Any],
-    threads: int | None,
-) -> VectorEnv:
+def _make(spec: EnvSpec, rows: int, kwargs: dict[str, Any], threads: int | None) -> VectorEnv:
     if spec.vector_entry_point is not None:
         native = {**kwargs, "autoreset_mode": "Disabled"}
         if threads is not None:
             native["nthread"] = threads
         try:
-            env = gym.make_vec(env_id, num_envs=rows, **native)
+            env = gym.make_vec(spec, num_envs=rows, **native)
             if env.metadata.get("waits"):
                 return env
             env.close()
         except TypeError:
             pass  # somebody else's vector environment, without these arguments
     return _WaitingSync(
-        [lambda: gym.make(env_id, **kwargs)] * rows, autoreset_mode=AutoresetMode.DISABLED
+        [lambda: gym.make(spec, **kwargs)] * rows, autoreset_mode=AutoresetMode.DISABLED
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,11 +11,14 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
+from rl_ablation.env_ids import TIME_FEATURE as WRAPPER_ID
+from rl_ablation.env_ids import find_spec
 from rl_ablation.errors import LabError
 from rl_ablation.policies.policy import Policy
 from rl_ablation.policies.sb3.pickles import printable
 
 TIME_FEATURE = "time-feature"
+WRAPPED = f"rl_ablation.time_feature:{WRAPPER_ID}"  # as all cards of such agents name it
 
 
 @dataclass(frozen=True)
@@ -87,16 +89,14 @@ def env_sizes(env_id: str, env_kwargs: Mapping[str, Any]) -> EnvSizes:
 def _spaces(
     env_id: str, env_kwargs: Mapping[str, Any]
 ) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
-    module, _, bare_id = env_id.rpartition(":")
-    if module:  # "module:id" asks for an import first, as in gymnasium.make
-        importlib.import_module(module)
-    if gymnasium.spec(bare_id).entry_point is None:  # a world that exists only as a batch
-        batch = gymnasium.make_vec(env_id, num_envs=1, **env_kwargs)
+    spec = find_spec(env_id)
+    if spec.entry_point is None:  # a world that exists only as a batch
+        batch = gymnasium.make_vec(spec, num_envs=1, **env_kwargs)
         try:
             return batch.single_observation_space, batch.single_action_space
         finally:
             batch.close()
-    env = gymnasium.make(env_id, disable_env_checker=True, **env_kwargs)
+    env = gymnasium.make(spec, disable_env_checker=True, **env_kwargs)
     try:
         return env.observation_space, env.action_space
     finally:
@@ -117,7 +117,4 @@ def wrapped(
         )
     if env_id is None:
         raise LabError(f"the wrapper {wrapper!r} needs an environment; give --env")
-    from rl_ablation.policies.sb3 import time_feature
-
-    inner = {"inner_id": env_id, "inner_kwargs": dict(env_kwargs or {})}
-    return f"{time_feature.__name__}:{time_feature.ENV_ID}", inner
+    return WRAPPED, {"inner_id": env_id, "inner_kwargs": dict(env_kwargs or {})}

@@ -2,7 +2,7 @@
 
 ``gymnasium.make("rl_ablation/TimeFeature-v0", inner_id="Hopper-v5")`` is Hopper with one more
 observation: the share of the episode that is left (Pardo et al. 2018, arXiv:1712.00378). As an id
-with keyword arguments it fits on a policy's card.
+with keyword arguments it fits on a policy's card. Importing the package registers it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 
+from rl_ablation.env_ids import find_spec
 from rl_ablation.errors import LabError
-
-ENV_ID = "rl_ablation/TimeFeature-v0"
-"""Registered on import; prefix it with this module's name to have Gymnasium import it."""
 
 
 class TimeFeature(gymnasium.Wrapper):
@@ -66,8 +64,4 @@ def make(
     inner_id: str, inner_kwargs: Mapping[str, Any] | None = None, **kwargs: Any
 ) -> gymnasium.Env:
     """Make ``inner_id`` and put the time feature around it."""
-    return TimeFeature(gymnasium.make(inner_id, **{**(inner_kwargs or {}), **kwargs}))
-
-
-if ENV_ID not in gymnasium.registry:
-    gymnasium.register(ENV_ID, entry_point=f"{__name__}:make")
+    return TimeFeature(gymnasium.make(find_spec(inner_id), **{**(inner_kwargs or {}), **kwargs}))

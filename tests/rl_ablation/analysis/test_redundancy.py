@@ -215,6 +215,17 @@ def test_joint_cuts_are_unions():
         coalition([players[0], Lesion(name="c", cut={"h0": (0,)})], {0})
 
 
+def test_joint_cuts_last_while_those_of_their_players_do():
+    how = {"kind": "gain", "strength": 0.0, "onset": 3, "offset": 9, "when": "bend > 0.15"}
+    players = [Lesion(name=n, cut={"h0": (k,)}, **how) for k, n in enumerate("ab")]
+    both = coalition(players, {0, 1})
+    assert both.model_dump(exclude={"name", "cut", "group"}) == how
+    assert coalition(players, {0}).key == players[0].key
+    always = Lesion(name="c", cut={"h0": (2,)}, **{**how, "when": None})
+    with pytest.raises(rl.LabError, match="one way"):
+        coalition([*players, always], {0})
+
+
 def test_a_robot_is_a_game(policy, activity, tmp_path):
     plan = rl.clusters(policy, 2, activity, ["h0"])
     players = [x for x in plan if x.size]

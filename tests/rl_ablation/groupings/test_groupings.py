@@ -49,7 +49,7 @@ def test_clusters_find_planted_groups(agent, planted):
 
 
 def test_clusters_divide_every_layer(agent, planted):
-    for k in (1, 2, 4, 6, 50):
+    for k in (1, 2, 4, 6):
         plan = rl.clusters(agent, k=k, activity=planted)
         for site, units in agent.network.sizes.items():
             cut = [x.cut[site] for x in plan if site in x.cut]
@@ -100,7 +100,7 @@ def test_sensors_and_motors_and_layers(policy):
     ]
 
 
-@pytest.mark.parametrize("size", [1, 4, 5, 12, 99])
+@pytest.mark.parametrize("size", [1, 4, 5, 12])
 def test_tiles_cover_a_layer_once_in_order(policy, size):
     tiles = [x.cut["h0"] for x in rl.tiles(policy, size, ["h0"]) if x.size]
     assert [u for tile in tiles for u in tile] == list(range(12))
@@ -159,6 +159,10 @@ def test_words_are_parsed(policy, activity):
         ("tiles:2.5", "whole number"),
         ("tiles:0", "size of at least 1"),
         ("clusters:0", "k of at least 1"),
+        ("clusters:9999", "^clusters:9999: h0 has 12 units; ask for at most 12$"),
+        ("factors:9999", "^factors:9999: h0 has 12 units; ask for at most 12$"),
+        ("tiles:9999", "^tiles:9999: h0 has 12 units; ask for at most 12$"),
+        ("clusters:11", "^clusters:11: h1 has 10 units; ask for at most 10$"),
     ],
 )
 def test_words_that_mean_nothing(policy, activity, text, line):

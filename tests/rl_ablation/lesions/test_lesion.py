@@ -11,8 +11,9 @@ from scipy import stats
 import rl_ablation as rl
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion, Plan
-from rl_ablation.lesions.masks import Masks, normals, uniforms
+from rl_ablation.lesions.masks import Masks
 from rl_ablation.lesions.methods import KINDS, SiteStats
+from rl_ablation.lesions.streams import normals, uniforms
 from rl_ablation.rollouts.episodes import Job
 from rl_ablation.rollouts.rollout import rollout
 from rl_ablation.rollouts.world import World
@@ -277,8 +278,10 @@ def test_cuts_that_do_not_fit_are_refused(policy):
 
 @pytest.mark.parametrize("kind", [k for k, v in KINDS.items() if v.needs_activity])
 def test_kinds_that_need_activity_say_so(policy, kind):
+    # One without need of it stands before: it must not make up the activity of the other.
+    plain, other = (Lesion(name=k, cut={"h0": (0,)}, kind=k) for k in ("zero", kind))
     with pytest.raises(LabError, match="needs recorded activity of 'h0'"):
-        Masks([Lesion(name="x", cut={"h0": (0,)}, kind=kind)], [0], policy.sites)
+        Masks([plain, other], [0, 0], policy.sites)
 
 
 def test_strength_zero_is_not_the_default(policy):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-import rl_ablation  # noqa: F401 - registers all measures
+import rl_ablation
 from rl_ablation.errors import LabError
 from rl_ablation.measures.registry import (
     MEASURES,
@@ -221,3 +224,28 @@ def test_a_measure_of_ones_own(monkeypatch):
     with pytest.raises(ValueError, match="exists already"):
         measure(name="greed")(greed)
     assert "greed" not in MEASURES
+
+
+def test_what_measures_are_for_is_said_where_they_are_registered():
+    def having(attribute):
+        return {m.name: v for m in MEASURES.values() if (v := getattr(m, attribute))}
+
+    assert list(having("summary")) == ["return", "survival", "time_to_crash"]
+    assert list(having("task")) == ["progress", "progress.alive"]
+    assert list(having("lifetime")) == ["survival"]
+    assert having("ending") == {"crash": "crashed", "stuck": "stuck", "fall": "fell"}
+    with pytest.raises(TypeError, match="colour"):
+        measure(name="x", colour="red")(constant(1.0))
+    assert "x" not in MEASURES
+
+
+def test_statistics_and_reports_know_no_measure_of_a_world_by_name():
+    room = Path(rl_ablation.__file__).parent
+    names = set(MEASURES) - {"return", "power"}  # every world has the first; the other is a word
+    for path in (*room.glob("mapping/*.py"), *room.glob("reports/*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                continue
+            spelt = {n.value for n in ast.iter_child_nodes(node) if isinstance(n, ast.Constant)}
+            if not isinstance(node, ast.Dict):  # of keyword arguments: a progress bar
+                assert not spelt & names, (path.name, node.lineno, spelt & names)

@@ -20,7 +20,7 @@ from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.mapping.claims import distinct, overall, typical_episode
 from rl_ablation.mapping.evidence import EVIDENCE_COLUMNS, harm, scale
 from rl_ablation.measures.registry import MEASURES
-from rl_ablation.reports.figures import FIGURES, draw_all, heatmap
+from rl_ablation.reports.figures import FIGURES, draw_all, figure, heatmap
 from rl_ablation.reports.film import HEIGHT, WIDTH, _page_size, film
 from rl_ablation.reports.report import report
 from rl_ablation.reports.words import change, headlines
@@ -72,6 +72,14 @@ def test_every_figure_is_drawn(run):
         assert 300 < height < 6000
         assert 0.02 < (pixels.min(-1) < 250).mean() < 0.95, "neither blank nor filled"
         assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20
+
+
+def test_figures_stand_in_the_report_in_their_order_with_their_captions(run, page):
+    shown = re.findall(r'alt="(\w+)"><figcaption>(.+?)</figcaption>', page)
+    assert shown[:3] == [(n, FIGURES[n].caption) for n in ("heatmap", "network", "intervals")]
+    assert list(FIGURES)[3:] == ["random_cuts", "dose_response", "dissociations"]
+    with pytest.raises(LabError, match="a figure named 'heatmap' exists already"):
+        figure("again")(heatmap)
 
 
 def test_the_heatmap_writes_the_lesioned_values(run):

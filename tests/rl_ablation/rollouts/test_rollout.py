@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -266,6 +268,39 @@ def test_strangers_environments_are_lesioned_the_same(env_id, units):
     assert len({trace["action"][:, k].tobytes() for k in range(4)}) > 2
     alone = play(policy, jobs[2:3], env_id=env_id, signals=("reward", "action"))
     same(rows_of(alone, slice(0, 1)), rows_of(trace, slice(2, 3)))
+
+
+class Slope(gym.Env):
+    """A plain single world with conditions: a cart that rolls down to one side."""
+
+    metadata: ClassVar = {"conditions": {"left": -1.0, "right": 1.0}, "render_fps": 10}
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+    action_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        asked = (options or {}).get("condition")
+        self.pull = 0.0 if asked is None else self.metadata["conditions"][asked]
+        self.at = float(self.np_random.uniform(-0.1, 0.1))
+        return np.array([self.at], np.float32), {}
+
+    def step(self, action):
+        self.at += 0.1 * self.pull
+        return np.array([self.at], np.float32), self.at, False, False, {}
+
+
+def test_every_robot_of_a_plain_world_starts_under_its_own_condition():
+    gym.register("tests/Slope-v0", entry_point=Slope, max_episode_steps=5)
+    try:
+        policy = random_mlp((1, 12, 10, 1), "tests/Slope-v0")
+        world = World("tests/Slope-v0", 3)
+        assert world.conditions == ["left", "right"]
+        jobs = [Job(INTACT, 0, condition) for condition in ("left", "right", "")]
+        trace = rollout(policy, world, jobs, signals=("reward", "obs"))
+        moved = trace["reward"][-1] - trace["obs"][0, :, 0]
+        np.testing.assert_allclose(moved, [-0.5, 0.5, 0.0], atol=1e-6)
+    finally:
+        del gym.registry["tests/Slope-v0"]
 
 
 def test_nan_in_a_strangers_environment_stays_in_its_row():

@@ -1,0 +1,87 @@
+"""Environment ids: which of them a file may name, and which need the user's word.
+
+To make ``"module:Name"`` Gymnasium imports the module, that is, runs it. A card or a spec from
+somewhere else must not decide that. So an id that was read from a file counts only if Gymnasium or
+this lab has registered it; any other has to be named by the user first.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Annotated, Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+from pydantic import AfterValidator, ValidationInfo
+
+from rl_ablation.errors import LabError
+from rl_ablation.files import one_line
+
+TIME_FEATURE = "rl_ablation/TimeFeature-v0"
+_OURS = ("rl_ablation", "envs", "agents", "experiments")
+
+_from_files: set[str] = set()
+_named: set[str] = set()  # by the user, or made before any file named them
+
+gym.register(TIME_FEATURE, entry_point="rl_ablation.policies.sb3.time_feature:make")
+
+
+def trust(env_id: str) -> None:
+    """Take an id as the user's word, whatever file names it too."""
+    _named.add(env_id)
+
+
+def _read(value: Any, info: ValidationInfo) -> Any:
+    """Remember the strings of a field that was read from a file."""
+    if info.mode == "json":
+        found = [value]
+        for part in found:  # grows on the way
+            if isinstance(part, dict):
+                found += part.values()
+            elif isinstance(part, list):
+                found += part
+            elif isinstance(part, str):
+                _from_files.add(part)
+    return value
+
+
+EnvId = Annotated[str, AfterValidator(_read)]
+EnvKwargs = Annotated[dict[str, Any], AfterValidator(_read)]  # ids of wrapped environments, too
+"""Fields of what is stored as JSON."""
+
+
+def find_spec(env_id: str) -> EnvSpec:
+    """Look an id up in Gymnasium's registry, importing its module if it names one.
+
+    Make the environment of what this returns: Gymnasium itself imports without a question.
+
+    Raises:
+        LabError: The id is unknown, or a file's and needs the user's word.
+    """
+    module, _, name = env_id.rpartition(":")
+    asked = env_id not in _from_files or env_id in _named
+    told = env_id if env_id.isprintable() else repr(env_id)
+    refusal = LabError(
+        f"a file names the environment {env_id!r}, neither Gymnasium's nor this lab's; "
+        f"if its code may run, give your word: --env {told}, or env={env_id!r}"
+    )
+    if module and not asked and module.partition(".")[0] not in _OURS:
+        raise refusal
+    try:
+        if module:
+            importlib.import_module(module)
+        spec = gym.spec(name)
+    except (gym.error.Error, ImportError, ValueError) as error:
+        raise LabError(f"unknown environment {env_id!r}: {one_line(error)}") from None
+    if not asked and not all(map(_known, (spec.entry_point, spec.vector_entry_point))):
+        raise refusal
+    trust(env_id)
+    return spec
+
+
+def _known(entry_point: Any) -> bool:
+    """Whether an environment is made by Gymnasium or by us."""
+    if entry_point is None:
+        return True
+    module = entry_point if isinstance(entry_point, str) else entry_point.__module__
+    return module.partition(":")[0].partition(".")[0] in ("gymnasium", *_OURS)

@@ -1,0 +1,46 @@
+"""What people read for a lesion: of one sensor or actuator its name, of anything else its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from rl_ablation.lesions.lesion import VARIANT, Lesion
+from rl_ablation.mapping.run import Run
+
+
+def label(lesion: Lesion, names: Mapping[str, Sequence[str]]) -> str:
+    """``"left wheel"`` for ``action/0``.
+
+    Args:
+        lesion: The lesion.
+        names: Site → names of its units; a site without any keeps its numbers.
+    """
+    cut, mark, how = lesion.name.partition(VARIANT)
+    for site, known in names.items():
+        for unit in lesion.cut.get(site, ()):
+            if cut == f"{site}/{unit}" and unit < len(known):
+                return known[unit] + mark + how
+    return lesion.name
+
+
+def labels(run: Run) -> dict[str, str]:
+    """Lesion → label, for all lesions of a run; what two would share has the lesion behind it."""
+    told = {x.name: label(x, run.names) for x in run.plan}
+    often = Counter(told.values())
+    return {k: v if often[v] == 1 else f"{v} ({k})" for k, v in told.items()}
+
+
+def film_name(lesion: str) -> str:
+    """The name of a lesion's film, without its ending."""
+    return lesion.replace("/", "-")
+
+
+def named(run: Run, text: str) -> Lesion:
+    """The lesion of a run by its name or its label.
+
+    Raises:
+        LabError: There is none.
+    """
+    told = {v: k for k, v in labels(run).items()}
+    return run.plan[text if text in run.plan.names else told.get(text, text)]
