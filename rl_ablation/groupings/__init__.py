@@ -1,5 +1,5 @@
 """Groupings: ways to divide a network into parts to cut. Importing this room registers them."""
 
-from rl_ablation.groupings import clusters, factors, units
+from rl_ablation.discovery import import_files
 
-__all__ = ["clusters", "factors", "units"]
+import_files(__name__, __path__)

@@ -1,8 +1,8 @@
 """Figures, films, findings in words, and the report.
 
-Importing this room registers all figures; the order of the imports is that of the report.
+Importing this room registers all figures; the order of its files is that of the report.
 """
 
-from rl_ablation.reports import figures, figures_evidence
+from rl_ablation.discovery import import_files
 
-__all__ = ["figures", "figures_evidence"]
+import_files(__name__, __path__)

@@ -19,7 +19,7 @@ from rl_ablation.analysis.layout import grid_shape
 from rl_ablation.env_ids import find_spec, trust
 from rl_ablation.errors import LabError
 from rl_ablation.files import one_line
-from rl_ablation.lesions.lesion import Lesion
+from rl_ablation.lesions.lesion import INTACT, Lesion
 from rl_ablation.lesions.masks import Masks
 from rl_ablation.lesions.triggers import Gates
 from rl_ablation.mapping.claims import typical_episode
@@ -96,19 +96,16 @@ def film(
         raise LabError(f"this run has episodes 0–{spec.episodes - 1}, not {episode}")
     if seconds <= 0:
         raise LabError(f"a film needs more than 0 seconds, got {seconds:g}")
-    if path is None:
-        path = run.folder / "films" / f"{film_name(lesion)}.mp4"
-    path = Path(path)
+    standard = run.folder / "films" / f"{film_name(lesion)}.mp4"
+    path = standard if path is None else Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     seed = episode_seed(spec.seed, episode)
     condition = spec.conditions[episode % len(spec.conditions)]
     sides: list[_Side] = []
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
     try:
-        for title, what in (
-            ("intact", run.plan["intact"]),
-            (f"without {labels(run)[lesion]}", chosen),
-        ):
+        without = f"without {labels(run)[lesion]}"
+        for title, what in ((INTACT, run.plan[INTACT]), (without, chosen)):
             sides.append(_start(title, what, policy, spec, seed, condition, run.activity))
         dt = 1.0 / float(sides[0].env.metadata.get("render_fps") or 1.0)
         every = max(1, round(1.0 / (dt * fps)))
