@@ -7,6 +7,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import pytest
+import torch
 from conftest import random_mlp
 
 import rl_ablation as rl
@@ -15,6 +16,7 @@ from rl_ablation.errors import LabError
 from rl_ablation.policies.storage import save
 from rl_ablation.reports.report import report
 from rl_ablation.rollouts.world import World
+from tests.rl_ablation.policies import sb3_files as files
 
 PAYLOAD = """
 from pathlib import Path
@@ -128,6 +130,18 @@ def test_a_policy_made_in_memory_is_the_users_word(folder):
     assert len(run.table()) == 6
     rl.load(written(folder, INNER))
     World(INNER, 1).close()  # it has run in this process already
+
+
+def test_the_users_word_for_a_zip_counts_inside_its_wrapper_too(folder):
+    rl.load(written(folder, OLD, inner_id=INNER))  # a file named it first
+    state = files.on_policy_state()
+    state["mlp_extractor.policy_net.0.weight"] = torch.ones(8, 4)
+    state["action_net.weight"], state["action_net.bias"] = torch.ones(1, 8), torch.zeros(1)
+    spaces = {"observation_space": files.box(4, 8.0), "action_space": files.box(1, 2.0)}
+    path = files.write(folder / "x.zip", files.members(state, **spaces))
+    policy = rl.load(path, env=INNER, env_wrapper="time-feature")
+    assert policy.card.env_kwargs["inner_id"] == INNER
+    World(policy.card.env_id, 1, policy.card.env_kwargs).close()
 
 
 @pytest.mark.parametrize("env_id", [OLD, "rl_ablation:rl_ablation/TimeFeature-v0",

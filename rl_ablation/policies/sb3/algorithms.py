@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from rl_ablation.env_ids import trust
 from rl_ablation.errors import LabError
 from rl_ablation.policies.policy import Card, Policy
 from rl_ablation.policies.sb3.actor import (
@@ -97,6 +98,8 @@ def load_zip(
             the environment.
     """
     path = Path(path)
+    if env_id is not None:
+        trust(env_id)
     found = _beside(path, env_id) if vecnormalize in (None, True) else vecnormalize
     if env_wrapper is not None:
         env_id, env_kwargs = wrapped(env_wrapper, env_id, env_kwargs)

@@ -15,6 +15,7 @@ from rl_ablation.mapping.sweep import NAMES
 from rl_ablation.reports.figures import heatmap, intervals
 from rl_ablation.reports.labels import label, labels
 from rl_ablation.reports.report import report
+from rl_ablation.rollouts.world import World
 
 WHEELS = {"action/0": "left wheel", "action/1": "right wheel"}
 
@@ -33,6 +34,12 @@ def test_a_sensor_and_an_actuator_have_their_names(run):
     assert told["obs/17"] == "yaw rate"
     assert told["action/0~mean"] == "left wheel~mean"
     assert told["h0"] == "h0"
+
+
+def test_a_world_without_names_keeps_its_numbers(run):
+    world = World("Pendulum-v1", 1)
+    assert world.names == {}
+    world.close()
 
 
 def test_only_a_cut_of_that_one_unit_is_called_so():
