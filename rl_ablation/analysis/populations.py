@@ -18,6 +18,7 @@ from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import adjusted_rand_score
 
 from rl_ablation.errors import LabError
+from rl_ablation.groupings.clusters import by_activity
 from rl_ablation.lesions.methods import DEAD_STD
 from rl_ablation.mapping.evidence import differences
 from rl_ablation.rollouts.activity import Activity
@@ -68,18 +69,6 @@ def by_effect(vectors: np.ndarray, k: int) -> np.ndarray:
     """Divide units into ``k`` groups whose cuts do the same (Ward), labels (units,)."""
     values = profile(vectors)
     return np.asarray(AgglomerativeClustering(n_clusters=k).fit_predict(values - values.mean(0)))
-
-
-def by_activity(samples: np.ndarray, k: int) -> np.ndarray:
-    """Divide units into ``k`` groups that are active together, labels (units,).
-
-    Args:
-        samples: Activity of units, (S, units); one that stands still here goes with no other.
-        k: Groups; the same as in `rl_ablation.groupings.clusters.clusters`.
-    """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        values = np.nan_to_num(np.abs(np.corrcoef(samples.T.astype(np.float64))))
-    return np.asarray(AgglomerativeClustering(n_clusters=k).fit_predict(values))
 
 
 def agreement(

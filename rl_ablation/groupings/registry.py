@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rl_ablation.errors import LabError
-from rl_ablation.groupings.controls import random_groups
+from rl_ablation.groupings.controls import RANDOM, random_groups
 from rl_ablation.lesions.lesion import Plan
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity
 
 Function = TypeVar("Function", bound=Callable[..., Plan])
 
-RANDOM = "random"  # needs the rest of the plan, so it is made after it
 RANDOM_DRAWS = 100
 
 

@@ -51,8 +51,7 @@ from rl_ablation.analysis.rotation import (
     network_similarity,
 )
 from rl_ablation.analysis.selectivity import bend_contexts, class_selectivity, eta_squared
-from rl_ablation.groupings.orders import random_orders
-from rl_ablation.groupings.sensors import sensor_dropout, sensor_noise
+from rl_ablation.groupings.orders import noise_ladder, random_orders
 from rl_ablation.lesions.lesion import INTACT, Plan
 from rl_ablation.mapping.run import Run
 from rl_ablation.mapping.sweep import sweep
@@ -122,7 +121,9 @@ def measure_runs(policy: Policy, folder: Path, *, quick: bool, seed: int) -> dic
         for kind in ("mean", "zero")
     }
     fractions = (0.2,) if quick else (0.1, 0.2, 0.4)
-    outside = sensor_noise(policy) + sensor_dropout(policy, fractions, seed=seed)
+    outside = noise_ladder(policy, sites=["obs"], strengths=(0.25, 0.5, 1.0)) + random_orders(
+        policy, sites=["obs"], orders=3, fractions=fractions, seed=seed, name="dropout"
+    )
     subjects: dict[str, tuple[Policy, Plan]] = {
         "mean": (policy, orders["mean"]),
         "zero": (policy, orders["zero"]),

@@ -81,7 +81,7 @@ def test_more_factors_than_units_stop_at_one_each(policy, activity):
 def test_bad_requests_say_what_to_mend(policy, activity):
     with pytest.raises(LabError, match="at least 1"):
         factors(policy, 0, activity)
-    with pytest.raises(LabError, match="no activity of a site 'h9'"):
+    with pytest.raises(LabError, match="no site 'h9'"):
         factors(policy, 2, activity, sites=["h9"])
     with pytest.raises(LabError, match="choose from 1 to 10"):
         factorise(planted(signed=True)[0], 11)
