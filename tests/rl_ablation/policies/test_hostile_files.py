@@ -587,4 +587,4 @@ def test_the_opcodes_that_push_their_argument_are_these_and_no_others():
         "STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 "
         "UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8"
     )
-    assert safe_pickle._PUSHED == {*numbers.split(), *texts.split()}
+    assert {*numbers.split(), *texts.split()} == safe_pickle._PUSHED
