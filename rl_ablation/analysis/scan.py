@@ -1,8 +1,8 @@
-"""Activity shown as a brain scan shows it: units on a sheet, maps of behaviours, their contrasts.
+"""Activity shown as a brain scan shows it: units laid out, maps of behaviours, their contrasts.
 
 After the outlook of Lillian, Meyes, Meisen 2018: to look at a network's activity the way fMRI looks
-at a brain's. Units have no place of their own, so each layer is laid out as a sheet on which units
-that are active together are neighbours: classical multidimensional scaling (Torgerson 1952) of
+at a brain's. Units have no place of their own, so each layer is laid out so that units which
+are active together are neighbours: classical multidimensional scaling (Torgerson 1952) of
 1 − |correlation|, snapped to a grid by the assignment that moves units least. The maps of a
 behaviour are mean activities over the moments in which the intact robot shows it; a contrast is the
 difference of two, tested across *subjects* like a second-level analysis. A subject is an

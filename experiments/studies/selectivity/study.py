@@ -44,18 +44,14 @@ from experiments.studies.selectivity.comparison import Values, compare, trend
 from experiments.studies.selectivity.words import draw, tell
 from rl_ablation.analysis.attack import perturbed
 from rl_ablation.analysis.curves import areas, curves
-from rl_ablation.analysis.rotation import (
-    activity_at,
-    best_direction,
-    layer_eta_squared,
-    network_similarity,
-)
+from rl_ablation.analysis.rotation import best_direction, layer_eta_squared, network_similarity
 from rl_ablation.analysis.selectivity import bend_contexts, class_selectivity, eta_squared
 from rl_ablation.groupings.orders import noise_ladder, random_orders
 from rl_ablation.lesions.lesion import INTACT, Plan
 from rl_ablation.mapping.run import Run
 from rl_ablation.mapping.sweep import sweep
 from rl_ablation.policies.policy import Policy
+from rl_ablation.rollouts.activity import activity_at
 from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.recording import record
 
