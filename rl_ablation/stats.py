@@ -1,7 +1,7 @@
 """Statistics on plain numbers: intervals, permutation tests, corrections, bootstrap, ranks.
 
-Matrices are (episodes, cells), a cell being one lesion × measure; all cells are resampled at once
-by a matrix product.
+Matrices of paired differences are (E, C): episodes, and cells, each one lesion × measure; NaN
+entries are left out. All cells share the resamples and sign flips that ``rng`` draws.
 """
 
 from __future__ import annotations
@@ -24,17 +24,22 @@ _EXACT = 12  # episodes up to which all sign flips are enumerated
 _CHUNK = 2000  # cells at once: 2000 resamples × 2000 cells are 32 MB
 
 
+def finite_mean(
+    values: np.ndarray, axis: int | tuple[int, ...] = 0, empty: float = np.nan
+) -> np.ndarray:
+    """Mean of the finite numbers along an axis; ``empty`` where there are none."""
+    there = np.isfinite(values)
+    count = there.sum(axis)
+    total = np.where(there, values, 0.0).sum(axis)
+    return np.where(count > 0, total / np.maximum(count, 1), empty)
+
+
 def bca_intervals(
     differences: np.ndarray, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bias-corrected and accelerated bootstrap intervals of means, column by column.
 
     After Efron 1987, with the tails expanded for small samples after Hesterberg 2015.
-
-    Args:
-        differences: (E, C); NaN entries are left out.
-        rng: Draws the resamples, which all columns share.
-        resamples: Bootstrap samples.
 
     Returns:
         Lower and upper ends, (C,) each; NaN with fewer than two numbers.
@@ -97,10 +102,7 @@ def sign_flip_p(
 ) -> np.ndarray:
     """Two-sided p of "the differences are symmetric about 0", column by column.
 
-    Args:
-        differences: (E, C); NaN entries are left out.
-        rng: Draws the flips, which all columns share.
-        flips: Random flips when there are too many to enumerate.
+    All flips are tried up to 12 episodes, else ``flips`` random ones.
 
     Returns:
         (C,): the share of sign flips with a mean at least as far from 0; NaN without numbers.
@@ -126,11 +128,6 @@ def max_t_p(differences: np.ndarray, rng: np.random.Generator, flips: int = FLIP
     column in which a few episodes crash could never pass a bar set by smooth ones. A flip turns
     all columns of an episode at once, which keeps their dependence, and columns with equal numbers
     count once.
-
-    Args:
-        differences: (E, C); NaN entries are left out.
-        rng: Draws the flips.
-        flips: Random flips when there are too many to enumerate.
 
     Returns:
         (C,): adjusted p; NaN without numbers.

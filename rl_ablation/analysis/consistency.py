@@ -23,6 +23,7 @@ from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.mapping.evidence import differences, scale
 from rl_ablation.mapping.run import Run
 from rl_ablation.measures.registry import MEASURES
+from rl_ablation.stats import finite_mean
 
 
 def paired_harm(run: Run, names: Sequence[str], measures: Sequence[str]) -> np.ndarray:
@@ -51,8 +52,7 @@ def mean_harm(harm: np.ndarray) -> np.ndarray:
 
     A region whose loss leaves no number, as no robot ever reached a bend, shows no effect.
     """
-    there = np.isfinite(harm)
-    return np.where(there, harm, 0.0).sum(0) / np.maximum(there.sum(0), 1)
+    return finite_mean(harm, empty=0.0)
 
 
 # Matching.

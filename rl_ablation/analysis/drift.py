@@ -32,7 +32,7 @@ from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.recording import run_jobs
 from rl_ablation.rollouts.rollout import Job, Trace
-from rl_ablation.stats import COVERAGE, RESAMPLES
+from rl_ablation.stats import COVERAGE, RESAMPLES, finite_mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +82,8 @@ class Drift:
         return pd.DataFrame(
             {
                 "lesion": self.lesions,
-                "open": mean(size(self.open), (0, 2)),
-                "closed": mean(size(self.closed), (0, 2)),
+                "open": finite_mean(size(self.open), (0, 2)),
+                "closed": finite_mean(size(self.closed), (0, 2)),
                 "drift_share": share,
                 "ci_low": low,
                 "ci_high": high,
@@ -95,12 +95,6 @@ class Drift:
 def size(part: np.ndarray) -> np.ndarray:
     """RMS over action dimensions of ``open``, ``closed``, …, (T, L, E)."""
     return np.sqrt((part**2).mean(-1))
-
-
-def mean(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
-    """Mean of what is a number; NaN where nothing is."""
-    count = np.isfinite(values).sum(axis)
-    return np.where(count > 0, np.nansum(values, axis) / np.maximum(count, 1), np.nan)
 
 
 def _quantiles(values: np.ndarray, at: Sequence[float]) -> np.ndarray:

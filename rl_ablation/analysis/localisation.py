@@ -17,7 +17,7 @@ from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.mapping.evidence import differences
 from rl_ablation.measures.registry import MEASURES
-from rl_ablation.stats import COVERAGE
+from rl_ablation.stats import COVERAGE, finite_mean
 
 HARMED = 0.2
 """A behaviour counts as harmed when it loses this share of a full-size change."""
@@ -219,10 +219,8 @@ def _rows(
     rows: list[dict[str, object]] = []
     for (layer, index, m), columns in pools.items():
         cells = draws[:, :, columns].reshape(len(draws), -1)
-        there = np.isfinite(cells)
-        count = there.sum(1)
-        total = np.where(there, cells, 0.0).sum(1)
-        mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        count = np.isfinite(cells).sum(1)
+        mean = finite_mean(cells, 1)
         boot = mean[1:][count[1:] > 0]
         known = boot.size and count[0]
         tails = [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]

@@ -22,6 +22,7 @@ from rl_ablation.groupings.clusters import by_activity
 from rl_ablation.lesions.methods import DEAD_STD
 from rl_ablation.mapping.evidence import differences
 from rl_ablation.rollouts.activity import Activity
+from rl_ablation.stats import finite_mean
 
 BOOTSTRAP, SHUFFLES, HALVES = 300, 999, 20
 
@@ -53,9 +54,7 @@ def profile(vectors: np.ndarray) -> np.ndarray:
         vectors: (episodes, units, measures) of `effect_vectors`. A behaviour that no cut changes
             differently from the others tells nothing and becomes 0.
     """
-    count = np.isfinite(vectors).sum(0)
-    total = np.where(np.isfinite(vectors), vectors, 0.0).sum(0)
-    mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
+    mean = finite_mean(vectors, empty=0.0)
     spread = mean.std(0)
     return np.divide(mean, spread, out=np.zeros_like(mean), where=spread > 1e-12)
 

@@ -31,7 +31,7 @@ from rl_ablation.lesions.lesion import INTACT, Lesion, Plan
 from rl_ablation.mapping.sweep import sweep
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.policies.policy import Policy
-from rl_ablation.stats import LEVEL, bca_intervals, benjamini_hochberg, sign_flip_p
+from rl_ablation.stats import LEVEL, bca_intervals, benjamini_hochberg, finite_mean, sign_flip_p
 
 EXACT = 8
 """Players up to which all coalitions are evaluated: 2⁸ = 256."""
@@ -145,7 +145,7 @@ def mean_value(values: np.ndarray, measures: Sequence[str]) -> np.ndarray:
             f"measure {lacking!r} has no number for some coalition; take the kind over the "
             "horizon (without .alive), which a robot that never moves has too"
         )
-    return np.where(there, values, 0.0).sum(1) / there.sum(1)
+    return finite_mean(values, 1)
 
 
 def every(players: int) -> list[Coalition]:
@@ -174,8 +174,8 @@ def shapley(
 
     Args:
         game: The characteristic function.
-        players: Names.
-        measures: Names.
+        players: Their names.
+        measures: Their names.
         max_permutations: Orders at most, reverses counted.
         seed: Of the orders and of the bootstrap.
 
@@ -367,12 +367,9 @@ def _tested(differences: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """Mean, interval and p of (rows, episodes, measures), as columns of rows × measures."""
     rng = np.random.default_rng(seed)
     cells = np.moveaxis(differences, 1, 0).reshape(differences.shape[1], -1)
-    n = np.isfinite(cells).sum(0)
     low, high = bca_intervals(cells, rng)
     p = sign_flip_p(cells, rng)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        value = np.where(np.isfinite(cells), cells, 0.0).sum(0) / np.where(n > 0, n, np.nan)
     return {
-        "value": value, "ci_low": low, "ci_high": high,
-        "p": p, "q": benjamini_hochberg(p), "n": n,
+        "value": finite_mean(cells), "ci_low": low, "ci_high": high,
+        "p": p, "q": benjamini_hochberg(p), "n": np.isfinite(cells).sum(0),
     }  # fmt: skip

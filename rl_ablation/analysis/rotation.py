@@ -3,7 +3,8 @@
 A layer's activity is a cloud in the space that its units span. Turn the cloud and every unit
 changes, while the next layer can undo the turn and behave as before. So what is said of units is
 set beside what no turn can change: the share of the whole layer's variance between the classes,
-the best direction to tell them apart, and the similarity to another network's layer.
+the best direction to separate them, and the similarity to another network's layer. Activity and
+classes are as in `rl_ablation.analysis.selectivity`.
 """
 
 from __future__ import annotations
@@ -25,10 +26,6 @@ def layer_eta_squared(activity: np.ndarray, classes: np.ndarray) -> float:
 
     It is the mean η² along any set of orthogonal axes, the units' or others, weighted by the
     variance along each; so it does not depend on the axes.
-
-    Args:
-        activity: (S, H).
-        classes: (S,) whole numbers.
     """
     variance = activity.var(0, dtype=np.float64)
     return float(variance @ eta_squared(activity, classes) / max(variance.sum(), 1e-12))
@@ -39,10 +36,6 @@ def best_direction(activity: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
     The first linear discriminant (Fisher 1936; Rao 1948): the w with the largest wᵀBw / wᵀTw.
     Its η² is to be taken on moments that it was not fitted to.
-
-    Args:
-        activity: (S, H).
-        classes: (S,) whole numbers.
 
     Returns:
         (H,); ``eta_squared((activity @ w)[:, None], classes)`` is its selectivity.

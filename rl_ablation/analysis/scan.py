@@ -28,7 +28,7 @@ from rl_ablation.rollouts.activity import SAMPLES
 from rl_ablation.rollouts.episodes import REFERENCE, Episodes, episode_seed
 from rl_ablation.rollouts.recording import run_jobs
 from rl_ablation.rollouts.rollout import SITE, Job, Trace
-from rl_ablation.stats import benjamini_hochberg, max_t_p, sign_flip_p
+from rl_ablation.stats import benjamini_hochberg, finite_mean, max_t_p, sign_flip_p
 
 Context = Callable[[Trace], np.ndarray]
 """``Trace -> (T, N)`` bool: the moments in which a robot shows a behaviour."""
@@ -143,10 +143,7 @@ def contrasts(
     differences = np.where(live, differences, 0.0)
     p = sign_flip_p(differences, np.random.default_rng([seed, 0]))
     p_fwe = max_t_p(differences, np.random.default_rng([seed, 1]))
-    there = np.isfinite(differences)
-    n = there.sum(0)
-    total = np.where(there, differences, 0.0).sum(0)
-    mean = np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0)
+    mean = finite_mean(differences)
     spread = np.tile(scanned.spread, len(columns))
     units = [(site, unit) for site, size in scanned.sites.items() for unit in range(size)]
     return pd.DataFrame(
@@ -159,6 +156,6 @@ def contrasts(
             "p": p,
             "q": benjamini_hochberg(p),
             "p_fwe": p_fwe,
-            "n": n,
+            "n": np.isfinite(differences).sum(0),
         }
     )
