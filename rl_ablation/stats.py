@@ -160,9 +160,8 @@ def _signed_ranks(differences: np.ndarray) -> np.ndarray:
 def benjamini_hochberg(p: np.ndarray, same: np.ndarray | None = None) -> np.ndarray:
     """Adjusted p values controlling the false discovery rate; NaN stay out of the family.
 
-    Args:
-        p: Of each test, any shape.
-        same: Equal numbers mark tests that are one and the same and count once; like ``p``.
+    ``p`` has any shape; equal numbers in ``same``, which is like ``p``, mark tests that are one and
+    the same and count once.
     """
     q = np.full(p.shape, np.nan)
     there = np.isfinite(p)
@@ -174,12 +173,7 @@ def benjamini_hochberg(p: np.ndarray, same: np.ndarray | None = None) -> np.ndar
 
 
 def identical(differences: np.ndarray, block: np.ndarray) -> np.ndarray:
-    """Number columns so that equal ones of the same block get the same number.
-
-    Args:
-        differences: (E, C).
-        block: (C,) whole numbers; only columns of a block are compared.
-    """
+    """Number columns (E, C) so that equal ones of the same block (C,) get the same number."""
     # Adding 0 makes −0 and 0 the same bytes.
     columns = np.vstack([np.nan_to_num(differences, nan=np.inf) + 0.0, block[None].astype(float)])
     seen: dict[bytes, int] = {}
@@ -193,14 +187,9 @@ _RELABELLINGS = 20_000
 # Networks against networks. What is repeated inside a network (orders, units, episodes) says
 # nothing about the next network, so networks are resampled first.
 def nested_bootstrap(networks: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """Bootstrap distribution of the mean over networks: networks drawn first, then what is inside.
+    """Bootstrap distribution of the mean over networks, (10000,), of the values (K,) of each.
 
-    Args:
-        networks: The values of each network, (K,) each.
-        rng: Draws.
-
-    Returns:
-        (10000,) means.
+    Networks are drawn first, then what is inside.
     """
     inside = np.stack(
         [rng.choice(v, (_MANY, len(v), len(networks))).mean(1) for v in networks]
@@ -217,15 +206,10 @@ def interval(bootstrap: np.ndarray) -> tuple[float, float]:
 
 
 def permutation_p(one: np.ndarray, other: np.ndarray) -> float:
-    """Two-sided p of a difference of means between two sets of networks, by relabelling networks.
+    """Two-sided p of a difference of means between two sets of networks, (M,) and (N,).
 
-    Args:
-        one: A number for each network, (M,).
-        other: (N,).
-
-    Returns:
-        The share of relabellings with at least that difference; with 5 and 5 never below 1/126.
-        All are tried where there are at most 20,000, else so many are drawn, from seed 0.
+    The share of relabellings of the networks with at least that difference; with 5 and 5 never
+    below 1/126. All are tried where there are at most 20,000, else so many are drawn, from seed 0.
     """
 
     def gap(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -297,10 +281,7 @@ def rank_correlation(
 ) -> tuple[float, float, float, float]:
     """Spearman's ρ over units, with a percentile bootstrap interval over them.
 
-    Args:
-        x: (n,); pairs that are not finite are left out.
-        y: (n,).
-        seed: Of the resampling.
+    Of two (n,); pairs that are not finite are left out.
 
     Returns:
         ρ, lower and upper end of the 95 % interval, two-sided p of ρ = 0; NaN where fewer than 4
@@ -324,12 +305,8 @@ def mean_rank_correlation(
     The bootstrap draws networks first, then units within them, since units of one network say
     little about the next. A network in which either side does not vary is left out.
 
-    Args:
-        networks: Two numbers for each unit, (H,) and (H,), of each network.
-        rng: Draws.
-
-    Returns:
-        Mean, lower and upper end; NaN where no network varies.
+    Each network has two numbers for each unit, (H,) and (H,). Returns mean, lower and upper end; NaN
+    where no network varies.
     """
     inside = np.empty((len(networks), RESAMPLES))
     observed = np.array([spearman(x, y) for x, y in networks])

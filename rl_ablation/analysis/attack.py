@@ -37,7 +37,11 @@ def perturbed(policy: Policy, epsilon: float) -> Policy:
     if not 0 <= epsilon < np.inf:
         raise LabError(f"epsilon must be a number of at least 0, got {epsilon}")
     card = policy.card.model_copy(update={"name": f"{policy.name}-worst-{epsilon:g}"})
-    network = Perturbed(policy.network, _flat_beyond(policy), epsilon)
+    # Only clipped actions have flat ends; tanh and scores for argmax are attacked as they are.
+    bounds = None
+    if policy.card.squash == "clip" and policy.low is not None and policy.high is not None:
+        bounds = torch.as_tensor(policy.low), torch.as_tensor(policy.high)
+    network = Perturbed(policy.network, bounds, epsilon)
     return policy.with_network(network).with_card(card)
 
 
@@ -75,7 +79,7 @@ class Perturbed:
         # Policies act in inference mode, in which torch keeps no gradients.
         with torch.inference_mode(False), torch.enable_grad():
             x = obs.detach().clone()
-            before = self._clip(self._raw(x)).detach()
+            before = self._clip(self.network(x, _untouched)).detach()
             # Where nothing has changed yet, the squared change has no slope: start at a corner.
             # It is the same for all rows, so that no row depends on its place, and so is its
             # opposite, for one of the two may lie on the far side of a bound.
@@ -99,21 +103,15 @@ class Perturbed:
         return best.detach(), best_gain
 
     def _gain(self, x: Tensor, before: Tensor) -> Tensor:
-        raw = self._raw(x)
+        raw = self.network(x, _untouched)
         acts = self._clip(raw)
-        # Beyond its bounds an action has no slope. A small reward for what
-        # leads back to them brings the attack to where there is one.
+        # Beyond its bounds an action has no slope. A small reward for what leads back to them
+        # brings the attack to where there is one.
         return ((acts - before) ** 2).sum(1) - _TRIFLE * (raw - acts).abs().sum(1)
-
-    def _raw(self, x: Tensor) -> Tensor:
-        return self.network(x, lambda site, h: h)
 
     def _clip(self, raw: Tensor) -> Tensor:
         return raw if self.bounds is None else raw.clamp(*self.bounds)
 
 
-def _flat_beyond(policy: Policy) -> tuple[Tensor, Tensor] | None:
-    """Only clipped actions have flat ends; tanh and scores for argmax are attacked as they are."""
-    if policy.card.squash != "clip" or policy.low is None or policy.high is None:
-        return None
-    return torch.as_tensor(policy.low), torch.as_tensor(policy.high)
+def _untouched(site: str, values: Tensor) -> Tensor:
+    return values

@@ -101,14 +101,9 @@ class Surface:
 def surfaces(
     policy: Policy, site: str, plane: Plane, x: np.ndarray, y: np.ndarray
 ) -> list[Surface]:
-    """Every unit of a site over the plane; its boundary is the contour at mid-range.
+    """Every unit of a hidden site over the plane; its boundary is the contour at mid-range.
 
-    Args:
-        policy: The policy.
-        site: Site of the units.
-        plane: From `fit_plane`.
-        x: Values of the first feature, rising.
-        y: Values of the second, rising.
+    ``x`` and ``y`` are rising values of the plane's two features.
     """
     grid = np.stack(np.meshgrid(x, y), -1)
     values = activity_at(policy, plane.at(grid.reshape(-1, 2)))[site]
@@ -180,11 +175,7 @@ def influential_share(influence: np.ndarray) -> np.ndarray:
 
 
 def unseen(obs: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
-    """States farther and farther from the visited ones.
-
-    Args:
-        obs: Visited observations, (S, D).
-        seed: Of the shuffling.
+    """States farther and farther from the visited ones, ``obs`` (S, D).
 
     Returns:
         Name → observations (S, D): ``×1`` to ``×5``, with a state's distance from the mean state
@@ -198,22 +189,14 @@ def unseen(obs: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
     return states
 
 
-def far_outside(
-    policy: Policy, obs: np.ndarray, teacher: Policy | None = None, seed: int = 0
-) -> pd.DataFrame:
-    """What a policy does in states that no robot has visited.
-
-    Args:
-        policy: A tanh MLP.
-        obs: Visited observations, (S, D).
-        teacher: The policy that it imitates.
-        seed: See `unseen`.
+def far_outside(policy: Policy, obs: np.ndarray, teacher: Policy, seed: int = 0) -> pd.DataFrame:
+    """What a tanh policy that imitates a teacher does in the `unseen` states of ``obs`` (S, D).
 
     Returns:
         A row for each kind of state: ``states``; ``moved``, mean distance of the actions from those
         in the visited state (Euclid); ``at_limit``, share of actions at a limit; ``saturated``,
         share of hidden activity beyond ±0.99; ``gap``, root mean square difference from the
-        teacher's actions (NaN without one).
+        teacher's actions.
     """
     visited, rows = policy.act(obs), []
     for name, states in unseen(obs, seed=seed).items():
@@ -222,16 +205,14 @@ def far_outside(
         limit = np.zeros(action.shape, bool)
         if policy.low is not None and policy.high is not None:
             limit = (action <= policy.low) | (action >= policy.high)
-        gap = np.nan
-        if teacher is not None:
-            gap = float(np.sqrt(((action - teacher.act(states)) ** 2).mean(dtype=np.float64)))
+        gap = ((action - teacher.act(states)) ** 2).mean(dtype=np.float64)
         rows.append(
             {
                 "states": name,
                 "moved": float(np.linalg.norm(action - visited, axis=1).mean(dtype=np.float64)),
                 "at_limit": float(limit.mean()),
                 "saturated": float((np.abs(hidden) > SATURATED).mean()),
-                "gap": gap,
+                "gap": float(np.sqrt(gap)),
             }
         )
     return pd.DataFrame(rows)

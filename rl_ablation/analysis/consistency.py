@@ -62,12 +62,10 @@ class Match:
 
     Attributes:
         order: Region of the second network for each of the first, (R,); −1 where it has fewer.
-        similarity: Cosine of the two rows, (R,); 0 if one of them is zero or missing.
         score: Cosine of the two whole matrices, the second's rows in that order.
     """
 
     order: np.ndarray
-    similarity: np.ndarray
     score: float
 
 
@@ -91,12 +89,9 @@ def match(a: np.ndarray, b: np.ndarray) -> Match:
     rows, columns = linear_sum_assignment(-agreement)
     order = np.full(len(a), -1)
     order[rows] = columns
-    norms = np.linalg.norm(a, axis=1)[rows] * np.linalg.norm(b, axis=1)[columns]
-    similarity = np.zeros(len(a))
-    similarity[rows] = agreement[rows, columns] / np.where(norms > 0, norms, np.inf)
     size = np.linalg.norm(a) * np.linalg.norm(b)
     score = float(agreement[rows, columns].sum() / size) if size > 0 else 0.0
-    return Match(order, similarity, score)
+    return Match(order, score)
 
 
 @dataclass(frozen=True)

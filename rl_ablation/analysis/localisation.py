@@ -54,9 +54,7 @@ def changes(table: pd.DataFrame, plan: Iterable[Lesion], measures: Sequence[str]
 def full_size(changes: Sequence[np.ndarray], intact: np.ndarray) -> np.ndarray:
     """The largest mean change of each measure in any network, but not less than ``FLOOR``·intact.
 
-    Args:
-        changes: Of each network, (E, R, M).
-        intact: Intact values, (M,).
+    Of the changes (E, R, M) in each network and the intact values (M,).
     """
     largest = [np.abs(mean_change(c)).max(0) for c in changes]
     return np.maximum(np.max(largest, axis=0), np.maximum(FLOOR * np.abs(intact), 1e-9))

@@ -30,10 +30,8 @@ BOOTSTRAP, SHUFFLES, HALVES = 300, 999, 20
 def effect_vectors(table: pd.DataFrame, site: str, measures: Sequence[str]) -> np.ndarray:
     """What each unit's cut changes in each episode, (episodes, units, measures).
 
-    Args:
-        table: Behaviour table of a sweep over `rl_ablation.groupings.units.singles`, of every unit.
-        site: The layer.
-        measures: The behaviours; NaN where an episode has no number.
+    The table is that of a sweep over `rl_ablation.groupings.units.singles`, of every unit of the
+    site. NaN where an episode has no number.
 
     Raises:
         LabError: A unit of the layer was not cut by itself, or none was.
@@ -50,9 +48,7 @@ def effect_vectors(table: pd.DataFrame, site: str, measures: Sequence[str]) -> n
 def profile(vectors: np.ndarray) -> np.ndarray:
     """Mean changes in units of each behaviour's spread over the units, (units, measures).
 
-    Args:
-        vectors: (episodes, units, measures) of `effect_vectors`. A behaviour that no cut changes
-            differently from the others tells nothing and becomes 0.
+    From `effect_vectors`. A behaviour that all cuts change alike becomes 0.
     """
     mean = finite_mean(vectors, empty=0.0)
     spread = mean.std(0)
@@ -80,13 +76,7 @@ def agreement(
 ) -> dict[str, float]:
     """How far the two kinds of population agree in a layer; dead units are left out.
 
-    Args:
-        table: Behaviour table of a sweep over single units.
-        activity: Recorded intact activity.
-        site: The layer.
-        measures: The behaviours.
-        k: Groups of either kind.
-        seed: Of bootstrap, shuffles and halves.
+    The table is that of a sweep over single units; either kind is divided into ``k`` groups.
 
     Returns:
         units; k; ari; low, high, its percentile bootstrap interval over episodes of the sweep

@@ -9,7 +9,8 @@ more is better. From it follow
 * pair interactions (Keinan et al. 2004; Grabisch & Roubens 1999), and
 * predictions of lesions never made (`rl_ablation.analysis.prediction`).
 
-Everything works on any `Game`, so that games with known answers can stand in for a robot.
+Everything works on any `Game`, so that games with known answers can stand in for a robot. Players
+and measures are given by name.
 """
 
 from __future__ import annotations
@@ -167,17 +168,9 @@ def shapley(
     Up to ``EXACT`` players all 2ⁿ coalitions are evaluated. With more, orders are drawn at random,
     each with its reverse (antithetic), ``ROUND`` at a time, until for every measure the widest
     95 % interval over orders is narrower than ``TOLERANCE`` × the range of the values seen, or
-    ``max_permutations`` are spent. (That range is v(all) − v(none) where no coalition is above all
-    or below none; unlike it, it does not vanish for a behaviour that neither the intact nor the
-    dead robot shows, such as crashing.) The Shapley values of a measure add up to
-    v(all) − v(none) either way.
-
-    Args:
-        game: The characteristic function.
-        players: Their names.
-        measures: Their names.
-        max_permutations: Orders at most, reverses counted.
-        seed: Of the orders and of the bootstrap.
+    ``max_permutations`` orders are spent. The range is of all values, not v(all) − v(none), which
+    vanishes for a behaviour that neither the intact nor the dead robot shows, such as crashing. The
+    Shapley values of a measure add up to v(all) − v(none) either way.
 
     Returns:
         A row for each group × measure: ``value``; ``ci_low`` and ``ci_high``, the 95 % Student
@@ -218,7 +211,7 @@ def _enumerated(values: np.ndarray, players: int) -> np.ndarray:
     """Mean marginal gain of each player over all orders, (players, …), of values (2ⁿ, …).
 
     Its gain over others S counts |S|!(n − |S| − 1)!/n!. Gains are taken before they are averaged:
-    a group that changes nothing is then worth exactly 0.
+    the value of a group that changes nothing is then exactly 0.
     """
     codes = np.arange(2**players)
     sizes = np.array([len(members) for members in every(players)])
@@ -312,14 +305,8 @@ def interactions(
 
     Keinan et al. (2004) average over what else is cut: γ_ij − γ(i|¬j) − γ(j|¬i), with γ Shapley
     values, which is the interaction index of Grabisch & Roubens (1999) and has the other sign.
-    I is minus one term of that average, the one with all others intact.
-
-    Args:
-        game: The characteristic function.
-        players: Names.
-        measures: Names.
-        averaged: Also give minus the average of Keinan et al.; needs all 2ⁿ coalitions.
-        seed: Of the bootstrap and the flips.
+    I is minus one term of that average, the one with all others intact. ``averaged`` also gives
+    minus the average, which needs all 2ⁿ coalitions.
 
     Returns:
         A row for each pair × measure: ``a``, ``b``, ``measure``, ``value`` (I), its 95 % BCa

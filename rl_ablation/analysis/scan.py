@@ -74,13 +74,8 @@ def scan(
 ) -> Scan:
     """Run the intact policy and average its hidden layers' activity over each behaviour's moments.
 
-    Args:
-        policy: With an environment on its card.
-        contexts: Behaviours by name; they may overlap.
-        signals: What they read.
-        episodes: ``count`` subjects, each run under every condition; none is an episode of a sweep
-            with that seed.
-        threads: C threads; None takes every CPU.
+    Contexts may overlap; ``signals`` is what they read. ``episodes.count`` subjects are each run
+    under every condition; no episode is one of a sweep with that seed.
 
     Raises:
         LabError: Fewer than 2 subjects, or the world lacks a signal.

@@ -101,7 +101,7 @@ def noise_ladder(
 ) -> Plan:
     """Normal noise on all units of some layers, in multiples of each unit's own s.d.
 
-    Noise moves the network's state along random directions, where a cut moves it along one unit.
+    Noise moves the network's state along random directions, a cut along one unit.
     """
     cut = {site: tuple(range(agent.sites[site])) for site in hidden_sites(agent, sites)}
     return Plan(

@@ -51,7 +51,8 @@ class Grouping:
         arguments: list[Any] = [agent]
         if self.number is not None:
             arguments.append(self.number if number is None else number)
-        given = {"activity": activity} if "activity" in _arguments(self.function) else {}
+        takes = inspect.signature(self.function).parameters
+        given = {"activity": activity} if "activity" in takes else {}
         return self.function(*arguments, **given)
 
 
@@ -101,7 +102,3 @@ def parse_groups(
         else:
             raise LabError(f"unknown grouping {name!r}; choose from {', '.join(usages())}")
     return plan if draws is None else plan + random_groups(agent, plan, draws, seed)
-
-
-def _arguments(function: Callable[..., Plan]) -> Iterable[str]:
-    return inspect.signature(function).parameters

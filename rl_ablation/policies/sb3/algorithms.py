@@ -84,13 +84,8 @@ def load_zip(
 ) -> Policy:
     """Read a zip saved by stable-baselines3 or sb3-contrib; nothing in it is executed.
 
-    Args:
-        path: The zip: PPO, A2C, TRPO, SAC, TD3, DDPG, TQC, DQN, QRDQN or ARS with an MLP actor.
-        env_id: Gymnasium id of the environment to run it in; its sizes are checked.
-        env_kwargs: Keyword arguments of the environment.
-        vecnormalize: The statistics file; None looks beside the zip where the SB3 Zoo keeps it,
-            False does without.
-        env_wrapper: ``"time-feature"`` for agents trained behind the Zoo's TimeFeatureWrapper.
+    PPO, A2C, TRPO, SAC, TD3, DDPG, TQC, DQN, QRDQN or ARS with an MLP actor. Arguments are those of
+    `rl_ablation.policies.load.load`; the sizes of the environment are checked.
 
     Raises:
         LabError: The file is damaged, hostile or of a kind that is not supported, or does not fit
