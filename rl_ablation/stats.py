@@ -305,8 +305,8 @@ def mean_rank_correlation(
     The bootstrap draws networks first, then units within them, since units of one network say
     little about the next. A network in which either side does not vary is left out.
 
-    Each network has two numbers for each unit, (H,) and (H,). Returns mean, lower and upper end; NaN
-    where no network varies.
+    Each network has two numbers for each unit, (H,) and (H,). Returns mean, lower and upper end;
+    NaN where no network varies.
     """
     inside = np.empty((len(networks), RESAMPLES))
     observed = np.array([spearman(x, y) for x, y in networks])

@@ -23,7 +23,6 @@ from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.mapping.evidence import differences, scale
 from rl_ablation.mapping.run import Run
 from rl_ablation.measures.registry import MEASURES
-from rl_ablation.stats import finite_mean
 
 
 def paired_harm(run: Run, names: Sequence[str], measures: Sequence[str]) -> np.ndarray:
@@ -47,15 +46,6 @@ def paired_harm(run: Run, names: Sequence[str], measures: Sequence[str]) -> np.n
     return np.stack(paired, axis=-1)
 
 
-def mean_harm(harm: np.ndarray) -> np.ndarray:
-    """Mean over episodes (axis 0) of those with a number; 0 where there is none.
-
-    A region whose loss leaves no number, as no robot ever reached a bend, shows no effect.
-    """
-    return finite_mean(harm, empty=0.0)
-
-
-# Matching.
 @dataclass(frozen=True)
 class Match:
     """Regions of two networks, one to one.
@@ -70,15 +60,11 @@ class Match:
 
 
 def match(a: np.ndarray, b: np.ndarray) -> Match:
-    """Match the rows of two effect matrices one to one (Kuhn 1955, "Hungarian").
+    """Match the rows, regions, of two effect matrices one to one (Kuhn 1955, "Hungarian").
 
     The matching maximises Σ aᵣ·b_π(r), so regions count by the size of their effects and the noise
     of regions without any does not; divided by ‖a‖‖b‖ this is the score, 1 for the same matrix in
     another order.
-
-    Args:
-        a: (R, measures).
-        b: (R', measures).
 
     Raises:
         LabError: The matrices have other numbers of measures.

@@ -84,13 +84,9 @@ def worst_share(harm: np.ndarray) -> np.ndarray:
 
 
 def gini(harm: np.ndarray) -> np.ndarray:
-    """Gini coefficient of the harm over regions: Σᵢⱼ |xᵢ − xⱼ| / (2 R Σᵢ xᵢ).
+    """Gini coefficient of the harm over regions: Σᵢⱼ |xᵢ − xⱼ| / (2 R Σᵢ xᵢ); see `worst_share`.
 
-    Args:
-        harm: (…, regions, measures), below 0 is worse; what gets better counts as no harm.
-
-    Returns:
-        (…, measures), from 0 (even) to 1 − 1/R (all in one); NaN without any harm.
+    From 0 (even) to 1 − 1/R (all in one).
     """
     loss = np.maximum(-harm, 0.0)
     total = loss.sum(-2)

@@ -111,7 +111,7 @@ def load_zip(
 
 
 def _at(where: object, function: Any, *args: Any) -> Any:
-    """Call a reader; whatever it stumbles over becomes one line that begins with the place."""
+    """Call a reader; any error in it becomes one line that begins with the place."""
     try:
         return function(*args)
     except LabError as error:
