@@ -27,9 +27,7 @@ def perturbed(policy: Policy, epsilon: float) -> Policy:
     2020, 2003.08938). The attack sees input and weights; of lesions only those of
     ``obs``. The largest change of the action is not always the worst for the behaviour.
 
-    Args:
-        policy: The policy; its network must be differentiable by torch.
-        epsilon: Bound of the change of every normalised sensor; 0 is the policy itself.
+    The network must be differentiable by torch; with ε = 0 it is the policy itself.
 
     Raises:
         LabError: A negative or infinite ε.

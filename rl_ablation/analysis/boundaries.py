@@ -125,14 +125,8 @@ def influence(policy: Policy, site: str, obs: np.ndarray, targets: np.ndarray) -
     """Influence of each training sample on each unit: ‖∂L/∂(incoming weights of the unit)‖.
 
     L is the sample's imitation loss, the mean squared difference between the network's outputs,
-    before they are clipped, and ``targets``. The weights into a unit get the gradient δ·input, so
-    the norm is |δ|·‖input‖.
-
-    Args:
-        policy: An MLP with continuous actions.
-        site: A hidden layer.
-        obs: Training observations, (S, D).
-        targets: Actions to imitate, (S, A).
+    before they are clipped, and ``targets`` (S, A), the actions to imitate in ``obs`` (S, D). The
+    weights into a unit get the gradient δ·input, so the norm is |δ|·‖input‖.
 
     Returns:
         (S, H), at the policy's present weights.

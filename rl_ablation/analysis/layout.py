@@ -32,14 +32,9 @@ def similarity(samples: np.ndarray) -> np.ndarray:
 
 
 def unit_layout(samples: np.ndarray) -> np.ndarray:
-    """Lay a layer out so that units which are active together are neighbours.
+    """Lay a layer out by its activity (S, H): units that are active together are neighbours.
 
-    Args:
-        samples: Recorded activity, (S, H).
-
-    Returns:
-        Row and column of each unit on the grid of `grid_shape`, (H, 2); no two
-        units share a place.
+    Returns row and column of each unit on the grid of `grid_shape`, (H, 2), all different.
     """
     distance = 1.0 - similarity(samples)
     units = len(distance)

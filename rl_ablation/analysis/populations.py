@@ -22,7 +22,7 @@ from rl_ablation.groupings.clusters import by_activity
 from rl_ablation.lesions.methods import DEAD_STD
 from rl_ablation.mapping.evidence import differences
 from rl_ablation.rollouts.activity import Activity
-from rl_ablation.stats import finite_mean
+from rl_ablation.stats import finite_mean, interval
 
 BOOTSTRAP, SHUFFLES, HALVES = 300, 999, 20
 
@@ -101,7 +101,7 @@ def agreement(
         adjusted_rand_score(together, by_effect(vectors[rng.integers(0, episodes, episodes)], k))
         for _ in range(BOOTSTRAP)
     ]
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    low, high = interval(np.array(drawn))
     halves = []
     for _ in range(HALVES):
         order = rng.permutation(episodes)
@@ -112,8 +112,8 @@ def agreement(
         "units": units,
         "k": k,
         "ari": float(found),
-        "low": float(low),
-        "high": float(high),
+        "low": low,
+        "high": high,
         "p": float((1 + np.sum(np.array(null) >= found - 1e-12)) / (1 + SHUFFLES)),
         "chance": float(np.quantile(null, 0.95)),
         "effect_self": float(np.mean(halves)),

@@ -107,11 +107,7 @@ def frames(
 ) -> list[np.ndarray]:
     """Pictures of moments: the episodes are run again from their seeds, up to the moment.
 
-    Args:
-        policy: The policy that was recorded.
-        recording: The episodes.
-        moments: Which moments of them, in any order.
-        **render: For the environment, e.g. ``width``, ``height``, ``camera``.
+    ``render`` is for the environment, such as ``width``, ``height``, ``camera``.
 
     Returns:
         A frame (height, width, 3), uint8, for each moment.

@@ -57,11 +57,9 @@ def clusters(
 
 
 def by_activity(samples: np.ndarray, k: int) -> np.ndarray:
-    """Divide units into ``k`` groups that are active together, labels (units,).
+    """Divide units into ``k`` groups that are active together, by activity (S, units).
 
-    Args:
-        samples: Activity of units, (S, units); one that stands still here goes with no other.
-        k: Groups.
+    Returns labels (units,). A unit that does not vary correlates with no other.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         profile = np.nan_to_num(np.abs(np.corrcoef(samples.T.astype(np.float64))))
