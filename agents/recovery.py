@@ -17,7 +17,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecNormalize
 
 from agents.recipes import Recipe
-from agents.train import Progress, to_policy, train
+from agents.train import to_policy, train
 from rl_ablation.errors import LabError
 from rl_ablation.files import digest
 from rl_ablation.policies.network import MLP
@@ -38,7 +38,6 @@ def recover(
     seed: int = 0,
     warm_up: int = 0,
     every: int | None = None,
-    progress: Progress | None = None,
 ) -> Policy:
     """Cut units out of a policy and train on; resumable like `agents.train.train`.
 
@@ -55,7 +54,6 @@ def recover(
         seed: Of the training.
         warm_up: Steps in which only the critic learns.
         every: Keep the policy whenever this many steps are done, before the first one too.
-        progress: Called after each rollout.
 
     Raises:
         LabError: The policy has other layers than the recipe, or a site or unit does not exist.
@@ -79,7 +77,7 @@ def recover(
             callbacks.append(_Keep(folder, every, env, named, seed))
         return callbacks
 
-    policy = train(named, folder, seed=seed, resume=True, progress=progress, prepare=prepare)
+    policy = train(named, folder, seed=seed, resume=True, prepare=prepare)
     if every is not None:
         save(policy, folder / f"at-{recipe.steps}")
     return policy

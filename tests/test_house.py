@@ -207,7 +207,7 @@ def test_rooms_and_what_is_offered_are_called_differently():
 
 @every_file
 def test_nothing_that_runs_what_it_reads(path):
-    """Files of strangers are read; nothing in them may be executed."""
+    """Third-party files are read; nothing in them may be executed."""
     tree = parsed(path)
     modules = {m.split(".")[0] for m in imported(tree, path)}
     assert not modules & {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}, modules

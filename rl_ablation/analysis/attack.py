@@ -14,33 +14,32 @@ from rl_ablation.files import digest
 from rl_ablation.policies.network import Edit, Network, array_digest
 from rl_ablation.policies.policy import Policy
 
-ATTACK_STEPS = 4
+ATTACK_STEPS = 4  # of the gradient, from each of two starting points
 _TRIFLE = 1e-3
 
 
-def perturbed(policy: Policy, epsilon: float, steps: int = ATTACK_STEPS) -> Policy:
+def perturbed(policy: Policy, epsilon: float) -> Policy:
     """The policy under attack: at every step its input is moved by at most ±ε a sensor, so that
     its action moves as far as can be found.
 
     Projected gradient ascent on the squared change of the action (Madry et al. 2018, 1706.06083;
     for policies: Huang et al. 2017, 1702.02284, and the maximal action difference of Zhang et al.
-    2020, 2003.08938). The attacker sees input and weights; of lesions he knows those of ``obs``
-    only. The largest change of the action is not always the worst for the behaviour.
+    2020, 2003.08938). The attack sees input and weights; of lesions only those of
+    ``obs``. The largest change of the action is not always the worst for the behaviour.
 
-    Args:
-        policy: The policy; its network must be differentiable by torch.
-        epsilon: Bound of the change of every normalised sensor; 0 is the policy itself.
-        steps: Gradient steps from each of two starting points.
+    The network must be differentiable by torch; with ε = 0 it is the policy itself.
 
     Raises:
-        LabError: A negative or infinite ε, or no step.
+        LabError: A negative or infinite ε.
     """
     if not 0 <= epsilon < np.inf:
         raise LabError(f"epsilon must be a number of at least 0, got {epsilon}")
-    if steps < 1:
-        raise LabError(f"an attack needs at least 1 step, got {steps}")
     card = policy.card.model_copy(update={"name": f"{policy.name}-worst-{epsilon:g}"})
-    network = Perturbed(policy.network, _flat_beyond(policy), epsilon, steps)
+    # Only clipped actions have flat ends; tanh and scores for argmax are attacked as they are.
+    bounds = None
+    if policy.card.squash == "clip" and policy.low is not None and policy.high is not None:
+        bounds = torch.as_tensor(policy.low), torch.as_tensor(policy.high)
+    network = Perturbed(policy.network, bounds, epsilon)
     return policy.with_network(network).with_card(card)
 
 
@@ -52,13 +51,11 @@ class Perturbed:
         network: What is attacked.
         bounds: Least and greatest raw outputs that still make a difference, (A,) each, or None.
         epsilon: Bound of the change.
-        steps: Gradient steps.
     """
 
     network: Network
     bounds: tuple[Tensor, Tensor] | None
     epsilon: float
-    steps: int
 
     @property
     def sizes(self) -> Mapping[str, int]:
@@ -69,7 +66,7 @@ class Perturbed:
     def digest(self) -> str:
         """Of the attacked network and the attack."""
         bounds = [] if self.bounds is None else [array_digest(b.numpy()) for b in self.bounds]
-        return digest([self.network.digest, bounds, self.epsilon, self.steps])
+        return digest([self.network.digest, bounds, self.epsilon, ATTACK_STEPS])
 
     def __call__(self, obs: Tensor, edit: Edit) -> Tensor:
         """Run the network on the worst input near ``obs``; see `Network`."""
@@ -80,7 +77,7 @@ class Perturbed:
         # Policies act in inference mode, in which torch keeps no gradients.
         with torch.inference_mode(False), torch.enable_grad():
             x = obs.detach().clone()
-            before = self._clip(self._raw(x)).detach()
+            before = self._clip(self.network(x, _untouched)).detach()
             # Where nothing has changed yet, the squared change has no slope: start at a corner.
             # It is the same for all rows, so that no row depends on its place, and so is its
             # opposite, for one of the two may lie on the far side of a bound.
@@ -93,7 +90,7 @@ class Perturbed:
     def _climb(self, x: Tensor, before: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
         """The best change on the way up from ``start``, and the change of the action it makes."""
         best, best_gain, change = start, self._gain(x + start, before).detach(), start
-        for _ in range(self.steps):
+        for _ in range(ATTACK_STEPS):
             change = change.detach().requires_grad_()
             (slope,) = torch.autograd.grad(self._gain(x + change, before).sum(), change)
             # A step of ε may cross half of the box; the last ones settle in a corner.
@@ -104,21 +101,15 @@ class Perturbed:
         return best.detach(), best_gain
 
     def _gain(self, x: Tensor, before: Tensor) -> Tensor:
-        raw = self._raw(x)
+        raw = self.network(x, _untouched)
         acts = self._clip(raw)
-        # Beyond its bounds an action has no slope. What leads back to them is worth a trifle, so
-        # that the attacker finds his way to where it has one.
+        # Beyond its bounds an action has no slope. A small reward for what leads back to them
+        # brings the attack to where there is one.
         return ((acts - before) ** 2).sum(1) - _TRIFLE * (raw - acts).abs().sum(1)
-
-    def _raw(self, x: Tensor) -> Tensor:
-        return self.network(x, lambda site, h: h)
 
     def _clip(self, raw: Tensor) -> Tensor:
         return raw if self.bounds is None else raw.clamp(*self.bounds)
 
 
-def _flat_beyond(policy: Policy) -> tuple[Tensor, Tensor] | None:
-    """Only clipped actions have flat ends; tanh and scores for argmax are attacked as they are."""
-    if policy.card.squash != "clip" or policy.low is None or policy.high is None:
-        return None
-    return torch.as_tensor(policy.low), torch.as_tensor(policy.high)
+def _untouched(site: str, values: Tensor) -> Tensor:
+    return values

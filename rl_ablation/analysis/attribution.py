@@ -9,7 +9,9 @@ Interpretability").
 All of them take *network inputs*, i.e. normalised observations, as `Policy.normalise` makes them
 and as activity of the site ``obs`` holds them, and explain actions *before clipping*: a robot at
 full speed is still explained. The baseline is the input to compare with; None takes the mean of
-the inputs given, so give the mean visited input where these are few or special.
+the inputs given, so give the mean visited input where these are few or special. Inputs are (N, D),
+a baseline is (D,), results are in units of action; a policy that is no MLP, or inputs that are not
+its, raise LabError.
 Attribution needs gradients and so goes round `Policy.act`, in double precision on one thread.
 """
 
@@ -108,16 +110,8 @@ def sensor_to_motor(
 ) -> np.ndarray:
     """Integrated gradients of every action with respect to every sensor.
 
-    Args:
-        policy: An MLP.
-        inputs: Network inputs, (N, D).
-        baseline: (D,); None takes the mean of ``inputs``.
-
     Returns:
-        (N, D, A), in units of action; over the sensors they add up to f(x) − f(baseline).
-
-    Raises:
-        LabError: The policy is no MLP, or the inputs are not its.
+        (N, D, A); over the sensors they add up to f(x) − f(baseline).
     """
     module = View(policy)
 
@@ -138,17 +132,11 @@ def conductance(
     of h itself: Captum's `LayerConductance` takes differences of h between the points, which costs
     a thousand points for what 64 do here.
 
-    Args:
-        policy: An MLP.
-        inputs: Network inputs, (N, D).
-        site: A hidden layer.
-        baseline: (D,); None takes the mean of ``inputs``.
-
     Returns:
-        (N, H, A), in units of action; over the layer's units they add up to f(x) − f(baseline).
+        (N, H, A); over the layer's units they add up to f(x) − f(baseline).
 
     Raises:
-        LabError: The policy is no MLP, it has no such layer, or the inputs are not its.
+        LabError: There is no such hidden layer.
     """
     module = View(policy)
     if site not in module.sites:
@@ -177,17 +165,8 @@ def through_groups(
     Groups that together make up a layer share out f(x) − f(baseline) among them. A group over
     several layers counts what passes through each.
 
-    Args:
-        policy: An MLP.
-        inputs: Network inputs, (N, D).
-        plan: Groups of hidden units; lesions of nothing are passed over.
-        baseline: (D,); None takes the mean of ``inputs``.
-
     Returns:
-        (N, groups, A), in units of action.
-
-    Raises:
-        LabError: As `conductance`.
+        (N, groups, A); lesions of nothing are passed over.
     """
     groups = _groups(plan)
     sites = dict.fromkeys(site for group in groups for site in group.cut)
@@ -208,17 +187,11 @@ def paths(
     Over sensors it adds up to the group's conductance (`through_groups`); over the groups that make
     up a layer, to the sensor's integrated gradient (`sensor_to_motor`).
 
-    Args:
-        policy: An MLP.
-        inputs: Network inputs, (N, D).
-        plan: Groups, each within one hidden layer; lesions of nothing are passed over.
-        baseline: (D,); None takes the mean of ``inputs``.
-
     Returns:
-        (N, groups, D, A), in units of action.
+        (N, groups, D, A); lesions of nothing are passed over.
 
     Raises:
-        LabError: The policy is no MLP, the inputs are not its, or a group spans several layers.
+        LabError: A group spans several layers.
     """
     groups, module = _groups(plan), View(policy)
     for group in groups:

@@ -1,16 +1,16 @@
-"""What made a unit, where it switches, and what it does far from anything it has seen.
+"""What made a unit, where it changes sides, and what the policy does far from visited states.
 
-Three questions that Blazek & Lin 2021 (Nature Computational Science 1, 607–618) and the argument
-built on it put to a network that is called a black box:
+Three questions of Blazek & Lin 2021 (Nature Computational Science 1, 607–618) and of the argument
+built on it:
 
 * *Boundaries*: where in an interpretable plane of the state space does a unit change sides?
-* *Influence*: which training samples pull at its weights?
+* *Influence*: which training samples change its weights?
 * *Outside*: what does the policy do in states that no robot has visited?
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +20,11 @@ import torch
 from rl_ablation.errors import LabError
 from rl_ablation.policies.network import ACTIVATIONS, MLP, linear, one_thread
 from rl_ablation.policies.policy import Policy
+from rl_ablation.rollouts.activity import activity_at
 
 SATURATED = 0.99
 """A tanh unit beyond ± this is saturated."""
+_MOST = 0.9  # of the influence on a unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,33 +98,15 @@ class Surface:
     values: np.ndarray
 
 
-def unit_values(policy: Policy, site: str, obs: np.ndarray) -> np.ndarray:
-    """Activity of a site's units in given observations (S, D), (S, H).
-
-    Raises:
-        LabError: There is no such site.
-    """
-    if site not in policy.sites:
-        raise LabError(f"no site {site!r}; this policy has {', '.join(policy.sites)}")
-    values = np.empty((len(obs), policy.sites[site]), np.float32)
-    policy.act(obs, record={site: values})
-    return values
-
-
 def surfaces(
     policy: Policy, site: str, plane: Plane, x: np.ndarray, y: np.ndarray
 ) -> list[Surface]:
-    """Every unit of a site over the plane; its boundary is the contour at mid-range.
+    """Every unit of a hidden site over the plane; its boundary is the contour at mid-range.
 
-    Args:
-        policy: The policy.
-        site: Site of the units.
-        plane: From `fit_plane`.
-        x: Values of the first feature, rising.
-        y: Values of the second, rising.
+    ``x`` and ``y`` are rising values of the plane's two features.
     """
     grid = np.stack(np.meshgrid(x, y), -1)
-    values = unit_values(policy, site, plane.at(grid.reshape(-1, 2)))
+    values = activity_at(policy, plane.at(grid.reshape(-1, 2)))[site]
     return [Surface(plane, x, y, v.reshape(grid.shape[:2])) for v in values.T]
 
 
@@ -132,23 +116,17 @@ def faithfulness(policy: Policy, site: str, plane: Plane, obs: np.ndarray) -> np
     The plane is two dimensions of many: where this is not near 1, the picture of the boundary is
     not what decides in the real states.
     """
-    real = unit_values(policy, site, obs) > 0
-    drawn = unit_values(policy, site, plane.at(plane.features(obs))) > 0
+    real = activity_at(policy, obs)[site] > 0
+    drawn = activity_at(policy, plane.at(plane.features(obs)))[site] > 0
     return np.asarray((real == drawn).mean(0))
 
 
 def influence(policy: Policy, site: str, obs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """How hard each training sample pulls at each unit: ‖∂L/∂(incoming weights of the unit)‖.
+    """Influence of each training sample on each unit: ‖∂L/∂(incoming weights of the unit)‖.
 
     L is the sample's imitation loss, the mean squared difference between the network's outputs,
-    before they are clipped, and ``targets``. The weights into a unit get the gradient δ·input, so
-    the norm is |δ|·‖input‖.
-
-    Args:
-        policy: An MLP with continuous actions.
-        site: A hidden layer.
-        obs: Training observations, (S, D).
-        targets: Actions to imitate, (S, A).
+    before they are clipped, and ``targets`` (S, A), the actions to imitate in ``obs`` (S, D). The
+    weights into a unit get the gradient δ·input, so the norm is |δ|·‖input‖.
 
     Returns:
         (S, H), at the policy's present weights.
@@ -174,79 +152,61 @@ def influence(policy: Policy, site: str, obs: np.ndarray, targets: np.ndarray) -
     return np.asarray((delta.abs() * size[:, None]).numpy())
 
 
-def carriers(pull: np.ndarray, share: float = 0.9) -> np.ndarray:
-    """The smallest share of samples that together carry ``share`` of a unit's pull.
+def influential_share(influence: np.ndarray) -> np.ndarray:
+    """The smallest share of samples that together have 90 % of the influence on a unit.
 
     Args:
-        pull: Not negative, (S, H), from `influence` or of an essence network.
-        share: Of the sum.
+        influence: Not negative, (S, H), from `influence` or of an essence network.
 
     Returns:
-        (H,): near 0 for a unit made by few samples, near ``share`` if all pull alike; NaN for a
-        unit at which nothing pulls.
+        (H,): near 0 for a unit made by few samples, near 0.9 if all have the same influence; NaN
+        for a unit that none influences.
     """
-    falling = -np.sort(-np.asarray(pull, np.float64), axis=0)
+    falling = -np.sort(-np.asarray(influence, np.float64), axis=0)
     total = falling.sum(0)
-    enough = falling.cumsum(0) >= share * total - 1e-12 * total
+    enough = falling.cumsum(0) >= _MOST * total - 1e-12 * total
     return np.where(total > 0, (enough.argmax(0) + 1) / len(falling), np.nan)
 
 
-def unseen(
-    obs: np.ndarray, scales: Sequence[float] = (1.0, 2.0, 3.0, 4.0, 5.0), seed: int = 0
-) -> dict[str, np.ndarray]:
-    """States that get stranger and stranger.
-
-    Args:
-        obs: Visited observations, (S, D).
-        scales: Factors by which a state's distance from the mean state is stretched.
-        seed: Of the shuffling.
+def unseen(obs: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
+    """States farther and farther from the visited ones, ``obs`` (S, D).
 
     Returns:
-        Name → observations (S, D): ``×1``, ``×2``, … and ``shuffled``, in which every sensor reads
-        what it has read before, but not together with the others.
+        Name → observations (S, D): ``×1`` to ``×5``, with a state's distance from the mean state
+        stretched by that factor, and ``shuffled``, in which every sensor reads what it has read
+        before, but not together with the others.
     """
     rng = np.random.default_rng(seed)
     mean = obs.mean(0, dtype=np.float64)
-    states = {f"×{s:g}": mean + s * (obs - mean) for s in scales}
+    states = {f"×{s}": mean + float(s) * (obs - mean) for s in range(1, 6)}
     states["shuffled"] = rng.permuted(obs, axis=0)
     return states
 
 
-def far_outside(
-    policy: Policy, obs: np.ndarray, teacher: Policy | None = None, seed: int = 0
-) -> pd.DataFrame:
-    """What a policy does in states that no robot has visited.
-
-    Args:
-        policy: A tanh MLP.
-        obs: Visited observations, (S, D).
-        teacher: Whom it should follow there too.
-        seed: See `unseen`.
+def far_outside(policy: Policy, obs: np.ndarray, teacher: Policy, seed: int = 0) -> pd.DataFrame:
+    """What a tanh policy that imitates a teacher does in the `unseen` states of ``obs`` (S, D).
 
     Returns:
         A row for each kind of state: ``states``; ``moved``, mean distance of the actions from those
         in the visited state (Euclid); ``at_limit``, share of actions at a limit; ``saturated``,
         share of hidden activity beyond ±0.99; ``gap``, root mean square difference from the
-        teacher's actions (NaN without one).
+        teacher's actions.
     """
-    home, rows = policy.act(obs), []
+    visited, rows = policy.act(obs), []
     for name, states in unseen(obs, seed=seed).items():
-        record = {s: np.empty((len(obs), n), np.float32) for s, n in policy.network.sizes.items()}
-        action = policy.act(states, record=record)
-        hidden = np.concatenate(list(record.values()), axis=1)
+        action = policy.act(states)
+        hidden = np.concatenate(list(activity_at(policy, states).values()), axis=1)
         limit = np.zeros(action.shape, bool)
         if policy.low is not None and policy.high is not None:
             limit = (action <= policy.low) | (action >= policy.high)
-        gap = np.nan
-        if teacher is not None:
-            gap = float(np.sqrt(((action - teacher.act(states)) ** 2).mean(dtype=np.float64)))
+        gap = ((action - teacher.act(states)) ** 2).mean(dtype=np.float64)
         rows.append(
             {
                 "states": name,
-                "moved": float(np.linalg.norm(action - home, axis=1).mean(dtype=np.float64)),
+                "moved": float(np.linalg.norm(action - visited, axis=1).mean(dtype=np.float64)),
                 "at_limit": float(limit.mean()),
                 "saturated": float((np.abs(hidden) > SATURATED).mean()),
-                "gap": gap,
+                "gap": float(np.sqrt(gap)),
             }
         )
     return pd.DataFrame(rows)

@@ -46,41 +46,25 @@ def paired_harm(run: Run, names: Sequence[str], measures: Sequence[str]) -> np.n
     return np.stack(paired, axis=-1)
 
 
-def mean_harm(harm: np.ndarray) -> np.ndarray:
-    """Mean over episodes (axis 0) of those with a number; 0 where there is none.
-
-    A region whose loss leaves no number, as no robot ever reached a bend, shows no effect.
-    """
-    there = np.isfinite(harm)
-    return np.where(there, harm, 0.0).sum(0) / np.maximum(there.sum(0), 1)
-
-
-# Matching.
 @dataclass(frozen=True)
 class Match:
     """Regions of two networks, one to one.
 
     Attributes:
         order: Region of the second network for each of the first, (R,); −1 where it has fewer.
-        similarity: Cosine of the two rows, (R,); 0 if one of them is zero or missing.
         score: Cosine of the two whole matrices, the second's rows in that order.
     """
 
     order: np.ndarray
-    similarity: np.ndarray
     score: float
 
 
 def match(a: np.ndarray, b: np.ndarray) -> Match:
-    """Match the rows of two effect matrices one to one (Kuhn 1955, "Hungarian").
+    """Match the rows, regions, of two effect matrices one to one (Kuhn 1955, "Hungarian").
 
     The matching maximises Σ aᵣ·b_π(r), so regions count by the size of their effects and the noise
     of regions without any does not; divided by ‖a‖‖b‖ this is the score, 1 for the same matrix in
     another order.
-
-    Args:
-        a: (R, measures).
-        b: (R', measures).
 
     Raises:
         LabError: The matrices have other numbers of measures.
@@ -91,12 +75,9 @@ def match(a: np.ndarray, b: np.ndarray) -> Match:
     rows, columns = linear_sum_assignment(-agreement)
     order = np.full(len(a), -1)
     order[rows] = columns
-    norms = np.linalg.norm(a, axis=1)[rows] * np.linalg.norm(b, axis=1)[columns]
-    similarity = np.zeros(len(a))
-    similarity[rows] = agreement[rows, columns] / np.where(norms > 0, norms, np.inf)
     size = np.linalg.norm(a) * np.linalg.norm(b)
     score = float(agreement[rows, columns].sum() / size) if size > 0 else 0.0
-    return Match(order, similarity, score)
+    return Match(order, score)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ damaged one π′, and the states s and s′ of the two robots at the same step,
 
 holds exactly. Beside it stands the open loop π′(s) − π(s), the intact robot's states shown to the
 damaged network. (The question is that of replaying intact trajectories through a lesioned network;
-this way of splitting the answer is ours.) Drift is no mistake by itself: it also holds what the
-robot's feedback does to make up for the cut, and robots that were merely nudged come out of step
-too. So compare with a lesion that lasts a single step.
+this way of splitting the answer is ours.) Drift is no mistake by itself: it also
+holds what the robot's feedback does to make up for the cut, and two robots that differ by one
+small push move apart too. So compare with a lesion that lasts a single step.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.episodes import Episodes, Job
 from rl_ablation.rollouts.recording import run_jobs
 from rl_ablation.rollouts.rollout import Trace
-from rl_ablation.stats import COVERAGE, RESAMPLES
+from rl_ablation.stats import COVERAGE, RESAMPLES, finite_mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +82,8 @@ class Drift:
         return pd.DataFrame(
             {
                 "lesion": self.lesions,
-                "open": mean(size(self.open), (0, 2)),
-                "closed": mean(size(self.closed), (0, 2)),
+                "open": finite_mean(size(self.open), (0, 2)),
+                "closed": finite_mean(size(self.closed), (0, 2)),
                 "drift_share": share,
                 "ci_low": low,
                 "ci_high": high,
@@ -95,12 +95,6 @@ class Drift:
 def size(part: np.ndarray) -> np.ndarray:
     """RMS over action dimensions of ``open``, ``closed``, …, (T, L, E)."""
     return np.sqrt((part**2).mean(-1))
-
-
-def mean(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
-    """Mean of what is a number; NaN where nothing is."""
-    count = np.isfinite(values).sum(axis)
-    return np.where(count > 0, np.nansum(values, axis) / np.maximum(count, 1), np.nan)
 
 
 def _quantiles(values: np.ndarray, at: Sequence[float]) -> np.ndarray:
@@ -119,16 +113,8 @@ def drift(
 ) -> Drift:
     """Run each lesion beside its intact twin and split the difference of their actions.
 
-    Every lesion begins at ``onset``, whatever onset or condition of its own it has. One with an
-    offset lasts as long as it would have, the others to the end.
-
-    Args:
-        policy: With continuous actions and an environment on its card.
-        plan: The lesions; the intact policy is left out of the result.
-        activity: What `record_activity` gave for this policy.
-        episodes: Of each lesion.
-        onset: The step of the cut.
-        threads: C threads; None takes every CPU.
+    Every lesion begins at step ``onset``, whatever onset or condition of its own it has. One with
+    an offset lasts as long as it would have, the others to the end.
 
     Raises:
         LabError: Discrete actions, nothing to cut, or no episode that lasts until the onset.

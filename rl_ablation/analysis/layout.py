@@ -1,4 +1,4 @@
-"""Where a layer's units are drawn: a near-square grid, or a sheet with like units side by side."""
+"""Where a layer's units are drawn: on a grid, in order or with like units side by side."""
 
 from __future__ import annotations
 
@@ -31,15 +31,10 @@ def similarity(samples: np.ndarray) -> np.ndarray:
     return result
 
 
-def sheet(samples: np.ndarray) -> np.ndarray:
-    """Lay a layer out so that units which are active together are neighbours.
+def unit_layout(samples: np.ndarray) -> np.ndarray:
+    """Lay a layer out by its activity (S, H): units that are active together are neighbours.
 
-    Args:
-        samples: Recorded activity, (S, H).
-
-    Returns:
-        Row and column of each unit on the grid of `grid_shape`, (H, 2); no two
-        units share a place.
+    Returns row and column of each unit on the grid of `grid_shape`, (H, 2), all different.
     """
     distance = 1.0 - similarity(samples)
     units = len(distance)
@@ -53,7 +48,7 @@ def sheet(samples: np.ndarray) -> np.ndarray:
     axes = vector[:, :-3:-1] * np.sqrt(np.clip(value[:-3:-1], 0.0, None))
     # An eigenvector's sign means nothing: the entry of largest size is made positive.
     axes = axes * np.sign(axes[np.abs(axes).argmax(0), [0, 1]])
-    # Ranks spread a crowd over the whole sheet; ties are broken by the unit's number.
+    # Ranks spread a crowd over the whole grid; ties are broken by the unit's number.
     ranks = np.argsort(np.argsort(np.round(axes, 9), axis=0, kind="stable"), axis=0) + 0.5
     wanted = ranks / units * [rows, columns] - 0.5
     cost = ((wanted[:, None] - places[None]) ** 2).sum(-1)
@@ -61,8 +56,8 @@ def sheet(samples: np.ndarray) -> np.ndarray:
     return places[place]
 
 
-def on_sheet(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Put unit values (H,) onto their sheet as an image; places without a unit are NaN."""
+def as_image(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Put unit values (H,) on their layout, as an image; places without a unit are NaN."""
     image = np.full(grid_shape(len(values)), np.nan)
     image[cells[:, 0], cells[:, 1]] = values
     return image

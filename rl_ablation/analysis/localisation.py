@@ -17,7 +17,7 @@ from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.mapping.evidence import differences
 from rl_ablation.measures.registry import MEASURES
-from rl_ablation.stats import COVERAGE
+from rl_ablation.stats import COVERAGE, finite_mean
 
 HARMED = 0.2
 """A behaviour counts as harmed when it loses this share of a full-size change."""
@@ -54,9 +54,7 @@ def changes(table: pd.DataFrame, plan: Iterable[Lesion], measures: Sequence[str]
 def full_size(changes: Sequence[np.ndarray], intact: np.ndarray) -> np.ndarray:
     """The largest mean change of each measure in any network, but not less than ``FLOOR``·intact.
 
-    Args:
-        changes: Of each network, (E, R, M).
-        intact: Intact values, (M,).
+    Of the changes (E, R, M) in each network and the intact values (M,).
     """
     largest = [np.abs(mean_change(c)).max(0) for c in changes]
     return np.maximum(np.max(largest, axis=0), np.maximum(FLOOR * np.abs(intact), 1e-9))
@@ -86,13 +84,9 @@ def worst_share(harm: np.ndarray) -> np.ndarray:
 
 
 def gini(harm: np.ndarray) -> np.ndarray:
-    """Gini coefficient of the harm over regions: Σᵢⱼ |xᵢ − xⱼ| / (2 R Σᵢ xᵢ).
+    """Gini coefficient of the harm over regions: Σᵢⱼ |xᵢ − xⱼ| / (2 R Σᵢ xᵢ); see `worst_share`.
 
-    Args:
-        harm: (…, regions, measures), below 0 is worse; what gets better counts as no harm.
-
-    Returns:
-        (…, measures), from 0 (even) to 1 − 1/R (all in one); NaN without any harm.
+    From 0 (even) to 1 − 1/R (all in one).
     """
     loss = np.maximum(-harm, 0.0)
     total = loss.sum(-2)
@@ -219,10 +213,8 @@ def _rows(
     rows: list[dict[str, object]] = []
     for (layer, index, m), columns in pools.items():
         cells = draws[:, :, columns].reshape(len(draws), -1)
-        there = np.isfinite(cells)
-        count = there.sum(1)
-        total = np.where(there, cells, 0.0).sum(1)
-        mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        count = np.isfinite(cells).sum(1)
+        mean = finite_mean(cells, 1)
         boot = mean[1:][count[1:] > 0]
         known = boot.size and count[0]
         tails = [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]

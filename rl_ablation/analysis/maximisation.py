@@ -110,11 +110,7 @@ def maximise(policy: Policy, directions: Sequence[Direction], inputs: np.ndarray
     Every step is brought back into the visited range and within a percentile of visited distances.
     The ascents start from visited inputs with high values: the highest, the ninth highest and so
     on, since neighbours in rank are often neighbours in time.
-
-    Args:
-        policy: An MLP.
-        directions: Of activity at the hidden sites or ``obs``.
-        inputs: Visited network inputs, (S, D), S > D.
+    ``inputs`` are visited network inputs, (S, D), S > D.
 
     Raises:
         LabError: The policy is no MLP, or the inputs or a direction do not fit it.

@@ -18,9 +18,11 @@ from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import adjusted_rand_score
 
 from rl_ablation.errors import LabError
+from rl_ablation.groupings.clusters import by_activity
 from rl_ablation.lesions.methods import DEAD_STD
 from rl_ablation.mapping.evidence import differences
 from rl_ablation.rollouts.activity import Activity
+from rl_ablation.stats import finite_mean, interval
 
 BOOTSTRAP, SHUFFLES, HALVES = 300, 999, 20
 
@@ -28,10 +30,8 @@ BOOTSTRAP, SHUFFLES, HALVES = 300, 999, 20
 def effect_vectors(table: pd.DataFrame, site: str, measures: Sequence[str]) -> np.ndarray:
     """What each unit's cut changes in each episode, (episodes, units, measures).
 
-    Args:
-        table: Behaviour table of a sweep over `rl_ablation.groupings.units.singles`, of every unit.
-        site: The layer.
-        measures: The behaviours; NaN where an episode has no number.
+    The table is that of a sweep over `rl_ablation.groupings.units.singles`, of every unit of the
+    site. NaN where an episode has no number.
 
     Raises:
         LabError: A unit of the layer was not cut by itself, or none was.
@@ -48,13 +48,9 @@ def effect_vectors(table: pd.DataFrame, site: str, measures: Sequence[str]) -> n
 def profile(vectors: np.ndarray) -> np.ndarray:
     """Mean changes in units of each behaviour's spread over the units, (units, measures).
 
-    Args:
-        vectors: (episodes, units, measures) of `effect_vectors`. A behaviour that no cut changes
-            differently from the others tells nothing and becomes 0.
+    From `effect_vectors`. A behaviour that all cuts change alike becomes 0.
     """
-    count = np.isfinite(vectors).sum(0)
-    total = np.where(np.isfinite(vectors), vectors, 0.0).sum(0)
-    mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
+    mean = finite_mean(vectors, empty=0.0)
     spread = mean.std(0)
     return np.divide(mean, spread, out=np.zeros_like(mean), where=spread > 1e-12)
 
@@ -70,18 +66,6 @@ def by_effect(vectors: np.ndarray, k: int) -> np.ndarray:
     return np.asarray(AgglomerativeClustering(n_clusters=k).fit_predict(values - values.mean(0)))
 
 
-def by_activity(samples: np.ndarray, k: int) -> np.ndarray:
-    """Divide units into ``k`` groups that are active together, labels (units,).
-
-    Args:
-        samples: Activity of units, (S, units); one that stands still here goes with no other.
-        k: Groups; the same as in `rl_ablation.groupings.clusters.clusters`.
-    """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        values = np.nan_to_num(np.abs(np.corrcoef(samples.T.astype(np.float64))))
-    return np.asarray(AgglomerativeClustering(n_clusters=k).fit_predict(values))
-
-
 def agreement(
     table: pd.DataFrame,
     activity: Activity,
@@ -92,13 +76,7 @@ def agreement(
 ) -> dict[str, float]:
     """How far the two kinds of population agree in a layer; dead units are left out.
 
-    Args:
-        table: Behaviour table of a sweep over single units.
-        activity: Recorded intact activity.
-        site: The layer.
-        measures: The behaviours.
-        k: Groups of either kind.
-        seed: Of bootstrap, shuffles and halves.
+    The table is that of a sweep over single units; either kind is divided into ``k`` groups.
 
     Returns:
         units; k; ari; low, high, its percentile bootstrap interval over episodes of the sweep
@@ -123,7 +101,7 @@ def agreement(
         adjusted_rand_score(together, by_effect(vectors[rng.integers(0, episodes, episodes)], k))
         for _ in range(BOOTSTRAP)
     ]
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    low, high = interval(np.array(drawn))
     halves = []
     for _ in range(HALVES):
         order = rng.permutation(episodes)
@@ -134,8 +112,8 @@ def agreement(
         "units": units,
         "k": k,
         "ari": float(found),
-        "low": float(low),
-        "high": float(high),
+        "low": low,
+        "high": high,
         "p": float((1 + np.sum(np.array(null) >= found - 1e-12)) / (1 + SHUFFLES)),
         "chance": float(np.quantile(null, 0.95)),
         "effect_self": float(np.mean(halves)),

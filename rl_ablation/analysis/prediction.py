@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
+from sklearn.preprocessing import PolynomialFeatures
 
 from rl_ablation.analysis.redundancy import Coalition
 from rl_ablation.errors import LabError
+from rl_ablation.stats import RESAMPLES
 
 MODELS = {
     "additive": (1, False),
@@ -28,8 +29,8 @@ MODELS = {
     "triples, monotone": (3, True),
 }
 """Name → (groups in a term at most, whether the sum passes through a monotone function)."""
+HELD_OUT, FOLDS = 1 / 3, 5
 _RIDGE = (0.01, 0.1, 1.0, 10.0)
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,9 @@ class Prediction:
 
 def predict_lesions(
     coalitions: Sequence[Coalition],
-    worths: np.ndarray,
+    values: np.ndarray,
     players: Sequence[str],
     measures: Sequence[str],
-    *,
-    held_out: float = 1 / 3,
-    folds: int = 5,
     seed: int = 0,
 ) -> Prediction:
     """Fit a map on some lesions and predict others, unseen, that cut several groups.
@@ -67,13 +65,11 @@ def predict_lesions(
     lesions; the held-out ones only score the choice.
 
     Args:
-        coalitions: Intact groups of each lesion, all distinct. Only those with two or more groups
-            cut are held out; the others always train.
-        worths: (coalitions, measures).
+        coalitions: Intact groups of each lesion, all distinct. A third of those with two or more
+            groups cut is held out; the others always train.
+        values: Of the coalitions, (coalitions, measures).
         players: Names.
         measures: Names.
-        held_out: Share of the multi-group lesions to predict.
-        folds: Of the cross-validation.
         seed: Of the split, the folds and the bootstrap.
 
     Returns:
@@ -87,16 +83,22 @@ def predict_lesions(
     # The order in which lesions happened to be evaluated must not matter for the split.
     order = sorted(range(len(coalitions)), key=lambda k: sorted(coalitions[k]))
     joint = [k for k in order if len(everyone - coalitions[k]) >= 2]
-    held = rng.permutation(joint)[: round(held_out * len(joint))]
+    held = rng.permutation(joint)[: round(len(joint) * HELD_OUT)]
     fitted = np.array([k for k in order if k not in set(held.tolist())])
-    if len(held) < 2 or len(fitted) < 2 * folds:
+    if len(held) < 2 or len(fitted) < 2 * FOLDS:
         raise LabError(
             f"{len(joint)} lesions of two groups or more are too few to fit and to predict; "
-            f"evaluate at least {4 * folds}"
+            f"evaluate at least {4 * FOLDS}"
         )
     left = np.array([[i in c for i in range(len(players))] for c in coalitions], dtype=float)
-    terms = {size: _terms(left, size) for size, _ in MODELS.values()}
-    resamples = rng.integers(len(held), size=(_RESAMPLES, len(held)))
+    # The terms are products of indicators of intact groups.
+    terms = {
+        size: PolynomialFeatures(size, interaction_only=True, include_bias=False).fit_transform(
+            left
+        )
+        for size, _ in MODELS.values()
+    }
+    resamples = rng.integers(len(held), size=(RESAMPLES, len(held)))
     about = pd.DataFrame(
         {
             "cut": [" + ".join(players[i] for i in sorted(everyone - coalitions[k])) for k in held],
@@ -105,11 +107,11 @@ def predict_lesions(
     )
     scores, lesions = [], []
     for column, measure in enumerate(measures):
-        y = worths[:, column]
+        y = values[:, column]
         guesses: dict[str, np.ndarray] = {}
         row: dict[str, object] = {"measure": measure}
         for label, among in (("", list(MODELS)), ("additive_", ["additive"])):
-            model, ridge = _choose(terms, y, fitted, among, folds, seed)
+            model, ridge = _choose(terms, y, fitted, among, seed)
             guess = guesses[label] = _predict(terms, y, fitted, held, model, ridge)
             row |= {} if label else {"model": model}
             numbers = _r2(y[held], guess, resamples)
@@ -126,13 +128,6 @@ def predict_lesions(
     return Prediction(pd.DataFrame(scores), pd.concat(lesions, ignore_index=True))
 
 
-def _terms(left: np.ndarray, order: int) -> np.ndarray:
-    """Products of up to ``order`` indicators of intact groups: (lesions, terms)."""
-    groups = range(left.shape[1])
-    terms = (list(c) for size in range(1, order + 1) for c in combinations(groups, size))
-    return np.stack([left[:, term].prod(1) for term in terms], axis=1)
-
-
 def _predict(
     terms: Mapping[int, np.ndarray],
     y: np.ndarray,
@@ -147,8 +142,8 @@ def _predict(
     line = Ridge(alpha=ridge).fit(known, y[fitted])
     if not monotone:
         return np.asarray(line.predict(new))
-    bend = IsotonicRegression(out_of_bounds="clip").fit(line.predict(known), y[fitted])
-    return np.asarray(bend.predict(line.predict(new)))
+    monotone_fit = IsotonicRegression(out_of_bounds="clip").fit(line.predict(known), y[fitted])
+    return np.asarray(monotone_fit.predict(line.predict(new)))
 
 
 def _choose(
@@ -156,11 +151,10 @@ def _choose(
     y: np.ndarray,
     fitted: np.ndarray,
     among: Sequence[str],
-    folds: int,
     seed: int,
 ) -> tuple[str, float]:
     """The model and ridge penalty with the least squared error in cross-validation."""
-    splits = list(KFold(folds, shuffle=True, random_state=seed).split(fitted))
+    splits = list(KFold(FOLDS, shuffle=True, random_state=seed).split(fitted))
 
     def error(choice: tuple[str, float]) -> float:
         return sum(

@@ -1,15 +1,16 @@
-"""Redundancy: what groups of units are worth together, when cutting one at a time misleads.
+"""Redundancy: what groups of units contribute together, when cutting one at a time misleads.
 
 Two groups that do the same job each look useless when cut alone. The groups of a plan are therefore
-taken as the players of a cooperative game: the *worth* of a coalition of intact groups is a
-behaviour of the robot when all the other groups are cut, signed so that more is better. From the
-worths follow
+taken as the players of a cooperative game. Its characteristic function v gives each coalition of
+intact groups a value: a behaviour of the robot when all the other groups are cut, signed so that
+more is better. From it follow
 
 * Shapley values (Shapley 1953; for lesions Keinan et al. 2004; by sampling Castro et al. 2009),
 * pair interactions (Keinan et al. 2004; Grabisch & Roubens 1999), and
 * predictions of lesions never made (`rl_ablation.analysis.prediction`).
 
-Everything works on any `Game`, so that games with known answers can stand in for a robot.
+Everything works on any `Game`, so that games with known answers can stand in for a robot. Players
+and measures are given by name.
 """
 
 from __future__ import annotations
@@ -31,14 +32,18 @@ from rl_ablation.lesions.lesion import INTACT, Lesion, Plan
 from rl_ablation.mapping.sweep import sweep
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.policies.policy import Policy
-from rl_ablation.stats import LEVEL, bca_intervals, benjamini_hochberg, sign_flip_p
+from rl_ablation.stats import LEVEL, bca_intervals, benjamini_hochberg, finite_mean, sign_flip_p
 
 EXACT = 8
 """Players up to which all coalitions are evaluated: 2⁸ = 256."""
+ROUND = 16
+"""Orders between two looks at the intervals; even, and at least 4."""
+TOLERANCE = 0.1
+"""Widest interval of a Shapley value, as a share of the range of the values seen."""
 
 Coalition = frozenset[int]
 Game = Callable[[Sequence[Coalition]], np.ndarray]
-"""Coalitions of intact players → their worths, (coalitions, episodes, measures)."""
+"""Characteristic function: coalitions → values, (coalitions, episodes, measures)."""
 
 
 def coalition(players: Sequence[Lesion], cut: Coalition | set[int]) -> Lesion:
@@ -76,7 +81,7 @@ def coalition(players: Sequence[Lesion], cut: Coalition | set[int]) -> Lesion:
 
 @dataclass
 class SweepGame:
-    """The game that a policy's groups play: worths by rolling the lesioned robot out.
+    """The game that a policy's groups play: values by rolling the lesioned robot out.
 
     Each call is one batched sweep in a run folder of its own, so it can be interrupted; episode k
     is the same for all coalitions; none is rolled out twice.
@@ -84,10 +89,10 @@ class SweepGame:
     Attributes:
         agent: The policy, with an environment on its card.
         players: The groups.
-        measures: Behaviours; where less of one is better, its worth is its negative.
+        measures: Behaviours; where less of one is better, its value is its negative.
         folder: Where the run folders go.
         options: For `rl_ablation.mapping.sweep`: episodes, seed, conditions, horizon, activity …
-        seen: Worth of each coalition evaluated so far, (episodes, measures).
+        seen: Values of each coalition evaluated so far, (episodes, measures).
     """
 
     agent: Policy
@@ -103,7 +108,7 @@ class SweepGame:
         return [player.name for player in self.players]
 
     def __call__(self, coalitions: Sequence[Coalition]) -> np.ndarray:
-        """Worths, (coalitions, episodes, measures); NaN where an episode gives no number."""
+        """Values, (coalitions, episodes, measures); NaN where an episode gives no number."""
         new = list(dict.fromkeys(c for c in coalitions if c not in self.seen))
         if new:
             everyone = frozenset(range(len(self.players)))
@@ -124,8 +129,8 @@ class SweepGame:
         return np.stack([self.seen[c] for c in coalitions])
 
 
-def worth(values: np.ndarray, measures: Sequence[str]) -> np.ndarray:
-    """Mean worths over episodes, (coalitions, measures), of (coalitions, episodes, measures).
+def mean_value(values: np.ndarray, measures: Sequence[str]) -> np.ndarray:
+    """Mean values over episodes, (coalitions, measures), of (coalitions, episodes, measures).
 
     Episodes without a number (diverged physics, or never a step to average over) are left out.
 
@@ -139,7 +144,7 @@ def worth(values: np.ndarray, measures: Sequence[str]) -> np.ndarray:
             f"measure {lacking!r} has no number for some coalition; take the kind over the "
             "horizon (without .alive), which a robot that never moves has too"
         )
-    return np.where(there, values, 0.0).sum(1) / there.sum(1)
+    return finite_mean(values, 1)
 
 
 def every(players: int) -> list[Coalition]:
@@ -153,31 +158,17 @@ def shapley(
     players: Sequence[str],
     measures: Sequence[str],
     *,
-    tolerance: float = 0.1,
     max_permutations: int = 400,
-    round_size: int = 16,
-    exact: int = EXACT,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Shapley values: each group's marginal contribution, averaged over the orders of joining.
 
-    Up to ``exact`` players all 2ⁿ coalitions are evaluated. With more, orders are drawn at random,
-    each with its reverse (antithetic), ``round_size`` at a time, until for every measure the widest
-    95 % interval over orders is narrower than ``tolerance`` × the range of the worths seen, or
-    ``max_permutations`` are spent. That range is v(all) − v(none) where nothing is worth more than
-    everything and nothing less than nothing; unlike it, it does not vanish for a behaviour that
-    neither the intact nor the dead robot shows, such as crashing. The values of a measure add up
-    to v(all) − v(none) either way.
-
-    Args:
-        game: Worths of coalitions.
-        players: Names.
-        measures: Names.
-        tolerance: See above.
-        max_permutations: Orders at most, reverses counted.
-        round_size: Orders between two looks at the intervals; even.
-        exact: Players up to which every coalition is evaluated.
-        seed: Of the orders and of the bootstrap.
+    Up to ``EXACT`` players all 2ⁿ coalitions are evaluated. With more, orders are drawn at random,
+    each with its reverse (antithetic), ``ROUND`` at a time, until for every measure the widest
+    95 % interval over orders is narrower than ``TOLERANCE`` × the range of the values seen, or
+    ``max_permutations`` orders are spent. The range is of all values, not v(all) − v(none), which
+    vanishes for a behaviour that neither the intact nor the dead robot shows, such as crashing. The
+    Shapley values of a measure add up to v(all) − v(none) either way.
 
     Returns:
         A row for each group × measure: ``value``; ``ci_low`` and ``ci_high``, the 95 % Student
@@ -186,23 +177,19 @@ def shapley(
         bootstrap interval over episodes; ``permutations``, all n! where exact.
 
     Raises:
-        LabError: No player, a tolerance of 0 or less, or fewer than 4 orders.
+        LabError: No player, or fewer than 4 orders.
     """
     count = len(players)
-    if not count or tolerance <= 0:
-        raise LabError("Shapley values need at least one player and a tolerance above 0")
-    if round_size < 4 or round_size % 2 or max_permutations < 4:
-        raise LabError("draw at least 4 orders, and an even number of them in a round")
+    if not count or max_permutations < 4:
+        raise LabError("Shapley values need at least 1 player and 4 orders")
     rng = np.random.default_rng(seed)
-    if count <= exact:
+    if count <= EXACT:
         values = game(every(count))
-        value = _enumerated(worth(values, measures), count)
+        value = _enumerated(mean_value(values, measures), count)
         by_episode = np.moveaxis(_enumerated(values, count), 1, 0)
         half, orders = np.zeros_like(value), factorial(count)
     else:
-        value, by_episode, half, orders = _sampled(
-            game, count, measures, tolerance, max_permutations, round_size, rng
-        )
+        value, by_episode, half, orders = _sampled(game, count, measures, max_permutations, rng)
     low, high = bca_intervals(by_episode.reshape(len(by_episode), -1), rng)
     return pd.DataFrame(
         {
@@ -219,10 +206,10 @@ def shapley(
 
 
 def _enumerated(values: np.ndarray, players: int) -> np.ndarray:
-    """Mean marginal gain of each player over all orders, (players, …), of worths (2ⁿ, …).
+    """Mean marginal gain of each player over all orders, (players, …), of values (2ⁿ, …).
 
     Its gain over others S counts |S|!(n − |S| − 1)!/n!. Gains are taken before they are averaged:
-    a group that changes nothing is then worth exactly 0.
+    the value of a group that changes nothing is then exactly 0.
     """
     codes = np.arange(2**players)
     sizes = np.array([len(members) for members in every(players)])
@@ -242,9 +229,7 @@ def _sampled(
     game: Game,
     players: int,
     measures: Sequence[str],
-    tolerance: float,
     most: int,
-    round_size: int,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Values (players, measures), the same by episode, half widths of the intervals, orders."""
@@ -252,12 +237,12 @@ def _sampled(
     by_episode = np.zeros(())
     lowest, highest = np.full(len(measures), np.inf), np.full(len(measures), -np.inf)
     while True:
-        draws = min(round_size, most - 2 * len(pairs)) // 2
+        draws = min(ROUND, most - 2 * len(pairs)) // 2
         drawn = [rng.permutation(players) for _ in range(draws)]
         orders = [list(map(int, o)) for order in drawn for o in (order, order[::-1])]
         joined = [frozenset(order[:k]) for order in orders for k in range(players + 1)]
         values = game(joined)
-        means = worth(values, measures)
+        means = mean_value(values, measures)
         lowest, highest = np.minimum(lowest, means.min(0)), np.maximum(highest, means.max(0))
         credit = _credit(means, orders)
         pairs = np.concatenate([pairs, credit.reshape(-1, 2, *credit.shape[1:]).mean(1)])
@@ -265,7 +250,7 @@ def _sampled(
         count = len(pairs)
         spread = pairs.std(0, ddof=1) / np.sqrt(count)
         half = stats.t.ppf(1 - LEVEL / 2, count - 1) * spread
-        narrow = (2 * half <= tolerance * (highest - lowest)).all()
+        narrow = (2 * half <= TOLERANCE * (highest - lowest)).all()
         if narrow or 2 * count + 1 >= most:
             shares = np.moveaxis(by_episode, 1, 0) / (2 * count)
             return pairs.mean(0), shares, half, 2 * count
@@ -293,7 +278,7 @@ def single_cuts(
     """
     everyone = frozenset(range(len(players)))
     values = game([everyone, *(everyone - {i} for i in range(len(players)))])
-    worth(values, measures)
+    mean_value(values, measures)
     about = {
         "group": np.repeat(list(players), len(measures)),
         "measure": np.tile(list(measures), len(players)),
@@ -318,14 +303,8 @@ def interactions(
 
     Keinan et al. (2004) average over what else is cut: γ_ij − γ(i|¬j) − γ(j|¬i), with γ Shapley
     values, which is the interaction index of Grabisch & Roubens (1999) and has the other sign.
-    I is minus one term of that average, the one with all others intact.
-
-    Args:
-        game: Worths of coalitions.
-        players: Names.
-        measures: Names.
-        averaged: Also give minus the average of Keinan et al.; needs all 2ⁿ coalitions.
-        seed: Of the bootstrap and the flips.
+    I is minus one term of that average, the one with all others intact. ``averaged`` also gives
+    minus the average, which needs all 2ⁿ coalitions.
 
     Returns:
         A row for each pair × measure: ``a``, ``b``, ``measure``, ``value`` (I), its 95 % BCa
@@ -338,7 +317,7 @@ def interactions(
     alone = game([everyone - {i} for i in range(len(players))])
     both = game([everyone - set(pair) for pair in pairs])
     for values in (intact, alone, both):
-        worth(values, measures)
+        mean_value(values, measures)
     first, second = ([pair[side] for pair in pairs] for side in (0, 1))
     columns = _tested(alone[first] + alone[second] - intact - both, seed)
     kind = np.where(columns["value"] > 0, "redundant", "synergistic")
@@ -353,12 +332,12 @@ def interactions(
     )
     if averaged:
         weights = _interaction_weights(len(players), pairs)
-        table["averaged"] = -(weights @ worth(game(every(len(players))), measures)).ravel()
+        table["averaged"] = -(weights @ mean_value(game(every(len(players))), measures)).ravel()
     return table
 
 
 def _interaction_weights(players: int, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
-    """(pairs, 2ⁿ): index = weights @ worths, from s!(n − s − 2)!/(n − 1)! for s others intact."""
+    """(pairs, 2ⁿ): index = weights @ values, from s!(n − s − 2)!/(n − 1)! for s others intact."""
     weights = np.empty((len(pairs), 2**players))
     for column, members in enumerate(every(players)):
         for row, pair in enumerate(pairs):
@@ -373,12 +352,9 @@ def _tested(differences: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """Mean, interval and p of (rows, episodes, measures), as columns of rows × measures."""
     rng = np.random.default_rng(seed)
     cells = np.moveaxis(differences, 1, 0).reshape(differences.shape[1], -1)
-    n = np.isfinite(cells).sum(0)
     low, high = bca_intervals(cells, rng)
     p = sign_flip_p(cells, rng)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        value = np.where(np.isfinite(cells), cells, 0.0).sum(0) / np.where(n > 0, n, np.nan)
     return {
-        "value": value, "ci_low": low, "ci_high": high,
-        "p": p, "q": benjamini_hochberg(p), "n": n,
+        "value": finite_mean(cells), "ci_low": low, "ci_high": high,
+        "p": p, "q": benjamini_hochberg(p), "n": np.isfinite(cells).sum(0),
     }  # fmt: skip

@@ -3,7 +3,8 @@
 A layer's activity is a cloud in the space that its units span. Turn the cloud and every unit
 changes, while the next layer can undo the turn and behave as before. So what is said of units is
 set beside what no turn can change: the share of the whole layer's variance between the classes,
-the best direction to tell them apart, and the similarity to another network's layer.
+the best direction to separate them, and the similarity to another network's layer. Activity and
+classes are as in `rl_ablation.analysis.selectivity`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from scipy import linalg
 
 from rl_ablation.analysis.selectivity import eta_squared
 from rl_ablation.errors import LabError
-from rl_ablation.policies.policy import Policy
 
 KEPT = 0.99
 """Share of a layer's variance whose directions are compared; the rest is taken for noise."""
@@ -26,10 +26,6 @@ def layer_eta_squared(activity: np.ndarray, classes: np.ndarray) -> float:
 
     It is the mean η² along any set of orthogonal axes, the units' or others, weighted by the
     variance along each; so it does not depend on the axes.
-
-    Args:
-        activity: (S, H).
-        classes: (S,) whole numbers.
     """
     variance = activity.var(0, dtype=np.float64)
     return float(variance @ eta_squared(activity, classes) / max(variance.sum(), 1e-12))
@@ -40,10 +36,6 @@ def best_direction(activity: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
     The first linear discriminant (Fisher 1936; Rao 1948): the w with the largest wᵀBw / wᵀTw.
     Its η² is to be taken on moments that it was not fitted to.
-
-    Args:
-        activity: (S, H).
-        classes: (S,) whole numbers.
 
     Returns:
         (H,); ``eta_squared((activity @ w)[:, None], classes)`` is its selectivity.
@@ -61,36 +53,28 @@ def best_direction(activity: np.ndarray, classes: np.ndarray) -> np.ndarray:
     return np.asarray(found[:, 0])
 
 
-def pwcca(one: np.ndarray, other: np.ndarray, kept: float = KEPT) -> float:
+def pwcca(one: np.ndarray, other: np.ndarray) -> float:
     """Similarity of two layers' activity at the same moments, whichever way each is turned.
 
     Projection-weighted canonical correlation (Morcos, Raghu, Bengio 2018, 1806.05759), on the
-    directions that hold ``kept`` of the variance (Raghu et al. 2017, 1706.05806). Canonical
+    directions that hold ``KEPT`` of the variance (Raghu et al. 2017, 1706.05806). Canonical
     correlations are averaged with the weight that their directions have in ``one``.
 
     Args:
         one: (S, H).
         other: (S, K).
-        kept: Share of the variance.
 
     Returns:
         1 for layers that are linear images of each other, near 0 for unrelated ones.
     """
     if len(one) != len(other):
         raise LabError(f"pwcca needs the same moments of both, got {len(one)} and {len(other)}")
-    u, values = _basis(one, kept)
-    v, _ = _basis(other, kept)
+    u, values = _basis(one)
+    v, _ = _basis(other)
     turn, correlations, _ = np.linalg.svd(u.T @ v)
     variates = u @ turn[:, : len(correlations)]
     weights = np.abs(variates.T @ values).sum(1)
     return float(weights @ np.clip(correlations, 0.0, 1.0) / weights.sum())
-
-
-def activity_at(policy: Policy, obs: np.ndarray) -> dict[str, np.ndarray]:
-    """What the hidden layers do at some observations (S, D): site → (S, H)."""
-    record = {s: np.empty((len(obs), n), np.float32) for s, n in policy.network.sizes.items()}
-    policy.act(obs, record=record)
-    return record
 
 
 def network_similarity(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> float:
@@ -98,9 +82,9 @@ def network_similarity(one: Mapping[str, np.ndarray], other: Mapping[str, np.nda
     return float(np.mean([pwcca(activity, other[site]) for site, activity in one.items()]))
 
 
-def _basis(activity: np.ndarray, kept: float) -> tuple[np.ndarray, np.ndarray]:
+def _basis(activity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Orthonormal time courses of the main directions, (S, R), and the centred activity."""
     values = activity - activity.mean(0, dtype=np.float64)
     u, size, _ = np.linalg.svd(values, full_matrices=False)
     share = np.cumsum(size**2) / max((size**2).sum(), 1e-300)
-    return u[:, : int(np.searchsorted(share, kept)) + 1], values
+    return u[:, : int(np.searchsorted(share, KEPT)) + 1], values

@@ -1,8 +1,8 @@
-"""Activity shown as a brain scan shows it: units on a sheet, maps of behaviours, their contrasts.
+"""Activity shown as a brain scan shows it: units laid out, maps of behaviours, their contrasts.
 
 After the outlook of Lillian, Meyes, Meisen 2018: to look at a network's activity the way fMRI looks
-at a brain's. Units have no place of their own, so each layer is laid out as a sheet on which units
-that are active together are neighbours: classical multidimensional scaling (Torgerson 1952) of
+at a brain's. Units have no place of their own, so each layer is laid out so that units which
+are active together are neighbours: classical multidimensional scaling (Torgerson 1952) of
 1 − |correlation|, snapped to a grid by the assignment that moves units least. The maps of a
 behaviour are mean activities over the moments in which the intact robot shows it; a contrast is the
 difference of two, tested across *subjects* like a second-level analysis. A subject is an
@@ -28,7 +28,7 @@ from rl_ablation.rollouts.activity import SAMPLES
 from rl_ablation.rollouts.episodes import REFERENCE, Episodes, Job, episode_seed
 from rl_ablation.rollouts.recording import run_jobs
 from rl_ablation.rollouts.rollout import SITE, Trace
-from rl_ablation.stats import benjamini_hochberg, max_t_p, sign_flip_p
+from rl_ablation.stats import benjamini_hochberg, finite_mean, max_t_p, sign_flip_p
 
 Context = Callable[[Trace], np.ndarray]
 """``Trace -> (T, N)`` bool: the moments in which a robot shows a behaviour."""
@@ -74,13 +74,8 @@ def scan(
 ) -> Scan:
     """Run the intact policy and average its hidden layers' activity over each behaviour's moments.
 
-    Args:
-        policy: With an environment on its card.
-        contexts: Behaviours by name; they may overlap.
-        signals: What they read.
-        episodes: ``count`` subjects, each run under every condition; none is an episode of a sweep
-            with that seed.
-        threads: C threads; None takes every CPU.
+    Contexts may overlap; ``signals`` is what they read. ``episodes.count`` subjects are each run
+    under every condition; no episode is one of a sweep with that seed.
 
     Raises:
         LabError: Fewer than 2 subjects, or the world lacks a signal.
@@ -143,10 +138,7 @@ def contrasts(
     differences = np.where(live, differences, 0.0)
     p = sign_flip_p(differences, np.random.default_rng([seed, 0]))
     p_fwe = max_t_p(differences, np.random.default_rng([seed, 1]))
-    there = np.isfinite(differences)
-    n = there.sum(0)
-    total = np.where(there, differences, 0.0).sum(0)
-    mean = np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0)
+    mean = finite_mean(differences)
     spread = np.tile(scanned.spread, len(columns))
     units = [(site, unit) for site, size in scanned.sites.items() for unit in range(size)]
     return pd.DataFrame(
@@ -159,6 +151,6 @@ def contrasts(
             "p": p,
             "q": benjamini_hochberg(p),
             "p_fwe": p_fwe,
-            "n": n,
+            "n": np.isfinite(differences).sum(0),
         }
     )

@@ -3,7 +3,8 @@
 Class selectivity is Morcos et al. 2018's, for units that are never negative (ReLU). Tanh units are
 negative half of the time, and their sign carries no meaning, so for them the share of a unit's
 variance that lies between the contexts (η²) and the distance of its best context from the rest
-(d′) stand in for it. "Classes" are digits for a classifier and contexts for a robot.
+(d′) stand in for it. Activity is (S, H): S moments of H units. Classes are (S,) whole numbers:
+digits for a classifier, contexts for a robot.
 """
 
 from __future__ import annotations
@@ -30,10 +31,6 @@ def class_selectivity(activity: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
     μ_max is the largest of a unit's class means, μ_−max the mean of its other class means.
 
-    Args:
-        activity: (S, H), nowhere negative.
-        classes: (S,) whole numbers.
-
     Returns:
         (H,): 0 is equally active in all classes, 1 active in one alone; 0 for a silent unit.
 
@@ -54,10 +51,6 @@ def class_selectivity(activity: np.ndarray, classes: np.ndarray) -> np.ndarray:
 def eta_squared(activity: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Share of each unit's variance that lies between the classes, η² of a one-way layout.
 
-    Args:
-        activity: (S, H).
-        classes: (S,) whole numbers.
-
     Returns:
         (H,) in [0, 1]; 0 for a unit that does not vary.
     """
@@ -75,10 +68,6 @@ def best_class(activity: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, n
 
     d′ = (μ_class − μ_rest) / √((σ²_class + σ²_rest)/2); the sign says whether the unit goes up or
     down there.
-
-    Args:
-        activity: (S, H).
-        classes: (S,) whole numbers.
 
     Returns:
         The class (H,) and its d′ (H,).
@@ -102,13 +91,6 @@ def mutual_information(activity: np.ndarray, classes: np.ndarray, bins: int = 8)
     supposes samples that do not depend on each other; so a unit that tells nothing may come out a
     little below 0.
 
-    Args:
-        activity: (S, H).
-        classes: (S,) whole numbers.
-        bins: At most so many.
-
-    Returns:
-        (H,).
     """
     if bins < 2:
         raise LabError(f"information needs at least 2 bins, got {bins}")

@@ -8,6 +8,7 @@ that is highest of all.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,9 +47,9 @@ def unit_direction(site: str, unit: int, units: int) -> Direction:
 
 
 def group_direction(group: Lesion, stats_of: SiteStats) -> Direction:
-    """What a group's units mostly do together: the first principal direction of their activity.
+    """The first principal direction of a group's activity, towards its longer tail.
 
-    It points to its longer tail: the rarer state is the one to show.
+    The rarer state is the one to show.
 
     Args:
         group: Units of one site.
@@ -83,12 +84,8 @@ def top_states(direction: Direction, recording: Recording, n: int = 3) -> list[M
     """The visited moments highest along a direction, spread out; the first is the highest of all.
 
     Moments of one episode are at least ``APART`` from each other, and no episode gives more than
-    its share of them (one each, if there are as many episodes).
-
-    Args:
-        direction: Along which to look.
-        recording: Episodes that recorded its site.
-        n: How many; fewer are returned where the episodes have no more.
+    its share of the ``n`` (one each, if there are as many episodes). Fewer are returned where the
+    episodes have no more.
     """
     trace = recording.trace
     value = np.where(trace.alive, direction.along(trace[SITE + direction.site]), -np.inf)
@@ -110,11 +107,7 @@ def frames(
 ) -> list[np.ndarray]:
     """Pictures of moments: the episodes are run again from their seeds, up to the moment.
 
-    Args:
-        policy: The policy that was recorded.
-        recording: The episodes.
-        moments: Which moments of them, in any order.
-        **render: For the environment, e.g. ``width``, ``height``, ``camera``.
+    ``render`` is for the environment, such as ``width``, ``height``, ``camera``.
 
     Returns:
         A frame (height, width, 3), uint8, for each moment.
@@ -125,30 +118,29 @@ def frames(
     """
     env_id = card_env(policy)
     spec = find_spec(env_id)
+    kwargs = {**policy.card.env_kwargs, **render}
     pictures: dict[tuple[int, int], np.ndarray] = {}
     try:
-        with quiet():
-            env = gym.make(spec, render_mode="rgb_array", **{**policy.card.env_kwargs, **render})
+        with quiet(), closing(gym.make(spec, render_mode="rgb_array", **kwargs)) as env:
+            for episode in sorted({m.episode for m in moments}):
+                wanted = {m.step for m in moments if m.episode == episode}
+                for step, picture in _replay(policy, recording, episode, wanted, env).items():
+                    pictures[episode, step] = picture
+    except LabError:
+        raise
     except Exception as error:  # a graphics library may raise anything
         raise LabError(f"cannot draw {env_id}: {one_line(error)}") from None
-    try:
-        for episode in sorted({m.episode for m in moments}):
-            wanted = {m.step for m in moments if m.episode == episode}
-            for step, picture in _replay(policy, recording, episode, wanted, env).items():
-                pictures[episode, step] = picture
-    finally:
-        env.close()
     return [pictures[m.episode, m.step] for m in moments]
 
 
 def _replay(
     policy: Policy, recording: Recording, episode: int, wanted: set[int], env: gym.Env
 ) -> dict[int, np.ndarray]:
+    """Run an episode again up to the last wanted step: step → picture."""
     job, seen = recording.jobs[episode], recording.trace[SITE + "obs"][:, episode]
     pictures: dict[int, np.ndarray] = {}
-    obs, _ = env.reset(
-        seed=job.seed, options={"condition": job.condition} if job.condition else None
-    )
+    options = {"condition": job.condition} if job.condition else None
+    obs, _ = env.reset(seed=job.seed, options=options)
     for step in range(max(wanted) + 1):
         row = np.asarray(obs).reshape(1, -1)
         if step in wanted:
@@ -157,11 +149,7 @@ def _replay(
                     f"episode {episode} (seed {job.seed}) is not at step {step} where it was; "
                     "this environment does not repeat an episode from its seed"
                 )
-            try:
-                with quiet():
-                    picture = env.render()
-            except Exception as error:  # see above
-                raise LabError(f"cannot draw: {one_line(error)}") from None
+            picture = env.render()
             if not isinstance(picture, np.ndarray):
                 raise LabError("cannot draw: the environment gave no picture")
             pictures[step] = picture

@@ -46,14 +46,9 @@ def path_norms(policy: Policy) -> dict[str, np.ndarray]:
 
 
 def importance(policy: Policy, activity: Activity | None = None) -> pd.DataFrame:
-    """Importance of every hidden unit by every rule.
+    """Importance of every hidden unit by every rule: columns site, unit, and one for each rule.
 
-    Args:
-        policy: An MLP.
-        activity: Recorded intact activity; None leaves out the rules that need it.
-
-    Returns:
-        Columns site, unit, and one for each of `RULES`.
+    Without recorded ``activity`` the rules that need it are left out.
 
     Raises:
         LabError: The policy is no MLP.

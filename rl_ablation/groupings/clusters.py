@@ -46,11 +46,7 @@ def clusters(
             lesions.append(Lesion(name=f"{site}/dead", cut=cut, group="clusters"))
         if not live.size:
             continue
-        if live.size <= k:
-            labels = np.arange(live.size)
-        else:
-            profile = np.abs(np.corrcoef(samples[:, live].T))
-            labels = AgglomerativeClustering(n_clusters=k).fit_predict(profile)
+        labels = np.arange(live.size) if live.size <= k else by_activity(samples[:, live], k)
         groups = [live[labels == label] for label in np.unique(labels)]
         groups.sort(key=lambda units: (-units.size, units[0]))
         lesions += [
@@ -58,3 +54,13 @@ def clusters(
             for n, units in enumerate(groups)
         ]
     return Plan(lesions)
+
+
+def by_activity(samples: np.ndarray, k: int) -> np.ndarray:
+    """Divide units into ``k`` groups that are active together, by activity (S, units).
+
+    Returns labels (units,). A unit that does not vary correlates with no other.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        profile = np.nan_to_num(np.abs(np.corrcoef(samples.T.astype(np.float64))))
+    return np.asarray(AgglomerativeClustering(n_clusters=k).fit_predict(profile))

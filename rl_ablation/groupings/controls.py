@@ -10,6 +10,9 @@ from rl_ablation.lesions.lesion import VARIANT, Lesion, Plan
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity, record_activity
 
+RANDOM = "random"
+"""The group of all cuts drawn at random, and the word for them in ``--groups``."""
+
 
 def random_groups(
     agent: Policy, like: Plan, n: int = 100, seed: int = 0, *, first: int = 0
@@ -41,16 +44,12 @@ def random_groups(
             rng = np.random.default_rng([seed, places.index(site), size, draw])
             units = tuple(sorted(map(int, rng.permutation(agent.sites[site])[:size])))
             new = {"name": f"{site}/random-{size}-{draw}{how}", "cut": {site: units}}
-            lesions.append(model.model_copy(update={**new, "group": "random"}))
+            lesions.append(model.model_copy(update={**new, "group": RANDOM}))
     return Plan(lesions)
 
 
 def equal_parts(
-    agent: Policy,
-    k: int = 6,
-    activity: Activity | None = None,
-    *,
-    seed: int | None = None,
+    agent: Policy, k: int = 6, activity: Activity | None = None, *, seed: int | None = None
 ) -> Plan:
     """Divide every hidden layer into ``k`` parts of equal size, give or take a unit.
 
@@ -71,7 +70,7 @@ def equal_parts(
         raise LabError(f"a layer has at least 1 part, got {k}")
     if activity is None and seed is None:
         activity = record_activity(agent)
-    kind = "parts" if seed is None else "random"
+    label, kind = ("part", "parts") if seed is None else ("random-part", RANDOM)
     lesions = []
     for place, (site, size) in enumerate(agent.network.sizes.items()):
         if seed is not None:
@@ -79,13 +78,9 @@ def equal_parts(
         else:
             assert activity is not None
             order = _together(activity[site].samples)
-        label = "part" if seed is None else "random-part"
-        lesions += [
-            Lesion(
-                name=f"{site}/{label}-{n}", cut={site: tuple(sorted(map(int, units)))}, group=kind
-            )
-            for n, units in enumerate(np.array_split(order, min(k, size)))
-        ]
+        for n, units in enumerate(np.array_split(order, min(k, size))):
+            cut = {site: tuple(sorted(map(int, units)))}
+            lesions.append(Lesion(name=f"{site}/{label}-{n}", cut=cut, group=kind))
     return Plan(lesions)
 
 
@@ -99,27 +94,24 @@ def _together(samples: np.ndarray) -> np.ndarray:
     return np.asarray(leaves_list(ward(np.abs(values.T @ values))))
 
 
-RANDOM = "random"
-
-
 def random_divisions(plan: Plan, n: int, seed: int = 0) -> list[Plan]:
-    """The plan's regions redrawn ``n`` times: same sizes, units dealt out at random in each site.
+    """The plan's regions redrawn ``n`` times: same sizes, each site's units shuffled over them.
 
     They are the control for "functional regions are more local than any regions of their sizes".
     """
     rng = np.random.default_rng(seed)
     divisions = []
     for draw in range(n):
-        hands: dict[str, list[int]] = {}
+        left: dict[str, list[int]] = {}
         for lesion in plan:
             for site, units in lesion.cut.items():
-                hands.setdefault(site, []).extend(units)
-        hands = {s: [int(u) for u in rng.permutation(units)] for s, units in hands.items()}
+                left.setdefault(site, []).extend(units)
+        left = {s: [int(u) for u in rng.permutation(units)] for s, units in left.items()}
         lesions = []
-        for lesion in plan:
-            cut = {s: tuple(sorted(hands[s].pop() for _ in units)) for s, units in
+        for lesion in (x for x in plan if x.size):
+            cut = {s: tuple(sorted(left[s].pop() for _ in units)) for s, units in
                    lesion.cut.items()}  # fmt: skip
             changed = {"name": f"{lesion.name}~{draw}", "cut": cut, "group": RANDOM}
-            lesions += [Lesion(**{**dict(lesion), **changed})] if lesion.size else []
+            lesions.append(Lesion(**{**dict(lesion), **changed}))
         divisions.append(Plan(lesions))
     return divisions

@@ -66,7 +66,7 @@ class Factors:
         return np.where(np.max(loading, 0) > 0, np.argmax(loading, 0), _NOBODY)
 
 
-def factorise(stats: SiteStats, k: int, seed: int = 0) -> Factors:
+def factorise(stats: SiteStats, k: int) -> Factors:
     """Factorise a site's visited activity into ``k`` non-negative patterns.
 
     Units that do not vary carry nothing and are left out, even those that are constantly on.
@@ -74,7 +74,6 @@ def factorise(stats: SiteStats, k: int, seed: int = 0) -> Factors:
     Args:
         stats: Recorded activity of the site, (S, H).
         k: Patterns.
-        seed: Of the starting point; the same activity and seed give the same patterns.
 
     Raises:
         LabError: ``k`` is below 1, or more than there are units that vary, or moments.
@@ -87,9 +86,9 @@ def factorise(stats: SiteStats, k: int, seed: int = 0) -> Factors:
     samples = np.where(live, samples, 0.0)
     signed = bool((samples < 0).any())
     parts = np.hstack([samples.clip(0), (-samples).clip(0)]) if signed else samples
-    model = NMF(k, init="nndsvda", random_state=seed, max_iter=_ITERATIONS)
+    model = NMF(k, init="nndsvda", random_state=0, max_iter=_ITERATIONS)
     with warnings.catch_warnings():
-        # A factorisation that is not quite there explains a little less, and `explained` says so.
+        # One that has not converged explains a little less, and `explained` says so.
         warnings.simplefilter("ignore", ConvergenceWarning)
         strengths = model.fit_transform(parts)
     size = np.sqrt((strengths**2).mean(0))
@@ -104,11 +103,7 @@ def factorise(stats: SiteStats, k: int, seed: int = 0) -> Factors:
 
 @grouping("units in the same non-negative pattern of activity, so many in each layer", number=6)
 def factors(
-    agent: Policy,
-    k: int = 6,
-    activity: Activity | None = None,
-    sites: Sequence[str] | None = None,
-    seed: int = 0,
+    agent: Policy, k: int = 6, activity: Activity | None = None, sites: Sequence[str] | None = None
 ) -> Plan:
     """Factor groups as lesions, ``k`` in each layer: each cuts the units that belong to a factor.
 
@@ -121,7 +116,6 @@ def factors(
         k: Factors in each layer; where fewer units are live, as many as those.
         activity: Recorded intact activity; None records it in the card's environment.
         sites: Layers to divide; None takes all hidden ones.
-        seed: Of the factorisation.
 
     Raises:
         LabError: ``k`` is below 1 or more than a layer has units, or there is no such site.
@@ -134,7 +128,7 @@ def factors(
         here = min(k, int(_live(activity[site]).sum()))
         if not here:
             continue
-        owners = factorise(activity[site], here, seed).owners
+        owners = factorise(activity[site], here).owners
         for factor in range(here):
             units = tuple(map(int, np.flatnonzero(owners == factor)))
             if units:

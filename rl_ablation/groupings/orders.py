@@ -4,7 +4,9 @@ After Morcos et al. 2018 ("On the importance of single directions for generaliza
 cut in random order, performance is drawn against the share cut, and the area under that curve
 tells how much the network leans on single units; noise on all units does the same for random
 directions. Orders by measured importance, lowest or highest first, show redundancy (Geiger et al.
-2018). Each point of a curve is an ordinary lesion, so a sweep runs and resumes it.
+2018). Each point of a curve is an ordinary lesion, so a sweep runs and resumes it. At the site
+``obs`` the same plans disturb the sensors: a cut is a sensor that fails, noise is a sensor that is
+noisy.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from rl_ablation.errors import LabError
+from rl_ablation.groupings.units import hidden_sites
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.policies.policy import Policy
 
@@ -30,10 +33,11 @@ def random_orders(
     fractions: Sequence[float] = FRACTIONS,
     seed: int = 0,
     kind: str = "zero",
+    name: str = "order",
 ) -> Plan:
     """Cut growing shares of all units of some layers together, in several random orders.
 
-    A lesion is named ``order-3/0.4``: the first 40 % of the third order, which is its group.
+    A lesion is named ``order-3/0.4``: the first 40 % of the fourth order, which is its group.
 
     Args:
         agent: The policy.
@@ -41,9 +45,15 @@ def random_orders(
         orders: How many.
         fractions: Shares in (0, 1] of all the layers' units.
         seed: Draws the orders.
-        kind: Of the cut.
+        kind: Of the cut; at ``obs``, ``zero`` makes a sensor read its mean over the training.
+        name: Of the orders.
+
+    Raises:
+        LabError: A fraction outside (0, 1], no order, or no such site.
     """
-    where = list(agent.network.sizes) if sites is None else list(sites)
+    if orders < 1:
+        raise LabError(f"cumulative ablation needs at least 1 order, got {orders}")
+    where = hidden_sites(agent, sites)
     units = [(site, unit) for site in where for unit in range(agent.sites[site])]
     rng = np.random.default_rng(seed)
     lesions = []
@@ -52,7 +62,7 @@ def random_orders(
         for fraction in _checked(fractions):
             first = shuffled[: _count(fraction, len(units))]
             cut = {s: tuple(sorted(u for site, u in first if site == s)) for s in where}
-            lesions.append(_point(f"order-{order}", fraction, cut, kind))
+            lesions.append(_point(f"{name}-{order}", fraction, cut, kind))
     return Plan(lesions)
 
 
@@ -61,7 +71,6 @@ def ranked_order(
     direction: Literal["ascending", "descending"],
     *,
     fractions: Sequence[float] = FRACTIONS,
-    kind: str = "zero",
 ) -> Plan:
     """Cut the least (``"ascending"``) or most important units first, alike in every layer.
 
@@ -72,7 +81,6 @@ def ranked_order(
         importance: Site → (H,); more is more important.
         direction: Which end comes first; also the lesions' group.
         fractions: Shares in (0, 1] of each layer.
-        kind: Of the cut.
     """
     if direction not in ("ascending", "descending"):
         raise LabError(f"unknown direction {direction!r}; choose ascending or descending")
@@ -83,7 +91,6 @@ def ranked_order(
             direction,
             fraction,
             {s: tuple(sorted(units[: _count(fraction, len(units))])) for s, units in rank.items()},
-            kind,
         )
         for fraction in _checked(fractions)
     )
@@ -94,10 +101,9 @@ def noise_ladder(
 ) -> Plan:
     """Normal noise on all units of some layers, in multiples of each unit's own s.d.
 
-    Noise moves the network's state along random directions, where a cut moves it along one unit.
+    Noise moves the network's state along random directions, a cut along one unit.
     """
-    where = list(agent.network.sizes) if sites is None else list(sites)
-    cut = {site: tuple(range(agent.sites[site])) for site in where}
+    cut = {site: tuple(range(agent.sites[site])) for site in hidden_sites(agent, sites)}
     return Plan(
         Lesion(name=f"noise/{s:g}", cut=cut, kind="noise", strength=s, group="noise")
         for s in strengths
@@ -116,6 +122,8 @@ def _count(fraction: float, units: int) -> int:
     return max(1, round(fraction * units))
 
 
-def _point(order: str, fraction: float, cut: dict[str, tuple[int, ...]], kind: str) -> Lesion:
+def _point(
+    order: str, fraction: float, cut: dict[str, tuple[int, ...]], kind: str = "zero"
+) -> Lesion:
     cut = {site: units for site, units in cut.items() if units}
     return Lesion(name=f"{order}/{fraction:g}", cut=cut, kind=kind, group=order)

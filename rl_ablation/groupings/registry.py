@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rl_ablation.errors import LabError
-from rl_ablation.groupings.controls import random_groups
+from rl_ablation.groupings.controls import RANDOM, random_groups
 from rl_ablation.lesions.lesion import Plan
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity
 
 Function = TypeVar("Function", bound=Callable[..., Plan])
 
-RANDOM = "random"  # needs the rest of the plan, so it is made after it
 RANDOM_DRAWS = 100
 
 
@@ -52,7 +51,8 @@ class Grouping:
         arguments: list[Any] = [agent]
         if self.number is not None:
             arguments.append(self.number if number is None else number)
-        given = {"activity": activity} if "activity" in _arguments(self.function) else {}
+        takes = inspect.signature(self.function).parameters
+        given = {"activity": activity} if "activity" in takes else {}
         return self.function(*arguments, **given)
 
 
@@ -102,7 +102,3 @@ def parse_groups(
         else:
             raise LabError(f"unknown grouping {name!r}; choose from {', '.join(usages())}")
     return plan if draws is None else plan + random_groups(agent, plan, draws, seed)
-
-
-def _arguments(function: Callable[..., Plan]) -> Iterable[str]:
-    return inspect.signature(function).parameters

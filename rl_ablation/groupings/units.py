@@ -56,16 +56,16 @@ def motors(agent: Policy) -> Plan:
 
 
 @grouping("every hidden layer as a whole")
-def layers(agent: Policy, sites: Sequence[str] | None = None) -> Plan:
+def layers(agent: Policy) -> Plan:
     """Every hidden layer as a whole."""
     return Plan(
-        Lesion(name=site, cut={site: tuple(range(agent.sites[site]))}, group="layers")
-        for site in hidden_sites(agent, sites)
+        Lesion(name=site, cut={site: tuple(range(size))}, group="layers")
+        for site, size in agent.network.sizes.items()
     )
 
 
 @grouping("neighbours in the layer", number=8)
-def tiles(agent: Policy, size: int = 8, sites: Sequence[str] | None = None) -> Plan:
+def tiles(agent: Policy, size: int = 8) -> Plan:
     """Blocks of ``size`` units that stand side by side in the layer."""
     if size < 1:
         raise LabError(f"tiles need a size of at least 1, got {size}")
@@ -75,7 +75,7 @@ def tiles(agent: Policy, size: int = 8, sites: Sequence[str] | None = None) -> P
             cut={site: tuple(range(start, min(start + size, agent.sites[site])))},
             group="tiles",
         )
-        for site in divided_sites(agent, sites, "tiles", size)
+        for site in divided_sites(agent, None, "tiles", size)
         for start in range(0, agent.sites[site], size)
     )
 

@@ -200,6 +200,10 @@ def diagonal_synchrony(trace: Trace) -> np.ndarray:
 
 
 # Pushes. Only the first of an episode counts; episodes without one give NaN.
+_SPEEDS = ("forward_speed", "lateral_speed", "command_vx", "command_vy")
+_RECOVERY = ("pushed", "uprightness", *_SPEEDS)
+
+
 def _after_push(trace: Trace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Steps since the first push began, (T, N); that it has been, (T, N); the robots hit, (N,)."""
     pushed = (trace["pushed"] > 0) & trace.alive
@@ -236,15 +240,9 @@ def _recovery_steps(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
     return steps, hit
 
 
-@measure(
-    signals=(
-        "pushed", "uprightness", "forward_speed", "lateral_speed", "command_vx", "command_vy"
-    ),
-    unit="s",
-    better=-1,
-)  # fmt: skip
+@measure(signals=_RECOVERY, unit="s", better=-1)
 def push_recovery(trace: Trace) -> np.ndarray:
-    """Time from the first push until the robot is level and as fast as told; else to the horizon.
+    """Time from the first push until the robot is level and at its command; else to the horizon.
 
     Recovered is who, for 0.3 s after the push began, has been within 15° of upright and on
     average within 0.25 m/s of its commanded velocity.
@@ -255,12 +253,7 @@ def push_recovery(trace: Trace) -> np.ndarray:
     return np.where(hit, np.minimum(steps, left) * trace.dt, np.nan)
 
 
-@measure(
-    signals=(
-        "pushed", "uprightness", "forward_speed", "lateral_speed", "command_vx", "command_vy"
-    ),
-    better=1,
-)  # fmt: skip
+@measure(signals=_RECOVERY, better=1)
 def push_recovered(trace: Trace) -> np.ndarray:
     """Share of pushed robots that recover before the end; see `push_recovery`."""
     steps, hit = _recovery_steps(trace)

@@ -49,6 +49,13 @@ def record_activity(
     }
 
 
+def activity_at(policy: Policy, obs: np.ndarray) -> dict[str, np.ndarray]:
+    """What the hidden layers do at some observations (S, D): site → (S, H)."""
+    record = {s: np.empty((len(obs), n), np.float32) for s, n in policy.network.sizes.items()}
+    policy.act(obs, record=record)
+    return record
+
+
 def save_activity(activity: Activity, path: Path) -> None:
     """Write recorded activity as safetensors."""
     write_atomically(path, save({site: stats.samples for site, stats in activity.items()}))

@@ -30,14 +30,7 @@ class Recording:
 def record(
     policy: Policy, signals: Sequence[str], episodes: Episodes, *, threads: int | None = None
 ) -> Recording:
-    """Run the intact policy and record signals.
-
-    Args:
-        policy: With an environment on its card.
-        signals: As in `rollout`, such as ``"@h0"`` and ``"bend"``.
-        episodes: Which ones.
-        threads: C threads; None takes every CPU.
-    """
+    """Run the intact policy and record signals, such as ``"@h0"`` and ``"bend"``; see `rollout`."""
     jobs = episodes.jobs(Lesion(name=INTACT))
     trace = run_jobs(policy, signals, jobs, horizon=episodes.horizon, threads=threads)
     return Recording(tuple(jobs), trace)

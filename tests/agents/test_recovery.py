@@ -1,8 +1,11 @@
 """Recovery training: it starts as the old policy, and what is frozen stays cut."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
+from agents import recovery
 from agents.recovery import recover
 from agents.train import train
 from rl_ablation.errors import LabError
@@ -63,14 +66,16 @@ def test_while_warming_up_only_the_critic_learns(start, obs, tmp_path) -> None:
     assert not np.array_equal(before.network.layers[0][0], after.network.layers[0][0])
 
 
-def test_the_same_again_and_after_an_interruption(start, tmp_path) -> None:
+def test_the_same_again_and_after_an_interruption(start, tmp_path, monkeypatch) -> None:
     def stop(now, row):
         if now > 2 * ROLLOUT:
             raise KeyboardInterrupt
 
     whole = recover(start, AGAIN, tmp_path / "a", cut=CUT, warm_up=ROLLOUT)
+    monkeypatch.setattr(recovery, "train", partial(train, progress=stop))
     with pytest.raises(KeyboardInterrupt):
-        recover(start, AGAIN, tmp_path / "b", cut=CUT, warm_up=ROLLOUT, progress=stop)
+        recover(start, AGAIN, tmp_path / "b", cut=CUT, warm_up=ROLLOUT)
+    monkeypatch.undo()
     assert same(whole, recover(start, AGAIN, tmp_path / "b", cut=CUT, warm_up=ROLLOUT))
     with pytest.raises(LabError, match="another recipe"):
         recover(start, AGAIN, tmp_path / "b", cut={"h0": (1,)}, warm_up=ROLLOUT)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from rl_ablation.analysis.layout import on_sheet
+from rl_ablation.analysis.layout import as_image
 from rl_ablation.analysis.scan import Scan
 from rl_ablation.formats import number
 from rl_ablation.stats import LEVEL
@@ -68,7 +68,7 @@ def sheets(title: str, cells: Mapping[str, np.ndarray], blocks: Sequence[Block])
 
     Args:
         title: What the figure shows.
-        cells: Site → place of each unit, of `rl_ablation.analysis.layout.sheet`.
+        cells: Site → place of each unit, of `rl_ablation.analysis.layout.unit_layout`.
         blocks: The columns.
     """
     widths = [len(block.maps) for block in blocks]
@@ -109,7 +109,7 @@ def _sheet(
     block: Block,
 ) -> AxesImage:
     low, high = block.limits
-    image = axes.imshow(on_sheet(values, cells), cmap=block.cmap, vmin=low, vmax=high)
+    image = axes.imshow(as_image(values, cells), cmap=block.cmap, vmin=low, vmax=high)
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_color("#bbbbbb")

@@ -35,7 +35,7 @@ from experiments.studies.brain_scan.figures import (
     sheets,
 )
 from experiments.studies.registry import Answer
-from rl_ablation.analysis.layout import sheet
+from rl_ablation.analysis.layout import unit_layout
 from rl_ablation.analysis.scan import BENDS, Context, Scan, contrasts, scan
 from rl_ablation.formats import number
 from rl_ablation.groupings.units import singles
@@ -99,7 +99,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         horizon=horizon,
         folder=folder / "singles",
     )
-    cells = {site: sheet(samples) for site, samples in found.samples.items()}
+    cells = {site: unit_layout(samples) for site, samples in found.samples.items()}
     rows = cuts.effects()
     rows = rows[rows["condition"] == "all"]
     damage = unit_effects(rows, found)
@@ -115,7 +115,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         signals = ["command_vx", "command_vy", "command_yaw", "foot_contact"]
         walked = scan(legs, LEGS, signals, Episodes(16, seed, LEG_CONDITIONS))
         tables["quadruped"] = contrasts(walked, LEG_PAIRS, seed)
-        places = {site: sheet(samples) for site, samples in walked.samples.items()}
+        places = {site: unit_layout(samples) for site, samples in walked.samples.items()}
         figures["quadruped"] = sheets(
             f"{legs.name}: mean activity and its contrasts (outlined: family-wise p < 5 %)",
             places,

@@ -12,14 +12,14 @@ from envs.lap_model import LIDAR_ANGLES, LIDAR_RANGE
 from experiments.studies.essence.figures import View
 from rl_ablation.analysis.boundaries import (
     Plane,
-    carriers,
     faithfulness,
     fit_plane,
     influence,
+    influential_share,
     surfaces,
-    unit_values,
 )
 from rl_ablation.policies.policy import Policy
+from rl_ablation.rollouts.activity import activity_at
 
 
 def lap_plane(visited: np.ndarray) -> Plane:
@@ -50,7 +50,7 @@ def made_by(
                 "network": sort,
                 "pair": n,
                 "unit": np.arange(pull.shape[1]),
-                "carriers": carriers(pull),
+                "carriers": influential_share(pull),
                 "faithful": faithfulness(policy, "h0", plane, visited),
             }
         )
@@ -68,7 +68,7 @@ def view(
     """The h0 unit whose activity goes most with steering, over the plane, with its samples."""
     action = policy.act(visited)
     steering = action[:, 1] - action[:, 0]
-    activity = unit_values(policy, "h0", visited)
+    activity = activity_at(policy, visited)["h0"]
     with np.errstate(invalid="ignore", divide="ignore"):
         alike = np.abs(np.corrcoef(activity.T, steering)[-1, :-1])
     unit = int(np.nanargmax(alike))
@@ -77,6 +77,6 @@ def view(
     x, y = (np.linspace(a, b, 121) for a, b in zip(low, high, strict=True))
     samples = plane.features(essence.data.obs[essence.chosen])
     strongest = np.argsort(-pull[:, unit], kind="stable")
-    count = max(round(carriers(pull)[unit] * len(pull)), 1)
+    count = max(round(influential_share(pull)[unit] * len(pull)), 1)
     surface = surfaces(policy, "h0", plane, x, y)[unit]
     return View(name, unit, surface, points, samples[strongest[:count]], len(samples))

@@ -10,10 +10,10 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rl_ablation.analysis.drift import Drift, mean, size
+from rl_ablation.analysis.drift import Drift, size
 from rl_ablation.formats import number
 from rl_ablation.measures.registry import MEASURES
-from rl_ablation.stats import LEVEL
+from rl_ablation.stats import LEVEL, finite_mean
 
 ORANGE, PURPLE, GREY = "#b35806", "#542788", "#9a9a9a"
 LASTS = {"left": "left bends", "right": "right bends", "straight": "straight", "always": "always"}
@@ -112,4 +112,4 @@ def curves(apart: Drift) -> Figure:
 def _binned(values: np.ndarray) -> np.ndarray:
     """Means over episodes and bins of steps, (bins, L); what is left of a bin is left out."""
     bins = len(values) // BIN
-    return mean(values[: bins * BIN].reshape(bins, BIN, *values.shape[1:]), (1, 3))
+    return finite_mean(values[: bins * BIN].reshape(bins, BIN, *values.shape[1:]), (1, 3))

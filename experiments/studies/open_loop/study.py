@@ -36,7 +36,7 @@ from agents.zoo import find_agent
 from experiments.studies.open_loop.figures import answer, curves
 from experiments.studies.open_loop.words import tell_direct, tell_drift, tell_gates
 from experiments.studies.registry import Answer
-from rl_ablation.analysis.drift import Drift, drift, mean, size
+from rl_ablation.analysis.drift import Drift, drift, size
 from rl_ablation.groupings.clusters import clusters
 from rl_ablation.groupings.controls import random_groups
 from rl_ablation.lesions.lesion import INTACT, Lesion, Plan
@@ -51,7 +51,14 @@ from rl_ablation.rollouts.activity import record_activity
 from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.recording import record
 from rl_ablation.rollouts.world import World
-from rl_ablation.stats import RESAMPLES, bca_intervals, benjamini_hochberg, sign_flip_p, spearman
+from rl_ablation.stats import (
+    RESAMPLES,
+    bca_intervals,
+    benjamini_hochberg,
+    finite_mean,
+    sign_flip_p,
+    spearman,
+)
 
 GATES = {
     "left": f"bend > {BEND}",
@@ -143,11 +150,11 @@ def ranking(cuts: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 def table_of_drift(apart: Drift, seed: int) -> pd.DataFrame:
     """The drift of each region: beyond what the open loop shows, and beyond that of a nudge."""
-    closed, shown = (mean(size(part), 0) for part in (apart.closed, apart.open))  # (L, E)
+    closed, shown = (finite_mean(size(part), 0) for part in (apart.closed, apart.open))  # (L, E)
     table = apart.table(seed)
     for name, differences in (("added", closed - shown), ("excess", closed - closed[0])):
         low, high = bca_intervals(differences.T, np.random.default_rng(seed))
-        columns = {name: mean(differences, 1), f"{name}_low": low, f"{name}_high": high}
+        columns = {name: finite_mean(differences, 1), f"{name}_low": low, f"{name}_high": high}
         table = table.assign(**columns)
     return table
 
@@ -165,6 +172,6 @@ def left_against_right(run: Map, regions: list[str], seed: int) -> pd.DataFrame:
     low, high = bca_intervals(left - right, np.random.default_rng(seed))
     p = sign_flip_p(left - right, np.random.default_rng(seed))
     return table.assign(
-        left=mean(left, 0), right=mean(right, 0), difference=mean(left - right, 0),
+        left=finite_mean(left), right=finite_mean(right), difference=finite_mean(left - right),
         ci_low=low, ci_high=high, p=p, q=benjamini_hochberg(p),
     )  # fmt: skip

@@ -37,9 +37,9 @@ from rl_ablation.analysis.redundancy import (
     SweepGame,
     every,
     interactions,
+    mean_value,
     shapley,
     single_cuts,
-    worth,
 )
 from rl_ablation.formats import number
 from rl_ablation.groupings.clusters import clusters
@@ -133,9 +133,9 @@ def play(subject: Subject, folder: Path, seed: int) -> Game:
     alone = single_cuts(game, names, measures, seed=seed)
     pairs = interactions(game, names, measures, averaged=exact, seed=seed)
     everyone = frozenset(range(len(players)))
-    ends = worth(game([everyone, frozenset()]), measures)
+    ends = mean_value(game([everyone, frozenset()]), measures)
     seen = list(game.seen)
-    worths = worth(game(seen), measures)
+    worths = mean_value(game(seen), measures)
     ranges = pd.DataFrame(
         {"all": ends[0], "none": ends[1], "range": np.ptp(worths, axis=0)}, index=list(measures)
     )

@@ -32,7 +32,7 @@ import pandas as pd
 from agents.recipes import RECIPES, Recipe
 from experiments.studies.registry import Answer, trained
 from experiments.studies.seeds.figures import recurrence_figure
-from rl_ablation.analysis.consistency import Consistency, consistency, mean_harm, paired_harm
+from rl_ablation.analysis.consistency import Consistency, consistency, paired_harm
 from rl_ablation.analysis.localisation import gini, worst_share
 from rl_ablation.formats import number
 from rl_ablation.groupings.clusters import clusters
@@ -44,7 +44,7 @@ from rl_ablation.measures.registry import MEASURES
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import record_activity
 from rl_ablation.rollouts.world import World
-from rl_ablation.stats import hierarchical_bootstrap
+from rl_ablation.stats import finite_mean, hierarchical_bootstrap
 
 BEHAVIOURS = (
     "forward_speed.alive",
@@ -87,7 +87,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         # (episodes, divisions, regions, behaviours), the clusters first
         harms.append(flat.reshape(len(flat), len(regions), -1, len(BEHAVIOURS)))
         names.append(regions[0])
-    maps = [mean_harm(harm[:, 0]) for harm in harms]
+    maps = [finite_mean(harm[:, 0], empty=0.0) for harm in harms]
     found = {
         PROFILE: consistency(maps, seed=seed),
         SPECIFIC: consistency(maps, specific=True, seed=seed),
@@ -141,7 +141,7 @@ def localisation(harms: list[np.ndarray], seed: int, resamples: int = 2000) -> p
 
 def _against_random(index: Callable[[np.ndarray], np.ndarray], harm: np.ndarray) -> np.ndarray:
     """(3, behaviours): of the clusters, of random divisions that do any harm, their difference."""
-    value = index(mean_harm(harm))
+    value = index(finite_mean(harm, empty=0.0))
     own, others = value[0], value[1:]
     there = np.isfinite(others)
     count = there.sum(0)

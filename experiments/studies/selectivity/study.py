@@ -44,19 +44,14 @@ from experiments.studies.selectivity.comparison import Values, compare, trend
 from experiments.studies.selectivity.words import draw, tell
 from rl_ablation.analysis.attack import perturbed
 from rl_ablation.analysis.curves import areas, curves
-from rl_ablation.analysis.rotation import (
-    activity_at,
-    best_direction,
-    layer_eta_squared,
-    network_similarity,
-)
+from rl_ablation.analysis.rotation import best_direction, layer_eta_squared, network_similarity
 from rl_ablation.analysis.selectivity import bend_contexts, class_selectivity, eta_squared
-from rl_ablation.groupings.orders import random_orders
-from rl_ablation.groupings.sensors import sensor_dropout, sensor_noise
+from rl_ablation.groupings.orders import noise_ladder, random_orders
 from rl_ablation.lesions.lesion import INTACT, Plan
 from rl_ablation.mapping.run import Run
 from rl_ablation.mapping.sweep import sweep
 from rl_ablation.policies.policy import Policy
+from rl_ablation.rollouts.activity import activity_at
 from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.recording import record
 
@@ -122,7 +117,9 @@ def measure_runs(policy: Policy, folder: Path, *, quick: bool, seed: int) -> dic
         for kind in ("mean", "zero")
     }
     fractions = (0.2,) if quick else (0.1, 0.2, 0.4)
-    outside = sensor_noise(policy) + sensor_dropout(policy, fractions, seed=seed)
+    outside = noise_ladder(policy, sites=["obs"], strengths=(0.25, 0.5, 1.0)) + random_orders(
+        policy, sites=["obs"], orders=3, fractions=fractions, seed=seed, name="dropout"
+    )
     subjects: dict[str, tuple[Policy, Plan]] = {
         "mean": (policy, orders["mean"]),
         "zero": (policy, orders["zero"]),

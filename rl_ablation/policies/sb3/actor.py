@@ -138,10 +138,7 @@ def actor_weights(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return (weight (out, in), bias (out,)) of each layer of the actor.
 
-    Args:
-        tensors: The state dict.
-        layout: Where the actor is in it.
-        actions: Number of discrete actions, or None.
+    ``actions`` is the number of discrete actions, or None.
 
     Raises:
         LabError: A tensor is missing or damaged, or the actor is no plain MLP.

@@ -85,13 +85,8 @@ def load_zip(
 ) -> Policy:
     """Read a zip saved by stable-baselines3 or sb3-contrib; nothing in it is executed.
 
-    Args:
-        path: The zip: PPO, A2C, TRPO, SAC, TD3, DDPG, TQC, DQN, QRDQN or ARS with an MLP actor.
-        env_id: Gymnasium id of the environment to run it in; its sizes are checked.
-        env_kwargs: Keyword arguments of the environment.
-        vecnormalize: The statistics file; None looks beside the zip where the SB3 Zoo keeps it,
-            False does without.
-        env_wrapper: ``"time-feature"`` for agents trained behind the Zoo's TimeFeatureWrapper.
+    PPO, A2C, TRPO, SAC, TD3, DDPG, TQC, DQN, QRDQN or ARS with an MLP actor. Arguments are those of
+    `rl_ablation.policies.load.load`; the sizes of the environment are checked.
 
     Raises:
         LabError: The file is damaged, hostile or of a kind that is not supported, or does not fit
@@ -118,14 +113,14 @@ def load_zip(
     return policy
 
 
-def _at(path: Path, function: Any, *args: Any) -> Any:
-    """Call a reader; whatever it stumbles over becomes one line that begins with the path."""
+def _at(where: object, function: Any, *args: Any) -> Any:
+    """Call a reader; any error in it becomes one line that begins with the place."""
     try:
         return function(*args)
     except LabError as error:
-        raise LabError(f"{printable(path, 300)}: {error}") from None
+        raise LabError(f"{printable(where, 300)}: {error}") from None
     except DAMAGE as error:
-        raise LabError(f"{printable(path, 300)}: damaged ({printable(error)})") from None
+        raise LabError(f"{printable(where, 300)}: damaged ({printable(error)})") from None
 
 
 def _beside(path: Path, env_id: str | None) -> Path | None:
@@ -173,7 +168,7 @@ def _read(
     archive = Archive(read_file(path), MAX_MEMBERS)
     data = _read_data(archive)
     kwargs = _as_dict(data.get("policy_kwargs"))
-    tensors = _within("policy.pth", TensorFile, archive.read("policy.pth", MAX_POLICY))
+    tensors = _at("policy.pth", TensorFile, archive.read("policy.pth", MAX_POLICY))
     kind = policy_kind(data.get("policy_class"), tensors)
     layout = LAYOUTS[kind]
     check_extractor(kwargs, tensors)
@@ -184,7 +179,7 @@ def _read(
     discrete = count is not None
     if kind == "QRDQNPolicy" and count is None:
         raise LabError("a QRDQN without its discrete action space")
-    weights = _within("policy.pth", actor_weights, tensors, layout, count)
+    weights = _at("policy.pth", actor_weights, tensors, layout, count)
     out = len(weights[-1][1])
     if discrete and out != count:
         raise LabError(f"the network gives {out} values but the action space has {count} actions")
@@ -205,7 +200,7 @@ def _read(
         )
     clip = statistics.clip if statistics is not None and math.isfinite(statistics.clip) else None
     card = Card(
-        name=printable(path.stem) or "stranger",
+        name=printable(path.stem) or "unnamed",
         algorithm=_algorithm(kind, data),
         activation=activation(kwargs, layout),
         squash=squash,
@@ -223,13 +218,6 @@ def _read(
     if layout.head == "actor.mu" and "actor.mu.0.weight" in tensors:  # gSDE
         return clipped(policy, kwargs)
     return policy
-
-
-def _within(member: str, function: Any, *args: Any) -> Any:
-    try:
-        return function(*args)
-    except LabError as error:
-        raise LabError(f"{member}: {error}") from None
 
 
 def _read_data(archive: Archive) -> dict[str, Any]:
@@ -258,7 +246,7 @@ def _read_data(archive: Archive) -> dict[str, Any]:
                 raise LabError(f"{where}: damaged base64") from None
             continue
         if key in _USED:
-            data[key] = _within(where, read_pickle, content)
+            data[key] = _at(where, read_pickle, content)
         elif len(content) <= left:
             left -= len(content)
             _look_over(where, content)

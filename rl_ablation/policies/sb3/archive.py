@@ -1,4 +1,4 @@
-"""Read members of a stranger's file, with every size bounded before it costs anything."""
+"""Read members of a third-party file, with every size bounded before it costs anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read pickles of strangers without running anything: a pickle is a program, this is no computer.
+"""Read third-party pickles without running them: a pickle is a program, this only reads it.
 
 `read_pickle` walks the opcodes and builds a tree of plain values. Where the program asks for a
 class or a function there stands an inert `Name`, where it asks for a call there stands an inert
@@ -34,29 +34,13 @@ DAMAGE = (
 )  # fmt: skip
 """What the standard library and NumPy raise on damaged bytes; LabError is one of ValueError."""
 
+_PLAIN = {"int", "int_or_bool", "float", "bytes_or_str", "bytes", "str"}
 _PUSHED = frozenset(
-    [
-        "INT",
-        "LONG",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG1",
-        "LONG4",
-        "FLOAT",
-        "BINFLOAT",
-        "STRING",
-        "BINSTRING",
-        "SHORT_BINSTRING",
-        "BINBYTES",
-        "SHORT_BINBYTES",
-        "BINBYTES8",
-        "UNICODE",
-        "SHORT_BINUNICODE",
-        "BINUNICODE",
-        "BINUNICODE8",
-    ]
+    code.name
+    for code in pickletools.opcodes
+    if code.arg is not None and any(pushed.name in _PLAIN for pushed in code.stack_after)
 )
+"""The opcodes that do nothing but push their own argument, a plain value."""
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _SKIPPED = frozenset({"PROTO", "FRAME"})
@@ -127,7 +111,7 @@ def is_not_evil(dotted: str) -> bool:
 
 
 def printable(text: object, length: int = 80) -> str:
-    """A stranger's text, fit for one line: printable, at most ``length`` characters."""
+    """Third-party text, fit for one line: printable, at most ``length`` characters."""
     shown = "".join(c if c.isprintable() else "?" for c in str(text)[: length + 1])
     return shown if len(shown) <= length else shown[: length - 1] + "…"
 
@@ -175,7 +159,9 @@ class _Reader:
             name = opcode.name
             if name in _PUSHED:
                 if isinstance(arg, int) and arg.bit_length() > 8 * MAX_INT_BYTES:
-                    raise LabError("the pickle holds an integer of absurd length")
+                    raise LabError(
+                        f"the pickle holds an integer of more than {MAX_INT_BYTES} bytes"
+                    )
                 push(arg)
             elif name in ("BINPUT", "LONG_BINPUT", "PUT"):
                 self.memo[int(arg)] = stack[-1]
@@ -196,7 +182,8 @@ class _Reader:
         raise LabError("damaged pickle (it has no end)")
 
     def step(self, name: str, arg: Any) -> None:
-        stack, push = self.stack, self.stack.append
+        """Opcodes that make and fill lists, dicts, tuples and sets."""
+        push = self.stack.append
         match name:
             case "TUPLE":
                 push(tuple(self.pop_mark()))
@@ -215,13 +202,20 @@ class _Reader:
             case "BYTEARRAY8":
                 push(bytes(arg))
             case "APPEND":
-                self.extend([stack.pop()])
+                self.extend([self.stack.pop()])
             case "APPENDS" | "ADDITEMS":
                 self.extend(self.pop_mark())
             case "SETITEM":
                 self.update(list(self.pop(2)))
             case "SETITEMS":
                 self.update(self.pop_mark())
+            case _:
+                self.build(name, arg)
+
+    def build(self, name: str, arg: Any) -> None:
+        """Opcodes that name, call and fill objects, and that move the stack."""
+        stack, push = self.stack, self.stack.append
+        match name:
             case "GLOBAL":
                 push(Name(*arg.split(" ", 1)))
             case "STACK_GLOBAL":

@@ -1,4 +1,4 @@
-"""Does a stranger's policy fit the environment? Ask the environment's spaces, and say why not."""
+"""Does a third-party policy fit the environment? Ask the environment's spaces, and say why not."""
 
 from __future__ import annotations
 

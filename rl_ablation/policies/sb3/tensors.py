@@ -1,6 +1,6 @@
 """Read the tensors of a torch file (``policy.pth``) without torch and without unpickling.
 
-torch.load with ``weights_only=True`` calls no stranger's function, but it trusts the file with
+torch.load with ``weights_only=True`` calls no unknown function, but it trusts the file with
 memory (a storage's declared size, for one), and its reader has had holes (CVE-2025-32434). The
 format needs little, so we read it ourselves: a zip with ``*/data.pkl`` (a mapping of names to
 ``_rebuild_tensor_v2(storage, offset, size, stride, …)``) and raw ``*/data/<key>``; before torch 1.6
@@ -24,19 +24,15 @@ MAX_TENSOR = 64 * MIB
 """Bytes of one tensor: 16 million weights, a layer of 4000 × 4000."""
 MAX_MEMBERS = 10_000
 _MAGIC = 0x1950A86A20F9469CFC6C
-_KINDS = {"FloatStorage": "f4", "DoubleStorage": "f8", "HalfStorage": "f2", "BFloat16Storage": "u2"}
-_SIZES = {
-    "FloatStorage": 4,
-    "DoubleStorage": 8,
-    "HalfStorage": 2,
-    "BFloat16Storage": 2,
-    "LongStorage": 8,
-    "IntStorage": 4,
-    "ShortStorage": 2,
-    "CharStorage": 1,
-    "ByteStorage": 1,
-    "BoolStorage": 1,
+_FLOATS = {
+    "FloatStorage": "f4",
+    "DoubleStorage": "f8",
+    "HalfStorage": "f2",
+    "BFloat16Storage": "u2",
 }
+_OTHERS = {"LongStorage": 8, "IntStorage": 4, "ShortStorage": 2, "CharStorage": 1, "ByteStorage": 1}
+_SIZES = {"BoolStorage": 1, **_OTHERS, **{name: int(code[1]) for name, code in _FLOATS.items()}}
+"""Bytes of one number of each storage."""
 _CALLS = {
     "collections.OrderedDict",
     "torch._utils._rebuild_tensor_v2",
@@ -128,7 +124,7 @@ class TensorFile:
         if len(node.args) < 4 or not isinstance(node.args[0], Persistent):
             raise LabError(f"{printable(name)} is a damaged tensor")
         kind, key, _ = _storage(node.args[0])
-        if kind not in _KINDS:
+        if kind not in _FLOATS:
             raise LabError(f"{printable(name)} is a {printable(kind, 40)}, not of floats")
         offset, size, stride = node.args[1:4]
         numbers = isinstance(size, tuple) and isinstance(stride, tuple)
@@ -138,7 +134,7 @@ class TensorFile:
             raise LabError(f"{printable(name)} has a damaged shape")
         flat = np.frombuffer(self._load(str(key)), np.uint8)
         item = _SIZES[kind]
-        flat = flat[: len(flat) // item * item].view(f"{self._order}{_KINDS[kind]}")
+        flat = flat[: len(flat) // item * item].view(f"{self._order}{_FLOATS[kind]}")
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
         # The first test also stops a stride of 0, which repeats one number without end.
         if math.prod(size) > len(flat) or (math.prod(size) and last >= len(flat)):

@@ -5,18 +5,18 @@ import pytest
 import torch
 
 from rl_ablation.analysis.boundaries import (
-    carriers,
     faithfulness,
     far_outside,
     fit_plane,
     influence,
+    influential_share,
     surfaces,
-    unit_values,
     unseen,
 )
 from rl_ablation.errors import LabError
 from rl_ablation.policies.policy import Card
 from rl_ablation.policies.storage import make_mlp
+from rl_ablation.rollouts.activity import activity_at
 
 LIMITS = {"low": -np.ones(1), "high": np.ones(1)}
 
@@ -111,11 +111,11 @@ def test_a_sample_whose_gradient_vanishes_has_no_influence():
     unit = linear_unit([1.0, 0.0], 0.0)
     obs = np.array([[0.5, 0.0], [0.5, 3.0], [40.0, 0.0], [0.5, 0.0]])
     targets = np.array([[0.0], [0.0], [0.0], [np.tanh(0.5)]])
-    pull = influence(unit, "h0", obs, targets)[:, 0]
-    assert pull[0] > 0.1
-    assert pull[1] > pull[0], "a longer input pulls harder"
-    assert pull[2] == 0, "the unit is saturated"
-    assert pull[3] == pytest.approx(0, abs=1e-6), "imitated already"
+    found = influence(unit, "h0", obs, targets)[:, 0]
+    assert found[0] > 0.1
+    assert found[1] > found[0], "a longer input has more influence"
+    assert found[2] == 0, "the unit is saturated"
+    assert found[3] == pytest.approx(0, abs=1e-6), "imitated already"
 
 
 def test_influence_wants_what_it_can_differentiate(policy):
@@ -127,12 +127,12 @@ def test_influence_wants_what_it_can_differentiate(policy):
         influence(squashed, "h0", obs, targets)
 
 
-def test_carriers_count_the_fewest_samples():
-    pull = np.zeros((10, 4))
-    pull[3, 0] = 7.0
-    pull[:, 1] = 1.0
-    pull[[0, 9], 2] = [8.0, 2.0]
-    found = carriers(pull)
+def test_the_influential_share_counts_the_fewest_samples():
+    values = np.zeros((10, 4))
+    values[3, 0] = 7.0
+    values[:, 1] = 1.0
+    values[[0, 9], 2] = [8.0, 2.0]
+    found = influential_share(values)
     np.testing.assert_allclose(found[:3], [0.1, 0.9, 0.2])
     assert np.isnan(found[3])
 
@@ -157,7 +157,6 @@ def test_far_outside_a_linear_unit_saturates_and_hits_the_limit():
     assert found["moved"].iloc[0] == 0, "×1 is the visited state"
     for column in ("saturated", "at_limit", "moved", "gap"):
         assert grown[column].is_monotonic_increasing, column
-    hidden = unit_values(unit, "h0", unseen(obs)["×5"])
+    hidden = activity_at(unit, unseen(obs)["×5"])["h0"]
     assert grown["saturated"].iloc[-1] == pytest.approx((np.abs(hidden) > 0.99).mean())
     assert found["gap"].iloc[0] == pytest.approx(np.sqrt((unit.act(obs) ** 2).mean()), rel=1e-5)
-    assert far_outside(unit, obs)["gap"].isna().all()

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import rl_ablation as rl
-from rl_ablation.analysis.consistency import consistency, match, mean_harm, paired_harm
+from rl_ablation.analysis.consistency import consistency, match, paired_harm
 from rl_ablation.groupings.controls import random_divisions
 from rl_ablation.lesions.lesion import Lesion, Plan
-from rl_ablation.stats import hierarchical_bootstrap, iqm
+from rl_ablation.stats import finite_mean, hierarchical_bootstrap, iqm
 
 
 def effects(seed, regions=8, measures=5):
@@ -19,7 +19,6 @@ def test_a_permuted_copy_is_matched_back():
     found = match(one, one[order])
     np.testing.assert_array_equal(order[found.order], np.arange(8))
     assert found.score == pytest.approx(1)
-    np.testing.assert_allclose(found.similarity, 1)
     assert match(one, 3.0 * one[order]).score == pytest.approx(1)
 
 
@@ -37,7 +36,6 @@ def test_regions_without_effect_or_partner_are_not_alike():
     a = np.array([[-1.0, 0.0], [0.0, -1.0], [0.0, 0.0]])
     found = match(a, a[[1, 0]])
     np.testing.assert_array_equal(found.order, [1, 0, -1])
-    np.testing.assert_allclose(found.similarity, [1, 1, 0])
     assert found.score == pytest.approx(1)
     assert match(a, 0 * a).score == 0.0
     with pytest.raises(rl.LabError, match="cannot be matched"):
@@ -143,6 +141,5 @@ def test_paired_harm_of_a_run(policy, small_sweep, tmp_path):
     rows = run.effects()
     rows = rows[(rows["condition"] == "all") & (rows["lesion"] == "h0")].set_index("measure")
     expected = np.sign([rows["delta"][m] for m in measures]) * [1, -1, 1]
-    np.testing.assert_array_equal(np.sign(mean_harm(harm)[0]), expected)
-    assert np.abs(mean_harm(paired_harm(run, ["h0", "h1"], measures))).max() <= 1 + 1e-12
-    assert not mean_harm(np.full((4, 2, 3), np.nan)).any()
+    np.testing.assert_array_equal(np.sign(finite_mean(harm)[0]), expected)
+    assert np.abs(finite_mean(paired_harm(run, ["h0", "h1"], measures))).max() <= 1 + 1e-12

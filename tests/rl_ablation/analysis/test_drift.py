@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import CONDITIONS, MUTE, random_mlp
 
-from rl_ablation.analysis.drift import drift, mean, size
+from rl_ablation.analysis.drift import drift, size
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.rollouts.episodes import Episodes
@@ -98,11 +98,6 @@ def test_the_share_is_that_of_the_squared_difference(apart):
     assert table.loc["cut", "ci_low"] <= shares[1] <= table.loc["cut", "ci_high"]
     assert table.loc["cut", "closed"] == pytest.approx(np.nanmean(size(apart.closed)[:, cut]))
     assert table["episodes"].tolist() == [EPISODES] * 4
-
-
-def test_means_of_nothing_are_not_numbers():
-    values = np.array([[1.0, np.nan], [3.0, np.nan]])
-    np.testing.assert_array_equal(mean(values, 0), [2.0, np.nan])
 
 
 def test_lesions_do_not_depend_on_the_plan(policy, activity, apart):

@@ -13,6 +13,7 @@ from rl_ablation.analysis.populations import (
     profile,
 )
 from rl_ablation.errors import LabError
+from rl_ablation.groupings.clusters import by_activity
 from rl_ablation.lesions.methods import SiteStats
 
 MEASURES = ("speed", "turning")
@@ -99,4 +100,4 @@ def test_missing_numbers_and_units() -> None:
 def test_a_unit_that_stands_still_in_half_of_the_moments_is_no_trouble():
     samples = np.random.default_rng(0).normal(size=(60, 8))
     samples[:, 3] = 0.5
-    assert len(set(populations.by_activity(samples, 3))) == 3
+    assert len(set(by_activity(samples, 3))) == 3

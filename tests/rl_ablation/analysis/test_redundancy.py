@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 import rl_ablation as rl
+from rl_ablation.analysis import redundancy
 from rl_ablation.analysis.prediction import predict_lesions
 from rl_ablation.analysis.redundancy import (
     SweepGame,
     coalition,
     every,
     interactions,
+    mean_value,
     shapley,
     single_cuts,
-    worth,
 )
 from rl_ablation.lesions.lesion import Lesion
 from tests.conftest import CONDITIONS, HORIZON
@@ -36,7 +37,7 @@ def game(value, episodes=1, noise=0.0, measures=1):
 
 
 def gloves(members):
-    """Two left gloves (0, 1), one right glove (2): a pair is worth 1."""
+    """Two left gloves (0, 1), one right glove (2): a pair has the value 1."""
     return float(2 in members and bool(members & {0, 1}))
 
 
@@ -51,11 +52,13 @@ KNOWN = {
 
 @pytest.mark.parametrize(("value", "expected"), KNOWN.values(), ids=KNOWN)
 @pytest.mark.parametrize("exact", [8, 0], ids=["exact", "sampled"])
-def test_known_shapley_values(value, expected, exact):
-    table = shapley(game(value), ABC[:3], ["x"], exact=exact, tolerance=1e-9, max_permutations=2000)
+def test_known_shapley_values(value, expected, exact, monkeypatch):
+    monkeypatch.setattr(redundancy, "EXACT", exact)
+    monkeypatch.setattr(redundancy, "TOLERANCE", 1e-9)
+    table = shapley(game(value), ABC[:3], ["x"], max_permutations=2000)
     slack = 1e-12 if exact else 0.04
     np.testing.assert_allclose(table["value"], expected, atol=slack)
-    # Efficiency is exact in both ways: what is credited is what all are worth together.
+    # Efficiency is exact in both ways: the shares add up to the value of all together.
     whole = value(frozenset({0, 1, 2})) - value(frozenset())
     assert table["value"].sum() == pytest.approx(whole, abs=1e-12)
     assert ((table["ci_low"] <= table["value"]) & (table["value"] <= table["ci_high"])).all()
@@ -63,44 +66,46 @@ def test_known_shapley_values(value, expected, exact):
         assert (table["permutations"] == 6).all()
 
 
-def test_sampling_agrees_with_enumeration_within_its_intervals():
+def test_sampling_agrees_with_enumeration_within_its_intervals(monkeypatch):
     rng = np.random.default_rng(1)
     weights = {frozenset(c): rng.normal() for k in (1, 2, 3) for c in combinations(range(7), k)}
     play = game(lambda s: sum(w for c, w in weights.items() if c <= s))
     truth = shapley(play, ABC[:7], ["x"])["value"]
+    for name, value in {"EXACT": 0, "ROUND": 64, "TOLERANCE": 1e-9}.items():
+        monkeypatch.setattr(redundancy, name, value)
     inside, total = 0, 0
     for seed in range(12):
-        table = shapley(play, ABC[:7], ["x"], exact=0, max_permutations=64, round_size=64,
-                        tolerance=1e-9, seed=seed)  # fmt: skip
+        table = shapley(play, ABC[:7], ["x"], max_permutations=64, seed=seed)
         inside += int(((table["ci_low"] <= truth) & (truth <= table["ci_high"])).sum())
         total += len(table)
     assert 0.85 < inside / total <= 1.0, f"{inside}/{total} of 95 % intervals hold the truth"
 
 
-def test_stopping_obeys_the_tolerance_and_the_limit():
+def test_stopping_obeys_the_tolerance_and_the_limit(monkeypatch):
     play = game(lambda s: float(len(s) >= 4) + 0.3 * (0 in s), measures=2)
     widths, spent = [], []
     for tolerance in (0.5, 0.2, 0.1):
-        table = shapley(
-            play, ABC[:9], ["x", "y"], tolerance=tolerance, max_permutations=4000, seed=3
-        )
+        monkeypatch.setattr(redundancy, "TOLERANCE", tolerance)
+        table = shapley(play, ABC[:9], ["x", "y"], max_permutations=4000, seed=3)
         widths.append((table["ci_high"] - table["ci_low"]).max() / 1.3)
         spent.append(int(table["permutations"].iloc[0]))
         assert widths[-1] <= tolerance
     assert spent[0] < spent[2] < 4000
-    short = shapley(play, ABC[:9], ["x", "y"], tolerance=0.001, max_permutations=36)
+    monkeypatch.setattr(redundancy, "TOLERANCE", 0.001)
+    short = shapley(play, ABC[:9], ["x", "y"], max_permutations=36)
     assert (short["permutations"] == 36).all()
     assert (short["ci_high"] - short["ci_low"]).max() / 1.3 > 0.001
 
 
-def test_an_additive_game_needs_one_round():
+def test_an_additive_game_needs_one_round(monkeypatch):
+    monkeypatch.setattr(redundancy, "ROUND", 4)
     asked = []
 
     def play(coalitions):
         asked.append(len(coalitions))
         return game(lambda s: float(sum(s)))(coalitions)
 
-    table = shapley(play, ABC[:9], ["x"], round_size=4)
+    table = shapley(play, ABC[:9], ["x"])
     np.testing.assert_allclose(table["value"], range(9), atol=1e-12)
     assert asked == [4 * 10]
     assert (table["permutations"] == 4).all()
@@ -148,18 +153,16 @@ def test_averaged_interaction_is_keinans_difference_of_shapley_values():
 def test_no_number_is_left_out_or_refused():
     values = np.ones((2, 3, 1))
     values[0, 1, 0] = np.nan
-    np.testing.assert_array_equal(worth(values, ["speed"]), [[1], [1]])
+    np.testing.assert_array_equal(mean_value(values, ["speed"]), [[1], [1]])
     values[0] = np.nan
     with pytest.raises(rl.LabError, match=r"'speed' has no number.*\.alive"):
-        worth(values, ["speed"])
+        mean_value(values, ["speed"])
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"tolerance": 0.0}, {"round_size": 5}, {"max_permutations": 3}], ids=str
-)
-def test_senseless_sampling_is_refused(wrong):
-    with pytest.raises(rl.LabError):
-        shapley(game(len), ABC[:3], ["x"], **wrong)
+def test_senseless_sampling_is_refused():
+    for players, orders in ((ABC[:3], 3), ((), 400)):
+        with pytest.raises(rl.LabError, match="at least 1 player and 4 orders"):
+            shapley(game(len), players, ["x"], max_permutations=orders)
 
 
 def test_prediction_recovers_a_planted_game_and_nothing_from_noise():
@@ -167,8 +170,8 @@ def test_prediction_recovers_a_planted_game_and_nothing_from_noise():
     single, pair = rng.normal(size=7), np.triu(rng.normal(size=(7, 7)), 1)
     left = np.array([[i in c for i in range(7)] for c in every(7)], float)
     planted = left @ single + np.einsum("ki,ij,kj->k", left, pair, left)
-    worths = np.stack([planted, np.tanh(left @ single), rng.normal(size=128)], axis=1)
-    found = predict_lesions(every(7), worths, ABC[:7], ["pairs", "bent", "noise"])
+    values = np.stack([planted, np.tanh(left @ single), rng.normal(size=128)], axis=1)
+    found = predict_lesions(every(7), values, ABC[:7], ["pairs", "bent", "noise"])
     scores = found.scores.set_index("measure")
     assert scores.loc["pairs", "r2"] > 0.99
     assert "pairs" in scores.loc["pairs", "model"]
@@ -179,10 +182,10 @@ def test_prediction_recovers_a_planted_game_and_nothing_from_noise():
     assert (scores["low"] <= scores["r2"]).all()
     assert (scores["r2"] <= scores["high"]).all()
     assert found.lesions["groups"].min() >= 2
-    # No held-out lesion may have trained: scrambling their worths changes no prediction.
+    # No held-out lesion may have trained: scrambling their values changes no prediction.
     held = set(found.lesions["cut"])
     names = [" + ".join(x for i, x in enumerate(ABC[:7]) if i not in c) for c in every(7)]
-    scrambled = worths.copy()
+    scrambled = values.copy()
     scrambled[[k for k, name in enumerate(names) if name in held]] += 100.0
     again = predict_lesions(every(7), scrambled, ABC[:7], ["pairs", "bent", "noise"])
     np.testing.assert_array_equal(again.lesions["predicted"], found.lesions["predicted"])
@@ -190,13 +193,13 @@ def test_prediction_recovers_a_planted_game_and_nothing_from_noise():
 
 def test_prediction_does_not_hang_on_the_order_of_lesions():
     rng = np.random.default_rng(0)
-    worths, shuffle = rng.normal(size=(64, 1)), rng.permutation(64)
-    one = predict_lesions(every(6), worths, ABC[:6], ["x"])
+    values, shuffle = rng.normal(size=(64, 1)), rng.permutation(64)
+    one = predict_lesions(every(6), values, ABC[:6], ["x"])
     cut = [every(6)[k] for k in shuffle]
-    other = predict_lesions(cut, worths[shuffle], ABC[:6], ["x"])
+    other = predict_lesions(cut, values[shuffle], ABC[:6], ["x"])
     assert one.scores.equals(other.scores)
     with pytest.raises(rl.LabError, match="too few"):
-        predict_lesions(every(3), worths[:8], ABC[:3], ["x"])
+        predict_lesions(every(3), values[:8], ABC[:3], ["x"])
 
 
 def test_joint_cuts_are_unions():
@@ -245,6 +248,6 @@ def test_a_robot_is_a_game(policy, activity, tmp_path):
         np.testing.assert_array_equal(play([frozenset({0, 1, 2} - {i})])[0], alone)
     assert len(list(tmp_path.glob("coalitions-*"))) == 1, "what is known is not rolled out again"
     found = shapley(play, play.names, measures).set_index(["group", "measure"])["value"]
-    assert found["h0/dead"].abs().max() == 0.0, "a dead unit is worth exactly nothing"
+    assert found["h0/dead"].abs().max() == 0.0, "a dead unit contributes exactly nothing"
     again = SweepGame(policy, players, measures, tmp_path, options)
     np.testing.assert_array_equal(again(every(3)), values)

@@ -6,7 +6,6 @@ from conftest import LAP, random_mlp
 from scipy.stats import ortho_group
 
 from rl_ablation.analysis.rotation import (
-    activity_at,
     best_direction,
     layer_eta_squared,
     network_similarity,
@@ -14,6 +13,7 @@ from rl_ablation.analysis.rotation import (
 )
 from rl_ablation.analysis.selectivity import eta_squared
 from rl_ablation.errors import LabError
+from rl_ablation.rollouts.activity import activity_at
 
 RNG = np.random.default_rng(0)
 CLASSES = RNG.integers(0, 3, 2000)

@@ -1,10 +1,10 @@
-"""Scans: neighbours on the sheet are units alike, and contrasts find what is there and no more."""
+"""Scans: neighbours in the layout are units alike, and contrasts find what is there and no more."""
 
 import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 
-from rl_ablation.analysis.layout import grid_shape, on_sheet, sheet, similarity
+from rl_ablation.analysis.layout import as_image, grid_shape, similarity, unit_layout
 from rl_ablation.analysis.scan import BENDS, Scan, contrasts, scan
 from rl_ablation.errors import LabError
 from rl_ablation.rollouts.episodes import Episodes
@@ -12,27 +12,27 @@ from rl_ablation.rollouts.episodes import Episodes
 TRACKS = ("bends/ccw", "ring/cw")
 
 
-def test_a_sheet_gives_every_unit_a_place_and_puts_units_alike_together() -> None:
+def test_a_layout_gives_every_unit_a_place_and_puts_units_alike_together() -> None:
     rng = np.random.default_rng(0)
     source = rng.normal(size=(500, 4))
     samples = np.repeat(source, 9, axis=1) * rng.choice([-1, 1], 36) + rng.normal(
         size=(500, 36), scale=0.4
     )
-    cells = sheet(samples)
+    cells = unit_layout(samples)
     assert len({tuple(c) for c in cells}) == 36
     assert (cells < grid_shape(36)).all()
     gap = pdist(cells)
     alike = pdist(np.repeat(np.arange(4), 9)[:, None]) == 0
     assert gap[alike].mean() < 0.7 * gap[~alike].mean()
-    assert np.array_equal(cells, sheet(samples * -3.0)), "sign and scale carry no meaning"
+    assert np.array_equal(cells, unit_layout(samples * -3.0)), "sign and scale carry no meaning"
 
 
 @pytest.mark.parametrize("units", [1, 2, 3, 7, 10])
-def test_a_sheet_of_any_size_holds_dead_units_too(units: int) -> None:
+def test_a_layout_of_any_size_holds_dead_units_too(units: int) -> None:
     samples = np.random.default_rng(1).normal(size=(50, units))
     samples[:, 0] = 1.0
-    cells = sheet(samples)
-    image = on_sheet(np.arange(units, dtype=float), cells)
+    cells = unit_layout(samples)
+    image = as_image(np.arange(units, dtype=float), cells)
     assert sorted(image[np.isfinite(image)]) == list(range(units))
     assert similarity(samples)[0].tolist() == [1.0] + [0.0] * (units - 1)
 

@@ -7,7 +7,7 @@ import pytest
 
 from rl_ablation.analysis.weights import RULES, importance, path_norms
 from rl_ablation.errors import LabError
-from rl_ablation.stats import mean_rank_correlation, rank_correlation
+from rl_ablation.stats import finite_mean, mean_rank_correlation, rank_correlation
 from tests.conftest import DEAD, LAP, MUTE, random_mlp
 
 
@@ -51,6 +51,12 @@ def test_rank_correlation_knows_order_and_its_own_uncertainty() -> None:
     assert p > 0.05
     assert np.isnan(rank_correlation(x, x * 0)).all()
     assert rank_correlation(np.append(x, 5.0), np.append(-x, np.nan))[0] == pytest.approx(-1)
+
+
+def test_means_of_nothing_are_not_numbers():
+    values = np.array([[1.0, np.nan], [3.0, np.nan]])
+    np.testing.assert_array_equal(finite_mean(values), [2.0, np.nan])
+    np.testing.assert_array_equal(finite_mean(values, empty=0.0), [2.0, 0.0])
 
 
 def test_mean_rank_correlation_is_taken_within_networks():

@@ -1,4 +1,4 @@
-"""Disturbances: noise and failures are lesions, and the worst small lie is small and bad."""
+"""Disturbances: noise and failures are lesions; an adversarial perturbation is small and bad."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from rl_ablation.analysis import attack
 from rl_ablation.analysis.attack import perturbed
 from rl_ablation.analysis.curves import areas, curves
 from rl_ablation.errors import LabError
-from rl_ablation.groupings.sensors import sensor_dropout, sensor_noise
+from rl_ablation.groupings.orders import noise_ladder, random_orders
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.policies.network import BLOCK
 from rl_ablation.rollouts.episodes import Job
@@ -18,9 +18,9 @@ from rl_ablation.rollouts.world import World
 OBS = np.random.default_rng(3).uniform(-1, 1, (300, 18)).astype(np.float32)
 
 
-def moved(policy, epsilon, obs=OBS, **kwargs):
+def moved(policy, epsilon, obs=OBS):
     """How far the attack moves each action, (N,)."""
-    change = perturbed(policy, epsilon, **kwargs).act(obs) - policy.act(obs)
+    change = perturbed(policy, epsilon).act(obs) - policy.act(obs)
     return np.linalg.norm(change, axis=1)
 
 
@@ -36,34 +36,42 @@ def what_it_adds(policy, epsilon, obs=OBS):
             seen.append(x)
             return network.network(x, edit)
 
-    spied = type(network)(Spy(), network.bounds, epsilon, network.steps)
+    spied = type(network)(Spy(), network.bounds, epsilon)
     policy.with_network(spied).act(obs[:BLOCK])
     return seen[-1][: len(obs)].numpy() - policy.normalise(obs[:BLOCK])
+
+
+def dropout(policy, fractions, draws=3, seed=0):
+    """Sets of sensors that fail."""
+    return random_orders(
+        policy, sites=["obs"], orders=draws, fractions=fractions, seed=seed, name="dropout"
+    )
 
 
 # The plans.
 
 
 def test_noise_is_on_every_sensor(policy):
-    plan = sensor_noise(policy, (0.5, 2.0))
+    plan = noise_ladder(policy, sites=["obs"], strengths=(0.5, 2.0))
     assert plan.names == ["intact", "noise/0.5", "noise/2"]
     assert plan["noise/2"].cut == {"obs": tuple(range(18))}
     assert (plan["noise/2"].kind, plan["noise/2"].strength) == ("noise", 2.0)
 
 
 def test_dropout_sets_have_their_size_grow_and_differ(policy):
-    plan = sensor_dropout(policy, (0.01, 0.25, 0.5, 1.0), draws=4, seed=1)
+    plan = dropout(policy, (0.01, 0.25, 0.5, 1.0), draws=4, seed=1)
     for k in range(4):
         sets = [set(plan[f"dropout-{k}/{f}"].cut["obs"]) for f in ("0.01", "0.25", "0.5", "1")]
         assert [len(s) for s in sets] == [1, 4, 9, 18]
         assert sets[0] < sets[1] < sets[2] < sets[3]
     assert len({plan[f"dropout-{k}/0.5"].cut["obs"] for k in range(4)}) == 4
-    assert plan == sensor_dropout(policy, (0.01, 0.25, 0.5, 1.0), draws=4, seed=1)
-    assert plan != sensor_dropout(policy, (0.01, 0.25, 0.5, 1.0), draws=4, seed=2)
+    assert plan == dropout(policy, (0.01, 0.25, 0.5, 1.0), draws=4, seed=1)
+    assert plan != dropout(policy, (0.01, 0.25, 0.5, 1.0), draws=4, seed=2)
 
 
 def test_a_sweep_runs_them_and_their_curves_are_drawn(policy, small_sweep, tmp_path):
-    plan = sensor_noise(policy, (1.0, 3.0)) + sensor_dropout(policy, (0.5, 1.0), draws=2)
+    plan = noise_ladder(policy, sites=["obs"], strengths=(1.0, 3.0))
+    plan += dropout(policy, (0.5, 1.0), draws=2)
     run = small_sweep(plan, tmp_path, measures=["survival"])
     lost = areas(curves(run, "survival"))
     assert list(lost.index) == ["noise", "dropout-0", "dropout-1"]
@@ -159,9 +167,8 @@ def test_a_sweep_takes_it_and_tells_it_from_the_policy(policy, small_sweep, tmp_
     [
         (lambda p: perturbed(p, -0.1), "epsilon"),
         (lambda p: perturbed(p, np.inf), "epsilon"),
-        (lambda p: perturbed(p, 0.1, steps=0), "step"),
-        (lambda p: sensor_dropout(p, (0.0, 0.5)), "fractions"),
-        (lambda p: sensor_dropout(p, draws=0), "draw"),
+        (lambda p: dropout(p, (0.0, 0.5)), "fractions"),
+        (lambda p: dropout(p, (0.5,), draws=0), "at least 1 order"),
     ],
 )
 def test_refusals(policy, make, match):

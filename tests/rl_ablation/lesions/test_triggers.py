@@ -136,7 +136,7 @@ def test_a_gated_row_alone_is_the_row_in_the_crowd(policy, activity, kind):
             assert alone[name][:, 0].tobytes() == crowd[name][:, row].tobytes(), name
 
 
-def test_a_strangers_world_is_gated_too():
+def test_a_third_party_world_is_gated_too():
     agent = random_mlp((4, 12, 10, 2), "CartPole-v1", squash="argmax", seed=3)
     lesion = Lesion(name="x", cut={"action": (0,)}, when="obs[1] > 0")  # it rolls right
     trace = play(agent, [lesion, INTACT], env_id="CartPole-v1", signals=("obs", "@action"))

@@ -162,7 +162,7 @@ PICKLES = {
     "deep-build": (b"\x80\x02" + b"]" * 45_000 + b".", "no VecNormalize"),
     "long": (b"\x80\x02" + b"N0" * 50_000 + b".", "more than 50,000 opcodes"),
     "endless": (b"\x80\x02" + b"N0" * 1000, "damaged pickle"),
-    "huge-int": (b"\x80\x02\x8b\xff\xff\x7f\x00" + b"\x7f" * 0x7FFFFF + b".", "absurd"),
+    "huge-int": (b"\x80\x02\x8b\xff\xff\x7f\x00" + b"\x7f" * 0x7FFFFF + b".", "more than 64 bytes"),
     "digits": (b"L" + b"9" * 1_000_000 + b"L\n.", "damaged pickle"),
     "claims": (b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7fabc.", "damaged pickle"),
     "claims-4": (b"\x80\x02X\xff\xff\xff\xffabc.", "damaged pickle"),
@@ -579,3 +579,12 @@ def test_the_path_names_no_loader_that_runs_code():
             r"^\s*(import|from) (pickle\b|cloudpickle|stable_base|dill)", code, re.M
         )
     assert safe_zip.MAX_FILE <= 512 << 20
+
+
+def test_the_opcodes_that_push_their_argument_are_these_and_no_others():
+    numbers = "INT LONG BININT BININT1 BININT2 LONG1 LONG4 FLOAT BINFLOAT"
+    texts = (
+        "STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 "
+        "UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8"
+    )
+    assert {*numbers.split(), *texts.split()} == safe_pickle._PUSHED

@@ -33,7 +33,7 @@ AGENTS = {
 def load_agent(agent: str):
     path = SHARED / f"{agent}.zip"
     if not path.exists():
-        pytest.skip("the strangers' agents are not here")
+        pytest.skip("the third-party agents are not here")
     return load_zip(path, AGENTS[agent][1])
 
 

@@ -247,7 +247,7 @@ def test_finished_robots_are_not_run(policy):
 
 @pytest.mark.parametrize("env_id", ["Pendulum-v1", "CartPole-v1"])
 @pytest.mark.parametrize("units", [(0,), (1, 4)])
-def test_strangers_environments_are_lesioned_the_same(env_id, units):
+def test_third_party_environments_are_lesioned_the_same(env_id, units):
     discrete = env_id == "CartPole-v1"
     policy = random_mlp(
         (4, 12, 10, 2) if discrete else (3, 12, 10, 1),
@@ -303,7 +303,7 @@ def test_every_robot_of_a_plain_world_starts_under_its_own_condition():
         del gym.registry["tests/Slope-v0"]
 
 
-def test_nan_in_a_strangers_environment_stays_in_its_row():
+def test_nan_in_a_third_party_environment_stays_in_its_row():
     policy = random_mlp((3, 12, 10, 1), "Pendulum-v1", activation="identity", bound=2.0)
     trace = play(
         policy,
@@ -315,7 +315,7 @@ def test_nan_in_a_strangers_environment_stays_in_its_row():
     assert np.isfinite(trace["reward"][:, [0, 2]]).all()
 
 
-def test_sensors_and_motors_of_a_strangers_environment():
+def test_sensors_and_motors_of_a_third_party_environment():
     policy = random_mlp((3, 12, 10, 1), "Pendulum-v1", bound=2.0)
     cuts = [Lesion(name="s", cut={"obs": (0,)}), Lesion(name="m", cut={"action": (0,)})]
     trace = play(
