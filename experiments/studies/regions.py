@@ -1,8 +1,8 @@
-"""What the region studies share: a two-stage map, what is local in it, and what a cut improves."""
+"""What the region studies share: a two-stage map, what a cut improves, and the findings."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,14 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from rl_ablation.analysis.localisation import UNHARMED
 from rl_ablation.errors import LabError
 from rl_ablation.formats import number
 from rl_ablation.groupings.clusters import clusters
 from rl_ablation.groupings.units import layers
+from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.mapping.claims import TOLD, double_dissociations, overall
-from rl_ablation.mapping.evidence import CONFIRMATION, differences, harm
+from rl_ablation.mapping.evidence import CONFIRMATION, harm
 from rl_ablation.mapping.lesion_map import lesion_map
 from rl_ablation.mapping.run import Run
 from rl_ablation.measures.registry import MEASURES
@@ -26,13 +28,7 @@ from rl_ablation.reports.film import film
 from rl_ablation.reports.words import change, headlines
 from rl_ablation.rollouts.activity import record_activity
 from rl_ablation.rollouts.episodes import conditions_of
-from rl_ablation.stats import LEVEL, RESAMPLES
-
-HALF = 0.5
-"""A behaviour is concentrated where one region holds at least this share of all harm to it."""
-
-UNHARMED, LOCAL, ANY, SPREAD = "unharmed", "local", "no more than chance", "spread out"
-Row = Mapping[Hashable, Any]
+from rl_ablation.stats import LEVEL
 
 
 @dataclass(frozen=True)
@@ -63,77 +59,9 @@ def map_regions(agent: Policy, folder: Path, size: Size, seed: int) -> Run:
     )
 
 
-def _regions(run: Run, measures: Sequence[str]) -> pd.DataFrame:
-    rows = overall(run.effects())
-    rows = rows.assign(harm=harm(rows).fillna(0.0))
-    return rows[~rows["group"].isin(["layers"]) & rows["measure"].isin(measures)]
-
-
-def locality(run: Run, measures: Sequence[str], seed: int = 0) -> pd.DataFrame:
-    """Where each behaviour is kept, a row a behaviour.
-
-    Told is, of the regions whose loss does clear harm on the confirmation's episodes, the one that
-    did most on the discovery's. Its ``share`` of the harm that all regions do, each cut alone, is
-    the confirmation's, with a percentile bootstrap interval over episodes. Regions that were not
-    selected count as harmless.
-
-    Returns:
-        The columns of `Run.effects` for that region, and: harm; share, share_low, share_high;
-        hit, of ``regions``, that do clear harm; verdict. A behaviour that no region harms clearly
-        has NaN in their place.
-    """
-    rows = _regions(run, measures)
-    confirmation = run.part(CONFIRMATION)
-    assert confirmation is not None
-    changes = differences(confirmation.whole_table(), measures)
-    told = []
-    for name in measures:
-        part = rows[rows["measure"] == name]
-        sure = part[part["stage"] == "confirmed"]
-        clear = (sure["q"] < LEVEL) & (sure["harm"] < -TOLD)
-        better = MEASURES[name].better or 1
-        if not clear.any():
-            told.append({"measure": name, "verdict": UNHARMED, "hit": 0, "regions": len(part)})
-            continue
-        which = int((better * sure["delta_discovery"]).where(clear, np.inf).to_numpy().argmin())
-        worst = sure.iloc[which]
-        lost = -better * changes[name][list(sure["lesion"])].to_numpy()
-        share = _shares(lost, which, seed)
-        told.append(
-            {
-                **{str(key): value for key, value in worst.items()},
-                **dict(zip(("share", "share_low", "share_high"), share, strict=True)),
-                "hit": int(clear.sum()),
-                "regions": len(part),
-                "verdict": _verdict(share[0], float(worst["p_random"])),
-            }
-        )
-    return pd.DataFrame(told)
-
-
-def _shares(lost: np.ndarray, which: int, seed: int) -> tuple[float, float, float]:
-    """Share of column ``which`` in what all lose, (episodes, regions), and its interval."""
-    episodes = len(lost)
-    weights = np.random.default_rng(seed).multinomial(
-        episodes, [1 / episodes] * episodes, RESAMPLES
-    )
-    there = np.isfinite(lost)
-    values = np.where(there, lost, 0.0)
-    weights = np.vstack([np.ones(episodes), weights])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.clip(np.nan_to_num((weights @ values) / (weights @ there)), 0.0, None)
-        share = mean[:, which] / mean.sum(1)
-    low, high = np.nanquantile(share[1:], [0.025, 0.975]) if np.isfinite(share[1:]).any() else (
-        np.nan,
-        np.nan,
-    )  # fmt: skip
-    return float(share[0]), float(low), float(high)
-
-
-def _verdict(share: float, p_random: float) -> str:
-    if not share >= HALF:
-        return SPREAD
-    return LOCAL if p_random <= LEVEL else ANY
+def _with_harm(effects: pd.DataFrame) -> pd.DataFrame:
+    rows = overall(effects)
+    return rows.assign(harm=harm(rows).fillna(0.0))
 
 
 def improvements(run: Run, measures: Sequence[str]) -> pd.DataFrame:
@@ -143,33 +71,32 @@ def improvements(run: Run, measures: Sequence[str]) -> pd.DataFrame:
         The rows of `Run.effects` of those lesions × behaviours, with harm and ``held``.
     """
     valued = [m for m in measures if MEASURES[m].better]
-    first = overall(run.own_effects())
-    first = first.assign(harm=harm(first).fillna(0.0))
+    first, rows = _with_harm(run.own_effects()), _with_harm(run.effects())
     first = first[(first["q"] < LEVEL) & (first["harm"] > TOLD) & first["measure"].isin(valued)]
     first = first[first["group"] != "layers"]
     found = set(zip(first["lesion"], first["measure"], strict=True))
-    rows = overall(run.effects())
-    rows = rows.assign(harm=harm(rows).fillna(0.0))
     rows = rows[[key in found for key in zip(rows["lesion"], rows["measure"], strict=True)]]
     held = (rows["stage"] == "confirmed") & (rows["q"] < LEVEL) & (rows["harm"] > TOLD)
     return rows.assign(held=held)
 
 
 def table(run: Run, measures: Sequence[str]) -> str:
-    """Regions × behaviours as Markdown: the lesioned value, with marks; see `LEGEND`."""
+    """Regions × behaviours as Markdown: the lesioned value, with marks; see `LEGEND`.
+
+    The intact row is over all of the intact robot's episodes. An effect's own intact value is over
+    those only in which the damaged robot has a number too, so it differs from lesion to lesion.
+    """
+    episodes = (run.part(CONFIRMATION) or run).whole_table()
+    intact = episodes[episodes["lesion"] == INTACT]
+    cells = {"intact": {m: number(float(intact[m].mean())) for m in measures}}
     rows = overall(run.effects())
-    told: dict[str, dict[str, str]] = {"intact": {}}
     for row in rows[rows["measure"].isin(measures)].to_dict("records"):
-        mark = "*" if row["q"] < LEVEL else ""
-        if mark and row["p_random"] <= LEVEL:
-            mark = "**"
-        label = MEASURES[row["measure"]].label
-        name = f"{row['lesion']} ({row['units']})"
-        told.setdefault(name, {})[label] = number(row["lesioned"]) + mark.replace("*", "\\*")
-        told["intact"][label] = number(row["intact"])
+        mark = "" if not row["q"] < LEVEL else "\\*\\*" if row["p_random"] <= LEVEL else "\\*"
+        values = cells.setdefault(f"{row['lesion']} ({row['units']})", {})
+        values[row["measure"]] = number(row["lesioned"]) + mark
     heads = [MEASURES[m].label for m in measures]
     lines = [["region (units)", *heads], ["---"] * (1 + len(heads))]
-    lines += [[name, *(values[h] for h in heads)] for name, values in told.items()]
+    lines += [[name, *(values[m] for m in measures)] for name, values in cells.items()]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -180,15 +107,11 @@ LEGEND = (
 )
 
 
-def tell_locality(row: Row) -> str:
-    """Where a behaviour is, in a sentence; ``row`` is of `locality`."""
+def tell_locality(row: Mapping[Any, Any]) -> str:
+    """Where a behaviour is, in a sentence; ``row`` is of `region_locality`."""
     label = MEASURES[row["measure"]].label
     if row["verdict"] == UNHARMED:
         return f"- **{label}**: no region's loss does it clear harm."
-    share = (
-        f"{row['share']:.0%} of all harm ({row['share_low']:.0%} to {row['share_high']:.0%}) is "
-        f"done by {row['lesion']} ({row['units']:.0f} units)"
-    )
     control = "no random cuts were drawn for it"
     if row["draws"] > 0:
         more = "more" if row["p_random"] <= LEVEL else "not clearly more"
@@ -196,22 +119,17 @@ def tell_locality(row: Row) -> str:
             f"{more} than {row['draws']:.0f} random cuts of its size (median change "
             f"{number(row['random'])}, p = {row['p_random']:.3f})"
         )
-    spread = f"{row['hit']} of {row['regions']} regions harm it"
-    value = change(_Namespace(row))
-    return f"- **{label}**: {row['verdict']}. {spread}; {share}: {value}; {control}."
-
-
-class _Namespace:
-    """A row as `rl_ablation.reports.words.change` reads it."""
-
-    def __init__(self, row: Row) -> None:
-        self.__dict__.update({str(k): v for k, v in row.items()})
+    return (
+        f"- **{label}**: {row['verdict']}. {row['hit']} of {row['regions']} regions harm it; "
+        f"{row['share']:.0%} of all harm ({row['share_low']:.0%} to {row['share_high']:.0%}) is "
+        f"done by {row['lesion']} ({row['units']:.0f} units): {change(row)}; {control}."
+    )
 
 
 def tell_improvements(run: Run, measures: Sequence[str]) -> str:
     """Which cuts improve a behaviour and still do on fresh seeds, and at what price.
 
-    A robot that stands still saves power, so an improvement that costs nothing else is told first.
+    A robot that stands still saves power, so an improvement that costs nothing else comes first.
     """
     found = improvements(run, measures)
     held = found[found["held"]]
@@ -220,24 +138,22 @@ def tell_improvements(run: Run, measures: Sequence[str]) -> str:
     seemed = f"{len(found)} improvement{'s' * (len(found) != 1)} showed in the discovery"
     if held.empty:
         return f"{seemed}; none survives confirmation on fresh seeds."
-    rows = overall(run.effects())
-    rows = rows.assign(harm=harm(rows).fillna(0.0))
+    rows = _with_harm(run.effects())
     valued = rows["measure"].map(lambda m: MEASURES[m].better != 0)
     costs = rows[(rows["q"] < LEVEL) & (rows["harm"] < -TOLD) & valued]
-    free, dear = [], []
+    free, costly = [], []
     for row in held.sort_values("harm", ascending=False, kind="stable").to_dict("records"):
         own = costs[costs["lesion"] == row["lesion"]]
-        gain = f"{row['lesion']}: {change(_Namespace(row))}"
+        gain = f"{row['lesion']}: {change(row)}"
         if own.empty:
             free.append(gain)
         else:
-            worst = own.iloc[int(own["harm"].to_numpy().argmin())]
-            dear.append(f"{gain}, at the price of {change(worst)}")
-    told = [*free, *dear][:3]
+            worst = own.loc[own["harm"].idxmin()]
+            costly.append(f"{gain}, at the price of {change(worst)}")
     survive = f"{len(held)} of them survive{'s' * (len(held) == 1)} on fresh seeds"
     return (
         f"{seemed}; {survive}, {len(free)} at no clear cost to any other behaviour. "
-        f"{'. '.join(told)}."
+        f"{'. '.join([*free, *costly][:3])}."
     )
 
 

@@ -27,9 +27,10 @@ import pandas as pd
 
 from agents.recipes import RECIPES
 from agents.zoo import find_agent
-from experiments.studies.regions import LOCAL, Size, film_still, locality, map_regions, tell
+from experiments.studies.regions import Size, film_still, map_regions, tell
 from experiments.studies.regions_figure import shares
 from experiments.studies.registry import Answer, trained
+from rl_ablation.analysis.localisation import LOCAL, region_locality
 from rl_ablation.measures.registry import MEASURES as ALL
 from rl_ablation.reports.figures import heatmap, intervals, network
 
@@ -49,10 +50,10 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     """Map the robot and its siblings; tell, draw and tabulate where behaviours are."""
     agent = find_agent("lap")
     run = map_regions(agent, folder / "lap", QUICK if quick else FULL, seed)
-    where = {f"zoo agent (training {agent.card.seed})": locality(run, MEASURES, seed)}
+    where = {f"zoo agent (training {agent.card.seed})": region_locality(run, MEASURES, seed)}
     for k in () if quick else [s for s in SEEDS if s != agent.card.seed]:
         other = map_regions(trained(RECIPES["lap"], k), folder / f"lap-{k}", FURTHER, seed)
-        where[f"training {k}"] = locality(other, MEASURES, seed)
+        where[f"training {k}"] = region_locality(other, MEASURES, seed)
     text = tell(run, MEASURES, next(iter(where.values())))
     still = None if quick else film_still(run)
     if not quick:

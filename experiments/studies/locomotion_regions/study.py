@@ -22,9 +22,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from agents.zoo import find_agent
-from experiments.studies.regions import Size, film_still, locality, map_regions, tell
+from experiments.studies.regions import Size, film_still, map_regions, tell
 from experiments.studies.regions_figure import shares
 from experiments.studies.registry import Answer
+from rl_ablation.analysis.localisation import region_locality
 from rl_ablation.reports.figures import heatmap, intervals, network
 
 MEASURES = {
@@ -49,7 +50,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     tables: dict[str, pd.DataFrame] = {}
     for name, size in (QUICK if quick else FULL).items():
         run = map_regions(find_agent(name), folder / name, size, seed)
-        where[name] = locality(run, MEASURES[name], seed)
+        where[name] = region_locality(run, MEASURES[name], seed)
         counts = run.effects().drop_duplicates("lesion")
         kinds = counts[counts["group"] == "clusters"]["class"].value_counts()
         classes = ", ".join(f"{n} {kind}" for kind, n in kinds.items())

@@ -11,17 +11,13 @@ from experiments.studies.lap_regions import study as lap_regions
 from experiments.studies.locomotion_regions import study as locomotion_regions
 from experiments.studies.populations import study as populations
 from experiments.studies.recovery import study as recovery
-from experiments.studies.regions import (
-    ANY,
-    LOCAL,
-    SPREAD,
-    UNHARMED,
-    _shares,
-    _verdict,
-    tell_improvements,
-)
+from experiments.studies.regions import table, tell_improvements
 from experiments.studies.registry import Answer
-from rl_ablation.formats import number
+from rl_ablation.analysis.localisation import ANY, LOCAL, SPREAD, UNHARMED, _share, _verdict
+from rl_ablation.formats import Estimate, number
+from rl_ablation.lesions.lesion import INTACT
+from rl_ablation.mapping.claims import overall
+from rl_ablation.mapping.evidence import CONFIRMATION
 from rl_ablation.mapping.run import Run
 
 
@@ -33,13 +29,13 @@ def complete(answer: Answer) -> bool:
 
 def test_shares_are_of_all_harm_and_a_gain_is_no_harm() -> None:
     lost = np.tile([3.0, 1.0, -5.0], (10, 1))
-    assert _shares(lost, 0, 0) == (0.75, 0.75, 0.75)
-    assert _shares(lost, 2, 0)[0] == 0.0
-    assert np.isnan(_shares(-np.abs(lost), 0, 0)[0])
+    assert _share(lost, 0, 0) == Estimate(0.75, 0.75, 0.75)
+    assert _share(lost, 2, 0).value == 0.0
+    assert np.isnan(_share(-np.abs(lost), 0, 0).value)
     gaps = np.where(np.arange(10)[:, None] % 2 == 0, np.nan, lost)
-    assert _shares(gaps, 0, 0)[0] == 0.75
-    low, high = _shares(np.random.default_rng(0).normal(1, 1, (10, 3)), 1, 0)[1:]
-    assert 0 <= low < high <= 1
+    assert _share(gaps, 0, 0).value == 0.75
+    found = _share(np.random.default_rng(0).normal(1, 1, (10, 3)), 1, 0)
+    assert 0 <= found.low < found.high <= 1
 
 
 def test_local_needs_a_share_and_more_than_chance() -> None:
@@ -72,6 +68,25 @@ def test_lap_regions_tells_what_its_tables_say(lap: tuple[Path, Answer]) -> None
         assert f"{row['share']:.0%} of all harm" in answer.text
     for value in effects.loc["h1", "lesioned"].loc[list(lap_regions.MEASURES)]:
         assert number(value) in answer.text
+
+
+def test_the_intact_row_is_the_intact_robots_own(
+    lap: tuple[Path, Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not that of the episodes which the last lesion in the table shares with it."""
+    run = Run(lap[0] / "lap")
+    confirmation = run.part(CONFIRMATION)
+    assert confirmation is not None
+    episodes = confirmation.table()
+    intact = episodes[episodes["lesion"] == INTACT]
+    wanted = [number(intact[m].mean()) for m in lap_regions.MEASURES]
+    rows = overall(run.effects())
+    assert rows[rows["measure"] == "left_turning.alive"]["intact"].nunique() > 1
+    for ascending in (True, False):
+        ordered = rows.sort_values("intact", ascending=ascending)
+        monkeypatch.setattr("experiments.studies.regions.overall", lambda *_, t=ordered: t)
+        row = next(x for x in table(run, lap_regions.MEASURES).splitlines() if "| intact |" in x)
+        assert row == f"| intact | {' | '.join(wanted)} |"
 
 
 def test_improvements_are_told_with_their_fate(
