@@ -16,7 +16,7 @@ that the worst part does, the Gini coefficient over parts, and how many behaviou
 harms any. The pair is compared where both lose a behaviour in the same layer. Intervals:
 bootstrap over pairs, then episodes; with three pairs they are rough.
 
-The black-box argument is measured beside it: the training samples that carry a unit's pull (support
+The black-box argument is measured beside it: the training samples that shape a unit (support
 vectors; ‖∂L/∂(incoming weights)‖ at the end of training), units' boundaries in a plane of the
 state space, and what the networks do in states that no robot has visited.
 
@@ -35,15 +35,10 @@ import pandas as pd
 
 from agents.essence import MADE_FROM, Essence, dagger, gradient_twin, load_essence, save_essence
 from agents.zoo import find, score
-from experiments.studies.essence.figures import (
-    RANDOM,
-    TOGETHER,
-    ZERO,
-    locality_figure,
-    outside_figure,
-    tell,
-)
-from experiments.studies.essence.units import lap_plane, made_by, twin_pull, view
+from envs.lap import CONDITIONS
+from experiments.studies.essence.figures import locality_figure, outside_figure
+from experiments.studies.essence.units import lap_plane, made_by, twin_influence, view
+from experiments.studies.essence.words import RANDOM, TOGETHER, ZERO, tell
 from experiments.studies.registry import Answer
 from rl_ablation.analysis.boundaries import far_outside
 from rl_ablation.analysis.localisation import changes, full_size, localisation, mean_change
@@ -82,20 +77,10 @@ class Size:
 
 QUICK = Size(
     pairs=1,
-    distil={
-        "rounds": 1,
-        "episodes": 6,
-        "concepts": 3,
-        "subconcepts": 2,
-        "samples": 240,
-        "horizon": 100,
-    },
-    epochs=20,
-    parts=3,
-    episodes=6,
-    horizon=60,
-    resamples=40,
-)
+    distil={"rounds": 1, "episodes": 6, "concepts": 3, "subconcepts": 2, "samples": 240,
+            "horizon": 100},
+    parts=3, episodes=6, horizon=60, resamples=40,
+)  # fmt: skip
 
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
@@ -123,18 +108,14 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         for sort, members in networks.items()
         for n, p in enumerate(members)
     )
+    essence, twin = pairs[0]
     views = [
-        view(pairs[0][0].policy, "essence", pairs[0][0], pairs[0][0].pull, plane, visited),
-        view(pairs[0][1], "twin", pairs[0][0], twin_pull(*pairs[0]), plane, visited),
+        view(essence.policy, "essence", essence, essence.pull, plane, visited),
+        view(twin, "twin", essence, twin_influence(essence, twin), plane, visited),
     ]
-    return Answer(
-        tell(scores, local, made, outside, plane.share),
-        figures={
-            "locality": locality_figure(local, maps, views),
-            "outside": outside_figure(outside),
-        },
-        tables={"locality": local, "scores": scores, "units": made, "outside": outside},
-    )
+    figures = {"locality": locality_figure(local, maps, views), "outside": outside_figure(outside)}
+    tables = {"locality": local, "scores": scores, "units": made, "outside": outside}
+    return Answer(tell(scores, local, made, outside, plane.share), figures, tables)
 
 
 def make_pair(folder: Path, teacher: Policy, size: Size, seed: int) -> tuple[Essence, Policy]:
@@ -152,63 +133,43 @@ def cut_all(
     folder: Path, networks: dict[str, list[Policy]], size: Size, seed: int
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     """Cut every part of every network; the indices of locality, and the first pair's maps."""
-    told: dict[str, dict[str, list[np.ndarray]]] = {c: {} for c in (TOGETHER, ZERO, RANDOM)}
+    changed: dict[str, dict[str, list[np.ndarray]]] = {c: {} for c in (TOGETHER, ZERO, RANDOM)}
     layers: dict[str, list[str]] = {}
     names: dict[str, list[str]] = {}
     intact = np.zeros(len(MEASURES))
     for sort, members in networks.items():
         for n, policy in enumerate(members):
             table, plans = cut(folder / "cuts" / f"{sort}-{n}", policy, size, seed)
-            for how, plan in plans.items():
-                told[how].setdefault(sort, []).append(changes(table, plan, MEASURES))
+            for kind, plan in plans.items():
+                changed[kind].setdefault(sort, []).append(changes(table, plan, MEASURES))
             regions = [x for x in plans[TOGETHER] if x.size]
             layers[sort] = [next(iter(x.cut)) for x in regions]
             names.setdefault(sort, [f"{x.name} ({x.size})" for x in regions])
             if sort == "teacher":
                 intact = table[table["lesion"] == "intact"][list(MEASURES)].mean().to_numpy()
-    every = [c for sorts in told.values() for members in sorts.values() for c in members]
+    every = [c for sorts in changed.values() for members in sorts.values() for c in members]
     full = full_size(every, intact)
+    how: dict[str, Any] = {"contrasts": [("essence", "twin")], "resamples": size.resamples}
     local = pd.concat(
-        localisation(
-            sorts,
-            layers,
-            MEASURES,
-            full,
-            contrasts=[("essence", "twin")],
-            seed=seed,
-            resamples=size.resamples,
-        ).assign(cut=how)
-        for how, sorts in told.items()
+        localisation(sorts, layers, MEASURES, full, seed=seed, **how).assign(cut=cut)
+        for cut, sorts in changed.items()
     )
-    maps = {
-        sort: pd.DataFrame(mean_change(told[TOGETHER][sort][0]) / full, names[sort], list(MEASURES))
-        for sort in networks
-    }
+    first = {sort: mean_change(changed[TOGETHER][sort][0]) / full for sort in networks}
+    maps = {s: pd.DataFrame(rows, names[s], list(MEASURES)) for s, rows in first.items()}
     return local.reset_index(drop=True), maps
 
 
 def cut(folder: Path, policy: Policy, size: Size, seed: int) -> tuple[pd.DataFrame, dict]:
     """Run all cuts of one network: its behaviour table, and the plan of each sort of cut."""
-    conditions = [f"{t}/{d}" for t in ("ring", "bends", "random") for d in ("ccw", "cw")]
-    activity = record_activity(policy, conditions=conditions, seed=seed, horizon=size.horizon)
+    how: dict[str, Any] = {"conditions": list(CONDITIONS), "seed": seed, "horizon": size.horizon}
+    activity = record_activity(policy, **how)
     parts = equal_parts(policy, size.parts, activity)
     both = variants(parts, ["mean", "zero"])
     shuffled = equal_parts(policy, size.parts, seed=seed).with_kind("mean")
     run = sweep(
-        policy,
-        both + shuffled,
-        episodes=size.episodes,
-        seed=seed,
-        conditions=conditions,
-        measures=MEASURES,
-        folder=folder,
-        horizon=size.horizon,
-        activity=activity,
-    )
-    is_zero = {x.name: x.name.endswith(f"{VARIANT}zero") for x in both}
-    plans = {
-        TOGETHER: [x for x in both if not is_zero[x.name]],
-        ZERO: [x for x in both if is_zero[x.name]],
-        RANDOM: list(shuffled),
-    }
-    return run.table(), plans
+        policy, both + shuffled, measures=MEASURES, folder=folder, episodes=size.episodes,
+        activity=activity, **how,
+    )  # fmt: skip
+    zero = [x for x in both if x.name.endswith(f"{VARIANT}zero")]
+    mean = [x for x in both if x not in zero]
+    return run.table(), {TOGETHER: mean, ZERO: zero, RANDOM: list(shuffled)}
