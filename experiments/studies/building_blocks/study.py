@@ -1,18 +1,18 @@
-"""What drives each part of a lap robot's network, what does it drive, and what does its loss do?
+"""What activates each part of a lap robot's network, what does it do then, what does its loss do?
 
 Question: Olah et al. 2018 ("The Building Blocks of Interpretability", Google) look at units, groups
 and layers at once: what excites them, and what they contribute to. They do not cut. Does what a
 part contributes tell what its loss does?
 
 Protocol: same class as theirs, not a replication (a robot's policy instead of an image classifier).
-The zoo's lap agent. Groups: non-negative factors of each layer's activity. What drives a part: the
-visited moments that do it most, filmed, and an optimised observation held near the visited ones.
-What it drives: conductance from each lidar ray through the part to each wheel, against the mean
-visited observation, at those moments. What its loss does: zero lesions, 12 paired episodes of every
-layer, group and unit; the parts that matter most are chosen there and measured again on 24 fresh
-episodes, beside random cuts of the groups' sizes.
+The zoo's lap agent. Groups: non-negative factors of each layer's activity. What activates
+a part: the visited moments at which it is most active, filmed, and activation maximisation held
+near the visited observations. What it does then: conductance from each lidar ray through the part
+to each wheel, against the mean visited observation, at those moments. What its loss does: zero
+lesions, 12 paired episodes of every layer, group and unit; the parts that matter most are chosen
+there and measured again on 24 fresh episodes, beside random cuts of the groups' sizes.
 
-Expected picture: a group that is driven in left bends pushes the right wheel on, and without it the
+Expected picture: a group that is active in left bends speeds the right wheel up, and without it the
 robot turns left less; over all units, the more steering passes through one, the more its loss hurts
 turning. About 3 minutes on 2 cores.
 """
@@ -27,17 +27,20 @@ import numpy as np
 import pandas as pd
 
 from agents.zoo import find_agent
-from experiments.studies.building_blocks.figures import (
+from experiments.studies.building_blocks.blocks import (
+    LEFT,
+    RIGHT,
     Block,
-    atlas,
-    guide_figure,
-    over_time_figure,
+    is_attribution_a_guide,
+    losses,
+)
+from experiments.studies.building_blocks.figures import atlas, guide_figure, over_time_figure
+from experiments.studies.building_blocks.words import (
     tell_block,
     tell_guide,
-    tell_optima,
+    tell_maximisation,
     tell_over_time,
 )
-from experiments.studies.building_blocks.guide import LEFT, RIGHT, is_attribution_a_guide, losses
 from experiments.studies.registry import Answer
 from rl_ablation.analysis.attribution import paths, through_groups
 from rl_ablation.analysis.drivers import (
@@ -67,7 +70,7 @@ BEHAVIOURS = (
     "off_centre.alive",
     "crash",
 )
-DRIVEN = 0.05  # share of the visited moments that count as "driven most"
+MOST_ACTIVE = 0.05  # share of the visited moments at which a part counts as most active
 STATES = 200  # moments that an attribution is averaged over
 
 
@@ -107,13 +110,13 @@ class Lab:
         return self.activity["obs"].mean
 
     def moments(self, values: np.ndarray) -> np.ndarray:
-        """The moments that are driven most, as (steps, episodes) to index with."""
+        """The moments with the largest values, as (steps, episodes) to index with."""
         alive = self.visits.trace.alive
-        level = np.quantile(values[alive], 1 - DRIVEN)
+        level = np.quantile(values[alive], 1 - MOST_ACTIVE)
         return np.argwhere(alive & (values >= level)).T
 
-    def drive(self, part: Lesion) -> Drive:
-        """What it is to drive a part: a unit up, a factor on, a layer along its main direction."""
+    def direction(self, part: Lesion) -> Drive:
+        """What counts as its activity: a unit's own, a factor's, a layer's main direction."""
         ((site, units),) = part.cut.items()
         if part.group == "singles":
             return unit_drive(site, units[0], self.agent.sites[site])
@@ -146,7 +149,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     units = unit_table(lab, run, groups)
     guide, points = is_attribution_a_guide(agent, activity, losses(run), groups, seed)
     words = [*(tell_block(block) for block in blocks), tell_guide(guide, points)]
-    words += [tell_over_time(through), tell_optima(units)]
+    words += [tell_over_time(through), tell_maximisation(units)]
     figures = {
         "atlas": atlas(blocks, agent, lab.baseline, size.confirmed),
         "over_time": over_time_figure(through, visits.trace.dt),
@@ -170,26 +173,26 @@ def matters_most(run: Run, shown: int) -> Plan:
 
 
 def look_at(lab: Lab, chosen: Plan, run: Run) -> list[Block]:
-    """What drives each part, what it drives, what its loss does."""
+    """When each part is active, what it contributes then, what its loss does."""
     parts, rows = chosen.lesions[1:], losses(run)
-    drives = [lab.drive(part) for part in parts]
-    optima = optimise(lab.agent, drives, lab.activity["obs"].samples)
-    tops = [top_states(drive, lab.visits, lab.size.pictures) for drive in drives]
+    directions = [lab.direction(part) for part in parts]
+    maximised = optimise(lab.agent, directions, lab.activity["obs"].samples)
+    tops = [top_states(x, lab.visits, lab.size.pictures) for x in directions]
     look = {"width": 320, "height": 240, "camera": "chase"}
     shots = iter(frames(lab.agent, lab.visits, [m for top in tops for m in top], **look))
     trace, bend = lab.visits.trace, lab.visits.trace["bend"]
     blocks = []
-    for part, drive, optimum, top in zip(parts, drives, optima, tops, strict=True):
-        steps, episodes = lab.moments(drive.of(trace[f"@{drive.site}"]))
+    for part, direction, best, top in zip(parts, directions, maximised, tops, strict=True):
+        steps, episodes = lab.moments(direction.of(trace[f"@{direction.site}"]))
         some = np.linspace(0, len(steps) - 1, min(STATES, len(steps))).astype(int)
         inputs = trace["@obs"][steps[some], episodes[some]]
         push = paths(lab.agent, inputs, Plan([part]), lab.baseline)[:, 0]
-        controls = rows["lesion"].str.startswith(f"{drive.site}/random-{part.size}-")
+        controls = rows["lesion"].str.startswith(f"{direction.site}/random-{part.size}-")
         blocks.append(
             Block(
                 part=part,
                 pictures=[next(shots) for _ in top],
-                optimum=optimum,
+                maximised=best,
                 by_sensor=push.mean(0),
                 by_wheel=push.sum(1),
                 places=places(bend[steps, episodes]),
@@ -224,16 +227,15 @@ def steering_over_time(lab: Lab, groups: Plan) -> pd.DataFrame:
 
 
 def unit_table(lab: Lab, run: Run, groups: Plan) -> pd.DataFrame:
-    """A row for each hidden unit: its group, what drives it most, what its loss does."""
+    """A row for each hidden unit: its group, what activates it most, what its loss does."""
     sites, trace = lab.agent.sites, lab.visits.trace
     owner = {f"{s}/{u}": g.name for g in groups for s, us in g.cut.items() for u in us}
     drives = [unit_drive(s, u, sites[s]) for s in lab.agent.network.sizes for u in range(sites[s])]
-    told = []
-    for drive, best in zip(
-        drives, optimise(lab.agent, drives, lab.activity["obs"].samples), strict=True
-    ):
+    maximised = optimise(lab.agent, drives, lab.activity["obs"].samples)
+    table = []
+    for drive, best in zip(drives, maximised, strict=True):
         (top,) = top_states(drive, lab.visits, 1)
-        told.append({
+        table.append({
             "unit": drive.name, "group": owner.get(drive.name, ""), "top_value": top.value,
             "top_seed": lab.visits.jobs[top.episode].seed,
             "top_condition": lab.visits.jobs[top.episode].condition, "top_step": top.step,
@@ -243,4 +245,4 @@ def unit_table(lab: Lab, run: Run, groups: Plan) -> pd.DataFrame:
     rows = losses(run)
     wide = rows.pivot(index="lesion", columns="measure", values=["delta", "ci_low", "ci_high"])
     wide.columns = [" ".join(reversed(pair)) for pair in wide.columns]
-    return pd.DataFrame(told).merge(wide, left_on="unit", right_index=True, how="left")
+    return pd.DataFrame(table).merge(wide, left_on="unit", right_index=True, how="left")

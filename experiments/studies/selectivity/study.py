@@ -41,7 +41,8 @@ from agents.selective_ppo import rate
 from envs.lap import CONDITIONS
 from experiments.studies.registry import Answer, trained
 from experiments.studies.selectivity.comparison import Values, compare, trend
-from experiments.studies.selectivity.words import draw, tell
+from experiments.studies.selectivity.figures import draw
+from experiments.studies.selectivity.words import tell
 from rl_ablation.analysis.attack import perturbed
 from rl_ablation.analysis.curves import areas, curves
 from rl_ablation.analysis.rotation import (

@@ -4,9 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.studies.building_blocks.figures import tell_guide
-from experiments.studies.building_blocks.guide import rank_correlation
 from experiments.studies.building_blocks.study import QUICK, matters_most, study
+from experiments.studies.building_blocks.words import tell_guide
 from rl_ablation.errors import LabError
 from rl_ablation.mapping.run import Run
 
@@ -53,19 +52,6 @@ def test_the_same_seed_tells_the_same(done):
     assert again.text == answer.text
     for name, table in answer.tables.items():
         pd.testing.assert_frame_equal(again.tables[name], table)
-
-
-def test_rank_correlations_have_intervals_that_hold_them():
-    rng = np.random.default_rng(0)
-    x = pd.Series(rng.normal(size=60))
-    rho, low, high = rank_correlation(x, np.exp(x), 0)
-    assert (rho, low, high) == pytest.approx((1, 1, 1))
-    rho, low, high = rank_correlation(x, pd.Series(rng.normal(size=60)), 0)
-    assert low < rho < high
-    assert low < 0 < high
-    gone = x.where(x > -1)
-    assert rank_correlation(gone, -x, 0)[0] == pytest.approx(-1)
-    assert np.isnan(rank_correlation(x, x * 0, 0)).all()
 
 
 def test_the_verdict_follows_the_interval():

@@ -9,6 +9,7 @@ import pytest
 from experiments.studies import registry as studies
 from experiments.studies.redundancy import study as redundancy
 from experiments.studies.seeds import study as seeds
+from experiments.studies.seeds import words as seeds_words
 from rl_ablation.analysis.recurrence import recurrence
 
 
@@ -39,7 +40,7 @@ def test_seeds_quick(home: Path) -> None:
     own = table[table["division"] == "clusters"]
     assert set(own["behaviour"]) == set(seeds.BEHAVIOURS)
     assert own["iqm"].dropna().between(0, 1).all()
-    assert len(pd.read_csv(folder / "likeness.csv")) == 1
+    assert len(pd.read_csv(folder / "similarity.csv")) == 1
     assert "2 seeds of one recipe" in (folder / "findings.md").read_text()
     assert (folder / "recurrence.png").stat().st_size > 20_000
 
@@ -53,11 +54,11 @@ def told(maps: list[np.ndarray]) -> str:
         for m, e in zip(maps, even, strict=True)
     ]
     found = {
-        seeds.PROFILE: recurrence(maps, draws=99),
-        seeds.SPECIFIC: recurrence(maps, specific=True, draws=99),
+        seeds_words.PROFILE: recurrence(maps, draws=99),
+        seeds_words.SPECIFIC: recurrence(maps, specific=True, draws=99),
     }
     names = [[f"h{r % 2}/cluster-{r}" for r in range(len(m))] for m in maps]
-    return seeds.tell(found, seeds.localisation(harms, 0, resamples=200), maps, names)
+    return seeds_words.tell(found, seeds.localisation(harms, 0, resamples=200), maps, names)
 
 
 def test_the_words_follow_the_numbers() -> None:

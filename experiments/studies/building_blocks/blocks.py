@@ -1,25 +1,84 @@
-"""Does what passes through a unit or group tell what its loss does? Attribution against lesions."""
+"""The parts of the network that are looked at, and attribution against lesions over all units."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from rl_ablation.analysis.attribution import through_groups
+from rl_ablation.analysis.drivers import Optimum
 from rl_ablation.groupings.units import singles
-from rl_ablation.lesions.lesion import Plan
+from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.mapping.evidence import scale
 from rl_ablation.mapping.run import Run
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity
-from rl_ablation.stats import RESAMPLES
+from rl_ablation.stats import rank_correlation
 
 LEFT, RIGHT = 0, 1  # the wheels among the actions
 TURNING = ("left_turning.alive", "right_turning.alive")
 GUIDES = (("steering", "turning"), ("steering", "centring"), ("speed", "forward speed"))
 """What passes through, and the behaviour that should suffer for it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One part of the network, looked at from all sides.
+
+    Attributes:
+        part: Its units.
+        pictures: Visited moments at which it is most active.
+        maximised: The plausible input that activates it most.
+        by_sensor: Contribution of each sensor through it to each wheel at its moments, (18, 2).
+        by_wheel: What passes through it to each wheel at those moments, (N, 2).
+        places: Share of those moments in left bends, right bends and on straights.
+        usual: The same of all visited moments.
+        loss: Its effects, with ``harm``, ``low`` and ``high``.
+        controls: The same of random cuts of its size in its layer; empty if there are none.
+    """
+
+    part: Lesion
+    pictures: Sequence[np.ndarray]
+    maximised: Optimum
+    by_sensor: np.ndarray
+    by_wheel: np.ndarray
+    places: Mapping[str, float]
+    usual: Mapping[str, float]
+    loss: pd.DataFrame
+    controls: pd.DataFrame
+
+    @property
+    def units(self) -> str:
+        """How many units it has."""
+        return f"{self.part.size} unit{'s' * (self.part.size != 1)}"
+
+    @property
+    def push(self) -> str:
+        """What it makes the robot do when it is active; the lesser half is left out."""
+        left, right = self.by_wheel.mean(0)
+        turn, speed = (right - left) / 2, (left + right) / 2
+        does = []
+        if abs(turn) > abs(speed) / 2:
+            does.append("turns left" if turn > 0 else "turns right")
+        if abs(speed) > abs(turn) / 2:
+            does.append("speeds up" if speed > 0 else "slows down")
+        return ", ".join(does)
+
+    @property
+    def place(self) -> str:
+        """Where its moments lie more than others do."""
+        where = max(self.places, key=lambda name: self.places[name] - self.usual[name])
+        return f"{where}: {self.places[where]:.0%} (of all moments {self.usual[where]:.0%})"
+
+
+def steering_shares(through: pd.DataFrame) -> pd.Series:
+    """The share of all steering that passes through each group, the largest first."""
+    parts = through.drop(columns="bend").abs().mean()
+    return (parts / parts.sum()).sort_values(ascending=False, kind="stable")
 
 
 def losses(run: Run) -> pd.DataFrame:
@@ -67,29 +126,15 @@ def is_attribution_a_guide(
                 "centring": loss.loc[part.name, "off_centre.alive"],
                 "forward speed": loss.loc[part.name, "forward_speed.alive"],
             })  # fmt: skip
-    frame, told = pd.DataFrame(points), []
+    frame, ranks = pd.DataFrame(points), []
     for level in dict.fromkeys(frame["level"]):
         part = frame[frame["level"] == level]
         for through_name, behaviour in GUIDES:
-            rho, low, high = rank_correlation(part[through_name], part[behaviour], seed)
-            spread, *_ = rank_correlation(part["spread"], part[behaviour], seed)
-            told.append({
+            effect = part[behaviour].to_numpy()
+            rho, low, high, _ = rank_correlation(part[through_name].to_numpy(), effect, seed)
+            spread, *_ = rank_correlation(part["spread"].to_numpy(), effect, seed)
+            ranks.append({
                 "level": level, "through": through_name, "loss": behaviour, "n": len(part),
                 "rho": rho, "ci_low": low, "ci_high": high, "rho_spread": spread,
             })  # fmt: skip
-    return pd.DataFrame(told), frame
-
-
-def rank_correlation(x: pd.Series, y: pd.Series, seed: int) -> tuple[float, float, float]:
-    """Spearman's ρ with a 95 % percentile bootstrap interval over the pairs without NaN."""
-    both = np.array([x, y], float)
-    both = both[:, np.isfinite(both).all(0)]
-    n = both.shape[1]
-    picks = np.random.default_rng(seed).integers(n, size=(RESAMPLES, n))
-    ranks = rankdata(np.concatenate([both[:, None], both[:, picks]], axis=1), axis=-1)
-    ranks -= ranks.mean(-1, keepdims=True)
-    size = np.sqrt((ranks**2).sum(-1).prod(0))
-    with np.errstate(invalid="ignore"):  # all the same: no order, no correlation
-        rho = (ranks[0] * ranks[1]).sum(-1) / size
-    low, high = np.nanquantile(rho[1:], [0.025, 0.975]) if np.isfinite(rho[0]) else (np.nan,) * 2
-    return float(rho[0]), float(low), float(high)
+    return pd.DataFrame(ranks), frame
