@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,10 +44,8 @@ class Estimate:
     high: float
 
     @classmethod
-    def of(
-        cls, row: Mapping[Any, Any], value: str = "value", low: str = "low", high: str = "high"
-    ) -> Estimate:
-        """The estimate in a row of a table, from these columns."""
+    def of(cls, row: Any, value: str = "value", low: str = "low", high: str = "high") -> Estimate:
+        """The estimate in a row of a table, a mapping or a series, from these columns."""
         return cls(float(row[value]), float(row[low]), float(row[high]))
 
     @property

@@ -103,7 +103,8 @@ def table(run: Run, measures: Sequence[str]) -> str:
 LEGEND = (
     "Values after the cut. \\* q < 5 % on fresh seeds; \\*\\* and further from the intact value "
     "than random cuts of the same size in the same layer (p < 5 %, not corrected for how many "
-    "regions and behaviours are in the table)."
+    "regions and behaviours are in the table). The intact row is over all episodes of the intact "
+    "robot; a change below is over the episodes in which the damaged robot has a number too."
 )
 
 

@@ -120,13 +120,13 @@ def heatmap(
         limit: The value of full colour.
         cells: Texts to write into them, (R, C).
         above: Write the heads above.
-        turn: Degrees by which they are turned.
+        turn: Degrees by which the heads are turned.
     """
     sns.heatmap(
         np.asarray(values, float), ax=axes, cmap=DIVERGING, vmin=-limit, vmax=limit, annot=cells,
         fmt="", annot_kws={"size": 8}, linewidths=0.5, linecolor="white", cbar=False,
     )  # fmt: skip
-    side = "left" if above else "right"
+    side = "center" if turn == 0 else "left" if above else "right"
     axes.set_xticks(
         np.arange(len(heads)) + 0.5, heads, rotation=turn, ha=side, rotation_mode="anchor"
     )

@@ -103,7 +103,8 @@ def _steered(axes: Axes, steered: pd.DataFrame) -> None:
         axes.plot(places, values, color=GREY, lw=0.6, alpha=0.6)
     axes.plot(places, wide.mean(), color=PURPLE, lw=2.5, marker="o")
     axes.axvline(alphas.index(0.0), color="black", lw=0.8, ls=":")
-    ticks = [f"{number(a, '+g' if a else 'g')}\n{number(si)}" for a, si in reached.items()]
+    signed = [number(a, "+g") if a else "0" for a in alphas]
+    ticks = [f"{a}\n{number(si)}" for a, si in zip(signed, reached, strict=True)]
     axes.set_xticks(places, ticks)
     axes.set_xlabel("α: weight of selectivity in training; below it the selectivity reached")
     axes.set_ylabel("accuracy on held-out images")

@@ -93,7 +93,7 @@ def _map(axes: Axes, frame: pd.DataFrame, sort: str, first: bool) -> None:
         style.colour_bar(mesh, axes, labels, shrink=0.5, aspect=18, pad=0.03)
     layers = [name.split("/")[0] for name in frame.index]
     for y in np.flatnonzero([a != b for a, b in pairwise(layers)]):
-        axes.axhline(y + 1, color="#333333", lw=1.2)
+        axes.axhline(float(y) + 1, color="#333333", lw=1.2)
     axes.set_title(f"{sort} (first pair)", color=COLOURS[sort])
 
 

@@ -31,13 +31,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from agents.zoo import find_agent
 from experiments.studies.open_loop.figures import answer, curves
-from experiments.studies.open_loop.words import tell_direct, tell_drift, tell_gates
+from experiments.studies.open_loop.words import tell_direct, tell_drift, tell_triggers
 from experiments.studies.registry import Answer
 from rl_ablation.analysis.drift import Drift, drift, mean, size
+from rl_ablation.analysis.selectivity import visits
 from rl_ablation.groupings.clusters import clusters
 from rl_ablation.groupings.controls import random_groups
 from rl_ablation.lesions.lesion import INTACT, Lesion, Plan
@@ -49,18 +49,16 @@ from rl_ablation.mapping.sweep import sweep
 from rl_ablation.measures.laps import BEND
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import record_activity
-from rl_ablation.rollouts.episodes import episode_seed
-from rl_ablation.rollouts.rollout import Job, rollout
-from rl_ablation.rollouts.world import World
-from rl_ablation.stats import RESAMPLES, bca_intervals, benjamini_hochberg, sign_flip_p
+from rl_ablation.rollouts.episodes import conditions_of
+from rl_ablation.stats import RESAMPLES, bca_intervals, benjamini_hochberg, sign_flip_p, spearman
 
-GATES = {
+TRIGGERS = {
     "left": f"bend > {BEND}",
     "right": f"bend < -{BEND}",
     "straight": f"bend >= -{BEND} and bend <= {BEND}",
 }
 ALWAYS = "always"
-GATED = ("left_turning.alive", "right_turning.alive", "forward_speed.alive", "crash")
+TIMED = ("left_turning.alive", "right_turning.alive", "forward_speed.alive", "crash")
 NUDGE = Lesion(name="nudge", cut={"action": (0, 1)}, kind="noise", strength=0.1, offset=1)
 ONSET, FOLLOW = 60, 200  # steps of 50 ms
 
@@ -68,9 +66,7 @@ ONSET, FOLLOW = 60, 200  # steps of 50 ms
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     """Run it; see the module."""
     agent = find_agent("lap")
-    world = World(str(agent.card.env_id), 1)
-    conditions = world.conditions
-    world.close()
+    conditions = conditions_of(agent)
     episodes, horizon = (6, 160) if quick else (24, None)
     how: dict[str, Any] = {"conditions": conditions, "seed": seed, "horizon": horizon}
     activity = record_activity(agent, **how)
@@ -79,7 +75,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     plan = regions + random_groups(agent, regions, 2 if quick else 10, seed)
     sweeps: dict[str, Any] = {"episodes": episodes, "activity": activity, **how}
     closed = sweep(agent, plan, measures=["progress"], folder=folder / "cuts", **sweeps)
-    timed = sweep(agent, gated(regions), measures=GATED, folder=folder / "gates", **sweeps)
+    timed = sweep(agent, triggered(regions), measures=TIMED, folder=folder / "triggers", **sweeps)
     cuts = table_of_cuts(closed, probe(agent, plan, activity, seed=seed))
     ranks = ranking(cuts, seed)
     apart = drift(
@@ -89,37 +85,28 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     drifts = table_of_drift(apart, seed)
     rows = overall(timed.effects())
     rows = rows.assign(harm=harm(rows))
-    rows[["region", "gate"]] = rows["lesion"].str.split("@", expand=True).to_numpy()
-    time = share_of_time(agent, conditions, episodes, horizon, seed)
+    rows[["region", "when"]] = rows["lesion"].str.split("@", expand=True).to_numpy()
+    time = share_of_time(agent, episodes=episodes, **how)
     sides = left_against_right(timed, list(dict.fromkeys(rows["region"])), seed)
-    told = tell_direct(cuts, ranks), tell_drift(drifts), tell_gates(rows, sides, time)
-    text = "\n\n".join(told)
-    tables = {"cuts": cuts, "ranks": ranks, "drift": drifts, "gates": rows, "sides": sides}
-    return Answer(text, {"open-loop": answer(cuts, rows, time), "drift": curves(apart)}, tables)
+    text = [tell_direct(cuts, ranks), tell_drift(drifts), tell_triggers(rows, sides, time)]
+    tables = {"cuts": cuts, "ranks": ranks, "drift": drifts, "triggers": rows, "sides": sides}
+    figures = {"open-loop": answer(cuts, rows, time), "drift": curves(apart)}
+    return Answer("\n\n".join(text), figures, tables)
 
 
-def gated(regions: Plan) -> Plan:
-    """Every region cut under each of the gates, and always."""
+def triggered(regions: Plan) -> Plan:
+    """Every region cut under each of the trigger conditions, and always."""
     return Plan(
-        x.model_copy(update={"name": f"{x.name}@{gate}", "when": when})
+        x.model_copy(update={"name": f"{x.name}@{name}", "when": when})
         for x in regions
         if x.size
-        for gate, when in {**GATES, ALWAYS: None}.items()
+        for name, when in {**TRIGGERS, ALWAYS: None}.items()
     )
 
 
-def share_of_time(
-    agent: Policy, conditions: list[str], episodes: int, horizon: int | None, seed: int
-) -> Mapping[str, float]:
-    """How much of the intact robot's time each gate is open."""
-    world = World(str(agent.card.env_id), episodes)
-    jobs = [
-        Job(Lesion(name=INTACT), episode_seed(seed, k), conditions[k % len(conditions)])
-        for k in range(episodes)
-    ]
-    trace = rollout(agent, world, jobs, signals=["bend"], horizon=horizon)
-    world.close()
-    bend = trace["bend"][trace.alive]
+def share_of_time(agent: Policy, **how: Any) -> Mapping[str, float]:
+    """For how much of the intact robot's time each trigger condition holds."""
+    bend = visits(agent, ["bend"], **how)["bend"]
     left, right = float((bend > BEND).mean()), float((bend < -BEND).mean())
     return {"left": left, "right": right, "straight": 1 - left - right, ALWAYS: 1.0}
 
@@ -140,19 +127,10 @@ def ranking(cuts: pd.DataFrame, seed: int) -> pd.DataFrame:
         draws = rng.integers(len(part), size=(RESAMPLES, len(part)))
         ranked = part[["direct", "off_manifold", "loss"]].to_numpy()
         for column, what in enumerate(("direct", "off_manifold")):
-            drawn = _correlations(ranked[draws, column], ranked[draws, 2])
-            low, high = np.nanquantile(drawn, [0.025, 0.975])
-            rho = _correlations(ranked[None, :, column], ranked[None, :, 2])[0]
-            table.append((site, what, rho, low, high, len(part)))
+            ends = np.nanquantile(spearman(ranked[draws, column], ranked[draws, 2]), [0.025, 0.975])
+            rho = float(spearman(ranked[:, column], ranked[:, 2]))
+            table.append((site, what, rho, *ends, len(part)))
     return pd.DataFrame(table, columns=["site", "what", "rho", "ci_low", "ci_high", "cuts"])
-
-
-def _correlations(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Spearman's correlation of each row of ``x`` with that of ``y``."""
-    x, y = (stats.rankdata(v, axis=1) for v in (x, y))
-    x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        return (x * y).sum(1) / np.sqrt((x**2).sum(1) * (y**2).sum(1))
 
 
 def table_of_drift(apart: Drift, seed: int) -> pd.DataFrame:
@@ -168,10 +146,10 @@ def table_of_drift(apart: Drift, seed: int) -> pd.DataFrame:
 
 def left_against_right(run: Run, regions: list[str], seed: int) -> pd.DataFrame:
     """Each region cut in left bends only against in right bends only, episode by episode."""
-    wide = run.table().pivot(index="episode", columns="lesion", values=list(GATED)).astype(float)
-    table = pd.DataFrame([(m, r) for m in GATED for r in regions], columns=["measure", "region"])
+    wide = run.table().pivot(index="episode", columns="lesion", values=list(TIMED)).astype(float)
+    table = pd.DataFrame([(m, r) for m in TIMED for r in regions], columns=["measure", "region"])
     left, right = (
-        np.stack([wide[m, f"{r}@{side}"] for m in GATED for r in regions], 1)
+        np.stack([wide[m, f"{r}@{side}"] for m in TIMED for r in regions], 1)
         for side in ("left", "right")
     )
     unpaired = ~np.isfinite(left - right)  # a robot crashed before its first such bend

@@ -24,6 +24,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from agents.recipes import RECIPES, Recipe
@@ -51,8 +52,7 @@ from rl_ablation.mapping.sweep import sweep
 from rl_ablation.policies.load import load
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import record_activity
-from rl_ablation.rollouts.episodes import card_env, fresh_seed
-from rl_ablation.rollouts.world import World
+from rl_ablation.rollouts.episodes import conditions_of, fresh_seed
 from rl_ablation.stats import hierarchical_bootstrap
 
 MEASURES = (SCORE, "forward_speed.alive", "left_turning.alive", "right_turning.alive", "crash")
@@ -76,7 +76,7 @@ QUICK = Size((1,), 2, 24_576, 8_192, 8_192, 6, 6, 120)
 
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
-    """Cut, train on, score and map again; tell and draw what became of the function."""
+    """Cut, train on, score and map again; and see what became of the function."""
     size = QUICK if quick else Size()
     found = []
     for k in size.networks:
@@ -86,35 +86,27 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         pd.concat(parts, ignore_index=True) for parts in zip(*found, strict=True)
     )
     summary = summarise(final, seed)
-    text = [tell_scores(summary), tell_speed(curve), tell_regions(regions)]
-    return Answer(
-        "\n\n".join(text),
-        {"recovery": draw(curve, final, summary, regions)},
-        {"curves": curve, "scores": final, "summary": summary, "regions": regions},
-    )
+    similar = {arm: similarity(regions, arm) for arm in MAPPED[1:]}
+    text = [tell_scores(summary), tell_speed(curve), tell_regions(regions, similar)]
+    figures = {"recovery": draw(curve, final, summary, regions)}
+    tables = {"curves": curve, "scores": final, "summary": summary, "regions": regions}
+    return Answer("\n\n".join(text), figures, tables)
 
 
 def follow(
     agent: Policy, name: str, folder: Path, size: Size, seed: int, k: int
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """One network's learning curves, final scores by episode, and maps."""
-    world = World(card_env(agent), 1, agent.card.env_kwargs)
-    conditions = world.conditions
-    world.close()
+    conditions = conditions_of(agent)
     activity = record_activity(agent, conditions=conditions, seed=seed, horizon=size.horizon)
     regions = Plan(x for x in clusters(agent, size.k, activity) if not x.name.endswith("/dead"))
 
     def run(policy: Policy, plan: Plan, where: str, episodes: int, stage: int) -> pd.DataFrame:
+        named = policy.with_card(policy.card.model_copy(update={"name": where}))
         return sweep(
-            policy.with_card(policy.card.model_copy(update={"name": where.replace("/", "-")})),
-            plan,
-            episodes=episodes,
-            seed=fresh_seed(seed, stage),
-            measures=MEASURES,
-            horizon=size.horizon,
-            folder=folder / "sweeps" / where,
-            activity=activity,
-        ).table()
+            named, plan, episodes=episodes, seed=fresh_seed(seed, stage), measures=MEASURES,
+            horizon=size.horizon, folder=folder / "sweeps" / where, activity=activity,
+        ).table()  # fmt: skip
 
     first = run(agent, regions, "choice", size.first, 0)
     worst = regions[str(differences(first, [SCORE])[SCORE].mean().idxmin())]
@@ -188,3 +180,18 @@ def summarise(final: pd.DataFrame, seed: int) -> pd.DataFrame:
             row |= {key: mean, f"{key}_low": low, f"{key}_high": high}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def similarity(regions: pd.DataFrame, arm: str) -> float:
+    """Mean over networks of the correlation of the effect vectors before and after.
+
+    Of the regions that were not cut; each behaviour in units of its spread over them before.
+    """
+    found = []
+    for _, part in regions[~regions["old"]].groupby("network"):
+        wide = part.pivot(index=["measure", "region"], columns="arm", values="delta")
+        spread = wide[INTACT].groupby("measure").std()
+        scaled = wide.div(spread[spread > 0], axis=0, level="measure").dropna()
+        if len(scaled) > 2 and scaled[arm].std() > 0:
+            found.append(np.corrcoef(scaled[INTACT], scaled[arm])[0, 1])
+    return float(np.mean(found)) if found else float("nan")

@@ -104,8 +104,8 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
                 area = areas(curve).rename_axis("order").reset_index(name="area")
                 area["spread"] = spread  # mean s.d. of the units in the agent's own condition
                 for name, found in (("curves", curve), ("areas", area)):
-                    about = {"kind": kind, "agent": number, "world": world, "cut": cut}
-                    rows[name].append(found.assign(**about))
+                    found = found.assign(kind=kind, agent=number, world=world, cut=cut)
+                    rows[name].append(found)
             if kind == "generalist":
                 rows["units"].append(readable(agent, singles, size, seed).assign(agent=number))
     tables = {name: pd.concat(parts, ignore_index=True) for name, parts in rows.items()}

@@ -98,8 +98,8 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         for harm, regions in zip(maps, names, strict=True)
     ]
     figure = recurrence_figure(title, dict(zip(networks, frames, strict=True)), found, local)
-    regions = pd.concat(dict(zip(seeds, frames, strict=True)), names=["seed"]).reset_index()
-    tables = {"localisation": local, "regions": regions, "similarity": similarity(found, seeds)}
+    table = pd.concat(dict(zip(seeds, frames, strict=True)), names=["seed"]).reset_index()
+    tables = {"localisation": local, "regions": table, "similarity": similarity(found, seeds)}
     return Answer(tell(found, local, maps, names), {"recurrence": figure}, tables)
 
 

@@ -55,7 +55,7 @@ def _panel(
         shift = 0.12 * (k - (len(lines) - 1) / 2)
         x = networks["alpha"].map(place) + shift
         axes.plot(x, networks[key], "o", color=colour, alpha=0.35, ms=5, mew=0)
-        rows = pd.DataFrame(at_alphas(means, key).values())
+        rows = pd.DataFrame(list(at_alphas(means, key).values()))
         ends = np.abs(rows[["low", "high"]].sub(rows["value"], axis=0)).T
         clear = "*" if trend[key]["q"] < LEVEL else ""
         axes.errorbar(

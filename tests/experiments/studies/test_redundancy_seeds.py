@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from experiments.studies import registry as studies
-from experiments.studies.redundancy import study as redundancy
+from experiments.studies.redundancy import words as redundancy_words
 from experiments.studies.seeds import study as seeds
 from experiments.studies.seeds import words as seeds_words
 from rl_ablation.analysis.recurrence import recurrence
@@ -81,8 +81,8 @@ def test_pairs_are_told_either_way() -> None:
         {"a": ["x", "x"], "b": ["y", "z"], "value": [0.4, -0.1], "ci_low": [0.3, -0.2],
          "ci_high": [0.5, 0.0], "kind": ["redundant", ""]}
     )  # fmt: skip
-    text = redundancy._tell_pairs(pairs, 0.8)
+    text = redundancy_words._tell_pairs(pairs, 0.8)
     assert "1 are redundant and 0 need each other" in text
     assert "x with y, redundant: 0.40 (0.30 to 0.50), 50% of the range" in text
-    assert redundancy._tell_pairs(pairs.assign(kind=""), 0.8).endswith("0 need each other.")
-    assert "inf" not in redundancy._tell_pairs(pairs, 0.0)
+    assert redundancy_words._tell_pairs(pairs.assign(kind=""), 0.8).endswith("0 need each other.")
+    assert "inf" not in redundancy_words._tell_pairs(pairs, 0.0)

@@ -10,6 +10,7 @@ from experiments.studies.brain_scan import study as brain_scan
 from experiments.studies.lap_regions import study as lap_regions
 from experiments.studies.locomotion_regions import study as locomotion_regions
 from experiments.studies.populations import study as populations
+from experiments.studies.populations.words import tell_rules
 from experiments.studies.recovery import study as recovery
 from experiments.studies.regions import table, tell_improvements
 from experiments.studies.registry import Answer
@@ -145,7 +146,7 @@ def test_the_rule_is_chosen_on_the_first_network_among_weights_alone() -> None:
 
     assert populations.choose_rule(rules(0.5, -0.7)) == "in × out"
     assert populations.choose_rule(rules(0.1, 0.99)) == "incoming L2"
-    told = populations.tell_rules(rules(0.5, -0.7), "in × out")[0]
+    told = tell_rules(rules(0.5, -0.7), "in × out")
     assert "clearly positive in 0 of 1 layers, −0.70 in the mean" in told
 
 
