@@ -12,21 +12,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+import rl_ablation as rl
 from rl_ablation.analysis.localisation import UNHARMED
-from rl_ablation.errors import LabError
 from rl_ablation.formats import number
-from rl_ablation.groupings.clusters import clusters
-from rl_ablation.groupings.units import layers
 from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.mapping.claims import TOLD, double_dissociations, overall
 from rl_ablation.mapping.evidence import CONFIRMATION, harm
-from rl_ablation.mapping.lesion_map import lesion_map
-from rl_ablation.mapping.run import Run
-from rl_ablation.measures.registry import MEASURES
-from rl_ablation.policies.policy import Policy
-from rl_ablation.reports.film import film
-from rl_ablation.reports.words import change, headlines
-from rl_ablation.rollouts.activity import record_activity
+from rl_ablation.reports.words import change
 from rl_ablation.rollouts.episodes import conditions_of
 from rl_ablation.stats import LEVEL
 
@@ -42,21 +34,15 @@ class Size:
     horizon: int | None = None
 
 
-def map_regions(agent: Policy, folder: Path, size: Size, seed: int) -> Run:
+def map_regions(agent: rl.Policy, folder: Path, size: Size, seed: int) -> rl.Run:
     """Map layers and functional clusters in two stages, with random cuts as controls."""
-    conditions = conditions_of(agent) or ("",)
-    activity = record_activity(agent, conditions=conditions, seed=seed, horizon=size.horizon)
-    return lesion_map(
-        agent,
-        layers(agent) + clusters(agent, size.k, activity),
-        episodes=size.episodes,
-        discovery=size.discovery,
-        controls=size.controls,
-        seed=seed,
-        folder=folder,
-        horizon=size.horizon,
-        activity=activity,
-    )
+    how: dict[str, Any] = {"seed": seed, "horizon": size.horizon}
+    activity = rl.record_activity(agent, conditions=conditions_of(agent) or ("",), **how)
+    plan = rl.layers(agent) + rl.clusters(agent, size.k, activity)
+    return rl.lesion_map(
+        agent, plan, episodes=size.episodes, discovery=size.discovery, controls=size.controls,
+        folder=folder, activity=activity, **how,
+    )  # fmt: skip
 
 
 def _with_harm(effects: pd.DataFrame) -> pd.DataFrame:
@@ -64,13 +50,13 @@ def _with_harm(effects: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(harm=harm(rows).fillna(0.0))
 
 
-def improvements(run: Run, measures: Sequence[str]) -> pd.DataFrame:
+def improvements(run: rl.Run, measures: Sequence[str]) -> pd.DataFrame:
     """Cuts that looked better than intact in the discovery, and whether fresh seeds say so too.
 
     Returns:
         The rows of `Run.effects` of those lesions × behaviours, with harm and ``held``.
     """
-    valued = [m for m in measures if MEASURES[m].better]
+    valued = [m for m in measures if rl.MEASURES[m].better]
     first, rows = _with_harm(run.own_effects()), _with_harm(run.effects())
     first = first[(first["q"] < LEVEL) & (first["harm"] > TOLD) & first["measure"].isin(valued)]
     first = first[first["group"] != "layers"]
@@ -80,7 +66,7 @@ def improvements(run: Run, measures: Sequence[str]) -> pd.DataFrame:
     return rows.assign(held=held)
 
 
-def table(run: Run, measures: Sequence[str]) -> str:
+def table(run: rl.Run, measures: Sequence[str]) -> str:
     """Regions × behaviours as Markdown: the lesioned value, with marks; see `LEGEND`.
 
     The intact row is over all of the intact robot's episodes. An effect's own intact value is over
@@ -94,7 +80,7 @@ def table(run: Run, measures: Sequence[str]) -> str:
         mark = "" if not row["q"] < LEVEL else "\\*\\*" if row["p_random"] <= LEVEL else "\\*"
         values = cells.setdefault(f"{row['lesion']} ({row['units']})", {})
         values[row["measure"]] = number(row["lesioned"]) + mark
-    heads = [MEASURES[m].label for m in measures]
+    heads = [rl.MEASURES[m].label for m in measures]
     lines = [["region (units)", *heads], ["---"] * (1 + len(heads))]
     lines += [[name, *(values[m] for m in measures)] for name, values in cells.items()]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -110,7 +96,7 @@ LEGEND = (
 
 def tell_locality(row: Mapping[Any, Any]) -> str:
     """Where a behaviour is, in a sentence; ``row`` is of `region_locality`."""
-    label = MEASURES[row["measure"]].label
+    label = rl.MEASURES[row["measure"]].label
     if row["verdict"] == UNHARMED:
         return f"- **{label}**: no region's loss does it clear harm."
     control = "no random cuts were drawn for it"
@@ -127,7 +113,7 @@ def tell_locality(row: Mapping[Any, Any]) -> str:
     )
 
 
-def tell_improvements(run: Run, measures: Sequence[str]) -> str:
+def tell_improvements(run: rl.Run, measures: Sequence[str]) -> str:
     """Which cuts improve a behaviour and still do on fresh seeds, and at what price.
 
     A robot that stands still saves power, so an improvement that costs nothing else comes first.
@@ -140,7 +126,7 @@ def tell_improvements(run: Run, measures: Sequence[str]) -> str:
     if held.empty:
         return f"{seemed}; none survives confirmation on fresh seeds."
     rows = _with_harm(run.effects())
-    valued = rows["measure"].map(lambda m: MEASURES[m].better != 0)
+    valued = rows["measure"].map(lambda m: rl.MEASURES[m].better != 0)
     costs = rows[(rows["q"] < LEVEL) & (rows["harm"] < -TOLD) & valued]
     free, costly = [], []
     for row in held.sort_values("harm", ascending=False, kind="stable").to_dict("records"):
@@ -158,33 +144,33 @@ def tell_improvements(run: Run, measures: Sequence[str]) -> str:
     )
 
 
-def tell_crossing(run: Run, measures: Sequence[str]) -> str:
+def tell_crossing(run: rl.Run, measures: Sequence[str]) -> str:
     """The strongest double dissociation, or that there is none."""
     crossed = double_dissociations(run, measures)
     if not crossed:
         return "No two regions doubly dissociate any two of these behaviours."
     d = crossed[0]
     return (
-        f"Double dissociation: {d.a} is needed for {MEASURES[d.x].label} and not for "
-        f"{MEASURES[d.y].label}, {d.b} the other way round (the smallest of the four contrasts is "
-        f"{d.strength:.0%} of a full-size change; random pairs of their sizes cross over as "
+        f"Double dissociation: {d.a} is needed for {rl.MEASURES[d.x].label} and not for "
+        f"{rl.MEASURES[d.y].label}, {d.b} the other way round (the smallest of the four contrasts "
+        f"is {d.strength:.0%} of a full-size change; random pairs of their sizes cross over as "
         f"strongly with p = {'–' if np.isnan(d.p_random) else f'{max(d.p_random, 0.001):.3f}'})."
     )
 
 
-def tell(run: Run, measures: Sequence[str], where: pd.DataFrame) -> str:
+def tell(run: rl.Run, measures: Sequence[str], where: pd.DataFrame) -> str:
     """Table and findings of a map as Markdown."""
     lines = [tell_locality(row) for row in where.to_dict("records")]
     more = [tell_improvements(run, measures), tell_crossing(run, measures)]
     return "\n\n".join([table(run, measures), LEGEND, "\n".join(lines), *more])
 
 
-def film_still(run: Run) -> Path | None:
+def film_still(run: rl.Run) -> Path | None:
     """Film the first headline's cut and save the last picture; None where nothing can be drawn.
 
     The episode is the first that the damaged robot did not finish, if there is one.
     """
-    found = headlines(run)
+    found = rl.headlines(run)
     target = run.folder / "film.png"
     if not found or target.exists():
         return target if target.exists() else None
@@ -192,8 +178,8 @@ def film_still(run: Run) -> Path | None:
     short = rows[(rows["lesion"] == found[0].lesion) & rows["terminated"]]["episode"]
     episode = int(short.iloc[0]) if len(short) else None
     try:
-        path = film(run, found[0].lesion, episode=episode, path=run.folder / "telling.mp4")
-    except LabError:
+        path = rl.film(run, found[0].lesion, episode=episode, path=run.folder / "telling.mp4")
+    except rl.LabError:
         return None
     frames = imageio_ffmpeg.read_frames(str(path))
     meta = next(frames)

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import rl_ablation as rl
 from agents.zoo import find_agent
 from experiments.studies.brain_scan.figures import (
     contrast_block,
@@ -36,16 +37,13 @@ from experiments.studies.brain_scan.figures import (
     unit_layouts,
 )
 from experiments.studies.brain_scan.words import tell_agreement, tell_contrasts, tell_damage
-from experiments.studies.registry import Answer
+from experiments.studies.registry import DRIVING, Answer
 from rl_ablation.analysis.layout import sheet
 from rl_ablation.analysis.scan import BENDS, Context, Scan, contrasts, scan
-from rl_ablation.groupings.units import singles
-from rl_ablation.lesions.lesion import INTACT, Lesion
+from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.mapping.claims import overall
 from rl_ablation.mapping.evidence import harm
-from rl_ablation.mapping.sweep import sweep
 from rl_ablation.measures.laps import BEND
-from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.episodes import card_env, episode_seed
 from rl_ablation.rollouts.rollout import SITE, Job, Trace, rollout
 from rl_ablation.rollouts.world import World
@@ -57,8 +55,7 @@ PAIRS = {
     "bend −\nstraight": (["left bend", "right bend"], ["straight"]),
 }
 SIDE, BENDING = PAIRS
-EFFECTS = ("forward_speed.alive", "left_turning.alive", "right_turning.alive", "off_centre.alive")
-SHOWN = EFFECTS[:3]
+SHOWN = DRIVING[:3]
 
 LEGS: dict[str, Context] = {
     "stand": lambda t: (t["command_vx"] == 0) & (t["command_yaw"] == 0) & (t["command_vy"] == 0),
@@ -89,8 +86,8 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     tracks, subjects = (TRACKS[:2], 12) if quick else (TRACKS, 24)
     found = scan(agent, BENDS, signals=["bend"], conditions=tracks, subjects=subjects, **how)
     table = contrasts(found, PAIRS, seed)
-    plan = singles(agent, ["h1"] if quick else None)
-    cuts = sweep(agent, plan, episodes=12, measures=EFFECTS, folder=folder / "singles", **how)
+    plan = rl.singles(agent, ["h1"] if quick else None)
+    cuts = rl.sweep(agent, plan, episodes=12, measures=DRIVING, folder=folder / "singles", **how)
     cells = {site: sheet(samples) for site, samples in found.samples.items()}
     rows = overall(cuts.effects())
     damage = unit_effects(rows, found)
@@ -125,14 +122,14 @@ def unit_effects(rows: pd.DataFrame, found: Scan) -> dict[str, np.ndarray]:
     """Measure → harm of each unit's cut, (units of all sites,); NaN where it was not cut."""
     names = [f"{site}/{unit}" for site, size in found.sites.items() for unit in range(size)]
     wide = rows.assign(harm=harm(rows)).pivot(index="lesion", columns="measure", values="harm")
-    return {m: wide[m].reindex(names).to_numpy() for m in EFFECTS}
+    return {m: wide[m].reindex(names).to_numpy() for m in DRIVING}
 
 
 def agreement(
     table: pd.DataFrame, damage: Mapping[str, np.ndarray], found: Scan, seed: int
 ) -> pd.DataFrame:
     """Rank correlation of a unit's response with what its cut changes, within each layer."""
-    both = np.stack([damage[m] for m in EFFECTS])
+    both = np.stack([damage[m] for m in DRIVING])
     left, right = damage["left_turning.alive"], damage["right_turning.alive"]
     needed = {
         (SIDE, "one side's turning more than the other's"): np.abs(left - right),
@@ -153,7 +150,7 @@ def agreement(
 
 
 def one_episode(
-    agent: Policy, found: Scan, table: pd.DataFrame, seed: int, steps: int
+    agent: rl.Policy, found: Scan, table: pd.DataFrame, seed: int, steps: int
 ) -> tuple[pd.Series, dict[str, np.ndarray]]:
     """One episode of the track with three bends each way.
 
@@ -162,7 +159,7 @@ def one_episode(
         every unit signed so that it is positive in left bends on average: a tanh unit's own sign
         means nothing.
     """
-    job = Job(Lesion(name=INTACT), episode_seed(seed, 0), TRACKS[0])
+    job = Job(rl.Lesion(name=INTACT), episode_seed(seed, 0), TRACKS[0])
     signals = ["bend", *(SITE + site for site in found.sites)]
     with closing(World(card_env(agent), 1, agent.card.env_kwargs)) as world:
         trace = rollout(agent, world, [job], signals=signals, horizon=steps)

@@ -8,14 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+import rl_ablation as rl
 from rl_ablation.analysis.attribution import through_groups
 from rl_ablation.analysis.drivers import Optimum
-from rl_ablation.groupings.units import singles
-from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.mapping.evidence import scale
-from rl_ablation.mapping.run import Run
-from rl_ablation.measures.registry import MEASURES
-from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity
 from rl_ablation.stats import rank_correlation
 
@@ -41,7 +37,7 @@ class Block:
         controls: The same of random cuts of its size in its layer; empty if there are none.
     """
 
-    part: Lesion
+    part: rl.Lesion
     pictures: Sequence[np.ndarray]
     maximised: Optimum
     by_sensor: np.ndarray
@@ -81,19 +77,19 @@ def steering_shares(through: pd.DataFrame) -> pd.Series:
     return (parts / parts.sum()).sort_values(ascending=False, kind="stable")
 
 
-def losses(run: Run) -> pd.DataFrame:
+def losses(run: rl.Run) -> pd.DataFrame:
     """A run's effects with ``harm``, the change as a share of its measure's full size (below 0 is
     worse), and the ends of its interval, ``low`` and ``high``, in the same measure."""
     rows = run.effects()
     rows = rows[rows["condition"] == "all"].copy()
     full = rows["measure"].map(scale(rows))
-    share = rows["measure"].map(lambda m: MEASURES[m].better or 1) / full
+    share = rows["measure"].map(lambda m: rl.MEASURES[m].better or 1) / full
     ends = rows[["ci_low", "ci_high"]].mul(share, axis=0)
     return rows.assign(harm=share * rows["delta"], low=ends.min(axis=1), high=ends.max(axis=1))
 
 
 def is_attribution_a_guide(
-    agent: Policy, activity: Activity, losses: pd.DataFrame, groups: Plan, seed: int
+    agent: rl.Policy, activity: Activity, losses: pd.DataFrame, groups: rl.Plan, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compare what passes through units and groups with what their loss does.
 
@@ -111,7 +107,7 @@ def is_attribution_a_guide(
     """
     inputs, baseline = activity["obs"].samples[::8], activity["obs"].mean
     loss = -losses.pivot(index="lesion", columns="measure", values="harm")
-    levels = {f"units of {s}": singles(agent, [s]) for s in agent.network.sizes}
+    levels = {f"units of {s}": rl.singles(agent, [s]) for s in agent.network.sizes}
     points = []
     for level, plan in {**levels, "groups": groups}.items():
         through = through_groups(agent, inputs, plan, baseline)

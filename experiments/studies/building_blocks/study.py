@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import rl_ablation as rl
 from agents.zoo import find_agent
 from experiments.studies.building_blocks.blocks import (
     LEFT,
@@ -41,7 +42,7 @@ from experiments.studies.building_blocks.words import (
     tell_maximisation,
     tell_over_time,
 )
-from experiments.studies.registry import Answer
+from experiments.studies.registry import DRIVING, Answer
 from rl_ablation.analysis.attribution import paths, through_groups
 from rl_ablation.analysis.drivers import (
     Drive,
@@ -53,23 +54,11 @@ from rl_ablation.analysis.drivers import (
     unit_drive,
     visit,
 )
-from rl_ablation.groupings.controls import random_groups
 from rl_ablation.groupings.factors import factorise, factors
-from rl_ablation.groupings.units import layers, singles
-from rl_ablation.lesions.lesion import Lesion, Plan
-from rl_ablation.mapping.run import Run
-from rl_ablation.mapping.sweep import sweep
 from rl_ablation.measures.laps import BEND
-from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.activity import Activity, record_activity
+from rl_ablation.rollouts.activity import Activity
 
-BEHAVIOURS = (
-    "forward_speed.alive",
-    "left_turning.alive",
-    "right_turning.alive",
-    "off_centre.alive",
-    "crash",
-)
+BEHAVIOURS = (*DRIVING, "crash")
 MOST_ACTIVE = 0.05  # share of the visited moments at which a part counts as most active
 STATES = 200  # moments that an attribution is averaged over
 
@@ -99,7 +88,7 @@ QUICK = Size(2, 2, 2, 4, 80, 2, 1, 3, 4.0, ("bends/ccw", "bends/cw"))
 class Lab:
     """What every part is looked at with."""
 
-    agent: Policy
+    agent: rl.Policy
     activity: Activity
     visits: Visits
     size: Size
@@ -115,7 +104,7 @@ class Lab:
         level = np.quantile(values[alive], 1 - MOST_ACTIVE)
         return np.argwhere(alive & (values >= level)).T
 
-    def direction(self, part: Lesion) -> Drive:
+    def direction(self, part: rl.Lesion) -> Drive:
         """What counts as its activity: a unit's own, a factor's, a layer's main direction."""
         ((site, units),) = part.cut.items()
         if part.group == "singles":
@@ -133,16 +122,16 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     size = QUICK if quick else Size()
     agent = find_agent("lap")
     how: dict[str, Any] = {"conditions": size.conditions, "seed": seed, "horizon": size.horizon}
-    activity = record_activity(agent, **how)
+    activity = rl.record_activity(agent, **how)
     visits = visit(agent, episodes=size.visited, signals=["bend"], **how)
     lab = Lab(agent, activity, visits, size)
     groups = factors(agent, size.factors, activity)
-    plan = layers(agent) + groups + singles(agent)
-    run = sweep(agent, plan, episodes=size.episodes, measures=BEHAVIOURS, activity=activity,
+    plan = rl.layers(agent) + groups + rl.singles(agent)
+    run = rl.sweep(agent, plan, episodes=size.episodes, measures=BEHAVIOURS, activity=activity,
                 folder=folder / "chosen-on", **how)  # fmt: skip
     chosen = matters_most(run, size.shown)
-    cuts = chosen + random_groups(agent, chosen, size.draws, seed)
-    again = sweep(agent, cuts, episodes=size.confirmed, measures=BEHAVIOURS,
+    cuts = chosen + rl.random_groups(agent, chosen, size.draws, seed)
+    again = rl.sweep(agent, cuts, episodes=size.confirmed, measures=BEHAVIOURS,
                   folder=folder / "measured-on", **{**how, "seed": seed + 1})  # fmt: skip
     blocks = look_at(lab, chosen, again)
     through = steering_over_time(lab, groups)
@@ -160,19 +149,19 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     return Answer("\n\n".join(words), figures, tables)
 
 
-def matters_most(run: Run, shown: int) -> Plan:
+def matters_most(run: rl.Run, shown: int) -> rl.Plan:
     """The layer, the groups and the unit whose loss harms the behaviours most, the worst first."""
     rows = losses(run)
     total = rows.assign(harm=rows["harm"].clip(upper=0)).groupby("lesion")["harm"].sum()
-    taken: list[Lesion] = []
+    taken: list[rl.Lesion] = []
     for group, most in (("layers", 1), ("factors", shown), ("singles", 1)):
         names = [x.name for x in run.plan if x.group == group]
         worst = total[names].sort_values(kind="stable").index[:most]
         taken += [run.plan[str(name)] for name in worst]
-    return Plan(taken)
+    return rl.Plan(taken)
 
 
-def look_at(lab: Lab, chosen: Plan, run: Run) -> list[Block]:
+def look_at(lab: Lab, chosen: rl.Plan, run: rl.Run) -> list[Block]:
     """When each part is active, what it contributes then, what its loss does."""
     parts, rows = chosen.lesions[1:], losses(run)
     directions = [lab.direction(part) for part in parts]
@@ -186,7 +175,7 @@ def look_at(lab: Lab, chosen: Plan, run: Run) -> list[Block]:
         steps, episodes = lab.moments(direction.of(trace[f"@{direction.site}"]))
         some = np.linspace(0, len(steps) - 1, min(STATES, len(steps))).astype(int)
         inputs = trace["@obs"][steps[some], episodes[some]]
-        push = paths(lab.agent, inputs, Plan([part]), lab.baseline)[:, 0]
+        push = paths(lab.agent, inputs, rl.Plan([part]), lab.baseline)[:, 0]
         controls = rows["lesion"].str.startswith(f"{direction.site}/random-{part.size}-")
         blocks.append(
             Block(
@@ -210,7 +199,7 @@ def places(bend: np.ndarray) -> dict[str, float]:
     return {"left bends": left, "right bends": right, "straights": 1 - left - right}
 
 
-def steering_over_time(lab: Lab, groups: Plan) -> pd.DataFrame:
+def steering_over_time(lab: Lab, groups: rl.Plan) -> pd.DataFrame:
     """How much steering passes through each group of the last hidden layer along an episode.
 
     Returns:
@@ -219,14 +208,14 @@ def steering_over_time(lab: Lab, groups: Plan) -> pd.DataFrame:
     """
     trace, last = lab.visits.trace, list(lab.agent.network.sizes)[-1]
     steps = np.flatnonzero(trace.alive[:, 0])[: round(lab.size.seconds / trace.dt)]
-    parts = Plan(g for g in groups if last in g.cut)
+    parts = rl.Plan(g for g in groups if last in g.cut)
     through = through_groups(lab.agent, trace["@obs"][steps, 0], parts, lab.baseline)
     frame = pd.DataFrame(through[..., RIGHT] - through[..., LEFT], columns=parts.names[1:])
     frame.insert(0, "bend", trace["bend"][steps, 0])
     return frame
 
 
-def unit_table(lab: Lab, run: Run, groups: Plan) -> pd.DataFrame:
+def unit_table(lab: Lab, run: rl.Run, groups: rl.Plan) -> pd.DataFrame:
     """A row for each hidden unit: its group, what activates it most, what its loss does."""
     sites, trace = lab.agent.sites, lab.visits.trace
     owner = {f"{s}/{u}": g.name for g in groups for s, us in g.cut.items() for u in us}

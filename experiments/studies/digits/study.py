@@ -41,8 +41,7 @@ from experiments.studies.registry import Answer
 from rl_ablation.analysis.curves import curves
 from rl_ablation.analysis.selectivity import class_selectivity, visits
 from rl_ablation.groupings.orders import random_orders
-from rl_ablation.lesions.lesion import INTACT, Plan
-from rl_ablation.policies.policy import Policy
+from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.stats import LEVEL, benjamini_hochberg, interval, nested_bootstrap
 
 ALPHAS = (-1.0, -0.2, -0.05, 0.0, 0.05, 0.2, 1.0)
@@ -74,7 +73,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     shuffled = [Subject(s, shuffled=True) for s in seeds]
     agents = networks([*steered, *shuffled], folder / "agents", size.updates)
 
-    def right(subject: Subject, plan: Plan, conditions: list[str]) -> rl.Run:
+    def right(subject: Subject, plan: rl.Plan, conditions: list[str]) -> rl.Run:
         return rl.sweep(
             agents[subject], plan, conditions=conditions, episodes=len(conditions), seed=seed,
             measures=["return"], folder=folder / f"{subject.name}-{len(plan)}", progress=False,
@@ -95,7 +94,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         {
             "alpha": subject.alpha,
             "network": subject.seed,
-            "accuracy": answers(right(subject, Plan(), exam))[INTACT].mean(),
+            "accuracy": answers(right(subject, rl.Plan(), exam))[INTACT].mean(),
             "selectivity": selectivity(agents[subject], exam),
         }
         for subject in steered
@@ -107,7 +106,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     return Answer(text, {"checks": figure}, {**tables, "selectivity": accuracy})
 
 
-def selectivity(agent: Policy, exam: list[str]) -> float:
+def selectivity(agent: rl.Policy, exam: list[str]) -> float:
     """Mean class selectivity over the layers, on the images of the exam."""
     sites = list(agent.network.sizes)
     seen = visits(agent, [f"@{s}" for s in sites], conditions=exam, episodes=len(exam))

@@ -60,9 +60,9 @@ def labels(label_seed: int | None = None) -> np.ndarray:
     return truth
 
 
-def every(first: int, last: int, step: int = 1) -> list[str]:
-    """Conditions that show images ``first``, ``first + step``, … before ``last`` of each digit."""
-    return [f"{digit}/{image}" for digit in range(DIGITS) for image in range(first, last, step)]
+def every(first: int, last: int) -> list[str]:
+    """Conditions that show images ``first`` to ``last − 1`` of each digit."""
+    return [f"{digit}/{image}" for digit in range(DIGITS) for image in range(first, last)]
 
 
 CONDITIONS = [*map(str, range(DIGITS)), *every(0, TRAINING + HELD_OUT)]

@@ -33,31 +33,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import rl_ablation as rl
 from agents.essence import MADE_FROM, Essence, dagger, gradient_twin, load_essence, save_essence
 from agents.zoo import find, score
 from envs.lap import CONDITIONS
 from experiments.studies.essence.figures import locality_figure, outside_figure
 from experiments.studies.essence.units import lap_plane, made_by, twin_influence, view
 from experiments.studies.essence.words import RANDOM, TOGETHER, ZERO, tell
-from experiments.studies.registry import Answer
+from experiments.studies.registry import DRIVING, Answer
 from rl_ablation.analysis.boundaries import far_outside
 from rl_ablation.analysis.localisation import changes, full_size, localisation, mean_change
 from rl_ablation.groupings.controls import equal_parts
 from rl_ablation.lesions.lesion import VARIANT
 from rl_ablation.lesions.variants import variants
-from rl_ablation.mapping.sweep import sweep
-from rl_ablation.policies.policy import Policy
-from rl_ablation.policies.storage import load_folder, save
-from rl_ablation.rollouts.activity import record_activity
+from rl_ablation.policies.storage import load_folder
 
-MEASURES = (
-    "forward_speed.alive",
-    "left_turning.alive",
-    "right_turning.alive",
-    "off_centre.alive",
-    "jerkiness",
-    "crash",
-)
+MEASURES = (*DRIVING, "jerkiness", "crash")
 SCORES = ("progress", "crash", "stuck", "forward_speed.alive", "jerkiness")
 SHOWN = 1500  # visited states drawn, and compared with the plane
 
@@ -118,19 +109,19 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     return Answer(tell(scores, local, made, outside, plane.share), figures, tables)
 
 
-def make_pair(folder: Path, teacher: Policy, size: Size, seed: int) -> tuple[Essence, Policy]:
+def make_pair(folder: Path, teacher: rl.Policy, size: Size, seed: int) -> tuple[Essence, rl.Policy]:
     """An essence network and its twin, from the folder if they are there already."""
     here = folder / f"pair-{seed}"
     if not (here / "essence" / MADE_FROM).exists():
         save_essence(dagger(teacher, seed=seed, **size.distil), here / "essence")
     essence = load_essence(here / "essence")
     if not (here / "twin" / "card.json").exists():
-        save(gradient_twin(essence, epochs=size.epochs, seed=seed), here / "twin")
+        rl.save(gradient_twin(essence, epochs=size.epochs, seed=seed), here / "twin")
     return essence, load_folder(here / "twin")
 
 
 def cut_all(
-    folder: Path, networks: dict[str, list[Policy]], size: Size, seed: int
+    folder: Path, networks: dict[str, list[rl.Policy]], size: Size, seed: int
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     """Cut every part of every network; the indices of locality, and the first pair's maps."""
     changed: dict[str, dict[str, list[np.ndarray]]] = {c: {} for c in (TOGETHER, ZERO, RANDOM)}
@@ -159,14 +150,14 @@ def cut_all(
     return local.reset_index(drop=True), maps
 
 
-def cut(folder: Path, policy: Policy, size: Size, seed: int) -> tuple[pd.DataFrame, dict]:
+def cut(folder: Path, policy: rl.Policy, size: Size, seed: int) -> tuple[pd.DataFrame, dict]:
     """Run all cuts of one network: its behaviour table, and the plan of each sort of cut."""
     how: dict[str, Any] = {"conditions": list(CONDITIONS), "seed": seed, "horizon": size.horizon}
-    activity = record_activity(policy, **how)
+    activity = rl.record_activity(policy, **how)
     parts = equal_parts(policy, size.parts, activity)
     both = variants(parts, ["mean", "zero"])
     shuffled = equal_parts(policy, size.parts, seed=seed).with_kind("mean")
-    run = sweep(
+    run = rl.sweep(
         policy, both + shuffled, measures=MEASURES, folder=folder, episodes=size.episodes,
         activity=activity, **how,
     )  # fmt: skip

@@ -71,26 +71,26 @@ def _verdict(row: Any, more: str, less: str) -> str:
 
 
 def _three(local: pd.DataFrame, index: str) -> str:
-    told = [f"{with_interval(row_of(local, s, index, TOGETHER))} in the {s}" for s in NETWORKS]
-    return ", ".join(told)
+    phrases = [f"{with_interval(row_of(local, s, index, TOGETHER))} in the {s}" for s in NETWORKS]
+    return ", ".join(phrases)
 
 
 def _checks(local: pd.DataFrame, index: str) -> str:
     """Whether the difference keeps its sign under another kind of cut, and with random parts."""
     gap = row_of(local, DIFFERENCE, index, TOGETHER)
-    told = []
+    phrases = []
     for cut, name in ((ZERO, "held at zero instead of the mean"), (RANDOM, "parts drawn by lot")):
         row = row_of(local, DIFFERENCE, index, cut)
         same = "the same sign" if row["value"] * gap["value"] > 0 else "not the same sign"
-        told.append(f"{name}, {with_interval(row)}, {same}")
-    return "; ".join(told)
+        phrases.append(f"{name}, {with_interval(row)}, {same}")
+    return "; ".join(phrases)
 
 
 def _locality(local: pd.DataFrame) -> str:
     gap = row_of(local, DIFFERENCE, SHARE, TOGETHER)
     layers = [x for x in dict.fromkeys(rows_of(local, network=DIFFERENCE)["layer"]) if x != "all"]
     rows = {layer: row_of(local, DIFFERENCE, SHARE, TOGETHER, layer) for layer in layers}
-    told = [f"{layer} {with_interval(row)}" for layer, row in rows.items()]
+    phrases = [f"{layer} {with_interval(row)}" for layer, row in rows.items()]
     gini = row_of(local, DIFFERENCE, GINI, TOGETHER)
     return (
         "*Locality.* With equal parts of units that are active together, the share of a layer's "
@@ -98,7 +98,7 @@ def _locality(local: pd.DataFrame) -> str:
         "and behaviours that some part harms. They are not the same in all networks; where both "
         f"are harmed (pairs × layers × behaviours: {gap['cells']}), the essence network's "
         f"functions are {_verdict(gap, 'more local than', 'less local than')} the twin's by this "
-        f"index: difference {with_interval(gap)}; layer by layer {', '.join(told)}. The Gini "
+        f"index: difference {with_interval(gap)}; layer by layer {', '.join(phrases)}. The Gini "
         f"coefficient differs by {with_interval(gini)}. Checks: "
         f"{_checks(local, SHARE)}. The indices tell how harm is divided, not how much there is."
     )
@@ -137,7 +137,7 @@ def _outside(outside: pd.DataFrame) -> str:
     mean = outside.groupby(["network", "states"], sort=False)[columns].mean()
     states = list(dict.fromkeys(outside["states"]))
     near, far, mixed = states[0], states[-2], states[-1]
-    told = [
+    phrases = [
         f"{s}: {mean.loc[(s, near), 'saturated']:.0%} of hidden units saturated in visited states, "
         f"{mean.loc[(s, far), 'saturated']:.0%} at {far}"
         for s in NETWORKS
@@ -155,6 +155,6 @@ def _outside(outside: pd.DataFrame) -> str:
         else f"the {nearer} is nearer to the teacher where robots have been, the {closer} at {far}"
     )
     return (
-        f"*Far outside.* {'; '.join(told)}. RMS distance of the action from the teacher's in "
+        f"*Far outside.* {'; '.join(phrases)}. RMS distance of the action from the teacher's in "
         f"visited states / at {far} / with sensors shuffled: {'; '.join(gaps)}: {where}."
     )

@@ -43,7 +43,7 @@ QUICK = {"quadruped": Size(k=2, discovery=8, episodes=8, controls=2, horizon=120
 
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
-    """Map each robot; tell, draw and tabulate where behaviours are."""
+    """Map each robot, and find where its behaviours are."""
     texts: list[str] = []
     figures: dict[str, Figure] = {}
     where: dict[str, pd.DataFrame] = {}

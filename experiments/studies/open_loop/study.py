@@ -32,23 +32,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import rl_ablation as rl
 from agents.zoo import find_agent
 from experiments.studies.open_loop.figures import answer, curves
 from experiments.studies.open_loop.words import tell_direct, tell_drift, tell_triggers
 from experiments.studies.registry import Answer
 from rl_ablation.analysis.drift import Drift, drift, mean, size
 from rl_ablation.analysis.selectivity import visits
-from rl_ablation.groupings.clusters import clusters
-from rl_ablation.groupings.controls import random_groups
-from rl_ablation.lesions.lesion import INTACT, Lesion, Plan
+from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.mapping.claims import overall
 from rl_ablation.mapping.evidence import harm
-from rl_ablation.mapping.probe import probe
-from rl_ablation.mapping.run import Run
-from rl_ablation.mapping.sweep import sweep
 from rl_ablation.measures.laps import BEND
-from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.activity import record_activity
 from rl_ablation.rollouts.episodes import conditions_of
 from rl_ablation.stats import RESAMPLES, bca_intervals, benjamini_hochberg, sign_flip_p, spearman
 
@@ -59,7 +53,7 @@ TRIGGERS = {
 }
 ALWAYS = "always"
 TIMED = ("left_turning.alive", "right_turning.alive", "forward_speed.alive", "crash")
-NUDGE = Lesion(name="nudge", cut={"action": (0, 1)}, kind="noise", strength=0.1, offset=1)
+NUDGE = rl.Lesion(name="nudge", cut={"action": (0, 1)}, kind="noise", strength=0.1, offset=1)
 ONSET, FOLLOW = 60, 200  # steps of 50 ms
 
 
@@ -69,17 +63,19 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     conditions = conditions_of(agent)
     episodes, horizon = (6, 160) if quick else (24, None)
     how: dict[str, Any] = {"conditions": conditions, "seed": seed, "horizon": horizon}
-    activity = record_activity(agent, **how)
-    found = clusters(agent, 2 if quick else 4, activity)
-    regions = Plan(x for x in found if x.name != INTACT and not x.name.endswith("/dead"))
-    plan = regions + random_groups(agent, regions, 2 if quick else 10, seed)
+    activity = rl.record_activity(agent, **how)
+    found = rl.clusters(agent, 2 if quick else 4, activity)
+    regions = rl.Plan(x for x in found if x.name != INTACT and not x.name.endswith("/dead"))
+    plan = regions + rl.random_groups(agent, regions, 2 if quick else 10, seed)
     sweeps: dict[str, Any] = {"episodes": episodes, "activity": activity, **how}
-    closed = sweep(agent, plan, measures=["progress"], folder=folder / "cuts", **sweeps)
-    timed = sweep(agent, triggered(regions), measures=TIMED, folder=folder / "triggers", **sweeps)
-    cuts = table_of_cuts(closed, probe(agent, plan, activity, seed=seed))
+    closed = rl.sweep(agent, plan, measures=["progress"], folder=folder / "cuts", **sweeps)
+    timed = rl.sweep(
+        agent, triggered(regions), measures=TIMED, folder=folder / "triggers", **sweeps
+    )
+    cuts = table_of_cuts(closed, rl.probe(agent, plan, activity, seed=seed))
     ranks = ranking(cuts, seed)
     apart = drift(
-        agent, Plan([NUDGE]) + regions, activity, conditions=conditions, episodes=episodes,
+        agent, rl.Plan([NUDGE]) + regions, activity, conditions=conditions, episodes=episodes,
         onset=ONSET, steps=60 if quick else FOLLOW, seed=seed,
     )  # fmt: skip
     drifts = table_of_drift(apart, seed)
@@ -94,9 +90,9 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     return Answer("\n\n".join(text), figures, tables)
 
 
-def triggered(regions: Plan) -> Plan:
+def triggered(regions: rl.Plan) -> rl.Plan:
     """Every region cut under each of the trigger conditions, and always."""
-    return Plan(
+    return rl.Plan(
         x.model_copy(update={"name": f"{x.name}@{name}", "when": when})
         for x in regions
         if x.size
@@ -104,14 +100,14 @@ def triggered(regions: Plan) -> Plan:
     )
 
 
-def share_of_time(agent: Policy, **how: Any) -> Mapping[str, float]:
+def share_of_time(agent: rl.Policy, **how: Any) -> Mapping[str, float]:
     """For how much of the intact robot's time each trigger condition holds."""
     bend = visits(agent, ["bend"], **how)["bend"]
     left, right = float((bend > BEND).mean()), float((bend < -BEND).mean())
     return {"left": left, "right": right, "straight": 1 - left - right, ALWAYS: 1.0}
 
 
-def table_of_cuts(run: Run, probed: pd.DataFrame) -> pd.DataFrame:
+def table_of_cuts(run: rl.Run, probed: pd.DataFrame) -> pd.DataFrame:
     """Open loop beside closed loop: a row for each cut."""
     rows = overall(run.effects(), controls=True)
     rows = rows.assign(loss=1 - rows["lesioned"] / rows["intact"])
@@ -144,7 +140,7 @@ def table_of_drift(apart: Drift, seed: int) -> pd.DataFrame:
     return table
 
 
-def left_against_right(run: Run, regions: list[str], seed: int) -> pd.DataFrame:
+def left_against_right(run: rl.Run, regions: list[str], seed: int) -> pd.DataFrame:
     """Each region cut in left bends only against in right bends only, episode by episode."""
     wide = run.table().pivot(index="episode", columns="lesion", values=list(TIMED)).astype(float)
     table = pd.DataFrame([(m, r) for m in TIMED for r in regions], columns=["measure", "region"])

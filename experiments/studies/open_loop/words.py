@@ -69,7 +69,7 @@ def tell_triggers(rows: pd.DataFrame, sides: pd.DataFrame, time: Mapping[str, fl
     hurt = rows[(rows["q"] < LEVEL) & (rows["harm"] < 0)]
     for name in dict.fromkeys(rows["measure"]):
         counts = hurt[hurt["measure"] == name]["when"].value_counts()
-        told = ", ".join(f"{when} {counts.get(when, 0)}" for when in time)
+        counted = ", ".join(f"{when} {counts.get(when, 0)}" for when in time)
         clear = sides[(sides["measure"] == name) & (sides["q"] < LEVEL)]
         contrast = "the side does not clearly matter"
         if len(clear):
@@ -81,5 +81,5 @@ def tell_triggers(rows: pd.DataFrame, sides: pd.DataFrame, time: Mapping[str, fl
                 f"ones (difference {number(gap.value)}, 95 % {gap.ends()})"
             )
         unit = f", {MEASURES[name].unit}" if MEASURES[name].unit else ""
-        lines.append(f"- {MEASURES[name].label}{unit}: {told}; {contrast}.")
+        lines.append(f"- {MEASURES[name].label}{unit}: {counted}; {contrast}.")
     return "\n".join(lines)

@@ -26,24 +26,18 @@ from typing import Any
 
 import pandas as pd
 
+import rl_ablation as rl
 from agents.recipes import RECIPES
 from agents.zoo import find_agent
 from experiments.studies.populations.figures import draw
 from experiments.studies.populations.words import tell_divisions, tell_rules
-from experiments.studies.registry import Answer, trained
+from experiments.studies.registry import DRIVING, Answer, trained
 from rl_ablation.analysis.populations import agreement, effect_vectors, importance_of
 from rl_ablation.analysis.weights import RULES, importance
-from rl_ablation.groupings.units import singles
-from rl_ablation.mapping.sweep import sweep
-from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.activity import record_activity
 from rl_ablation.rollouts.episodes import conditions_of
 from rl_ablation.stats import benjamini_hochberg, rank_correlation
 
-LAP = (
-    "forward_speed.alive", "left_turning.alive", "right_turning.alive", "off_centre.alive",
-    "jerkiness",
-)  # fmt: skip
+LAP = (*DRIVING, "jerkiness")
 K, OTHER_K = 4, (3, 6)
 ALONE = [name for name in RULES if "activity" not in name]
 
@@ -53,7 +47,7 @@ class Subject:
     """A network, what it is measured on, and how long."""
 
     name: str
-    agent: Policy
+    agent: rl.Policy
     measures: tuple[str, ...]
     episodes: int
     horizon: int | None = None
@@ -92,9 +86,9 @@ def examine(
     """Rows for the divisions and for the rules of one network."""
     agent = subject.agent
     how: dict[str, Any] = {"seed": seed, "horizon": subject.horizon}
-    activity = record_activity(agent, conditions=conditions_of(agent) or ("",), **how)
-    run = sweep(
-        agent, singles(agent), episodes=subject.episodes, measures=subject.measures,
+    activity = rl.record_activity(agent, conditions=conditions_of(agent) or ("",), **how)
+    run = rl.sweep(
+        agent, rl.singles(agent), episodes=subject.episodes, measures=subject.measures,
         folder=folder / subject.name.replace(" ", "-"), activity=activity, **how,
     )  # fmt: skip
     table, read = run.table(), importance(agent, activity)

@@ -46,7 +46,8 @@ def redundancy_figure(game: Game) -> Figure:
         _bars(panels[0, column], part, measure, short if column == 0 else None)
         mesh = _matrix(panels[1, column], pairs, short, float(game.ranges["range"][measure]))
         _scatter(panels[2, column], lesions, scores.iloc[0])
-    panels[0, 0].legend(loc="lower right")
+    bars = panels[0, 0].get_legend_handles_labels()
+    figure.legend(*bars, loc="outside upper right", ncols=2)
     panels[2, 0].set_ylabel("predicted from the other lesions")
     ends = ("need each other:\n−100 % of range", "0", "back each other\nup: +100 %")
     style.colour_bar(mesh, list(panels[1]), ends, shrink=0.9)
@@ -77,11 +78,11 @@ def _matrix(axes: Axes, pairs: pd.DataFrame, names: list[str], full: float) -> Q
     grid = np.full((count, count), np.nan)
     grid[second, first] = pairs["value"] / full if full > 0 else 0.0
     marks = np.full((count, count), "")
-    marks[second, first] = np.where(pairs["kind"] != "", "•", "")
+    marks[second, first] = np.where(pairs["kind"] != "", "●", "")
     mesh = style.heatmap(axes, grid[1:, :-1], names[1:], names[:-1], cells=marks[1:, :-1], turn=90)
     axes.set_xticklabels(names[:-1], ha="center", rotation_mode="default")
     axes.set_aspect("equal")
-    axes.set_title("pairs, • q < 5 %")
+    axes.set_title("pairs, ● q < 5 %")
     return mesh
 
 

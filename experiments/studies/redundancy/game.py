@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import rl_ablation as rl
 from agents.zoo import find_agent
 from rl_ablation.analysis.prediction import Prediction, predict_lesions
 from rl_ablation.analysis.redundancy import (
@@ -20,8 +21,6 @@ from rl_ablation.analysis.redundancy import (
     single_cuts,
     worth,
 )
-from rl_ablation.groupings.clusters import clusters
-from rl_ablation.rollouts.activity import record_activity
 from rl_ablation.rollouts.episodes import conditions_of
 
 PERMUTATIONS = 160  # at most, where there are too many coalitions to try all
@@ -55,8 +54,8 @@ def play(subject: Subject, folder: Path, seed: int) -> Game:
     """Roll the coalitions out and take everything from them."""
     agent, measures = find_agent(subject.agent), subject.measures
     how: dict[str, Any] = {"seed": seed, "horizon": subject.horizon}
-    activity = record_activity(agent, conditions=conditions_of(agent) or ("",), **how)
-    players = [x for x in clusters(agent, subject.k, activity) if x.size]
+    activity = rl.record_activity(agent, conditions=conditions_of(agent) or ("",), **how)
+    players = [x for x in rl.clusters(agent, subject.k, activity) if x.size]
     how |= {"episodes": subject.episodes, "activity": activity}
     game = SweepGame(agent, players, measures, folder, how)
     names, exact = game.names, len(players) <= EXACT

@@ -54,8 +54,7 @@ from rl_ablation.groupings.orders import (
     random_orders,
     ranked_order,
 )
-from rl_ablation.lesions.lesion import INTACT, Plan
-from rl_ablation.policies.policy import Policy
+from rl_ablation.lesions.lesion import INTACT
 
 STEPS = 393_216
 OWN_TRACK = {"tracks": ["ring"], "fixed_start": True}
@@ -113,8 +112,8 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
 
 
 def plans(
-    agent: Policy, own: str, matter: dict[str, np.ndarray], size: Size, number: int
-) -> list[tuple[str, str, Plan]]:
+    agent: rl.Policy, own: str, matter: dict[str, np.ndarray], size: Size, number: int
+) -> list[tuple[str, str, rl.Plan]]:
     """What is measured of an agent besides its single units: (world, name, plan)."""
     orders = partial(
         random_orders, agent, orders=size.orders, fractions=size.fractions, seed=number
@@ -135,12 +134,12 @@ def plans(
 class Measure:
     """Sweeps an agent on the memorisers' track or on the generalists' battery."""
 
-    agent: Policy
+    agent: rl.Policy
     folder: Path
     size: Size
     seed: int
 
-    def __call__(self, world: str, name: str, plan: Plan, other: int = 0) -> rl.Run:
+    def __call__(self, world: str, name: str, plan: rl.Plan, other: int = 0) -> rl.Run:
         """Run a plan; ``other`` picks other episodes."""
         track = world == "track"
         assert self.agent.card.env_id is not None
@@ -168,7 +167,7 @@ def importance(singles: rl.Run, measure: str) -> dict[str, np.ndarray]:
     }
 
 
-def readable(agent: Policy, singles: rl.Run, size: Size, seed: int) -> pd.DataFrame:
+def readable(agent: rl.Policy, singles: rl.Run, size: Size, seed: int) -> pd.DataFrame:
     """How much each unit says about the bend, and what is lost with it: a row for each unit."""
     free = agent.with_env(singles.spec.env_id)
     sites = list(agent.network.sizes)

@@ -28,8 +28,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+import rl_ablation as rl
 from agents.recipes import RECIPES, Recipe
-from experiments.studies.registry import Answer, trained
+from experiments.studies.registry import DRIVING, Answer, trained
 from experiments.studies.seeds.figures import recurrence_figure
 from experiments.studies.seeds.words import PROFILE, SPECIFIC, tell
 from rl_ablation.analysis.recurrence import (
@@ -40,23 +41,11 @@ from rl_ablation.analysis.recurrence import (
     recurrence,
     worst_share,
 )
-from rl_ablation.groupings.clusters import clusters
 from rl_ablation.groupings.controls import random_divisions
-from rl_ablation.groupings.units import layers
-from rl_ablation.lesions.lesion import Plan
-from rl_ablation.mapping.sweep import sweep
-from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.activity import record_activity
 from rl_ablation.rollouts.episodes import conditions_of
 from rl_ablation.stats import hierarchical_bootstrap
 
-BEHAVIOURS = (
-    "forward_speed.alive",
-    "left_turning.alive",
-    "right_turning.alive",
-    "off_centre.alive",
-    "crash",
-)
+BEHAVIOURS = (*DRIVING, "crash")
 TINY = Recipe(
     name="lap-tiny",
     env_id="envs:rl_ablation/Lap-v0",
@@ -76,8 +65,8 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     for training in seeds:
         agent = trained(recipe, training)
         plan, divisions = divide(agent, k, draws, seed, horizon)
-        run = sweep(
-            agent, layers(agent) + sum(divisions, plan), episodes=episodes, seed=seed,
+        run = rl.sweep(
+            agent, rl.layers(agent) + sum(divisions, plan), episodes=episodes, seed=seed,
             measures=BEHAVIOURS, folder=folder / f"{recipe.name}-{training}", horizon=horizon,
         )  # fmt: skip
         regions = [[x.name for x in part if x.size] for part in (plan, *divisions)]
@@ -104,12 +93,12 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
 
 
 def divide(
-    agent: Policy, k: int, draws: int, seed: int, horizon: int | None
-) -> tuple[Plan, list[Plan]]:
+    agent: rl.Policy, k: int, draws: int, seed: int, horizon: int | None
+) -> tuple[rl.Plan, list[rl.Plan]]:
     """A network's functional clusters, and random divisions of the same sizes."""
     conditions = conditions_of(agent) or ("",)
-    activity = record_activity(agent, conditions=conditions, seed=seed, horizon=horizon)
-    plan = clusters(agent, k, activity)
+    activity = rl.record_activity(agent, conditions=conditions, seed=seed, horizon=horizon)
+    plan = rl.clusters(agent, k, activity)
     return plan, random_divisions(plan, draws, seed)
 
 

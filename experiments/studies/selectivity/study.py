@@ -32,10 +32,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+import rl_ablation as rl
 from agents.recipes import RECIPES, Recipe
 from agents.selective_ppo import rate
 from envs.lap import CONDITIONS
@@ -54,10 +56,7 @@ from rl_ablation.analysis.rotation import (
 from rl_ablation.analysis.selectivity import bend_contexts, class_selectivity, eta_squared, visits
 from rl_ablation.groupings.orders import random_orders
 from rl_ablation.groupings.sensors import sensor_dropout, sensor_noise
-from rl_ablation.lesions.lesion import INTACT, Plan
-from rl_ablation.mapping.run import Run
-from rl_ablation.mapping.sweep import sweep
-from rl_ablation.policies.policy import Policy
+from rl_ablation.lesions.lesion import INTACT
 
 STEPS = 393_216
 ALPHAS = (-2.0, -0.5, 0.0, 0.5, 2.0)
@@ -76,6 +75,11 @@ def recipe(alpha: float, quick: bool = False) -> Recipe:
     )
 
 
+def length(quick: bool) -> dict[str, Any]:
+    """Of a measurement: how many episodes, and steps at most."""
+    return {"episodes": 6, "horizon": 100} if quick else {"episodes": EPISODES, "horizon": None}
+
+
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     """Train, measure, compare."""
     alphas = (-2.0, 0.0, 2.0) if quick else ALPHAS
@@ -83,7 +87,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     # Every α of a seed before the next seed: what is there after a break can be compared.
     policies = {(a, s): trained(recipe(a, quick), s) for s in seeds for a in alphas}
     states = common_states([policies[0.0, s] for s in seeds], quick, seed)
-    thoughts = {key: activity_at(policy, states) for key, policy in policies.items()}
+    activities = {key: activity_at(policy, states) for key, policy in policies.items()}
     values: dict[tuple[float, int], Values] = {}
     steps = 0
     for (alpha, s), policy in policies.items():
@@ -94,7 +98,11 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
             **units(policy, quick, seed),
             **behaviour(runs),
             "similarity": np.array(
-                [network_similarity(thoughts[alpha, s], thoughts[0.0, o]) for o in seeds if o != s]
+                [
+                    network_similarity(activities[alpha, s], activities[0.0, o])
+                    for o in seeds
+                    if o != s
+                ]
             ),
         }
     networks = pd.DataFrame(
@@ -108,43 +116,27 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     return Answer(text, {"answer": draw(networks, means, trends)}, tables)
 
 
-def measure_runs(policy: Policy, folder: Path, *, quick: bool, seed: int) -> dict[str, Run]:
+def measure_runs(policy: rl.Policy, folder: Path, *, quick: bool, seed: int) -> dict[str, rl.Run]:
     """Sweeps of one network: cuts by mean and by zero, disturbances, the worst small changes."""
-    orders = {
-        kind: random_orders(
-            policy,
-            orders=2 if quick else 3,
-            fractions=(0.2, 1.0) if quick else FRACTIONS,
-            seed=seed,
-            kind=kind,
-        )
-        for kind in ("mean", "zero")
-    }
-    fractions = (0.2,) if quick else (0.1, 0.2, 0.4)
-    outside = sensor_noise(policy) + sensor_dropout(policy, fractions, seed=seed)
-    subjects: dict[str, tuple[Policy, Plan]] = {
-        "mean": (policy, orders["mean"]),
-        "zero": (policy, orders["zero"]),
-        "outside": (policy, outside),
-    }
+    orders, fractions, dead = (2, (0.2, 1.0), (0.2,)) if quick else (3, FRACTIONS, (0.1, 0.2, 0.4))
+    subjects: dict[str, tuple[rl.Policy, rl.Plan]] = {}
+    for kind in ("mean", "zero"):
+        plan = random_orders(policy, orders=orders, fractions=fractions, seed=seed, kind=kind)
+        subjects[kind] = policy, plan
+    outside = sensor_noise(policy) + sensor_dropout(policy, dead, seed=seed)
+    subjects["outside"] = policy, outside
     for epsilon in EPSILONS[-1:] if quick else EPSILONS:
-        subjects[f"worst/{epsilon:g}"] = (perturbed(policy, epsilon), Plan())
+        subjects[f"worst/{epsilon:g}"] = (perturbed(policy, epsilon), rl.Plan())
     return {
-        name: sweep(
-            agent,
-            plan,
-            episodes=6 if quick else EPISODES,
-            seed=seed,
-            horizon=100 if quick else None,
-            measures=("progress", "crash"),
-            folder=folder / name.replace("/", "-"),
-            progress=False,
+        name: rl.sweep(
+            agent, plan, measures=("progress", "crash"), folder=folder / name.replace("/", "-"),
+            progress=False, seed=seed, **length(quick),
         )
         for name, (agent, plan) in subjects.items()
-    }
+    }  # fmt: skip
 
 
-def behaviour(runs: Mapping[str, Run]) -> Values:
+def behaviour(runs: Mapping[str, rl.Run]) -> Values:
     """Laps, and the share of them that is kept under each kind of damage."""
     whole = runs["outside"].table()
     intact = whole[whole["lesion"] == INTACT].sort_values("episode")
@@ -165,18 +157,11 @@ def behaviour(runs: Mapping[str, Run]) -> Values:
     }
 
 
-def units(policy: Policy, quick: bool, seed: int) -> Values:
-    """What the units tell of the context on the policy's own way, averaged over the layers."""
+def units(policy: rl.Policy, quick: bool, seed: int) -> Values:
+    """How much the units say about the context on the policy's own way, mean of the layers."""
     sites = ["@" + site for site in policy.network.sizes]
     here, elsewhere = (
-        visits(
-            policy,
-            [*sites, "bend"],
-            conditions=list(CONDITIONS),
-            episodes=6 if quick else EPISODES,
-            seed=s,
-            horizon=100 if quick else None,
-        )
+        visits(policy, [*sites, "bend"], conditions=list(CONDITIONS), seed=s, **length(quick))
         for s in (seed, seed + 1)
     )
     classes, others = bend_contexts(here["bend"]), bend_contexts(elsewhere["bend"])
@@ -192,12 +177,9 @@ def units(policy: Policy, quick: bool, seed: int) -> Values:
     return {name: np.array([np.mean(layers)]) for name, layers in found.items()}
 
 
-def common_states(policies: Sequence[Policy], quick: bool, seed: int) -> np.ndarray:
+def common_states(policies: Sequence[rl.Policy], quick: bool, seed: int) -> np.ndarray:
     """Observations that the networks trained with α = 0 meet, evenly spaced, (S, D)."""
-    horizon = 100 if quick else None
-    seen = [
-        visits(p, ["obs"], conditions=list(CONDITIONS), episodes=6, seed=seed, horizon=horizon)
-        for p in policies
-    ]
-    obs = np.concatenate([s["obs"] for s in seen])
+    how: dict[str, Any] = {**length(quick), "episodes": 6, "seed": seed}
+    seen = [visits(p, ["obs"], conditions=list(CONDITIONS), **how)["obs"] for p in policies]
+    obs = np.concatenate(seen)
     return obs[np.linspace(0, len(obs) - 1, min(MOMENTS, len(obs))).astype(int)]

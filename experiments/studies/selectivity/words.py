@@ -93,7 +93,7 @@ def tell_push(means: pd.DataFrame) -> str:
 def tell_outcome(means: pd.DataFrame, line: Row, metric: Metric) -> str:
     """An outcome against α = 0, and its trend."""
     rows = at_alphas(means, metric.key)
-    told = []
+    phrases = []
     for sign, word in ((-1, "lower"), (1, "higher")):
         hits = [
             f"{_alpha(a)} ({_with_change(row)})"
@@ -101,11 +101,11 @@ def tell_outcome(means: pd.DataFrame, line: Row, metric: Metric) -> str:
             if a != 0 and _change(row).sign == sign
         ]
         if hits:
-            told.append(f"{word} at α = " + ", ".join(hits))
+            phrases.append(f"{word} at α = " + ", ".join(hits))
     way = "rises with α" if line["rho"] > 0 else "falls with α"
     return (
         f"{metric.label[0].upper()}{metric.label[1:]}: {number(rows[0.0]['value'])} at α = 0; "
-        f"{'; '.join(told) or 'no other α differs clearly'}. Over all α it "
+        f"{'; '.join(phrases) or 'no other α differs clearly'}. Over all α it "
         f"{way if line['q'] < LEVEL else 'has no clear trend'} (ρ = {number(line['rho'])}, "
         f"q = {line['q']:.3f})."
     )
@@ -138,11 +138,11 @@ def tell_side(means: pd.DataFrame, side: int) -> str:
 
 def tell_kinds(lines: Mapping[str, Row]) -> str:
     """Natural corruption against targeted attack, as 2010.07693 sets them against each other."""
-    told, fits, signs = [], [], []
+    phrases, fits, signs = [], [], []
     for key, theirs in (("noise", -1), ("dropout", -1), ("worst", 1)):
         sign = np.sign(lines[key]["rho"]) if lines[key]["q"] < LEVEL else 0
         word = {-1: "falls", 0: "does not clearly change", 1: "rises"}[int(sign)]
-        told.append(f"{_LABELS[key]} {word} with α")
+        phrases.append(f"{_LABELS[key]} {word} with α")
         fits.append(sign == theirs)
         signs.append(sign)
     if any(fits):
@@ -151,7 +151,7 @@ def tell_kinds(lines: Mapping[str, Row]) -> str:
         verdict = "not so" if any(signs) else "nothing clear either way"
     return (
         "**Corruption and attack.** In 2010.07693 less selective networks withstood natural "
-        f"corruption better and attacks worse. Here: {'; '.join(told)}: {verdict}."
+        f"corruption better and attacks worse. Here: {'; '.join(phrases)}: {verdict}."
     )
 
 
@@ -159,7 +159,7 @@ def tell_rotation(means: pd.DataFrame) -> str:
     """Whether what the units lost or won was only turned away from, or onto, their axes."""
     keys = ("eta", "layer", "best", "similarity")
     units, whole, best, similar = (at_alphas(means, key) for key in keys)
-    told = []
+    phrases = []
     for alpha in units:
         if alpha == 0:
             continue
@@ -173,7 +173,7 @@ def tell_rotation(means: pd.DataFrame) -> str:
         else:
             word = "the whole layer goes the other way"
         unit_share, whole_share = (x[alpha]["change"] / x[0.0]["value"] for x in (units, whole))
-        told.append(
+        phrases.append(
             f"- α = {_alpha(alpha)}: units' η² {number(unit_share, '+.0%')}, whole layer's "
             f"{number(whole_share, '+.0%')}: {word}. Best direction's η² "
             f"{number(best[alpha]['value'])}; PWCCA similarity to networks of α = 0 "
@@ -183,5 +183,5 @@ def tell_rotation(means: pd.DataFrame) -> str:
         "**Only rotated?** Changes from α = 0, where the best direction has η² "
         f"{number(best[0.0]['value'])} and networks of different seeds have similarity "
         f"{number(similar[0.0]['value'])}; no rotation changes the whole layer's η².\n\n"
-        + "\n".join(told)
+        + "\n".join(phrases)
     )
