@@ -45,18 +45,13 @@ STUDIES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What a study found.
+    """What a study found."""
 
-    Attributes:
-        text: The findings in sentences (Markdown), made from the numbers and nothing else.
-        figures: Name → figure; the first answers the question.
-        tables: Name → the numbers behind it.
-        pictures: Name → PNG drawn otherwise, such as a still of a film.
-    """
-
-    text: str
+    text: str  # the findings in sentences (Markdown), made from the numbers and nothing else
+    # Name → figure; the first answers the question.
     figures: Mapping[str, Figure] = field(default_factory=dict)
-    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)  # name → the numbers behind it
+    # Name → PNG drawn otherwise, such as a still of a film.
     pictures: Mapping[str, Path] = field(default_factory=dict)
 
 
@@ -89,13 +84,7 @@ def run_study(
 ) -> Path:
     """Run a study; keep its findings, figures and tables; print the findings.
 
-    Args:
-        name: Of the study.
-        quick: The small version, at most 3 minutes on 2 cores.
-        seed: Of everything in it.
-        out: Folder; None takes ``runs/study-NAME`` (``-quick``). Run again, it goes on there.
-        docs: Also copy findings and figures into ``docs``.
-        tell: Print the findings.
+    The arguments are those of the command; ``tell`` prints the findings.
 
     Returns:
         The folder, with ``findings.md``, a PNG for each figure and a CSV for each table.

@@ -34,29 +34,18 @@ FACTS, CELLS = "facts.json", "cells.csv"
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything; see `planted_truth`.
+    """How much of everything; see `planted_truth`."""
 
-    Attributes:
-        horizon: Control steps of an episode.
-        truth: Episodes behind the truth about each cut.
-        episodes: Of the confirmation.
-        discovery: Episodes of the discovery.
-        pairs: Episodes of each joint cut.
-        null_lesions: Cuts of nothing in a null map.
-        null_maps: Null maps of each policy.
-        every: Controls, and the adaptive map beside a fixed one, for every so many-th policy.
-        controls: Random control cuts at most for those.
-    """
-
-    horizon: int = 100
-    truth: int = 96
-    episodes: int = 24
-    discovery: int = 12
-    pairs: int = 12
-    null_lesions: int = 10
-    null_maps: int = 10
+    horizon: int = 100  # control steps of an episode
+    truth: int = 96  # episodes behind the truth about each cut
+    episodes: int = 24  # of the confirmation
+    discovery: int = 12  # episodes of the discovery
+    pairs: int = 12  # episodes of each joint cut
+    null_lesions: int = 10  # cuts of nothing in a null map
+    null_maps: int = 10  # null maps of each policy
+    # Controls, and the adaptive map beside a fixed one, for every so many-th policy.
     every: int = 10
-    controls: int = DRAWS
+    controls: int = DRAWS  # random control cuts at most for those
 
 
 def blind_map(

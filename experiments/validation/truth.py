@@ -59,18 +59,16 @@ from rl_ablation.formats import Estimate
 from rl_ablation.progress import bar
 from rl_ablation.reports import style
 
+FULL = Size()
+
 
 def validate(
-    policies: int, folder: Path, seed: int = 0, size: Size | None = None, workers: int | None = None
+    policies: int, folder: Path, seed: int = 0, size: Size = FULL, workers: int | None = None
 ) -> pd.DataFrame:
     """Map so many planted policies blind and score the maps; goes on where it was stopped.
 
-    Args:
-        policies: How many.
-        folder: One folder inside for each policy, and the results: ``validation.csv``, ``.png``.
-        seed: Of everything.
-        size: How much of everything; None takes the full size.
-        workers: Policies at once, each on one thread; None takes every CPU.
+    The folder gets one for each policy, and the results: ``validation.csv``, ``.png``. Every worker
+    maps one policy at a time, on one thread.
 
     Returns:
         A row for each aim: ``aim``, ``measured``, its 95 % interval ``low``–``high`` (NaN if it
@@ -79,7 +77,6 @@ def validate(
     Raises:
         LabError: The folder holds results of another size or seed.
     """
-    size = Size() if size is None else size
     folders = [folder / f"policy-{index:03d}" for index in range(policies)]
     todo = [(index, inside, seed, size) for index, inside in enumerate(folders)]
     workers = min(policies, os.cpu_count() or 1) if workers is None else workers

@@ -22,23 +22,15 @@ from rl_ablation.stats import LEVEL
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Neighbouring columns of a figure that share a colour scale.
+    """Neighbouring columns of a figure that share a colour scale."""
 
-    Attributes:
-        title: What the colour is.
-        cmap: Colour map.
-        limits: Its ends.
-        ticks: Value → label of the colour bar.
-        maps: Title of each column → site → values of the units, (H,).
-        outlined: The same → units to outline, (H,) bool.
-    """
-
-    title: str
+    title: str  # what the colour is
     cmap: str
-    limits: tuple[float, float]
-    ticks: Mapping[float, str]
+    limits: tuple[float, float]  # its ends
+    ticks: Mapping[float, str]  # value → label of the colour bar
+    # Title of each column → site → values of the units, (H,).
     maps: Mapping[str, Mapping[str, np.ndarray]]
-    outlined: Mapping[str, Mapping[str, np.ndarray]]
+    outlined: Mapping[str, Mapping[str, np.ndarray]]  # the same → units to outline, (H,) bool
 
 
 def mean_block(scanned: Scan) -> Block:

@@ -23,28 +23,19 @@ GUIDES = (("steering", "turning"), ("steering", "centring"), ("speed", "forward 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """One part of the network, looked at from all sides.
+    """One part of the network, looked at from all sides."""
 
-    Attributes:
-        part: Its units.
-        pictures: Visited moments at which it is most active.
-        maximised: The plausible input that activates it most.
-        by_sensor: Contribution of each sensor through it to each wheel at its moments, (18, 2).
-        by_wheel: What passes through it to each wheel at those moments, (N, 2).
-        places: Share of those moments in left bends, right bends and on straights.
-        usual: The same of all visited moments.
-        loss: Its effects, with ``harm``, ``low`` and ``high``.
-        controls: The same of random cuts of its size in its layer; empty if there are none.
-    """
-
-    part: rl.Lesion
-    pictures: Sequence[np.ndarray]
-    maximised: Optimum
+    part: rl.Lesion  # its units
+    pictures: Sequence[np.ndarray]  # visited moments at which it is most active
+    maximised: Optimum  # the plausible input that activates it most
+    # Contribution of each sensor through it to each wheel at its moments, (18, 2).
     by_sensor: np.ndarray
-    by_wheel: np.ndarray
+    by_wheel: np.ndarray  # what passes through it to each wheel at those moments, (N, 2)
+    # Share of those moments in left bends, right bends and on straights.
     places: Mapping[str, float]
-    usual: Mapping[str, float]
-    loss: pd.DataFrame
+    usual: Mapping[str, float]  # the same of all visited moments
+    loss: pd.DataFrame  # its effects, with ``harm``, ``low`` and ``high``
+    # The same of random cuts of its size in its layer; empty if there are none.
     controls: pd.DataFrame
 
     @property

@@ -25,23 +25,15 @@ from rl_ablation.policies.policy import Policy
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One unit over the plane.
-
-    Attributes:
-        network: Its network.
-        unit: Its number in h0.
-        surface: Its activity over the plane.
-        visited: Features of visited states, (S, 2).
-        carriers: Features of the training samples that have 90 % of the influence on it, (C, 2).
-        samples: How many training samples there were.
-    """
+    """One unit over the plane."""
 
     network: str
-    unit: int
-    surface: Surface
-    visited: np.ndarray
+    unit: int  # its number in h0
+    surface: Surface  # its activity over the plane
+    visited: np.ndarray  # features of visited states, (S, 2)
+    # Features of the training samples that have 90 % of the influence on it, (C, 2).
     carriers: np.ndarray
-    samples: int
+    samples: int  # how many training samples there were
 
 
 def lap_plane(visited: np.ndarray) -> Plane:

@@ -24,17 +24,11 @@ Values = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Metric:
-    """A number of a network.
+    """A number of a network."""
 
-    Attributes:
-        key: Column of the tables.
-        label: In words.
-        better: +1 if more is better, −1 if less is, 0 if it is no outcome but a description.
-    """
-
-    key: str
+    key: str  # column of the tables
     label: str
-    better: int = 0
+    better: int = 0  # +1 if more is better, −1 if less is, 0 if it is no outcome but a description
 
 
 METRICS = (
