@@ -1,17 +1,13 @@
-"""The studies after the RWTH group run in their quick version and tell what their tables say."""
+"""The studies of regions run in their quick version and say what their tables say."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from experiments.studies.brain_scan import study as brain_scan
 from experiments.studies.lap_regions import study as lap_regions
 from experiments.studies.locomotion_regions import study as locomotion_regions
-from experiments.studies.populations import study as populations
-from experiments.studies.populations.words import tell_rules
-from experiments.studies.recovery import study as recovery
 from experiments.studies.regions import table, tell_improvements
 from experiments.studies.registry import Answer
 from rl_ablation.analysis.localisation import ANY, LOCAL, SPREAD, UNHARMED, _share, _verdict
@@ -20,12 +16,6 @@ from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.mapping.claims import overall
 from rl_ablation.mapping.evidence import CONFIRMATION
 from rl_ablation.mapping.run import Run
-
-
-def complete(answer: Answer) -> bool:
-    for figure in answer.figures.values():
-        figure.canvas.draw()
-    return all(len(table) for table in answer.tables.values())
 
 
 def test_shares_are_of_all_harm_and_a_gain_is_no_harm() -> None:
@@ -52,7 +42,9 @@ def lap(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answer]:
     return folder, lap_regions.study(folder, quick=True, seed=0)
 
 
-def test_lap_regions_tells_what_its_tables_say(lap: tuple[Path, Answer]) -> None:
+def test_lap_regions_tells_what_its_tables_say(
+    lap: tuple[Path, Answer], complete: Callable[[Answer], bool]
+) -> None:
     folder, answer = lap
     assert complete(answer)
     where = answer.tables["locality"]
@@ -106,61 +98,10 @@ def test_improvements_are_told_with_their_fate(
         assert words in tell_improvements(run, lap_regions.MEASURES)
 
 
-def test_locomotion_regions_maps_the_quadruped(tmp_path: Path) -> None:
+def test_locomotion_regions_maps_the_quadruped(
+    tmp_path: Path, complete: Callable[[Answer], bool]
+) -> None:
     answer = locomotion_regions.study(tmp_path, quick=True, seed=0)
     assert complete(answer)
     assert "vx error (alive)" in answer.text
     assert set(answer.tables["locality"]["network"]) == {"quadruped"}
-
-
-def test_brain_scan_counts_the_units_that_pass(tmp_path: Path) -> None:
-    answer = brain_scan.study(tmp_path, quick=True, seed=0)
-    assert complete(answer)
-    table = answer.tables["contrasts"]
-    side = table[(table["contrast"] == brain_scan.SIDE) & (table["site"] == "h1")]
-    assert f"left − right bend in {(side['p_fwe'] < 0.05).sum()} of 64 units of h1" in answer.text
-    ranks = answer.tables["agreement"]
-    assert (ranks["low"] <= ranks["rho"]).all()
-    assert (ranks["rho"] <= ranks["high"]).all()
-
-
-def test_populations_compares_divisions_and_rules(tmp_path: Path) -> None:
-    answer = populations.study(tmp_path, quick=True, seed=0)
-    assert complete(answer)
-    assert "no other network to judge it on" in answer.text
-    assert list(answer.tables["divisions"]["site"]) == ["h0", "h1"]
-
-
-def test_the_rule_is_chosen_on_the_first_network_among_weights_alone() -> None:
-    def rules(first: float, second: float) -> pd.DataFrame:
-        rows = [
-            ("a", "in × out", first),
-            ("a", "incoming L2", 0.3),
-            ("a", "activity", 0.9),
-            ("b", "in × out", second),
-            ("b", "incoming L2", 0.8),
-            ("b", "activity", 0.9),
-        ]
-        table = pd.DataFrame(rows, columns=["network", "rule", "rho"])
-        return table.assign(site="h0", low=0.0, high=1.0, q=0.01, effect_self=0.9)
-
-    assert populations.choose_rule(rules(0.5, -0.7)) == "in × out"
-    assert populations.choose_rule(rules(0.1, 0.99)) == "incoming L2"
-    told = tell_rules(rules(0.5, -0.7), "in × out")
-    assert "clearly positive in 0 of 1 layers, −0.70 in the mean" in told
-
-
-def test_recovery_trains_scores_and_maps_again(tmp_path: Path) -> None:
-    answer = recovery.study(tmp_path, quick=True, seed=0)
-    assert complete(answer)
-    rows = answer.tables["summary"].set_index("arm")
-    assert rows.loc["cut", "score"] < rows.loc["before", "score"]
-    assert rows.loc["before", "to_before"] == 0
-    regions = answer.tables["regions"]
-    old = regions[regions["old"] & (regions["arm"] == "frozen")]
-    assert (old["delta"].dropna() == 0).all(), "a region that is frozen at zero cannot be missed"
-    curve = answer.tables["curves"].set_index(["arm", "steps"])["score"]
-    assert curve["frozen", 0] == pytest.approx(rows.loc["cut", "score"], abs=0.02)
-    assert curve["trained on", 0] == pytest.approx(rows.loc["before", "score"], abs=0.02)
-    again = recovery.study(tmp_path, quick=True, seed=0)
-    assert again.text == answer.text
