@@ -35,9 +35,9 @@ def atlas(blocks: Sequence[Block], agent: Policy, baseline: np.ndarray, episodes
         1 + len(blocks), pictures + 4, width_ratios=[2.0] * pictures + [1.9, 3, 1.5, 2.2],
         height_ratios=[0.3] + [1] * len(blocks),
     )  # fmt: skip
-    heads = {0: "visited moments at\nwhich it is most active",
+    heads = {0: "most active at\nthese moments",
              pictures: "most activating lidar\n(grey: mean reading)",
-             pictures + 1: "what it contributes, by sensor\n(purple on, orange back)",
+             pictures + 1: "contribution by sensor\n(purple on, orange back)",
              pictures + 2: "in sum, share\nof full speed",
              pictures + 3: f"what its loss does:\n{episodes} fresh episodes"}  # fmt: skip
     for column, head in heads.items():
