@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from rl_ablation.analysis.layout import as_grid
 from rl_ablation.errors import LabError
 from rl_ablation.formats import Estimate, number
-from rl_ablation.mapping.claims import behaviours, distinct
-from rl_ablation.mapping.evidence import claims, harm
+from rl_ablation.mapping.claims import behaviours, distinct, overall
+from rl_ablation.mapping.evidence import harm
 from rl_ablation.mapping.run import Run
 from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.reports import style
@@ -38,17 +38,27 @@ def _chosen(run: Run, measures: Sequence[str] | None) -> list[str]:
     return behaviours(run) if measures is None else list(measures)
 
 
+def _rows(run: Run) -> pd.DataFrame:
+    """The run's claims over all conditions, with ``harm``."""
+    rows = overall(run.effects())
+    return rows.assign(harm=harm(rows))
+
+
+def _alive(run: Run, rows: pd.DataFrame, most: int) -> list[str]:
+    """The behaviours that cuts change most, those while alive where there are such."""
+    found = behaviours(run)
+    return distinct(rows, [m for m in found if m + ALIVE not in found], most)
+
+
 @style.styled
-def heatmap(run: Run, measures: Sequence[str] | None = None, condition: str = "all") -> Figure:
+def heatmap(run: Run, measures: Sequence[str] | None = None) -> Figure:
     """Regions × behaviours: what each cut changes, the lesioned value written in each cell.
 
     Cells whose change does not pass the false discovery rate are left white.
     """
-    rows = run.effects()
-    rows = claims(rows[rows["condition"] == condition]).copy()
+    rows = _rows(run)
     if rows.empty:
         raise LabError("this run has no lesions to draw; map with at least one group")
-    rows["harm"] = harm(rows)
     chosen = _chosen(run, measures)
     if measures is None:  # where no cut ended an episode, the two kinds of a measure are one
         wide = rows.pivot(index="lesion", columns="measure", values="lesioned")
@@ -65,8 +75,7 @@ def heatmap(run: Run, measures: Sequence[str] | None = None, condition: str = "a
     values = rows.pivot(index="lesion", columns="measure", values="lesioned").loc[names, chosen]
     intact = rows.groupby("measure")["intact"].mean()
     units = rows.drop_duplicates("lesion").set_index("lesion")["units"]
-    where = "" if condition == "all" else f", {condition}"
-    title = f"What each cut changes in {run.spec.agent}{where}"
+    title = f"What each cut changes in {run.spec.agent}"
     figure = style.page(2.6 + 0.72 * len(chosen), 2.1 + 0.3 * len(names), title)
     axes = figure.subplots()
     labels = [f"{n}  ({units[n]})" for n in names]
@@ -97,21 +106,16 @@ def _column_head(name: str, intact: float) -> str:
 
 
 @style.styled
-def network(
-    run: Run, measures: Sequence[str] | None = None, condition: str = "all", most: int = 6
-) -> Figure:
+def network(run: Run) -> Figure:
     """The network as grids of units, coloured by what cutting each does to each behaviour.
 
     Single cuts colour their own unit. Without them, a unit takes the colour of the smallest group
     it was cut with.
     """
-    rows = run.effects()
-    rows = claims(rows[rows["condition"] == condition]).copy()
-    rows["harm"] = harm(rows).where(rows["q"] < LEVEL, 0.0)
+    rows = _rows(run)
+    rows["harm"] = rows["harm"].where(rows["q"] < LEVEL, 0.0)
     hidden = [s for s in run.spec.sites if s not in ("obs", "action")]
-    chosen = _chosen(run, measures)
-    if measures is None:  # while alive where there is such
-        chosen = distinct(rows, [m for m in chosen if m + ALIVE not in chosen], most)
+    chosen = _alive(run, rows, 6)
     cuts = sorted(run.plan, key=lambda lesion: -lesion.size)
     smallest = min((lesion.size for lesion in cuts if lesion.size), default=0)
     what = "unit" if smallest == 1 else "unit's group"
@@ -140,19 +144,13 @@ def network(
 
 
 @style.styled
-def intervals(
-    run: Run, measures: Sequence[str] | None = None, condition: str = "all", most: int = 14
-) -> Figure:
+def intervals(run: Run, measures: Sequence[str] | None = None) -> Figure:
     """Effects with their 95 % intervals, the regions with the largest ones, a panel a behaviour."""
-    rows = run.effects()
-    rows = claims(rows[rows["condition"] == condition]).copy()
-    rows["harm"] = harm(rows)
-    chosen = _chosen(run, measures)
-    if measures is None:
-        chosen = distinct(rows, [m for m in chosen if m + ALIVE not in chosen], 4)
+    rows = _rows(run)
+    chosen = _alive(run, rows, 4) if measures is None else _chosen(run, measures)
     size = rows[rows["measure"].isin(chosen)].groupby("lesion")["harm"]
     largest = size.agg(lambda h: np.nanmax(np.abs(h), initial=0.0)).sort_values(ascending=False)
-    names = list(largest.head(most).index)
+    names = list(largest.head(14).index)
     title = f"Changes with 95 % intervals: {run.spec.agent}, {_episodes(rows)} paired episodes"
     figure = style.page(1.6 + 2.3 * len(chosen), 1.3 + 0.26 * len(names), title)
     panels = figure.subplots(1, len(chosen), sharey=True, squeeze=False)[0]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rl_ablation.formats import Estimate, number
+from rl_ablation.formats import number
 from rl_ablation.mapping.claims import headline_regions, telling_rows
 from rl_ablation.mapping.evidence import TRIFLE
 from rl_ablation.mapping.run import Run
@@ -59,5 +59,4 @@ def change(row: Mapping[Any, Any]) -> str:
     told = f"{measure.label} {number(row['intact'])} → {number(row['lesioned'])}{unit} "
     if not np.isfinite(row["ci_low"]):
         return told + "(alike in all episodes)"
-    ends = Estimate.of(row, "delta", "ci_low", "ci_high").ends()
-    return told + f"(95 % CI of the change {ends})"
+    return told + f"(95 % CI of the change {number(row['ci_low'])} to {number(row['ci_high'])})"
