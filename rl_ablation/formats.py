@@ -2,17 +2,60 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
 
-def number(value: float) -> str:
-    """A number at reading precision, with a true minus sign."""
+def number(value: float, spec: str = "") -> str:
+    """A number with a true minus sign; a dash where there is none.
+
+    Args:
+        value: The number.
+        spec: A format specification; "" takes reading precision, "%" whole per cent ("44 %").
+    """
     if not np.isfinite(value):
         return "–"
-    text = f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
-    return "0" if float(text) == 0 else text.replace("-", "−")
+    if spec == "%":
+        text = f"{round(100 * value)} %"
+    elif spec:
+        text = format(value, spec)
+    else:
+        text = f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
+        text = "0" if float(text) == 0 else text
+    return text.replace("-", "−")
 
 
 def small(value: float) -> str:
     """A p value; a dash where there is none."""
     return "–" if value != value else f"{value:.2g}"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with the ends of its interval; `format` takes the specifications of `number`.
+
+    ``f"{estimate}"`` is "0.93 (0.88 to 0.97)", ``f"{estimate:%}"`` is "44 % (39 to 48)".
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, row: Any, value: str = "value", low: str = "low", high: str = "high") -> Estimate:
+        """The estimate in a row of a table, a mapping or a series, from these columns."""
+        return cls(float(row[value]), float(row[low]), float(row[high]))
+
+    @property
+    def sign(self) -> int:
+        """+1 or −1 where the whole interval is above or below 0, else 0."""
+        return int(self.low > 0) - int(self.high < 0)
+
+    def ends(self, spec: str = "") -> str:
+        """The interval alone: "0.88 to 0.97"."""
+        return " to ".join(number(end, spec).removesuffix(" %") for end in (self.low, self.high))
+
+    def __format__(self, spec: str) -> str:
+        return f"{number(self.value, spec)} ({self.ends(spec)})"

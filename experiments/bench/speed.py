@@ -22,13 +22,12 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+import rl_ablation as rl
 from rl_ablation.files import write_atomically
-from rl_ablation.groupings.units import singles
 from rl_ablation.measures.registry import choose, evaluate
-from rl_ablation.policies.policy import Card, Policy
+from rl_ablation.policies.policy import Card
 from rl_ablation.policies.storage import make_mlp
 from rl_ablation.progress import console
-from rl_ablation.rollouts.activity import record_activity
 from rl_ablation.rollouts.episodes import Job
 from rl_ablation.rollouts.rollout import rollout, world_signals
 from rl_ablation.rollouts.world import World, quiet
@@ -37,14 +36,14 @@ ROWS = 1024
 ROUNDS = 3
 
 
-def random_policy(env_id: str, hidden: int, seed: int = 0) -> Policy:
+def random_policy(env_id: str, hidden: int) -> rl.Policy:
     """An untrained tanh policy with two hidden layers that fits an environment.
 
     Its actions are kept small, so that robots stay up and the benchmark measures running robots.
     """
     with quiet():
         space = gym.make(env_id)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     sizes = [int(np.prod(space.observation_space.shape or ())), hidden, hidden]
     actions = space.action_space
     assert isinstance(actions, gym.spaces.Box)
@@ -65,14 +64,14 @@ Replay = list[tuple[np.ndarray, np.ndarray]]
 """Controls (N, U) of each step, and the rows that were stepped."""
 
 
-def sweep_speed(policy: Policy, horizon: int, replay: Replay) -> Callable[[], float]:
+def sweep_speed(policy: rl.Policy, horizon: int, replay: Replay) -> Callable[[], float]:
     """The sweep: 1024 robots with single-unit lesions, all measures taken.
 
     The first call fills ``replay`` with what the robots did.
     """
     assert policy.card.env_id is not None
-    activity = record_activity(policy, episodes=2, horizon=horizon)
-    plan = singles(policy).lesions
+    activity = rl.record_activity(policy, episodes=2, horizon=horizon)
+    plan = rl.singles(policy).lesions
     jobs = [Job(plan[i % len(plan)], seed=i) for i in range(ROWS)]
     world = World(policy.card.env_id, ROWS)
     measures = choose(None, world_signals(world))
@@ -101,7 +100,7 @@ def sweep_speed(policy: Policy, horizon: int, replay: Replay) -> Callable[[], fl
     return run
 
 
-def physics_speed(policy: Policy, replay: Replay) -> Callable[[], float]:
+def physics_speed(policy: rl.Policy, replay: Replay) -> Callable[[], float]:
     """The physics alone: the sweep's controls again, from its starts, through ``Batch.step``."""
     assert policy.card.env_id is not None
     env: Any = gym.make_vec(policy.card.env_id, num_envs=ROWS, autoreset_mode="Disabled")
@@ -136,7 +135,7 @@ def loop_speed(env_id: str, hidden: int, copies: int, steps: int) -> Callable[[]
     return run
 
 
-def envpool_speed(policy: Policy, task: str, steps: int) -> Callable[[], float] | None:
+def envpool_speed(policy: rl.Policy, task: str, steps: int) -> Callable[[], float] | None:
     """EnvPool driving the same policy, or None where it is not installed."""
     try:
         import envpool
@@ -154,10 +153,10 @@ def envpool_speed(policy: Policy, task: str, steps: int) -> Callable[[], float] 
     return run
 
 
-def compare(speeds: Speeds, rounds: int = ROUNDS) -> dict[str, float]:
+def compare(speeds: Speeds) -> dict[str, float]:
     """Median speed of each, measured in turn so that a slow moment of the machine hits all."""
     taken: dict[str, list[float]] = {name: [] for name in speeds}
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         for name, run in speeds.items():
             taken[name].append(run())
     return {name: median(values) for name, values in taken.items()}
@@ -209,11 +208,8 @@ def main() -> None:
     figures = bench()
     width = max(map(len, figures))
     for name, value in figures.items():
-        print(
-            f"{name:<{width}}  {value:>12,.3f}"
-            if "_over_" in name
-            else f"{name:<{width}}  {value:>12,.0f}"
-        )
+        digits = 3 if "_over_" in name else 0
+        print(f"{name:<{width}}  {value:>12,.{digits}f}")
     path = Path("runs/bench.json")
     path.parent.mkdir(exist_ok=True)
     write_atomically(path, json.dumps(figures, indent=2) + "\n")

@@ -13,7 +13,7 @@ copying to `run_study`.
 from __future__ import annotations
 
 import ast
-import importlib.util
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 DOCS = Path(__file__).parents[2] / "docs"
+WIDTH = 1600  # of pictures in the documentation, pixels
+DRIVING = ("forward_speed.alive", "left_turning.alive", "right_turning.alive", "off_centre.alive")
+"""What a lap robot does while it still drives: a crash is not mistaken for lost speed."""
 
 _HERE = Path(__file__).parent
 STUDIES: dict[str, str] = {
@@ -42,18 +45,13 @@ STUDIES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What a study found.
+    """What a study found."""
 
-    Attributes:
-        text: The findings in sentences (Markdown), made from the numbers and nothing else.
-        figures: Name → figure; the first answers the question.
-        tables: Name → the numbers behind it.
-        pictures: Name → PNG drawn otherwise, such as a still of a film.
-    """
-
-    text: str
+    text: str  # the findings in sentences (Markdown), made from the numbers and nothing else
+    # Name → figure; the first answers the question.
     figures: Mapping[str, Figure] = field(default_factory=dict)
-    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)  # name → the numbers behind it
+    # Name → PNG drawn otherwise, such as a still of a film.
     pictures: Mapping[str, Path] = field(default_factory=dict)
 
 
@@ -70,10 +68,8 @@ def find_study(name: str) -> str:
 
 def question(name: str) -> str:
     """The first line of a study's docstring, read without importing it."""
-    spec = importlib.util.find_spec(find_study(name))
-    assert spec is not None
-    assert spec.origin is not None
-    docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text("utf-8"))) or ""
+    path = _HERE / find_study(name).split(".")[2] / "study.py"
+    docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
     return docstring.partition("\n\n")[0].replace("\n", " ")
 
 
@@ -88,13 +84,7 @@ def run_study(
 ) -> Path:
     """Run a study; keep its findings, figures and tables; print the findings.
 
-    Args:
-        name: Of the study.
-        quick: The small version, at most 3 minutes on 2 cores.
-        seed: Of everything in it.
-        out: Folder; None takes ``runs/study-NAME`` (``-quick``). Run again, it goes on there.
-        docs: Also copy findings and figures into ``docs``.
-        tell: Print the findings.
+    The arguments are those of the command; ``tell`` prints the findings.
 
     Returns:
         The folder, with ``findings.md``, a PNG for each figure and a CSV for each table.
@@ -127,14 +117,14 @@ def run_study(
     return folder
 
 
-def shrink(source: Path, target: Path, width: int = 1600) -> None:
+def shrink(source: Path, target: Path) -> None:
     """Copy a picture, no wider than the README needs it."""
     from PIL import Image
 
     target.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.open(source).convert("RGB")
-    if picture.width > width:
-        picture = picture.resize((width, round(picture.height * width / picture.width)))
+    if picture.width > WIDTH:
+        picture = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)))
     picture.save(target, optimize=True)
 
 

@@ -15,16 +15,11 @@ import rl_ablation as rl
 from envs.lap import CONDITIONS
 from experiments.validation.policies import STEERING, TWINS, ZERO, Planted, plant, true_effects
 from rl_ablation.analysis.redundancy import SweepGame, interactions
-from rl_ablation.errors import LabError
 from rl_ablation.files import write_atomically
-from rl_ablation.lesions.lesion import INTACT, Lesion, Plan
+from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.mapping.claims import double_dissociations
 from rl_ablation.mapping.effects import effects
-from rl_ablation.mapping.lesion_map import lesion_map
-from rl_ablation.mapping.map import Map
-from rl_ablation.mapping.sweep import sweep
-from rl_ablation.measures.registry import MEASURES
-from rl_ablation.rollouts.activity import Activity, record_activity
+from rl_ablation.rollouts.activity import Activity
 from rl_ablation.stats import LEVEL
 
 TURNING = ("left_turning.alive", "right_turning.alive")
@@ -37,37 +32,26 @@ FACTS, CELLS = "facts.json", "cells.csv"
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything; see `planted_truth`.
+    """How much of everything; see `planted_truth`."""
 
-    Attributes:
-        horizon: Control steps of an episode.
-        truth: Episodes behind the truth about each cut.
-        episodes: Of the confirmation.
-        discovery: Episodes of the discovery.
-        pairs: Episodes of each joint cut.
-        null_lesions: Cuts of nothing in a null map.
-        null_maps: Null maps of each policy.
-        every: Controls, and the adaptive map beside a fixed one, for every so many-th policy.
-        controls: Random control cuts at most for those.
-    """
-
-    horizon: int = 100
-    truth: int = 96
-    episodes: int = 24
-    discovery: int = 12
-    pairs: int = 12
-    null_lesions: int = 10
-    null_maps: int = 10
+    horizon: int = 100  # control steps of an episode
+    truth: int = 96  # episodes behind the truth about each cut
+    episodes: int = 24  # of the confirmation
+    discovery: int = 12  # episodes of the discovery
+    pairs: int = 12  # episodes of each joint cut
+    null_lesions: int = 10  # cuts of nothing in a null map
+    null_maps: int = 10  # null maps of each policy
+    # Controls, and the adaptive map beside a fixed one, for every so many-th policy.
     every: int = 10
-    controls: int = 100
+    controls: int = 100  # random control cuts at most for those
 
 
 def blind_map(
     planted: Planted, seed: int, folder: Path, activity: Activity, size: Size, **how: Any
-) -> Map:
+) -> rl.Map:
     """Map a policy as the lab maps any, knowing nothing of its roles."""
     plan = rl.singles(planted.policy) + rl.clusters(planted.policy, activity=activity)
-    return lesion_map(
+    return rl.lesion_map(
         planted.policy,
         plan,
         measures=BEHAVIOURS,
@@ -90,14 +74,14 @@ def score_policy(index: int, folder: Path, seed: int, size: Size) -> None:
     if (folder / FACTS).exists():
         facts = json.loads((folder / FACTS).read_text())
         if (facts["of"], facts["size"]) != ([seed, index], asdict(size)):
-            raise LabError(f"{folder} holds another validation; choose another folder")
+            raise rl.LabError(f"{folder} holds another validation; choose another folder")
         return
     folder.mkdir(parents=True, exist_ok=True)
     built, mapped, true, pooled, joint = map(
         int, np.random.SeedSequence([seed, index]).generate_state(5)
     )
     planted = plant(built)
-    activity = record_activity(
+    activity = rl.record_activity(
         planted.policy, conditions=list(CONDITIONS), seed=mapped, horizon=size.horizon, threads=1
     )
     wanted: dict[str, Any] = {"measures": BEHAVIOURS, "horizon": size.horizon, "threads": 1}
@@ -110,8 +94,8 @@ def score_policy(index: int, folder: Path, seed: int, size: Size) -> None:
     controls = size.controls if full else 0
     run = blind_map(planted, mapped, folder / "map", activity, size, controls=controls)
     cells = score_cells(run.effects(), truth, planted.roles)
-    pool = sweep(
-        planted.policy, Plan(), episodes=size.episodes * (1 + size.null_lesions), seed=pooled,
+    pool = rl.sweep(
+        planted.policy, rl.Plan(), episodes=size.episodes * (1 + size.null_lesions), seed=pooled,
         folder=folder / "intact", **wanted,
     )  # fmt: skip
     facts = {
@@ -135,12 +119,12 @@ def score_policy(index: int, folder: Path, seed: int, size: Size) -> None:
     write_atomically(folder / FACTS, json.dumps(facts, indent=1) + "\n")
 
 
-def truth_plan(planted: Planted) -> Plan:
+def truth_plan(planted: Planted) -> rl.Plan:
     """Every unit that is wired to matter by itself, then each twin, then both."""
     singles = [x for x in rl.singles(planted.policy) if planted.roles.get(x.name, ZERO[0])
                not in ZERO]  # fmt: skip
     whole = [planted.cut("h0", *roles) for roles in ((TWINS[0],), (TWINS[1],), TWINS)]
-    return Plan([*singles, *whole])
+    return rl.Plan([*singles, *whole])
 
 
 def score_cells(found: pd.DataFrame, truth: pd.DataFrame, roles: Mapping[str, str]) -> pd.DataFrame:
@@ -186,16 +170,16 @@ def null_table(pool: pd.DataFrame, lesions: int, rng: np.random.Generator) -> pd
     Args:
         pool: Behaviour table of intact episodes, as many of each condition as lesions + 1 divide.
         lesions: How many.
-        rng: Deals the episodes out.
+        rng: Shuffles the episodes.
     """
     parts: list[pd.DataFrame] = []
     for _, episodes in pool.groupby("condition", sort=True):
-        dealt = episodes.iloc[rng.permutation(len(episodes))]
+        mixed = episodes.iloc[rng.permutation(len(episodes))]
         names = [INTACT, *(f"null-{k}" for k in range(lesions))]
-        rows = len(dealt) // len(names)
+        rows = len(mixed) // len(names)
         first = sum(len(part) for part in parts) // len(names)
         parts.append(
-            dealt.iloc[: rows * len(names)].assign(
+            mixed.iloc[: rows * len(names)].assign(
                 lesion=np.tile(names, rows), episode=first + np.repeat(np.arange(rows), len(names))
             )
         )
@@ -206,7 +190,7 @@ def null_table(pool: pd.DataFrame, lesions: int, rng: np.random.Generator) -> pd
 def null_rejections(pool: pd.DataFrame, size: Size, seed: int) -> dict[str, int]:
     """Null maps with any rejection: family-wise (``p_fwe``) and by false discovery rate (``q``)."""
     rng = np.random.default_rng(seed)
-    units = {name: MEASURES[name].unit for name in BEHAVIOURS}
+    units = {name: rl.MEASURES[name].unit for name in BEHAVIOURS}
     counts = {"maps": size.null_maps, "p_fwe": 0, "q": 0}
     for k in range(size.null_maps):
         rows = effects(null_table(pool, size.null_lesions, rng), units, seed=k)
@@ -216,12 +200,12 @@ def null_rejections(pool: pd.DataFrame, size: Size, seed: int) -> dict[str, int]
 
 
 def find_twins(
-    planted: Planted, plan: Plan, activity: Activity, seed: int, folder: Path, size: Size
+    planted: Planted, plan: rl.Plan, activity: Activity, seed: int, folder: Path, size: Size
 ) -> bool:
     """Whether the strongest redundancy in speed, of all pairs of clusters of a layer, is theirs."""
     options = {"episodes": size.pairs, "seed": seed, "horizon": size.horizon,
                "activity": activity, "threads": 1, "progress": False}  # fmt: skip
-    best: tuple[float, Lesion | None, Lesion | None] = (0.0, None, None)
+    best: tuple[float, rl.Lesion | None, rl.Lesion | None] = (0.0, None, None)
     for site in planted.policy.network.sizes:
         players = [x for x in plan if x.name.startswith(f"{site}/cluster-")]
         game = SweepGame(planted.policy, players, (SPEED,), folder, options)
@@ -232,7 +216,7 @@ def find_twins(
     return found in ([{TWINS[0]}, {TWINS[1]}], [{TWINS[1]}, {TWINS[0]}])
 
 
-def matters(planted: Planted, lesion: Lesion) -> set[str]:
+def matters(planted: Planted, lesion: rl.Lesion) -> set[str]:
     """The roles in a cut that are wired to matter."""
     units = (f"{site}/{unit}" for site, there in lesion.cut.items() for unit in there)
     return {planted.roles[unit] for unit in units} - set(ZERO)
@@ -245,7 +229,7 @@ def speed_without(truth: pd.DataFrame) -> dict[str, float]:
     return {short: float(rows[name]) for name, short in names.items()}
 
 
-def dissociated(run: Map, planted: Planted) -> bool:
+def dissociated(run: rl.Map, planted: Planted) -> bool:
     """Whether the lab names a pure left cut against a pure right cut."""
     for found in double_dissociations(run, TURNING):
         if [matters(planted, run.plan[name]) for name in (found.a, found.b)] == [
@@ -255,7 +239,7 @@ def dissociated(run: Map, planted: Planted) -> bool:
     return False
 
 
-def compare(fixed: Map, adaptive: Map, cells: pd.DataFrame) -> dict[str, float]:
+def compare(fixed: rl.Map, adaptive: rl.Map, cells: pd.DataFrame) -> dict[str, float]:
     """How many cells two maps of one policy decide alike, and the steps that each took.
 
     Args:
@@ -284,7 +268,7 @@ def compare(fixed: Map, adaptive: Map, cells: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def stage_steps(run: Map) -> int:
+def stage_steps(run: rl.Map) -> int:
     """Control steps of a map's discovery and confirmation."""
     confirmation = run.confirmation
     stages = [run] if confirmation is None else [run, confirmation]
@@ -293,4 +277,4 @@ def stage_steps(run: Map) -> int:
 
 def steps(folder: Path) -> int:
     """Control steps of all runs inside a folder."""
-    return sum(int(Map(x.parent).table()["steps"].sum()) for x in folder.rglob("spec.json"))
+    return sum(int(rl.Map(x.parent).table()["steps"].sum()) for x in folder.rglob("spec.json"))

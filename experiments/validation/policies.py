@@ -46,14 +46,10 @@ ZERO = ("decoy", "dead", "brake")
 
 @dataclass(frozen=True)
 class Planted:
-    """A policy and the truth about it.
-
-    Attributes:
-        policy: The network.
-        roles: ``"site/unit"``, which is what `rl_ablation.singles` names the cut, → role.
-    """
+    """A policy and the truth about it."""
 
     policy: Policy
+    # ``"site/unit"``, which is what `rl_ablation.singles` names the cut, → role.
     roles: Mapping[str, str]
 
     def units(self, site: str, *roles: str) -> tuple[int, ...]:

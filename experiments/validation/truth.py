@@ -27,7 +27,7 @@ cost most, are made for every tenth policy.
 * The *adaptive* map stands beside a fixed one with the same limits (24 episodes in each stage).
   They decide alike where both claim a cell or neither does; the cells that count are those with a
   clear answer, a true effect of 0 or of 1 s.d. and more, since on others two fixed maps with
-  other seeds differ too (the share over all cells is told, and not judged). The cost is the ratio
+  other seeds differ too (the share over all cells is given, and not judged). The cost is the ratio
   of the control steps of both stages.
 
 Intervals of shares of cells are from a bootstrap of policies, since the cells of one policy
@@ -43,11 +43,10 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import tyro
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy import stats
@@ -56,20 +55,20 @@ from experiments.studies.registry import DOCS, shrink
 from experiments.validation.maps import CELLS, FACTS, Size, score_policy
 from experiments.validation.policies import TWINS, ZERO
 from rl_ablation.files import write_atomically
+from rl_ablation.formats import Estimate
 from rl_ablation.progress import bar
+from rl_ablation.reports import style
+
+FULL = Size()
 
 
 def validate(
-    policies: int, folder: Path, seed: int = 0, size: Size | None = None, workers: int | None = None
+    policies: int, folder: Path, seed: int = 0, size: Size = FULL, workers: int | None = None
 ) -> pd.DataFrame:
     """Map so many planted policies blind and score the maps; goes on where it was stopped.
 
-    Args:
-        policies: How many.
-        folder: One folder inside for each policy, and the results: ``validation.csv``, ``.png``.
-        seed: Of everything.
-        size: How much of everything; None takes the full size.
-        workers: Policies at once, each on one thread; None takes every CPU.
+    The folder gets one for each policy, and the results: ``validation.csv``, ``.png``. Every worker
+    maps one policy at a time, on one thread.
 
     Returns:
         A row for each aim: ``aim``, ``measured``, its 95 % interval ``low``–``high`` (NaN if it
@@ -78,7 +77,6 @@ def validate(
     Raises:
         LabError: The folder holds results of another size or seed.
     """
-    size = Size() if size is None else size
     folders = [folder / f"policy-{index:03d}" for index in range(policies)]
     todo = [(index, inside, seed, size) for index, inside in enumerate(folders)]
     workers = min(policies, os.cpu_count() or 1) if workers is None else workers
@@ -109,21 +107,30 @@ def judge(facts: Sequence[dict[str, Any]], cells: pd.DataFrame) -> pd.DataFrame:
     alone = [all(abs(f["speed_without"][t]) < 0.1 * abs(f["speed_without"]["+".join(TWINS)])
                  for t in TWINS) for f in facts]  # fmt: skip
     total = {k: sum(a[k] for a in twice) for k in twice[0]} if twice else {}
-    clear = total.get("clear_alike", 0), total.get("clear", 0)
-    every = total.get("alike", 0), total.get("cells", 0)
+    clear = total.get("clear_alike", 0), total.get("clear", 0), "cells"
+    every = total.get("alike", 0), total.get("cells", 0), "cells"
     spent = total.get("adaptive_steps", np.nan) / total.get("fixed_steps", np.nan)
+
+    def found(what: str) -> tuple[float, float, float, str]:
+        return _share(sum(f[what] for f in facts), len(facts), "policies")
+
     rows = [
-        ("false positives, family-wise", *_maps(null, "p_fwe"), 0, 0.05),
-        ("false positives, BH", *_maps(null, "q"), 0, 0.05),
+        (
+            "false positives, family-wise",
+            *_share(null["p_fwe"], null["maps"], "null maps"),
+            0,
+            0.05,
+        ),
+        ("false positives, BH", *_share(null["q"], null["maps"], "null maps"), 0, 0.05),
         ("cuts that cannot matter, changed", *_cells(nothing, nothing["delta"] != 0), 0, 0),
         ("precision of claims", *_cells(cells[cells["claimed"]], cells["right"]), 0.95, 1),
         ("recall of effects ≥ 1 s.d.", *_cells(cells[cells["real"]], cells["right"]), 0.9, 1),
         ("coverage of 95 % intervals", *_cells(cells[cells["judged"]], cells["held"]), 0.93, 0.97),
-        ("truth: either twin is dispensable", *_policies(alone), 1, 1),
-        ("twins found", *_policies([f["twins"] for f in facts]), 0.9, 1),
-        ("double dissociation found", *_policies([f["dissociated"] for f in facts]), 0.9, 1),
-        ("adaptive: clear cells decided alike", *wilson(*clear), f"{clear[1]} cells", 0.95, 1),
-        ("adaptive: all cells decided alike", *wilson(*every), f"{every[1]} cells", 0, 1),
+        ("truth: either twin is dispensable", *_share(sum(alone), len(facts), "policies"), 1, 1),
+        ("twins found", *found("twins"), 0.9, 1),
+        ("double dissociation found", *found("dissociated"), 0.9, 1),
+        ("adaptive: clear cells decided alike", *_share(*clear), 0.95, 1),
+        ("adaptive: all cells decided alike", *_share(*every), 0, 1),
         ("adaptive: control steps", spent, np.nan, np.nan, f"{len(twice)} maps", 0, 1 / 3),
     ]
     columns = ["aim", "measured", "low", "high", "of", "least", "most"]
@@ -142,85 +149,78 @@ def wilson(hits: int, of: int) -> tuple[float, float, float]:
     return hits / of, float(interval.low), float(interval.high)
 
 
-def _policies(found: Sequence[bool]) -> tuple[float, float, float, str]:
-    return *wilson(sum(found), len(found)), f"{len(found)} policies"
-
-
-def _maps(null: dict[str, int], column: str) -> tuple[float, float, float, str]:
-    return *wilson(null[column], null["maps"]), f"{null['maps']} null maps"
+def _share(hits: int, of: int, what: str) -> tuple[float, float, float, str]:
+    return *wilson(hits, of), f"{of} {what}"
 
 
 def _cells(cells: pd.DataFrame, hits: pd.Series) -> tuple[float, float, float, str]:
     """Share of cells that hit, its 95 % percentile interval over resampled policies, how many."""
-    told = f"{len(cells)} cells"
     if cells.empty:
-        return np.nan, np.nan, np.nan, told
+        return _share(0, 0, "cells")
     grouped = hits.loc[cells.index].groupby(cells["policy"])
     hit, count = grouped.sum().to_numpy(float), grouped.count().to_numpy(float)
     drawn = np.random.default_rng(0).integers(len(hit), size=(2000, len(hit)))
     shares = hit[drawn].sum(1) / count[drawn].sum(1)
     low, high = np.percentile(shares, [2.5, 97.5])
-    return hit.sum() / count.sum(), float(low), float(high), told
+    return hit.sum() / count.sum(), float(low), float(high), f"{len(cells)} cells"
 
 
+@style.styled
 def figure(table: pd.DataFrame) -> Figure:
     """A panel for each aim: what was measured, its interval, and the band that was wanted."""
-    across = 3
-    down = -(-len(table) // across)
-    drawn = Figure((12, 1.6 * down), layout="constrained", dpi=150)
-    panels = drawn.subplots(down, across, squeeze=False).ravel()
+    down = -(-len(table) // 3)
+    page = style.page(12, 1.6 * down)
+    panels = page.subplots(down, 3, squeeze=False).ravel()
     for panel in panels[len(table) :]:
         panel.set_axis_off()
     for panel, row in zip(panels, table.to_dict("records"), strict=False):
-        colour = "#0072B2" if row["passed"] else "#D55E00"
         panel.axvspan(row["least"], row["most"], color="#999999", alpha=0.35, lw=0)
         if row["least"] == row["most"]:
             panel.axvline(row["least"], color="#999999", lw=4, alpha=0.6)
-        if np.isfinite(row["low"]):
-            panel.plot([row["low"], row["high"]], [0, 0], color=colour, lw=2.5)
-        panel.plot(row["measured"], 0, "o" if row["passed"] else "X", color=colour, ms=9)
+        colour, marker = (style.PURPLE, "o") if row["passed"] else (style.ORANGE, "X")
+        style.estimate(panel, 0, Estimate.of(row, "measured"), colour, marker)
         ends = [row[k] for k in ("measured", "low", "high", "least", "most") if row[k] == row[k]]
         margin = max(0.02, 0.15 * (max(ends) - min(ends)))
         panel.set_xlim(min(ends) - margin, max(ends) + margin)
         panel.set_yticks([])
-        panel.spines[["left", "right", "top"]].set_visible(False)
-        panel.set_title(f"{row['aim']}\n{row['measured']:.1%} ({row['of']})", fontsize=12)
+        panel.spines["left"].set_visible(False)
+        panel.set_title(f"{row['aim']}\n{row['measured']:.1%} ({row['of']})", loc="center")
         panel.xaxis.set_major_locator(MaxNLocator(4))
         panel.xaxis.set_major_formatter(PercentFormatter(1.0))
-        panel.tick_params(labelsize=11)
-    drawn.supxlabel("grey: wanted; line: 95 % interval; blue dot: passed; orange cross: missed")
-    return drawn
+    page.supxlabel("grey: wanted; line: 95 % interval; purple dot: passed; orange cross: missed")
+    return page
 
 
-def told(table: pd.DataFrame) -> str:
+def lines(table: pd.DataFrame) -> str:
     """The table as it is printed."""
-    lines = [f"{'aim':<36} {'measured':>8}  {'95 % interval':<15} {'wanted':<12} of"]
+    shown = [f"{'aim':<36} {'measured':>8}  {'95 % interval':<15} {'wanted':<12} of"]
     for row in table.to_dict("records"):
         interval = f"{row['low']:.3f}–{row['high']:.3f}" if row["low"] == row["low"] else ""
         least, most = row["least"], row["most"]
         wanted = f"{least:.3g}–{most:.3g}" if least < most else f"{least:.3g}"
         verdict = "PASS" if row["passed"] else "FAIL"
-        lines.append(
+        shown.append(
             f"{row['aim']:<36} {row['measured']:>8.3f}  {interval:<15} {wanted:<12} "
             f"{row['of']:<14} {verdict}"
         )
-    return "\n".join(lines)
+    return "\n".join(shown)
 
 
 def main(
-    policies: Annotated[int, tyro.conf.arg(help="planted policies")] = 30,
-    folder: Annotated[Path, tyro.conf.arg(help="goes on there if run again")] = Path(
-        "runs/planted-truth"
-    ),
-    seed: Annotated[int, tyro.conf.arg(help="of everything")] = 0,
-    workers: Annotated[
-        int | None, tyro.conf.arg(help="policies at once; default every CPU")
-    ] = None,
-    docs: Annotated[bool, tyro.conf.arg(help="also copy the figure into docs/figures")] = False,
-) -> int:
-    """Map planted policies blind and print what the lab found against what is there."""
+    policies: int = 30, folder: Path = Path("runs/planted-truth"), seed: int = 0,
+    workers: int | None = None, docs: bool = False,
+) -> int:  # fmt: skip
+    """Map planted policies blind and print what the lab found against what is there.
+
+    Args:
+        policies: Planted policies.
+        folder: Results; goes on there if run again.
+        seed: Of everything.
+        workers: Policies at once; by default every CPU.
+        docs: Also copy the figure into docs/figures.
+    """
     table = validate(policies, folder, seed, workers=workers)
     if docs:
         shrink(folder / "validation.png", DOCS / "figures" / "validation.png")
-    print(f"\n{told(table)}\n\ntable and figure: {folder}")
+    print(f"\n{lines(table)}\n\ntable and figure: {folder}")
     return 0 if table["passed"].all() else 1

@@ -14,10 +14,13 @@ import numpy as np
 import pandas as pd
 
 from rl_ablation.errors import LabError
+from rl_ablation.formats import Estimate
 from rl_ablation.lesions.lesion import Lesion
-from rl_ablation.mapping.evidence import differences
+from rl_ablation.mapping.claims import TOLD, overall
+from rl_ablation.mapping.evidence import differences, harm
+from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
-from rl_ablation.stats import COVERAGE, finite_mean
+from rl_ablation.stats import COVERAGE, LEVEL, RESAMPLES, finite_mean
 
 HARMED = 0.2
 """A behaviour counts as harmed when it loses this share of a full-size change."""
@@ -232,3 +235,68 @@ def _rows(
             }
         )
     return rows
+
+
+HALF = 0.5
+"""A behaviour is local where one region does at least this share of all harm to it."""
+UNHARMED, LOCAL, ANY, SPREAD = "unharmed", "local", "no more than chance", "spread out"
+
+
+def region_locality(run: Map, measures: Sequence[str], seed: int = 0) -> pd.DataFrame:
+    """Whether one region of a two-stage map does most of the harm to a behaviour.
+
+    Of the regions whose loss does clear harm on the confirmation's episodes, the one that did most
+    on the discovery's is taken. Its ``share`` of the harm that all regions do, each cut alone, is
+    the confirmation's, with a percentile bootstrap interval over episodes. Regions that were not
+    selected count as harmless.
+
+    Returns:
+        A row for each behaviour: the columns of `Map.effects` for that region, and: harm; share,
+        share_low, share_high; hit, of ``regions``, that do clear harm; verdict. A behaviour that
+        no region harms clearly has NaN in their place.
+    """
+    rows = overall(run.effects())
+    rows = rows.assign(harm=harm(rows).fillna(0.0))
+    rows = rows[rows["group"] != "layers"]
+    confirmation = run.confirmation
+    assert confirmation is not None
+    changed = differences(confirmation.whole_table(), measures)
+    found = []
+    for name in measures:
+        part = rows[rows["measure"] == name]
+        sure = part[part["stage"] == "confirmed"]
+        clear = (sure["q"] < LEVEL) & (sure["harm"] < -TOLD)
+        row = {"measure": name, "hit": int(clear.sum()), "regions": len(part)}
+        if not clear.any():
+            found.append({**row, "verdict": UNHARMED})
+            continue
+        better = MEASURES[name].better or 1
+        which = int((better * sure["delta_discovery"]).where(clear, np.inf).to_numpy().argmin())
+        share = _share(-better * changed[name][list(sure["lesion"])].to_numpy(), which, seed)
+        worst = {str(key): value for key, value in sure.iloc[which].items()}
+        ends = {"share": share.value, "share_low": share.low, "share_high": share.high}
+        verdict = _verdict(share.value, float(worst["p_random"]))
+        found.append({**worst, **ends, **row, "verdict": verdict})
+    return pd.DataFrame(found)
+
+
+def _share(lost: np.ndarray, which: int, seed: int) -> Estimate:
+    """Share of column ``which`` in what all lose, (episodes, regions)."""
+    episodes = len(lost)
+    chance = [1 / episodes] * episodes
+    weights = np.random.default_rng(seed).multinomial(episodes, chance, RESAMPLES)
+    weights = np.vstack([np.ones(episodes), weights])
+    there = np.isfinite(lost)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = (weights @ np.where(there, lost, 0.0)) / (weights @ there)
+        mean = np.clip(np.nan_to_num(mean), 0.0, None)
+        share = mean[:, which] / mean.sum(1)
+    some = np.isfinite(share[1:]).any()
+    low, high = np.nanquantile(share[1:], [0.025, 0.975]) if some else (np.nan, np.nan)
+    return Estimate(float(share[0]), float(low), float(high))
+
+
+def _verdict(share: float, p_random: float) -> str:
+    if not share >= HALF:
+        return SPREAD
+    return LOCAL if p_random <= LEVEL else ANY

@@ -1,8 +1,4 @@
-"""Figures: each is one function ``Map -> matplotlib Figure``, without arithmetic of its own.
-
-Colours: orange is worse, purple is better, white is no change; the pair is told apart by people
-with any of the common kinds of colour blindness.
-"""
+"""Figures: each is one function ``Map -> matplotlib Figure``, without arithmetic of its own."""
 
 from __future__ import annotations
 
@@ -11,24 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rl_ablation.analysis.layout import as_grid
 from rl_ablation.errors import LabError
-from rl_ablation.formats import number
-from rl_ablation.mapping.claims import behaviours, distinct
-from rl_ablation.mapping.evidence import claims, harm
+from rl_ablation.formats import Estimate, number
+from rl_ablation.mapping.claims import behaviours, distinct, overall
+from rl_ablation.mapping.evidence import harm
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import ALIVE, MEASURES
+from rl_ablation.reports import style
 from rl_ablation.reports.labels import labels
 from rl_ablation.stats import LEVEL
 
-COLOURS = "PuOr"
-_WORSE, _BETTER, _UNCLEAR = "#b35806", "#542788", "#9a9a9a"
 _MAX_ROWS = 40
 
 
@@ -45,7 +39,7 @@ FIGURES: dict[str, Drawing] = {}
 
 
 def figure(caption: str) -> Callable[[Function], Function]:
-    """Register a function as the figure of its name: ``Run -> Figure``, or None where the run lacks
+    """Register a function as the figure of its name: ``Map -> Figure``, or None where the run lacks
     what it would show. It stands in the report in the order of registration."""
 
     def register(draw: Function) -> Function:
@@ -58,8 +52,7 @@ def figure(caption: str) -> Callable[[Function], Function]:
     return register
 
 
-def _figure(width: float, height: float) -> Figure:
-    return Figure(figsize=(width, height), layout="constrained", dpi=150)
+_ENDS = ("worse\n(or less)", "no change", "better\n(or more)")
 
 
 def _chosen(run: Map, measures: Sequence[str] | None) -> list[str]:
@@ -75,20 +68,31 @@ def _chosen(run: Map, measures: Sequence[str] | None) -> list[str]:
     return behaviours(run) if measures is None else list(measures)
 
 
+def _rows(run: Map) -> pd.DataFrame:
+    """The run's claims over all conditions, with ``harm``."""
+    rows = overall(run.effects())
+    return rows.assign(harm=harm(rows))
+
+
+def _alive(run: Map, rows: pd.DataFrame, most: int) -> list[str]:
+    """The behaviours that cuts change most, those while alive where there are such."""
+    found = behaviours(run)
+    return distinct(rows, [m for m in found if m + ALIVE not in found], most)
+
+
 @figure(
     "Every cut region against every behaviour. Read along a row: what does the robot lose without "
     "this region? Read down a column: which regions does this behaviour need?"
 )
-def heatmap(run: Map, measures: Sequence[str] | None = None, condition: str = "all") -> Figure:
+@style.styled
+def heatmap(run: Map, measures: Sequence[str] | None = None) -> Figure:
     """Regions × behaviours: what each cut changes, the lesioned value written in each cell.
 
     Cells whose change does not pass the false discovery rate are left white.
     """
-    rows = run.effects()
-    rows = claims(rows[rows["condition"] == condition]).copy()
+    rows = _rows(run)
     if rows.empty:
         raise LabError("this run has no lesions to draw; map with at least one group")
-    rows["harm"] = harm(rows)
     chosen = _chosen(run, measures)
     if measures is None:  # where no cut ended an episode, the two kinds of a measure are one
         wide = rows.pivot(index="lesion", columns="measure", values="lesioned")
@@ -106,28 +110,14 @@ def heatmap(run: Map, measures: Sequence[str] | None = None, condition: str = "a
     intact = rows.groupby("measure")["intact"].mean()
     units = rows.drop_duplicates("lesion").set_index("lesion")["units"]
     told = labels(run)
-    figure = _figure(2.6 + 0.72 * len(chosen), 2.1 + 0.3 * len(names))
+    title = f"What each cut changes in {run.spec.agent}"
+    figure = style.page(2.6 + 0.72 * len(chosen), 2.1 + 0.3 * len(names), title)
     axes = figure.subplots()
-    sns.heatmap(
-        grid.fillna(0.0), ax=axes, cmap=COLOURS, center=0, vmin=-1, vmax=1, linewidths=0.5,
-        linecolor="white", annot=values.map(number).to_numpy(), fmt="", annot_kws={"size": 8},
-        cbar_kws={"shrink": min(1.0, 8 / len(names)), "aspect": 12, "pad": 0.01},
-    )  # fmt: skip
-    bar = axes.collections[0].colorbar
-    assert bar is not None
-    bar.set_ticks([-1, 0, 1], labels=["worse\n(or less)", "no change", "better\n(or more)"])
-    bar.ax.tick_params(labelsize=8)
-    axes.set_yticklabels([f"{told[n]}  ({units[n]})" for n in names], rotation=0, fontsize=8)
+    rows_named = [f"{told[n]}  ({units[n]})" for n in names]
     heads = [_column_head(name, intact[name]) for name in chosen]
-    axes.set_xticklabels(heads, rotation=55, ha="left", rotation_mode="anchor", fontsize=8)
-    axes.xaxis.tick_top()
-    axes.tick_params(length=0)
-    axes.set(xlabel="", ylabel="")
-    where = "" if condition == "all" else f", {condition}"
-    figure.suptitle(
-        f"What each cut changes in {run.spec.agent}{where}",
-        x=0.01, ha="left", fontsize=11, fontweight="bold",
-    )  # fmt: skip
+    cells = values.map(number).to_numpy()
+    mesh = style.heatmap(axes, grid.fillna(0.0), rows_named, heads, cells=cells, above=True)
+    style.colour_bar(mesh, axes, _ENDS, shrink=min(1.0, 8 / len(names)), aspect=12)
     axes.set_xlabel(
         f"cells: value after the cut, {_episodes(rows)} paired episodes; "
         "rows: region (units cut); columns: behaviour, intact value\n"
@@ -151,23 +141,22 @@ def _column_head(name: str, intact: float) -> str:
 
 
 @figure("The same in the network: each square is a unit.")
-def network(
-    run: Map, measures: Sequence[str] | None = None, condition: str = "all", most: int = 6
-) -> Figure:
+@style.styled
+def network(run: Map) -> Figure:
     """The network as grids of units, coloured by what cutting each does to each behaviour.
 
     Single cuts colour their own unit. Without them, a unit takes the colour of the smallest group
     it was cut with.
     """
-    rows = run.effects()
-    rows = claims(rows[rows["condition"] == condition]).copy()
-    rows["harm"] = harm(rows).where(rows["q"] < LEVEL, 0.0)
+    rows = _rows(run)
+    rows["harm"] = rows["harm"].where(rows["q"] < LEVEL, 0.0)
     hidden = [s for s in run.spec.sites if s not in ("obs", "action")]
-    chosen = _chosen(run, measures)
-    if measures is None:  # while alive where there is such
-        chosen = distinct(rows, [m for m in chosen if m + ALIVE not in chosen], most)
+    chosen = _alive(run, rows, 6)
     cuts = sorted(run.plan, key=lambda lesion: -lesion.size)
-    figure = _figure(1.2 + 1.75 * len(chosen), 1.1 + 1.75 * len(hidden))
+    smallest = min((lesion.size for lesion in cuts if lesion.size), default=0)
+    what = "unit" if smallest == 1 else "unit's group"
+    title = f"Where in {run.spec.agent}'s network: colour is the change when the {what} is cut"
+    figure = style.page(1.2 + 1.75 * len(chosen), 1.1 + 1.75 * len(hidden), title)
     axes = figure.subplots(len(hidden), len(chosen), squeeze=False)
     image = None
     for column, name in enumerate(chosen):
@@ -178,73 +167,47 @@ def network(
                 if lesion.name in value.index and list(lesion.cut) == [site]:
                     unit[list(lesion.cut[site])] = np.nan_to_num(value[lesion.name])
             ax = axes[row, column]
-            image = ax.imshow(as_grid(unit), cmap=COLOURS, vmin=-1, vmax=1)
+            image = ax.imshow(as_grid(unit), cmap=style.DIVERGING, vmin=-1, vmax=1)
             ax.set(xticks=[], yticks=[])
-            for spine in ax.spines.values():
-                spine.set_color("#bbbbbb")
+            ax.spines[:].set(color="#bbbbbb", visible=True)
             if row == 0:
-                ax.set_title(MEASURES[name].label.replace(" (", "\n("), fontsize=9)
+                ax.set_title(MEASURES[name].label.replace(" (", "\n("), loc="center")
             if column == 0:
-                ax.set_ylabel(f"{site}\n{unit.size} units", fontsize=9)
+                ax.set_ylabel(f"{site}\n{unit.size} units")
     assert image is not None
-    bar = figure.colorbar(image, ax=axes, shrink=0.7, aspect=14, pad=0.02)
-    bar.set_ticks([-1, 0, 1], labels=["worse\n(or less)", "no change", "better\n(or more)"])
-    bar.ax.tick_params(labelsize=8)
-    smallest = min((lesion.size for lesion in cuts if lesion.size), default=0)
-    what = "unit" if smallest == 1 else "unit's group"
-    figure.suptitle(
-        f"Where in {run.spec.agent}'s network: colour is the change when the {what} is cut",
-        x=0.01, ha="left", fontsize=11, fontweight="bold",
-    )  # fmt: skip
+    style.colour_bar(image, list(axes.flat), _ENDS, shrink=0.7, pad=0.02)
     return figure
 
 
 @figure("The largest changes with their 95 % intervals; hollow grey: not significant.")
-def intervals(
-    run: Map, measures: Sequence[str] | None = None, condition: str = "all", most: int = 14
-) -> Figure:
+@style.styled
+def intervals(run: Map, measures: Sequence[str] | None = None) -> Figure:
     """Effects with their 95 % intervals, the regions with the largest ones, a panel a behaviour."""
-    rows = run.effects()
-    rows = claims(rows[rows["condition"] == condition]).copy()
-    rows["harm"] = harm(rows)
-    chosen = _chosen(run, measures)
-    if measures is None:
-        chosen = distinct(rows, [m for m in chosen if m + ALIVE not in chosen], 4)
+    rows = _rows(run)
+    chosen = _alive(run, rows, 4) if measures is None else _chosen(run, measures)
     size = rows[rows["measure"].isin(chosen)].groupby("lesion")["harm"]
     largest = size.agg(lambda h: np.nanmax(np.abs(h), initial=0.0)).sort_values(ascending=False)
-    names = list(largest.head(most).index)
-    figure = _figure(1.6 + 2.3 * len(chosen), 1.3 + 0.26 * len(names))
+    names = list(largest.head(14).index)
+    title = f"Changes with 95 % intervals: {run.spec.agent}, {_episodes(rows)} paired episodes"
+    figure = style.page(1.6 + 2.3 * len(chosen), 1.3 + 0.26 * len(names), title)
     panels = figure.subplots(1, len(chosen), sharey=True, squeeze=False)[0]
+    told = labels(run)
     for axes, name in zip(panels, chosen, strict=True):
         part = rows[rows["measure"] == name].set_index("lesion").loc[names]
-        _forest(axes, part, name)
-    told = labels(run)
-    panels[0].set_yticks(range(len(names)), [told[n] for n in names], fontsize=8)
-    panels[0].invert_yaxis()
-    figure.suptitle(
-        f"Changes with 95 % intervals: {run.spec.agent}, {_episodes(rows)} paired episodes",
-        x=0.01, ha="left", fontsize=11, fontweight="bold",
-    )  # fmt: skip
+        _forest(axes, part.rename(index=told), name)
     return figure
 
 
-def _forest(axes: mpl.axes.Axes, part: pd.DataFrame, name: str) -> None:
+def _forest(axes: Axes, part: pd.DataFrame, name: str) -> None:
     measure = MEASURES[name]
-    columns = part[["delta", "ci_low", "ci_high", "q"]].to_numpy(float)
-    for y, (delta, low, high, q) in enumerate(columns):
-        clear = q < LEVEL
-        good = delta * (measure.better or 1) > 0
-        colour = (_BETTER if good else _WORSE) if clear else _UNCLEAR
-        axes.plot([low, high], [y, y], color=colour, lw=2)
-        axes.plot(delta, y, "o", color=colour, ms=5, mfc=colour if clear else "w")
-    axes.axvline(0, color="#444444", lw=0.8)
-    axes.set_xlabel(f"change [{measure.unit}]" if measure.unit else "change", fontsize=8)
-    axes.set_title(measure.label, fontsize=9)
-    axes.tick_params(axis="x", labelsize=8)
-    axes.grid(axis="x", color="#e4e4e4", lw=0.6)
-    axes.set_axisbelow(True)
-    sns.despine(ax=axes, left=True)
-    axes.tick_params(axis="y", length=0)
+    style.name_rows(axes, list(part.index))
+    for y, row in enumerate(part.to_dict("records")):
+        clear = row["q"] < LEVEL
+        colour = style.verdict_colour(row["delta"] * (measure.better or 1), clear)
+        found = Estimate.of(row, "delta", "ci_low", "ci_high")
+        style.estimate(axes, y, found, colour, filled=clear)
+    axes.set_xlabel(f"change [{measure.unit}]" if measure.unit else "change")
+    axes.set_title(measure.label, loc="center")
 
 
 def draw_all(run: Map) -> dict[str, Path]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -23,25 +22,20 @@ from rl_ablation.mapping.claims import (
 from rl_ablation.mapping.evidence import differences, harm, scale
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
+from rl_ablation.reports import style
 from rl_ablation.reports.figures import figure
 from rl_ablation.reports.labels import labels
 from rl_ablation.stats import LEVEL
 
-_WORSE, _BETTER, _RANDOM = "#b35806", "#542788", "#9a9a9a"
-_COLOURS = ["#b35806", "#542788", "#1b7837", "#01665e", "#8c510a", "#762a83"]
+_COLOURS = [style.ORANGE, style.PURPLE, "#1b7837", "#01665e", "#8c510a", "#762a83"]
 _MOST = 12
-
-
-def _figure(width: float, height: float, title: str) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=150)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-    return figure
 
 
 @figure(
     "A big cut does much whatever it holds. So each region is held against random cuts of its size "
     "in its layer, on the same episodes."
 )
+@style.styled
 def random_cuts(run: Map) -> Figure | None:
     """Each region's largest changes beside random cuts of its size in its layer."""
     controls = [(c.plan, c.table()) for c in run.controls]
@@ -53,30 +47,25 @@ def random_cuts(run: Map) -> Figure | None:
     told = told.groupby("lesion", sort=False).head(3).head(_MOST)
     told = told.sort_values("lesion", kind="stable")
     size = scale(overall(run.effects()))
-    figure = _figure(9.6, 1.4 + 0.32 * len(told), "Is it this region, or only so many units?")
+    figure = style.page(9.6, 1.4 + 0.32 * len(told), "Is it this region, or only so many units?")
     axes = figure.subplots()
     names, named = [], labels(run)
     for y, row in enumerate(told.to_dict("records")):
         draws = _draws(controls, run.plan[row["lesion"]].place, row["measure"], size)
         # Golden-ratio steps spread any number of dots evenly, without drawing lots.
         spread = 0.28 * (2 * (np.arange(draws.size) * 0.618034 % 1) - 1)
-        axes.plot(draws, y + spread, ".", color=_RANDOM, ms=3.5, alpha=0.7, zorder=1)
-        colour = _WORSE if row["harm"] < 0 else _BETTER
+        axes.plot(draws, y + spread, ".", color=style.GREY, ms=3.5, alpha=0.7, zorder=1)
+        colour = style.verdict_colour(row["harm"], clear=True)
         fill = colour if row["p_random"] < LEVEL else "w"
         axes.plot(row["harm"], y, "D", color=colour, mfc=fill, ms=7, zorder=3)
         label = MEASURES[row["measure"]].label
         names.append(f"{named[row['lesion']]} ({row['units']}), {label}, p = {row['p_random']:.2g}")
-    axes.set_yticks(range(len(told)), names, fontsize=8)
-    axes.invert_yaxis()
-    axes.axvline(0, color="#444444", lw=0.8)
+    style.name_rows(axes, names)
     axes.set_xlabel(
         "← worse     change, as a share of a full-size one     better →\n"
         "diamond: the region, confirmed (filled: beyond random cuts, p < 5 %); "
-        "grey: random cuts of its size in its layer",
-        fontsize=8,
-    )  # fmt: skip
-    axes.tick_params(axis="x", labelsize=8)
-    sns.despine(ax=axes, left=True)
+        "grey: random cuts of its size in its layer"
+    )
     return figure
 
 
@@ -95,6 +84,7 @@ def _draws(
 
 
 @figure("The regions that matter most, turned down step by step. Bars: 95 % intervals.")
+@style.styled
 def dose_response(run: Map) -> Figure | None:
     """How behaviours change as a region's units are turned down from 1 to 0."""
     dosed = run.doses
@@ -113,7 +103,7 @@ def dose_response(run: Map) -> Figure | None:
     names = {r: list(told[told["lesion"] == r]["measure"][:3]) for r in regions}
     colour = dict(zip(dict.fromkeys(m for n in names.values() for m in n), _COLOURS, strict=False))
     title = "How much of a region must go before a behaviour does?"
-    figure = _figure(1.6 + 2.6 * len(regions), 3.7, title)
+    figure = style.page(1.6 + 2.6 * len(regions), 3.7, title)
     panels = figure.subplots(1, len(regions), sharey=True, squeeze=False)[0]
     for axes, region in zip(panels, regions, strict=True):
         for name in names[region]:
@@ -126,18 +116,16 @@ def dose_response(run: Map) -> Figure | None:
             )
             ends = np.abs(np.vstack([np.minimum(low, high), np.maximum(low, high)]) - y)
             axes.errorbar(
-                x, y, ends, color=colour.get(name, _RANDOM), marker="o", ms=4, lw=1.6,
+                x, y, ends, color=colour.get(name, style.GREY), marker="o", ms=4, lw=1.6,
                 elinewidth=1, capsize=2, label=MEASURES[name].label,
             )  # fmt: skip
-        axes.set_title(labels(run)[region], fontsize=9)
+        axes.set_title(labels(run)[region], loc="center")
         axes.axhline(0, color="#444444", lw=0.8)
         axes.set_xlim(1.06, -0.06)
         axes.set_ylim(-1.6, 1.1)
-        axes.set_xlabel("gain of its units", fontsize=8)
-        axes.tick_params(labelsize=8)
-        axes.legend(fontsize=7.5, frameon=False, loc="lower left")
-        sns.despine(ax=axes)
-    panels[0].set_ylabel("change, share of a full-size one\n← worse          better →", fontsize=8)
+        axes.set_xlabel("gain of its units")
+        axes.legend(fontsize=7.5, loc="lower left")
+    panels[0].set_ylabel("change, share of a full-size one\n← worse          better →")
     return figure
 
 
@@ -145,6 +133,7 @@ def dose_response(run: Map) -> Figure | None:
     "Regions that cross over: one is needed for the first behaviour and not for the second, the "
     "other the other way round."
 )
+@style.styled
 def dissociations(run: Map) -> Figure | None:
     """Regions × behaviours, with the pair that crosses over most clearly framed."""
     rows = overall(run.effects())
@@ -157,35 +146,22 @@ def dissociations(run: Map) -> Figure | None:
     involved = list(dict.fromkeys(r for d in found for r in (d.a, d.b)))[:_MOST]
     grid = rows.pivot(index="lesion", columns="measure", values="harm").loc[involved, names]
     q = rows.pivot(index="lesion", columns="measure", values="q").loc[involved, names]
-    figure = _figure(
+    figure = style.page(
         3.2 + 0.9 * len(names), 2.6 + 0.34 * len(involved),
         f"Double dissociation: {named[best.a]} and {named[best.b]}",
     )  # fmt: skip
     axes = figure.subplots()
     text = grid.map(lambda h: number(100 * h).partition(".")[0] if abs(h) >= 0.005 else "0")
-    sns.heatmap(
-        grid.where(q < LEVEL, 0.0), ax=axes, cmap="PuOr", center=0, vmin=-1, vmax=1,
-        annot=text.to_numpy(), fmt="", annot_kws={"size": 8}, linewidths=0.5, linecolor="white",
-        cbar_kws={"shrink": 0.7, "aspect": 12, "pad": 0.01},
-    )  # fmt: skip
-    bar = axes.collections[0].colorbar
-    assert bar is not None
-    bar.set_ticks([-1, 0, 1], labels=["worse", "no change", "better"])
-    bar.ax.tick_params(labelsize=8)
+    heads = [MEASURES[m].label for m in names]
+    shown, cells = grid.where(q < LEVEL, 0.0), text.to_numpy()
+    mesh = style.heatmap(
+        axes, shown, [named[r] for r in involved], heads, cells=cells, above=True, turn=40
+    )
+    style.colour_bar(mesh, axes, shrink=0.7, aspect=12)
     for region in (best.a, best.b):
         for name in (best.x, best.y):
             corner = (names.index(name), involved.index(region))
             axes.add_patch(Rectangle(corner, 1, 1, fill=False, ec="#111111", lw=2.2))
-    axes.set_xticks(
-        np.arange(len(names)) + 0.5, [MEASURES[m].label for m in names], rotation=40, ha="left",
-        rotation_mode="anchor", fontsize=8,
-    )  # fmt: skip
-    axes.xaxis.tick_top()
-    axes.set_yticks(
-        np.arange(len(involved)) + 0.5, [named[r] for r in involved], rotation=0, fontsize=8
-    )
-    axes.tick_params(length=0)
-    axes.set(xlabel="", ylabel="")
     chance = "" if np.isnan(best.p_random) else f"; {best.p_random:.1%} of random pairs do as much"
     axes.set_xlabel(
         f"cells: confirmed change, % of a full-size one; framed: the clearest of {len(found)} "

@@ -27,8 +27,8 @@ from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.policies.policy import Policy
 from rl_ablation.progress import bar
-from rl_ablation.reports.figures import COLOURS
 from rl_ablation.reports.labels import film_name, labels, named
+from rl_ablation.reports.style import DIVERGING
 from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.episodes import episode_seed
 from rl_ablation.rollouts.world import quiet
@@ -248,7 +248,7 @@ def _draw_activity(
     columns = sum(c for _, c in shapes.values())
     gap = 14
     cell = max(2, min(height // widest, (WIDTH - 16 - gap * (len(shapes) - 1)) // columns))
-    colours = mpl.colormaps[COLOURS + "_r"]
+    colours = mpl.colormaps[DIVERGING + "_r"]
     x = left + 8
     for site, values in side.activity.items():
         rows, wide = shapes[site]

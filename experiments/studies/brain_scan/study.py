@@ -1,12 +1,12 @@
 """What does a robot's network look like in an fMRI scanner, and does what lights up matter?
 
 Protocol: the next step that Lillian, Meyes, Meisen 2018 ("Ablation of a Robot's Brain") announce;
-how they took it was not available to us. Each layer of the zoo's lap agent is laid out as a sheet
-on which units that are active together are neighbours (`scan`). Mean activity in left
+how they took it was not available to us. Each layer of the zoo's lap agent is drawn as a layout
+in which units that are active together are neighbours (`scan`). Mean activity in left
 bends, on the straight and in right bends; contrasts left − right and bend − straight, tested over
 24 subjects (seeds, each driven on 4 tracks) with family-wise error over all units of both layers
 and both contrasts. On other episodes each unit is cut alone (zero; 12 paired episodes), and the
-same sheet is coloured by what that changes. Rank correlations (Spearman) over the units of a layer
+same layout is coloured by what that changes. Rank correlations (Spearman) over the units of a layer
 say whether a unit that responds to a behaviour is needed for it; 95 % percentile bootstrap
 intervals over units. A scan without lesions of the zoo's quadruped: commands, and which of the
 front feet stands.
@@ -21,33 +21,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
+import rl_ablation as rl
 from agents.zoo import find_agent
 from experiments.studies.brain_scan.figures import (
-    Block,
     contrast_block,
+    lesion_block,
     mean_block,
     over_time,
-    sheets,
+    unit_layouts,
 )
-from experiments.studies.registry import Answer
+from experiments.studies.brain_scan.words import tell_agreement, tell_contrasts, tell_damage
+from experiments.studies.registry import DRIVING, Answer
 from rl_ablation.analysis.layout import unit_layout
 from rl_ablation.analysis.scan import BENDS, Context, Scan, contrasts, scan
-from rl_ablation.formats import number
-from rl_ablation.groupings.units import singles
+from rl_ablation.mapping.claims import overall
 from rl_ablation.mapping.evidence import harm
-from rl_ablation.mapping.sweep import sweep
 from rl_ablation.measures.laps import BEND
-from rl_ablation.measures.registry import MEASURES
-from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.recording import record
 from rl_ablation.rollouts.rollout import SITE, Trace
-from rl_ablation.stats import LEVEL, benjamini_hochberg, rank_correlation
+from rl_ablation.stats import benjamini_hochberg, rank_correlation
 
 TRACKS = ("bends/ccw", "bends/cw", "random/ccw", "random/cw")  # they bend both ways
 PAIRS = {
@@ -55,8 +53,7 @@ PAIRS = {
     "bend −\nstraight": (["left bend", "right bend"], ["straight"]),
 }
 SIDE, BENDING = PAIRS
-EFFECTS = ("forward_speed.alive", "left_turning.alive", "right_turning.alive", "off_centre.alive")
-SHOWN = EFFECTS[:3]
+SHOWN = DRIVING[:3]
 
 LEGS: dict[str, Context] = {
     "stand": lambda t: (t["command_vx"] == 0) & (t["command_yaw"] == 0) & (t["command_vy"] == 0),
@@ -83,30 +80,22 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     """Scan, cut every unit, compare; then scan the quadruped."""
     agent = find_agent("lap")
     horizon = 200 if quick else None
-    found = scan(
-        agent,
-        BENDS,
-        ["bend"],
-        Episodes(12 if quick else 24, seed, TRACKS[:2] if quick else TRACKS, horizon),
-    )
+    how: dict[str, Any] = {"seed": seed, "horizon": horizon}
+    tracks, subjects = (TRACKS[:2], 12) if quick else (TRACKS, 24)
+    found = scan(agent, BENDS, ["bend"], Episodes(subjects, seed, tracks, horizon))
     table = contrasts(found, PAIRS, seed)
-    cuts = sweep(
-        agent,
-        singles(agent, ["h1"] if quick else None),
-        episodes=12,
-        seed=seed,
-        measures=EFFECTS,
-        horizon=horizon,
-        folder=folder / "singles",
-    )
+    plan = rl.singles(agent, ["h1"] if quick else None)
+    cuts = rl.sweep(agent, plan, episodes=12, measures=DRIVING, folder=folder / "singles", **how)
     cells = {site: unit_layout(samples) for site, samples in found.samples.items()}
-    rows = cuts.effects()
-    rows = rows[rows["condition"] == "all"]
+    rows = overall(cuts.effects())
     damage = unit_effects(rows, found)
     ranks = agreement(table, damage, found, seed)
+    title = f"{agent.name}: what each unit does (left, middle) and what its loss changes (right)"
+    blocks = [mean_block(found), contrast_block(found, table), lesion_block(found, rows, SHOWN)]
+    bend, activity = one_episode(agent, found, table, seed, horizon or 300)
     figures = {
-        "lap": draw(agent, found, table, rows, cells),
-        "time": along(agent, found, table, cells, seed, horizon or 300),
+        "lap": unit_layouts(title, cells, blocks),
+        "time": over_time(bend, BEND, activity, cells),
     }
     tables = {"contrasts": table, "effects": rows, "agreement": ranks}
     text = [tell_contrasts(table), tell_damage(rows), tell_agreement(ranks)]
@@ -116,7 +105,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         walked = scan(legs, LEGS, signals, Episodes(16, seed, LEG_CONDITIONS))
         tables["quadruped"] = contrasts(walked, LEG_PAIRS, seed)
         places = {site: unit_layout(samples) for site, samples in walked.samples.items()}
-        figures["quadruped"] = sheets(
+        figures["quadruped"] = unit_layouts(
             f"{legs.name}: mean activity and its contrasts (outlined: family-wise p < 5 %)",
             places,
             [mean_block(walked), contrast_block(walked, tables["quadruped"])],
@@ -129,14 +118,14 @@ def unit_effects(rows: pd.DataFrame, found: Scan) -> dict[str, np.ndarray]:
     """Measure → harm of each unit's cut, (units of all sites,); NaN where it was not cut."""
     names = [f"{site}/{unit}" for site, size in found.sites.items() for unit in range(size)]
     wide = rows.assign(harm=harm(rows)).pivot(index="lesion", columns="measure", values="harm")
-    return {m: wide[m].reindex(names).to_numpy() for m in EFFECTS}
+    return {m: wide[m].reindex(names).to_numpy() for m in DRIVING}
 
 
 def agreement(
     table: pd.DataFrame, damage: Mapping[str, np.ndarray], found: Scan, seed: int
 ) -> pd.DataFrame:
     """Rank correlation of a unit's response with what its cut changes, within each layer."""
-    both = np.stack([damage[m] for m in EFFECTS])
+    both = np.stack([damage[m] for m in DRIVING])
     left, right = damage["left_turning.alive"], damage["right_turning.alive"]
     needed = {
         (SIDE, "one side's turning more than the other's"): np.abs(left - right),
@@ -144,106 +133,35 @@ def agreement(
         (BENDING, "turning"): np.sqrt((left**2 + right**2) / 2),
         (BENDING, "anything"): np.sqrt((both**2).mean(0)),
     }
-    told = []
+    ranks = []
     for (contrast, what), effect in needed.items():
         strength = table[table["contrast"] == contrast]["strength"].abs().to_numpy()
+        responses = found.split(strength)
         for site, values in found.split(effect).items():
-            told.append(
-                (contrast, what, site, *rank_correlation(found.split(strength)[site], values, seed))
-            )
+            rho = rank_correlation(responses[site], values, seed)
+            ranks.append((contrast, what, site, *rho))
     names = ["contrast", "needed for", "site", "rho", "low", "high", "p"]
-    frame = pd.DataFrame(told, columns=names).dropna()
+    frame = pd.DataFrame(ranks, columns=names).dropna()
     return frame.assign(q=benjamini_hochberg(frame["p"].to_numpy()))
 
 
-def draw(
-    agent: Policy,
-    found: Scan,
-    table: pd.DataFrame,
-    rows: pd.DataFrame,
-    cells: Mapping[str, np.ndarray],
-) -> Figure:
-    """Mean maps, contrasts and lesion effects of every unit on its sheet."""
-    names = [f"{site}/{unit}" for site, size in found.sites.items() for unit in range(size)]
-    wide = rows.pivot(index="lesion", columns="measure", values="q").reindex(names)
-    titles = {m: f"cut:\n{MEASURES[m].label.removesuffix(' (alive)')}" for m in SHOWN}
-    share = rows.assign(
-        value=rows["measure"].map(lambda m: MEASURES[m].better) * rows["delta"] / rows["intact"]
-    ).pivot(index="lesion", columns="measure", values="value")
-    shown = share.reindex(names)
-    most = max(0.01, float(np.nanmax(np.abs(shown[list(SHOWN)]))))
-    lesions = Block(
-        "change when the unit is cut, of the intact value; outlined: q < 5 %",
-        "PuOr",
-        (-most, most),
-        {-most: f"{most:.0%} worse", 0.0: "0", most: f"{most:.0%} better"},
-        {titles[m]: found.split(shown[m].to_numpy()) for m in SHOWN},
-        {titles[m]: found.split((wide[m] < LEVEL).to_numpy()) for m in SHOWN},
-    )
-    title = f"{agent.name}: what each unit does (left, middle) and what its loss changes (right)"
-    return sheets(title, cells, [mean_block(found), contrast_block(found, table), lesions])
+def one_episode(
+    agent: rl.Policy, found: Scan, table: pd.DataFrame, seed: int, steps: int
+) -> tuple[pd.Series, dict[str, np.ndarray]]:
+    """One episode of the track with three bends each way.
 
-
-def along(
-    agent: Policy,
-    found: Scan,
-    table: pd.DataFrame,
-    cells: Mapping[str, np.ndarray],
-    seed: int,
-    steps: int,
-) -> Figure:
-    """Activity along one episode of the track with three bends each way."""
+    Returns:
+        Seconds → curvature of the track ahead, 1/m; site → activity in s.d. from its mean, (T, H),
+        every unit signed so that it is positive in left bends on average: a tanh unit's own sign
+        means nothing.
+    """
     signals = ["bend", *(SITE + site for site in found.sites)]
     trace = record(agent, signals, Episodes(1, seed, TRACKS[:1], steps)).trace
     ran = int(trace.steps[0])
-    # A tanh unit's sign means nothing: each is turned so that it is positive in left bends.
     side = table[table["contrast"] == SIDE]["strength"].to_numpy()
-    turn = found.split(np.where(side < 0, -1.0, 1.0))
+    sign = found.split(np.where(side < 0, -1.0, 1.0))
     shown = {}
     for site, samples in found.samples.items():
         spread = np.where(samples.std(0) > 0, samples.std(0), 1.0)
-        shown[site] = turn[site] * (trace[SITE + site][:ran, 0] - samples.mean(0)) / spread
-    title = "Activity along a lap, each unit signed so that it is purple in left bends on average"
-    time = np.arange(ran) * trace.dt
-    return over_time(title, time, trace["bend"][:ran, 0], BEND, shown, cells)
-
-
-def tell_contrasts(table: pd.DataFrame) -> str:
-    """How many units of each layer respond to each contrast."""
-    told = []
-    for (contrast, site), part in table.groupby(["contrast", "site"], sort=False):
-        sure = int((part["p_fwe"] < LEVEL).sum())
-        top = part.iloc[int(part["strength"].abs().to_numpy().argmax())]
-        told.append(
-            f"{str(contrast).replace(chr(10), ' ')} in {sure} of {len(part)} units of {site} "
-            f"(most in {site}/{top['unit']}, {number(float(top['strength']))} s.d.)"
-        )
-    n = int(table["n"].max())
-    return f"Contrasts that pass family-wise correction over {n} subjects: {'; '.join(told)}."
-
-
-def tell_damage(rows: pd.DataFrame) -> str:
-    """How many units' cuts change each behaviour by themselves."""
-    cut = rows["lesion"].nunique()
-    told = [
-        f"{MEASURES[m].label} {int((rows[rows['measure'] == m]['q'] < LEVEL).sum())}"
-        for m in EFFECTS
-    ]
-    return f"Units, of {cut} cut one at a time, whose loss changes (q < 5 %): {', '.join(told)}."
-
-
-def tell_agreement(ranks: pd.DataFrame) -> str:
-    """Whether units that respond are needed."""
-    lines = [
-        f"- {row['contrast'].replace(chr(10), ' ')} against need for {row['needed for']}, "
-        f"{row['site']}: ρ = {number(row['rho'])} (95 % CI {number(row['low'])} to "
-        f"{number(row['high'])}; q = {row['q']:.3f})"
-        for row in ranks.to_dict("records")
-    ]
-    sure = ranks[ranks["q"] < LEVEL]
-    up, down = int((sure["rho"] > 0).sum()), int((sure["rho"] < 0).sum())
-    head = (
-        f"Does what responds matter? Of {len(ranks)} rank correlations between a unit's response "
-        f"and what its loss changes, {up} are clearly positive and {down} clearly negative:"
-    )
-    return "\n".join([head, "", *lines])
+        shown[site] = sign[site] * (trace[SITE + site][:ran, 0] - samples.mean(0)) / spread
+    return pd.Series(trace["bend"][:ran, 0], np.arange(ran) * trace.dt), shown

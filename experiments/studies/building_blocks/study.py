@@ -1,18 +1,18 @@
-"""What drives each part of a lap robot's network, what does it drive, and what does its loss do?
+"""What activates each part of a lap robot's network, what does it do then, what does its loss do?
 
 Question: Olah et al. 2018 ("The Building Blocks of Interpretability", Google) look at units, groups
 and layers at once: what excites them, and what they contribute to. They do not cut. Does what a
 part contributes tell what its loss does?
 
 Protocol: same class as theirs, not a replication (a robot's policy instead of an image classifier).
-The zoo's lap agent. Groups: non-negative factors of each layer's activity. What drives a part: the
-visited moments that do it most, filmed, and an optimised observation held near the visited ones.
-What it drives: conductance from each lidar ray through the part to each wheel, against the mean
-visited observation, at those moments. What its loss does: zero lesions, 12 paired episodes of every
-layer, group and unit; the parts that matter most are chosen there and measured again on 24 fresh
-episodes, beside random cuts of the groups' sizes.
+The zoo's lap agent. Groups: non-negative factors of each layer's activity. What activates
+a part: the visited moments at which it is most active, filmed, and activation maximisation held
+near the visited observations. What it does then: conductance from each lidar ray through the part
+to each wheel, against the mean visited observation, at those moments. What its loss does: zero
+lesions, 12 paired episodes of every layer, group and unit; the parts that matter most are chosen
+there and measured again on 24 fresh episodes, beside random cuts of the groups' sizes.
 
-Expected picture: a group that is driven in left bends pushes the right wheel on, and without it the
+Expected picture: a group that is active in left bends speeds the right wheel up, and without it the
 robot turns left less; over all units, the more steering passes through one, the more its loss hurts
 turning. About 3 minutes on 2 cores.
 """
@@ -26,19 +26,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import rl_ablation as rl
 from agents.zoo import find_agent
-from experiments.studies.building_blocks.figures import (
+from experiments.studies.building_blocks.blocks import (
+    LEFT,
+    RIGHT,
     Block,
-    atlas,
-    guide_figure,
-    over_time_figure,
+    is_attribution_a_guide,
+    losses,
+)
+from experiments.studies.building_blocks.figures import atlas, guide_figure, over_time_figure
+from experiments.studies.building_blocks.words import (
     tell_block,
     tell_guide,
-    tell_optima,
+    tell_maximisation,
     tell_over_time,
 )
-from experiments.studies.building_blocks.guide import LEFT, RIGHT, is_attribution_a_guide, losses
-from experiments.studies.registry import Answer
+from experiments.studies.registry import DRIVING, Answer
 from rl_ablation.analysis.attribution import paths, through_groups
 from rl_ablation.analysis.maximisation import maximise
 from rl_ablation.analysis.top_states import (
@@ -48,27 +52,15 @@ from rl_ablation.analysis.top_states import (
     top_states,
     unit_direction,
 )
-from rl_ablation.groupings.controls import random_groups
 from rl_ablation.groupings.factors import factorise, factors
-from rl_ablation.groupings.units import layers, singles
-from rl_ablation.lesions.lesion import Lesion, Plan
-from rl_ablation.mapping.map import Map
-from rl_ablation.mapping.sweep import sweep
 from rl_ablation.measures.laps import BEND
-from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.activity import Activity, record_activity
+from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.episodes import REFERENCE, Episodes
 from rl_ablation.rollouts.recording import Recording, record
 from rl_ablation.rollouts.rollout import SITE
 
-BEHAVIOURS = (
-    "forward_speed.alive",
-    "left_turning.alive",
-    "right_turning.alive",
-    "off_centre.alive",
-    "crash",
-)
-DRIVEN = 0.05  # share of the visited moments that count as "driven most"
+BEHAVIOURS = (*DRIVING, "crash")
+MOST_ACTIVE = 0.05  # share of the visited moments at which a part counts as most active
 STATES = 200  # moments that an attribution is averaged over
 
 
@@ -97,7 +89,7 @@ QUICK = Size(2, 2, 2, 4, 80, 2, 1, 3, 4.0, ("bends/ccw", "bends/cw"))
 class Lab:
     """What every part is looked at with."""
 
-    agent: Policy
+    agent: rl.Policy
     activity: Activity
     visits: Recording
     size: Size
@@ -108,13 +100,13 @@ class Lab:
         return self.activity["obs"].mean
 
     def moments(self, values: np.ndarray) -> np.ndarray:
-        """The moments that are driven most, as (steps, episodes) to index with."""
+        """The moments with the largest values, as (steps, episodes) to index with."""
         alive = self.visits.trace.alive
-        level = np.quantile(values[alive], 1 - DRIVEN)
+        level = np.quantile(values[alive], 1 - MOST_ACTIVE)
         return np.argwhere(alive & (values >= level)).T
 
-    def drive(self, part: Lesion) -> Direction:
-        """What it is to drive a part: a unit up, a factor on, a layer along its main direction."""
+    def direction(self, part: rl.Lesion) -> Direction:
+        """What counts as its activity: a unit's own, a factor's, a layer's main direction."""
         ((site, units),) = part.cut.items()
         if part.group == "singles":
             return unit_direction(site, units[0], self.agent.sites[site])
@@ -131,24 +123,24 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     size = QUICK if quick else Size()
     agent = find_agent("lap")
     how: dict[str, Any] = {"conditions": size.conditions, "seed": seed, "horizon": size.horizon}
-    activity = record_activity(agent, **how)
+    activity = rl.record_activity(agent, **how)
     visited = Episodes(size.visited, stream=REFERENCE, **how)
     visits = record(agent, [*(SITE + site for site in agent.sites), "bend"], visited)
     lab = Lab(agent, activity, visits, size)
     groups = factors(agent, size.factors, activity)
-    plan = layers(agent) + groups + singles(agent)
-    run = sweep(agent, plan, episodes=size.episodes, measures=BEHAVIOURS, activity=activity,
+    plan = rl.layers(agent) + groups + rl.singles(agent)
+    run = rl.sweep(agent, plan, episodes=size.episodes, measures=BEHAVIOURS, activity=activity,
                 folder=folder / "chosen-on", **how)  # fmt: skip
     chosen = matters_most(run, size.shown)
-    cuts = chosen + random_groups(agent, chosen, size.draws, seed)
-    again = sweep(agent, cuts, episodes=size.confirmed, measures=BEHAVIOURS,
+    cuts = chosen + rl.random_groups(agent, chosen, size.draws, seed)
+    again = rl.sweep(agent, cuts, episodes=size.confirmed, measures=BEHAVIOURS,
                   folder=folder / "measured-on", **{**how, "seed": seed + 1})  # fmt: skip
     blocks = look_at(lab, chosen, again)
     through = steering_over_time(lab, groups)
     units = unit_table(lab, run, groups)
     guide, points = is_attribution_a_guide(agent, activity, losses(run), groups, seed)
     words = [*(tell_block(block) for block in blocks), tell_guide(guide, points)]
-    words += [tell_over_time(through), tell_optima(units)]
+    words += [tell_over_time(through), tell_maximisation(units)]
     figures = {
         "atlas": atlas(blocks, agent, lab.baseline, size.confirmed),
         "over_time": over_time_figure(through, visits.trace.dt),
@@ -159,39 +151,39 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     return Answer("\n\n".join(words), figures, tables)
 
 
-def matters_most(run: Map, shown: int) -> Plan:
+def matters_most(run: rl.Map, shown: int) -> rl.Plan:
     """The layer, the groups and the unit whose loss harms the behaviours most, the worst first."""
     rows = losses(run)
     total = rows.assign(harm=rows["harm"].clip(upper=0)).groupby("lesion")["harm"].sum()
-    taken: list[Lesion] = []
+    taken: list[rl.Lesion] = []
     for group, most in (("layers", 1), ("factors", shown), ("singles", 1)):
         names = [x.name for x in run.plan if x.group == group]
         worst = total[names].sort_values(kind="stable").index[:most]
         taken += [run.plan[str(name)] for name in worst]
-    return Plan(taken)
+    return rl.Plan(taken)
 
 
-def look_at(lab: Lab, chosen: Plan, run: Map) -> list[Block]:
-    """What drives each part, what it drives, what its loss does."""
+def look_at(lab: Lab, chosen: rl.Plan, run: rl.Map) -> list[Block]:
+    """When each part is active, what it contributes then, what its loss does."""
     parts, rows = chosen.lesions[1:], losses(run)
-    drives = [lab.drive(part) for part in parts]
-    optima = maximise(lab.agent, drives, lab.activity["obs"].samples)
-    tops = [top_states(drive, lab.visits, lab.size.pictures) for drive in drives]
+    directions = [lab.direction(part) for part in parts]
+    maximised = maximise(lab.agent, directions, lab.activity["obs"].samples)
+    tops = [top_states(x, lab.visits, lab.size.pictures) for x in directions]
     look = {"width": 320, "height": 240, "camera": "chase"}
     shots = iter(frames(lab.agent, lab.visits, [m for top in tops for m in top], **look))
     trace, bend = lab.visits.trace, lab.visits.trace["bend"]
     blocks = []
-    for part, drive, optimum, top in zip(parts, drives, optima, tops, strict=True):
-        steps, episodes = lab.moments(drive.along(trace[f"@{drive.site}"]))
+    for part, direction, best, top in zip(parts, directions, maximised, tops, strict=True):
+        steps, episodes = lab.moments(direction.along(trace[f"@{direction.site}"]))
         some = np.linspace(0, len(steps) - 1, min(STATES, len(steps))).astype(int)
         inputs = trace["@obs"][steps[some], episodes[some]]
-        push = paths(lab.agent, inputs, Plan([part]), lab.baseline)[:, 0]
-        controls = rows["lesion"].str.startswith(f"{drive.site}/random-{part.size}-")
+        push = paths(lab.agent, inputs, rl.Plan([part]), lab.baseline)[:, 0]
+        controls = rows["lesion"].str.startswith(f"{direction.site}/random-{part.size}-")
         blocks.append(
             Block(
                 part=part,
                 pictures=[next(shots) for _ in top],
-                optimum=optimum,
+                maximised=best,
                 by_sensor=push.mean(0),
                 by_wheel=push.sum(1),
                 places=places(bend[steps, episodes]),
@@ -209,7 +201,7 @@ def places(bend: np.ndarray) -> dict[str, float]:
     return {"left bends": left, "right bends": right, "straights": 1 - left - right}
 
 
-def steering_over_time(lab: Lab, groups: Plan) -> pd.DataFrame:
+def steering_over_time(lab: Lab, groups: rl.Plan) -> pd.DataFrame:
     """How much steering passes through each group of the last hidden layer along an episode.
 
     Returns:
@@ -218,27 +210,26 @@ def steering_over_time(lab: Lab, groups: Plan) -> pd.DataFrame:
     """
     trace, last = lab.visits.trace, list(lab.agent.network.sizes)[-1]
     steps = np.flatnonzero(trace.alive[:, 0])[: round(lab.size.seconds / trace.dt)]
-    parts = Plan(g for g in groups if last in g.cut)
+    parts = rl.Plan(g for g in groups if last in g.cut)
     through = through_groups(lab.agent, trace["@obs"][steps, 0], parts, lab.baseline)
     frame = pd.DataFrame(through[..., RIGHT] - through[..., LEFT], columns=parts.names[1:])
     frame.insert(0, "bend", trace["bend"][steps, 0])
     return frame
 
 
-def unit_table(lab: Lab, run: Map, groups: Plan) -> pd.DataFrame:
-    """A row for each hidden unit: its group, what drives it most, what its loss does."""
+def unit_table(lab: Lab, run: rl.Map, groups: rl.Plan) -> pd.DataFrame:
+    """A row for each hidden unit: its group, what activates it most, what its loss does."""
     sites, trace = lab.agent.sites, lab.visits.trace
     owner = {f"{s}/{u}": g.name for g in groups for s, us in g.cut.items() for u in us}
-    drives = [
+    directions = [
         unit_direction(s, u, sites[s]) for s in lab.agent.network.sizes for u in range(sites[s])
     ]
-    told = []
-    for drive, best in zip(
-        drives, maximise(lab.agent, drives, lab.activity["obs"].samples), strict=True
-    ):
-        (top,) = top_states(drive, lab.visits, 1)
-        told.append({
-            "unit": drive.name, "group": owner.get(drive.name, ""), "top_value": top.value,
+    maximised = maximise(lab.agent, directions, lab.activity["obs"].samples)
+    table = []
+    for direction, best in zip(directions, maximised, strict=True):
+        (top,) = top_states(direction, lab.visits, 1)
+        table.append({
+            "unit": direction.name, "group": owner.get(direction.name, ""), "top_value": top.value,
             "top_seed": lab.visits.jobs[top.episode].seed,
             "top_condition": lab.visits.jobs[top.episode].condition, "top_step": top.step,
             "top_bend": float(trace["bend"][top.step, top.episode]),
@@ -247,4 +238,4 @@ def unit_table(lab: Lab, run: Map, groups: Plan) -> pd.DataFrame:
     rows = losses(run)
     wide = rows.pivot(index="lesion", columns="measure", values=["delta", "ci_low", "ci_high"])
     wide.columns = [" ".join(reversed(pair)) for pair in wide.columns]
-    return pd.DataFrame(told).merge(wide, left_on="unit", right_index=True, how="left")
+    return pd.DataFrame(table).merge(wide, left_on="unit", right_index=True, how="left")

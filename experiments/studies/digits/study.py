@@ -10,60 +10,46 @@ networks and images, not a replication of any:
   loss on all other digits on the other half;
 * some digit's accuracy rises under some cut (Meyes et al. 2019): the best of all unit × digit
   cells is chosen on one half, its gain estimated on the other;
-* networks fitted to dealt-out labels fall faster under cumulative ablation (Morcos et al. 2018),
+* networks fitted to shuffled labels fall faster under cumulative ablation (Morcos et al. 2018),
   each measured on the images that it was fitted to;
 * less selectivity costs little, more costs a lot (Leavitt & Morcos 2020): α times the mean class
   selectivity is taken off the loss.
 
 Expected picture: points above the diagonal; gains that mostly vanish on fresh images; the curve of
-the dealt-out labels below; accuracy flat for α < 0 and lower for α > 0. Under 3 minutes on 2 cores.
+the shuffled labels below; accuracy flat for α < 0 and lower for α > 0. Under 3 minutes on 2 cores.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from torch.nn import functional as F
 
 import rl_ablation as rl
-from experiments.studies.digits.figures import (
-    chosen_gain,
-    digits_of,
-    four_panels,
-    particular_losses,
-    told,
-    verdicts,
-)
+from experiments.studies.digits.figures import four_panels
+from experiments.studies.digits.words import areas_of, tell
 from experiments.studies.digits.world import (
-    DIGITS,
-    ENV_ID,
     HELD_OUT,
-    PIXELS,
     TRAINING,
+    Subject,
     every,
-    images,
-    labels,
+    networks,
 )
 from experiments.studies.registry import Answer
 from rl_ablation.analysis.curves import curves
-from rl_ablation.analysis.selectivity import TINY, class_selectivity
+from rl_ablation.analysis.selectivity import class_selectivity
 from rl_ablation.groupings.orders import random_orders
-from rl_ablation.lesions.lesion import INTACT, Plan
-from rl_ablation.policies.load import load
-from rl_ablation.policies.network import one_thread
-from rl_ablation.policies.policy import Card, Policy
-from rl_ablation.policies.storage import make_mlp
+from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.recording import record
+from rl_ablation.stats import LEVEL, benjamini_hochberg, interval, nested_bootstrap
 
-SIZES = (PIXELS, 32, 32, DIGITS)
 ALPHAS = (-1.0, -0.2, -0.05, 0.0, 0.05, 0.2, 1.0)
-BATCH, RATE = 100, 3e-3
+SHUFFLES = 1999
+LITTLE = 0.02
+"""What counts as "costs little", fixed before the first run: less than 2 points of accuracy."""
 
 
 @dataclass(frozen=True)
@@ -81,57 +67,36 @@ FULL = Size(networks=10, updates=1500, orders=10, alphas=ALPHAS, images=HELD_OUT
 QUICK = Size(networks=3, updates=400, orders=2, alphas=(-1.0, 0.0, 1.0), images=12)
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A network to train: its seed, the weight of selectivity, and whether labels are dealt out."""
-
-    seed: int
-    alpha: float = 0.0
-    dealt: bool = False
-
-    @property
-    def name(self) -> str:
-        """Of its folders."""
-        return f"{'dealt' if self.dealt else f'alpha{self.alpha:g}'}-{self.seed}"
-
-
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     """Train the networks, cut them, and compare with what was published."""
     size = QUICK if quick else FULL
     seeds = range(seed, seed + size.networks)
     steered = [Subject(s, alpha) for alpha in size.alphas for s in seeds]
-    dealt = [Subject(s, dealt=True) for s in seeds]
-    agents = networks([*steered, *dealt], folder / "agents", size.updates)
+    shuffled = [Subject(s, shuffled=True) for s in seeds]
+    agents = networks([*steered, *shuffled], folder / "agents", size.updates)
 
-    def right(subject: Subject, plan: Plan, conditions: list[str]) -> rl.Run:
+    def right(subject: Subject, plan: rl.Plan, conditions: list[str]) -> rl.Map:
         return rl.sweep(
-            agents[subject],
-            plan,
-            conditions=conditions,
-            episodes=len(conditions),
-            measures=["return"],
-            seed=seed,
-            folder=folder / f"{subject.name}-{len(plan)}",
-            progress=False,
-        )
+            agents[subject], plan, conditions=conditions, episodes=len(conditions), seed=seed,
+            measures=["return"], folder=folder / f"{subject.name}-{len(plan)}", progress=False,
+        )  # fmt: skip
 
     exam = every(TRAINING, TRAINING + 2 * size.images)
     singles = {s: answers(right(Subject(s), rl.singles(agents[Subject(s)]), exam)) for s in seeds}
     losses = pd.concat([particular_losses(table, s) for s, table in singles.items()])
     gains = pd.DataFrame([chosen_gain(table, s) for s, table in singles.items()])
     falls = []
-    for subject in [*map(Subject, seeds), *dealt]:
+    for subject in [*map(Subject, seeds), *shuffled]:
         plan = random_orders(agents[subject], orders=size.orders, seed=subject.seed)
         curve = curves(right(subject, plan, every(0, TRAINING)), "return")
-        falls.append(
-            curve.assign(network=subject.seed, labels="dealt" if subject.dealt else "true")
-        )
+        labels = "shuffled" if subject.shuffled else "true"
+        falls.append(curve.assign(network=subject.seed, labels=labels))
     fallen = pd.concat(falls)
     accuracy = pd.DataFrame(
         {
             "alpha": subject.alpha,
             "network": subject.seed,
-            "accuracy": answers(right(subject, Plan(), exam))[INTACT].mean(),
+            "accuracy": answers(right(subject, rl.Plan(), exam))[INTACT].mean(),
             "selectivity": selectivity(agents[subject], exam),
         }
         for subject in steered
@@ -139,73 +104,11 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     checks = verdicts(losses, gains, fallen, accuracy)
     tables = {"checks": checks, "losses": losses, "gains": gains, "falls": fallen}
     figure = four_panels(losses, gains, fallen, accuracy, checks)
-    text = told(checks, losses, gains, fallen, accuracy)
+    text = tell(checks, losses, gains, fallen, accuracy)
     return Answer(text, {"checks": figure}, {**tables, "selectivity": accuracy})
 
 
-def networks(subjects: list[Subject], folder: Path, updates: int) -> dict[Subject, Policy]:
-    """The subjects as policies, trained side by side unless the folder holds them all."""
-    if not all((folder / s.name / "card.json").exists() for s in subjects):
-        layers = train(subjects, updates)
-        for k, s in enumerate(subjects):
-            kwargs = {"label_seed": s.seed} if s.dealt else {}
-            card = Card(
-                name=s.name, env_id=ENV_ID, env_kwargs=kwargs, activation="relu", squash="argmax"
-            )
-            rl.save(make_mlp([(w[k], b[k, 0]) for w, b in layers], card), folder / s.name)
-    return {s: load(folder / s.name) for s in subjects}
-
-
-@one_thread()
-def train(subjects: list[Subject], updates: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Fit all networks at once with Adam, each on its own minibatches.
-
-    The loss is cross-entropy − α·(mean over layers of the units' mean SI in the minibatch), after
-    Leavitt & Morcos 2020. Networks of one seed share start and minibatches, whatever their α.
-
-    Returns:
-        Weights (N, out, in) and biases (N, 1, out) of each layer.
-    """
-    x = torch.from_numpy(images()[:, :TRAINING].reshape(-1, PIXELS))
-    known = [labels(s.seed if s.dealt else None)[:, :TRAINING].ravel() for s in subjects]
-    y = torch.from_numpy(np.stack(known))
-    alpha = torch.tensor([s.alpha for s in subjects])
-    draws = {s.seed: np.random.default_rng(s.seed) for s in subjects}
-    layers = []
-    for width, out in pairwise(SIZES):
-        start = {n: rng.normal(size=(out, width)) * (2 / width) ** 0.5 for n, rng in draws.items()}
-        stack = np.stack([start[s.seed] for s in subjects]).astype(np.float32)
-        bias = torch.zeros(len(subjects), 1, out, requires_grad=True)
-        layers.append((torch.from_numpy(stack).requires_grad_(True), bias))
-    optimizer = torch.optim.Adam([p for layer in layers for p in layer], RATE)
-    for _ in range(updates):
-        batch = {n: rng.permutation(len(x))[:BATCH] for n, rng in draws.items()}
-        index = torch.from_numpy(np.stack([batch[s.seed] for s in subjects]))
-        target, h = y.gather(1, index), x[index]
-        steer = torch.zeros(len(subjects))
-        for weight, bias in layers[:-1]:
-            h = torch.relu(torch.baddbmm(bias, h, weight.transpose(1, 2)))
-            steer = steer + minibatch_selectivity(h, target) / (len(layers) - 1)
-        scores = torch.baddbmm(layers[-1][1], h, layers[-1][0].transpose(1, 2))
-        loss = F.cross_entropy(scores.transpose(1, 2), target, reduction="none").mean(1)
-        optimizer.zero_grad()
-        (loss - alpha * steer).sum().backward()
-        optimizer.step()
-    return [(w.detach().numpy(), b.detach().numpy()) for w, b in layers]
-
-
-def minibatch_selectivity(h: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean class selectivity of each network's units, differentiable: (N, B, H), (N, B) -> (N,)."""
-    member = F.one_hot(target, DIGITS).float()
-    count = member.sum(1)
-    means = torch.einsum("nbc,nbh->nch", member, h) / count.clamp(min=1)[..., None]
-    absent = (count == 0)[..., None]
-    largest = means.masked_fill(absent, -1.0).amax(1)
-    rest = (means.sum(1) - largest) / ((~absent).sum(1) - 1)
-    return ((largest - rest) / (largest + rest + TINY)).mean(1)
-
-
-def selectivity(agent: Policy, exam: list[str]) -> float:
+def selectivity(agent: rl.Policy, exam: list[str]) -> float:
     """Mean class selectivity over the layers, on the images of the exam."""
     sites = list(agent.network.sizes)
     seen = record(
@@ -215,6 +118,105 @@ def selectivity(agent: Policy, exam: list[str]) -> float:
     return float(np.mean([class_selectivity(seen[f"@{s}"], classes).mean() for s in sites]))
 
 
-def answers(run: rl.Run) -> pd.DataFrame:
+def answers(run: rl.Map) -> pd.DataFrame:
     """Right (1) or wrong (0): image × lesion."""
     return run.table().pivot(index="condition", columns="lesion", values="return")
+
+
+def digits_of(conditions: pd.Index) -> np.ndarray:
+    """The digit that each condition shows."""
+    return np.array([int(c.partition("/")[0]) for c in conditions])
+
+
+def halves(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What each cut lost of every image, image × lesion, on either half of the images."""
+    lost = table.drop(columns=INTACT).rsub(table[INTACT], axis=0)
+    odd = np.array([int(c.partition("/")[2]) % 2 for c in lost.index], bool)
+    return lost[~odd], lost[odd]
+
+
+def particular_losses(table: pd.DataFrame, network: int) -> pd.DataFrame:
+    """Each unit's worst digit, chosen on one half; on the other its loss against all other digits.
+
+    p is one-sided, from shuffling the images' digits.
+    """
+    choose, confirm = halves(table)
+    worst = choose.groupby(digits_of(choose.index)).mean().idxmax().to_numpy()
+    digits, lost = digits_of(confirm.index), confirm.to_numpy()
+    per_digit = confirm.groupby(digits).mean()
+    here = per_digit.to_numpy()[worst, np.arange(len(worst))]
+    rng = np.random.default_rng(network)
+    each = int((digits == 0).sum())  # alike for all digits, so one set of shuffles does for all
+    shuffled = rng.permuted(np.tile(np.arange(len(digits)) < each, (SHUFFLES, 1)), axis=1)
+    null = shuffled.astype(float) @ lost / each
+    p = (1 + (null >= here - 1e-9).sum(0)) / (1 + SHUFFLES)
+    found = {"network": network, "unit": confirm.columns, "digit": worst, "worst_loss": here}
+    found |= {"mean_loss": per_digit.mean().to_numpy(), "p": p, "q": benjamini_hochberg(p)}
+    return pd.DataFrame(found)
+
+
+def chosen_gain(table: pd.DataFrame, network: int) -> dict[str, object]:
+    """The unit × digit cell with the largest gain on one half, and its gain on the other."""
+    choose, confirm = halves(table)
+    gain = -choose.groupby(digits_of(choose.index)).mean()
+    unit = gain.max().idxmax()
+    digit = gain[unit].idxmax()
+    fresh = 0.0 - confirm[unit][digits_of(confirm.index) == digit].mean()
+    found = {"network": network, "unit": unit, "digit": digit}
+    return {**found, "chosen": gain[unit].max(), "confirmed": fresh}
+
+
+def verdicts(
+    losses: pd.DataFrame, gains: pd.DataFrame, falls: pd.DataFrame, steered: pd.DataFrame
+) -> pd.DataFrame:
+    """Published direction against measurement, a row for each check.
+
+    ``agrees`` is "yes" where the whole 95 % interval (networks resampled first) lies on the
+    published side of ``border``, "no" where it lies on the other, else "unclear".
+
+    Args:
+        losses: A row for each network × unit: ``network``, ``q``.
+        gains: A row for each network: ``confirmed``.
+        falls: Curves of `rl_ablation.analysis.curves.curves` with ``network`` and ``labels``.
+        steered: A row for each network × ``alpha``: ``accuracy``.
+    """
+    rng = np.random.default_rng(0)
+    particular = [(part["q"] < LEVEL).to_numpy(float) for _, part in losses.groupby("network")]
+    confirmed = [np.array([g]) for g in gains["confirmed"]]
+    true, shuffled = (list(areas_of(falls, kind).values()) for kind in ("true", "shuffled"))
+    accuracy = {a: part.sort_values("network")["accuracy"].to_numpy()
+                for a, part in steered.groupby("alpha")}  # fmt: skip
+    most, least = max(steered["alpha"]), min(steered["alpha"])
+
+    def gap(one: float, other: float) -> np.ndarray:
+        return nested_bootstrap(list((accuracy[one] - accuracy[other])[:, None]), rng)
+
+    paper = "Leavitt & Morcos 2020"
+    rows = [
+        ("units that hurt one digit more than the others, share of units",
+         "Meyes 2019, Zhou 2018", "some: above 5 %",
+         nested_bootstrap(particular, rng), LEVEL, 1),
+        ("gain of the best unit × digit on fresh images, accuracy",
+         "Meyes 2019", "some digit gains: above 0",
+         nested_bootstrap(confirmed, rng), 0.0, 1),
+        ("area under cumulative ablation, true − shuffled labels",
+         "Morcos 2018", "memorised falls faster: above 0",
+         nested_bootstrap(true, rng) - nested_bootstrap(shuffled, rng), 0.0, 1),
+        (f"accuracy with selectivity rewarded, α = {most:+g} against 0",
+         paper, "costs: below 0", gap(most, 0.0), 0.0, -1),
+        (f"accuracy with selectivity punished, α = {least:+g} against 0",
+         paper, f"costs less than {LITTLE:.0%}", gap(least, 0.0), -LITTLE, 1),
+        (f"accuracy, α = {least:+g} against {most:+g}",
+         paper, "less selective is better: above 0", gap(least, most), 0.0, 1),
+    ]  # fmt: skip
+    columns = ["check", "paper", "published", "measured", "low", "high", "agrees"]
+    return pd.DataFrame([(*row[:3], *judge(*row[3:])) for row in rows], columns=columns)
+
+
+def judge(bootstrap: np.ndarray, border: float, side: int) -> tuple[float, float, float, str]:
+    """The mean, its interval, and whether that is on the published side of the border."""
+    low, high = interval(bootstrap)
+    agrees = "unclear"
+    if low > border or high < border:
+        agrees = "yes" if (low > border) == (side > 0) else "no"
+    return float(bootstrap.mean()), low, high, agrees

@@ -1,27 +1,42 @@
-"""Handwritten digits as a world of one step: see an image, name its digit, done.
+"""Handwritten digits as a world of one step, and small classifiers that learn them.
 
-It exists to run the instrument on a task whose answers are published. The images are the 1797 of
+An episode: see an image, name its digit, done. It exists to run the instrument on a task whose
+answers are published. The images are the 1797 of
 8 × 8 pixels that come with scikit-learn (Alpaydin & Kaynak 1998).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium.envs.registration import register
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from sklearn.datasets import load_digits
+from torch.nn import functional as F
+
+from rl_ablation.analysis.selectivity import TINY
+from rl_ablation.policies.load import load
+from rl_ablation.policies.network import one_thread
+from rl_ablation.policies.policy import Card, Policy
+from rl_ablation.policies.storage import make_mlp, save
 
 ENV_ID = "experiments.studies.digits.world:rl_ablation/Digits-v0"
 DIGITS = 10
 TRAINING = 50  # images of each digit to learn from
 HELD_OUT = 120  # images of each digit to be examined on
 PIXELS = 64
+
+SIZES = (PIXELS, 32, 32, DIGITS)  # of the classifiers' layers
+BATCH, RATE = 100, 3e-3
 
 
 @cache
@@ -37,17 +52,17 @@ def images() -> np.ndarray:
 
 
 def labels(label_seed: int | None = None) -> np.ndarray:
-    """What each image counts as, (10, 170); a seed deals the training images' labels anew."""
+    """What each image counts as, (10, 170); a seed shuffles the training images' labels."""
     truth = np.tile(np.arange(DIGITS)[:, None], TRAINING + HELD_OUT)
     if label_seed is not None:
-        dealt = np.random.default_rng(label_seed).permutation(truth[:, :TRAINING].ravel())
-        truth[:, :TRAINING] = dealt.reshape(DIGITS, TRAINING)
+        shuffled = np.random.default_rng(label_seed).permutation(truth[:, :TRAINING].ravel())
+        truth[:, :TRAINING] = shuffled.reshape(DIGITS, TRAINING)
     return truth
 
 
-def every(first: int, last: int, step: int = 1) -> list[str]:
-    """Conditions that show images ``first``, ``first + step``, … before ``last`` of each digit."""
-    return [f"{digit}/{image}" for digit in range(DIGITS) for image in range(first, last, step)]
+def every(first: int, last: int) -> list[str]:
+    """Conditions that show images ``first`` to ``last − 1`` of each digit."""
+    return [f"{digit}/{image}" for digit in range(DIGITS) for image in range(first, last)]
 
 
 CONDITIONS = [*map(str, range(DIGITS)), *every(0, TRAINING + HELD_OUT)]
@@ -62,7 +77,7 @@ class DigitsBatch(VectorEnv):
 
     Args:
         num_envs: Examinees.
-        label_seed: Deals the labels of the training images anew; None leaves the true ones.
+        label_seed: Shuffles the labels of the training images; None leaves the true ones.
         autoreset_mode: Only "Disabled".
         max_episode_steps: There is one step, whatever this says.
         nthread: Not used.
@@ -134,3 +149,79 @@ register(
     vector_entry_point="experiments.studies.digits.world:DigitsBatch",
     max_episode_steps=1,
 )
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network to train: its seed, its weight of selectivity, whether its labels are shuffled."""
+
+    seed: int
+    alpha: float = 0.0
+    shuffled: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of its folders."""
+        return f"{'shuffled' if self.shuffled else f'alpha{self.alpha:g}'}-{self.seed}"
+
+
+def networks(subjects: list[Subject], folder: Path, updates: int) -> dict[Subject, Policy]:
+    """The subjects as policies, trained side by side unless the folder holds them all."""
+    if not all((folder / s.name / "card.json").exists() for s in subjects):
+        layers = train(subjects, updates)
+        for k, s in enumerate(subjects):
+            kwargs = {"label_seed": s.seed} if s.shuffled else {}
+            card = Card(
+                name=s.name, env_id=ENV_ID, env_kwargs=kwargs, activation="relu", squash="argmax"
+            )
+            save(make_mlp([(w[k], b[k, 0]) for w, b in layers], card), folder / s.name)
+    return {s: load(folder / s.name) for s in subjects}
+
+
+@one_thread()
+def train(subjects: list[Subject], updates: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Fit all networks at once with Adam, each on its own minibatches.
+
+    The loss is cross-entropy − α·(mean over layers of the units' mean SI in the minibatch), after
+    Leavitt & Morcos 2020. Networks of one seed share start and minibatches, whatever their α.
+
+    Returns:
+        Weights (N, out, in) and biases (N, 1, out) of each layer.
+    """
+    x = torch.from_numpy(images()[:, :TRAINING].reshape(-1, PIXELS))
+    known = [labels(s.seed if s.shuffled else None)[:, :TRAINING].ravel() for s in subjects]
+    y = torch.from_numpy(np.stack(known))
+    alpha = torch.tensor([s.alpha for s in subjects])
+    draws = {s.seed: np.random.default_rng(s.seed) for s in subjects}
+    layers = []
+    for width, out in pairwise(SIZES):
+        start = {n: rng.normal(size=(out, width)) * (2 / width) ** 0.5 for n, rng in draws.items()}
+        stack = np.stack([start[s.seed] for s in subjects]).astype(np.float32)
+        bias = torch.zeros(len(subjects), 1, out, requires_grad=True)
+        layers.append((torch.from_numpy(stack).requires_grad_(True), bias))
+    optimizer = torch.optim.Adam([p for layer in layers for p in layer], RATE)
+    for _ in range(updates):
+        batch = {n: rng.permutation(len(x))[:BATCH] for n, rng in draws.items()}
+        index = torch.from_numpy(np.stack([batch[s.seed] for s in subjects]))
+        target, h = y.gather(1, index), x[index]
+        steer = torch.zeros(len(subjects))
+        for weight, bias in layers[:-1]:
+            h = torch.relu(torch.baddbmm(bias, h, weight.transpose(1, 2)))
+            steer = steer + minibatch_selectivity(h, target) / (len(layers) - 1)
+        scores = torch.baddbmm(layers[-1][1], h, layers[-1][0].transpose(1, 2))
+        loss = F.cross_entropy(scores.transpose(1, 2), target, reduction="none").mean(1)
+        optimizer.zero_grad()
+        (loss - alpha * steer).sum().backward()
+        optimizer.step()
+    return [(w.detach().numpy(), b.detach().numpy()) for w, b in layers]
+
+
+def minibatch_selectivity(h: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean class selectivity of each network's units, differentiable: (N, B, H), (N, B) -> (N,)."""
+    member = F.one_hot(target, DIGITS).float()
+    count = member.sum(1)
+    means = torch.einsum("nbc,nbh->nch", member, h) / count.clamp(min=1)[..., None]
+    absent = (count == 0)[..., None]
+    largest = means.masked_fill(absent, -1.0).amax(1)
+    rest = (means.sum(1) - largest) / ((~absent).sum(1) - 1)
+    return ((largest - rest) / (largest + rest + TINY)).mean(1)

@@ -16,7 +16,7 @@ that the worst part does, the Gini coefficient over parts, and how many behaviou
 harms any. The pair is compared where both lose a behaviour in the same layer. Intervals:
 bootstrap over pairs, then episodes; with three pairs they are rough.
 
-The black-box argument is measured beside it: the training samples that carry a unit's pull (support
+The black-box argument is measured beside it: the training samples that shape a unit (support
 vectors; ‖∂L/∂(incoming weights)‖ at the end of training), units' boundaries in a plane of the
 state space, and what the networks do in states that no robot has visited.
 
@@ -33,36 +33,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import rl_ablation as rl
 from agents.essence import MADE_FROM, Essence, dagger, gradient_twin, load_essence, save_essence
 from agents.zoo import find, score
-from experiments.studies.essence.figures import (
-    RANDOM,
-    TOGETHER,
-    ZERO,
-    locality_figure,
-    outside_figure,
-    tell,
-)
-from experiments.studies.essence.units import lap_plane, made_by, twin_pull, view
-from experiments.studies.registry import Answer
+from envs.lap import CONDITIONS
+from experiments.studies.essence.figures import locality_figure, outside_figure
+from experiments.studies.essence.units import lap_plane, made_by, twin_influence, view
+from experiments.studies.essence.words import RANDOM, TOGETHER, ZERO, tell
+from experiments.studies.registry import DRIVING, Answer
 from rl_ablation.analysis.boundaries import far_outside
 from rl_ablation.analysis.localisation import changes, full_size, localisation, mean_change
 from rl_ablation.groupings.controls import equal_parts
 from rl_ablation.lesions.lesion import VARIANT
 from rl_ablation.lesions.variants import variants
-from rl_ablation.mapping.sweep import sweep
-from rl_ablation.policies.policy import Policy
-from rl_ablation.policies.storage import load_folder, save
-from rl_ablation.rollouts.activity import record_activity
+from rl_ablation.policies.storage import load_folder
 
-MEASURES = (
-    "forward_speed.alive",
-    "left_turning.alive",
-    "right_turning.alive",
-    "off_centre.alive",
-    "jerkiness",
-    "crash",
-)
+MEASURES = (*DRIVING, "jerkiness", "crash")
 SCORES = ("progress", "crash", "stuck", "forward_speed.alive", "jerkiness")
 SHOWN = 1500  # visited states drawn, and compared with the plane
 
@@ -82,20 +68,10 @@ class Size:
 
 QUICK = Size(
     pairs=1,
-    distil={
-        "rounds": 1,
-        "episodes": 6,
-        "concepts": 3,
-        "subconcepts": 2,
-        "samples": 240,
-        "horizon": 100,
-    },
-    epochs=20,
-    parts=3,
-    episodes=6,
-    horizon=60,
-    resamples=40,
-)
+    distil={"rounds": 1, "episodes": 6, "concepts": 3, "subconcepts": 2, "samples": 240,
+            "horizon": 100},
+    parts=3, episodes=6, horizon=60, resamples=40,
+)  # fmt: skip
 
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
@@ -123,92 +99,68 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         for sort, members in networks.items()
         for n, p in enumerate(members)
     )
+    essence, twin = pairs[0]
     views = [
-        view(pairs[0][0].policy, "essence", pairs[0][0], pairs[0][0].pull, plane, visited),
-        view(pairs[0][1], "twin", pairs[0][0], twin_pull(*pairs[0]), plane, visited),
+        view(essence.policy, "essence", essence, essence.pull, plane, visited),
+        view(twin, "twin", essence, twin_influence(essence, twin), plane, visited),
     ]
-    return Answer(
-        tell(scores, local, made, outside, plane.share),
-        figures={
-            "locality": locality_figure(local, maps, views),
-            "outside": outside_figure(outside),
-        },
-        tables={"locality": local, "scores": scores, "units": made, "outside": outside},
-    )
+    figures = {"locality": locality_figure(local, maps, views), "outside": outside_figure(outside)}
+    tables = {"locality": local, "scores": scores, "units": made, "outside": outside}
+    return Answer(tell(scores, local, made, outside, plane.share), figures, tables)
 
 
-def make_pair(folder: Path, teacher: Policy, size: Size, seed: int) -> tuple[Essence, Policy]:
+def make_pair(folder: Path, teacher: rl.Policy, size: Size, seed: int) -> tuple[Essence, rl.Policy]:
     """An essence network and its twin, from the folder if they are there already."""
     here = folder / f"pair-{seed}"
     if not (here / "essence" / MADE_FROM).exists():
         save_essence(dagger(teacher, seed=seed, **size.distil), here / "essence")
     essence = load_essence(here / "essence")
     if not (here / "twin" / "card.json").exists():
-        save(gradient_twin(essence, epochs=size.epochs, seed=seed), here / "twin")
+        rl.save(gradient_twin(essence, epochs=size.epochs, seed=seed), here / "twin")
     return essence, load_folder(here / "twin")
 
 
 def cut_all(
-    folder: Path, networks: dict[str, list[Policy]], size: Size, seed: int
+    folder: Path, networks: dict[str, list[rl.Policy]], size: Size, seed: int
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     """Cut every part of every network; the indices of locality, and the first pair's maps."""
-    told: dict[str, dict[str, list[np.ndarray]]] = {c: {} for c in (TOGETHER, ZERO, RANDOM)}
+    changed: dict[str, dict[str, list[np.ndarray]]] = {c: {} for c in (TOGETHER, ZERO, RANDOM)}
     layers: dict[str, list[str]] = {}
     names: dict[str, list[str]] = {}
     intact = np.zeros(len(MEASURES))
     for sort, members in networks.items():
         for n, policy in enumerate(members):
             table, plans = cut(folder / "cuts" / f"{sort}-{n}", policy, size, seed)
-            for how, plan in plans.items():
-                told[how].setdefault(sort, []).append(changes(table, plan, MEASURES))
+            for kind, plan in plans.items():
+                changed[kind].setdefault(sort, []).append(changes(table, plan, MEASURES))
             regions = [x for x in plans[TOGETHER] if x.size]
             layers[sort] = [next(iter(x.cut)) for x in regions]
             names.setdefault(sort, [f"{x.name} ({x.size})" for x in regions])
             if sort == "teacher":
                 intact = table[table["lesion"] == "intact"][list(MEASURES)].mean().to_numpy()
-    every = [c for sorts in told.values() for members in sorts.values() for c in members]
+    every = [c for sorts in changed.values() for members in sorts.values() for c in members]
     full = full_size(every, intact)
+    how: dict[str, Any] = {"contrasts": [("essence", "twin")], "resamples": size.resamples}
     local = pd.concat(
-        localisation(
-            sorts,
-            layers,
-            MEASURES,
-            full,
-            contrasts=[("essence", "twin")],
-            seed=seed,
-            resamples=size.resamples,
-        ).assign(cut=how)
-        for how, sorts in told.items()
+        localisation(sorts, layers, MEASURES, full, seed=seed, **how).assign(cut=cut)
+        for cut, sorts in changed.items()
     )
-    maps = {
-        sort: pd.DataFrame(mean_change(told[TOGETHER][sort][0]) / full, names[sort], list(MEASURES))
-        for sort in networks
-    }
+    first = {sort: mean_change(changed[TOGETHER][sort][0]) / full for sort in networks}
+    maps = {s: pd.DataFrame(rows, names[s], list(MEASURES)) for s, rows in first.items()}
     return local.reset_index(drop=True), maps
 
 
-def cut(folder: Path, policy: Policy, size: Size, seed: int) -> tuple[pd.DataFrame, dict]:
+def cut(folder: Path, policy: rl.Policy, size: Size, seed: int) -> tuple[pd.DataFrame, dict]:
     """Run all cuts of one network: its behaviour table, and the plan of each sort of cut."""
-    conditions = [f"{t}/{d}" for t in ("ring", "bends", "random") for d in ("ccw", "cw")]
-    activity = record_activity(policy, conditions=conditions, seed=seed, horizon=size.horizon)
+    how: dict[str, Any] = {"conditions": list(CONDITIONS), "seed": seed, "horizon": size.horizon}
+    activity = rl.record_activity(policy, **how)
     parts = equal_parts(policy, size.parts, activity)
     both = variants(parts, ["mean", "zero"])
     shuffled = equal_parts(policy, size.parts, seed=seed).with_kind("mean")
-    run = sweep(
-        policy,
-        both + shuffled,
-        episodes=size.episodes,
-        seed=seed,
-        conditions=conditions,
-        measures=MEASURES,
-        folder=folder,
-        horizon=size.horizon,
-        activity=activity,
-    )
-    is_zero = {x.name: x.name.endswith(f"{VARIANT}zero") for x in both}
-    plans = {
-        TOGETHER: [x for x in both if not is_zero[x.name]],
-        ZERO: [x for x in both if is_zero[x.name]],
-        RANDOM: list(shuffled),
-    }
-    return run.table(), plans
+    run = rl.sweep(
+        policy, both + shuffled, measures=MEASURES, folder=folder, episodes=size.episodes,
+        activity=activity, **how,
+    )  # fmt: skip
+    zero = [x for x in both if x.name.endswith(f"{VARIANT}zero")]
+    mean = [x for x in both if x not in zero]
+    return run.table(), {TOGETHER: mean, ZERO: zero, RANDOM: list(shuffled)}

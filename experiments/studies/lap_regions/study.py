@@ -27,61 +27,48 @@ import pandas as pd
 
 from agents.recipes import RECIPES
 from agents.zoo import find_agent
-from experiments.studies.regions import LOCAL, Size, film_still, locality, map_regions, tell
+from experiments.studies.regions import Size, film_still, map_regions, tell
 from experiments.studies.regions_figure import shares
-from experiments.studies.registry import Answer, trained
+from experiments.studies.registry import DRIVING, Answer, trained
+from rl_ablation.analysis.localisation import LOCAL, region_locality
 from rl_ablation.measures.registry import MEASURES as ALL
 from rl_ablation.reports.figures import heatmap, intervals, network
 
-MEASURES = (
-    "forward_speed.alive",
-    "left_turning.alive",
-    "right_turning.alive",
-    "off_centre.alive",
-    "crash",
-)
+MEASURES = (*DRIVING, "crash")
 FULL, FURTHER = Size(k=4), Size(k=4, controls=40)
 QUICK = Size(k=2, discovery=12, episodes=12, controls=2, horizon=160)
 SEEDS = range(5)
 
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
-    """Map the robot and its siblings; tell, draw and tabulate where behaviours are."""
+    """Map the robot and its siblings, and find where their behaviours are."""
     agent = find_agent("lap")
     run = map_regions(agent, folder / "lap", QUICK if quick else FULL, seed)
-    where = {f"zoo agent (training {agent.card.seed})": locality(run, MEASURES, seed)}
+    where = {f"zoo agent (training {agent.card.seed})": region_locality(run, MEASURES, seed)}
     for k in () if quick else [s for s in SEEDS if s != agent.card.seed]:
         other = map_regions(trained(RECIPES["lap"], k), folder / f"lap-{k}", FURTHER, seed)
-        where[f"training {k}"] = locality(other, MEASURES, seed)
+        where[f"training {k}"] = region_locality(other, MEASURES, seed)
     text = tell(run, MEASURES, next(iter(where.values())))
-    still = None if quick else film_still(run)
-    if not quick:
-        text += f"\n\n{tell_networks(where)}"
-    return Answer(
-        text,
-        {
-            "shares": shares(where),
-            "heatmap": heatmap(run),
-            "network": network(run),
-            "intervals": intervals(run, MEASURES),
-        },
-        {
-            "effects": run.effects(),
-            "locality": pd.concat([t.assign(network=n) for n, t in where.items()]),
-        },
-        {} if still is None else {"film": still},
-    )
+    figures = {"shares": shares(where), "heatmap": heatmap(run), "network": network(run)}
+    figures["intervals"] = intervals(run, MEASURES)
+    locality = pd.concat([t.assign(network=n) for n, t in where.items()])
+    tables = {"effects": run.effects(), "locality": locality}
+    if quick:
+        return Answer(text, figures, tables)
+    still = film_still(run)
+    text += f"\n\n{tell_networks(where)}"
+    return Answer(text, figures, tables, {} if still is None else {"film": still})
 
 
 def tell_networks(where: dict[str, pd.DataFrame]) -> str:
     """In how many of the networks each behaviour is local."""
-    told = []
+    found = []
     for name in MEASURES:
         rows = [t[t["measure"] == name].iloc[0] for t in where.values()]
         local = sum(row["verdict"] == LOCAL for row in rows)
-        found = [f"{row['share']:.0%}" for row in rows if row["share"] == row["share"]]
-        told.append(f"{ALL[name].label} in {local} (shares {', '.join(found) or 'none'})")
+        some = [f"{row['share']:.0%}" for row in rows if row["share"] == row["share"]]
+        found.append(f"{ALL[name].label} in {local} (shares {', '.join(some) or 'none'})")
     return (
         f"**Of {len(where)} networks** trained alike, each divided by its own clusters, these "
-        f"behaviours are local in so many: {'; '.join(told)}."
+        f"behaviours are local in so many: {'; '.join(found)}."
     )

@@ -22,9 +22,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from agents.zoo import find_agent
-from experiments.studies.regions import Size, film_still, locality, map_regions, tell
+from experiments.studies.regions import Size, film_still, map_regions, tell
 from experiments.studies.regions_figure import shares
 from experiments.studies.registry import Answer
+from rl_ablation.analysis.localisation import region_locality
 from rl_ablation.reports.figures import heatmap, intervals, network
 
 MEASURES = {
@@ -42,14 +43,14 @@ QUICK = {"quadruped": Size(k=2, discovery=8, episodes=8, controls=2, horizon=120
 
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
-    """Map each robot; tell, draw and tabulate where behaviours are."""
+    """Map each robot, and find where its behaviours are."""
     texts: list[str] = []
     figures: dict[str, Figure] = {}
     where: dict[str, pd.DataFrame] = {}
     tables: dict[str, pd.DataFrame] = {}
     for name, size in (QUICK if quick else FULL).items():
         run = map_regions(find_agent(name), folder / name, size, seed)
-        where[name] = locality(run, MEASURES[name], seed)
+        where[name] = region_locality(run, MEASURES[name], seed)
         counts = run.effects().drop_duplicates("lesion")
         kinds = counts[counts["group"] == "clusters"]["class"].value_counts()
         classes = ", ".join(f"{n} {kind}" for kind, n in kinds.items())

@@ -6,60 +6,55 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rl_ablation.analysis.drift import Drift, size
 from rl_ablation.formats import number
 from rl_ablation.measures.registry import MEASURES
+from rl_ablation.reports import style
+from rl_ablation.reports.style import GREY, ORANGE, PURPLE
 from rl_ablation.stats import LEVEL, finite_mean
 
-ORANGE, PURPLE, GREY = "#b35806", "#542788", "#9a9a9a"
 LASTS = {"left": "left bends", "right": "right bends", "straight": "straight", "always": "always"}
 LABELLED = 0.03  # regions that cost less of the progress crowd together
 BIN = 5  # steps averaged in a curve
 
 
+@style.styled
 def answer(cuts: pd.DataFrame, rows: pd.DataFrame, time: Mapping[str, float]) -> Figure:
     """Direct change against loss; regions × when they are cut."""
-    page = Figure(figsize=(12.5, 5.2), layout="constrained", dpi=150)
+    page = style.page(12.5, 5.2)
     left, right = page.subplots(1, 2, width_ratios=[1, 2.3])
     _scatter(left, cuts)
-    names, gates = list(dict.fromkeys(rows["region"])), list(dict.fromkeys(rows["gate"]))
-    wide = rows.assign(shown=rows["harm"].where(rows["q"] < LEVEL, 0.0)).set_index(
-        ["region", "measure", "gate"]
-    )
+    _triggers(right, rows, time)
+    return page
+
+
+def _triggers(axes: Axes, rows: pd.DataFrame, time: Mapping[str, float]) -> None:
+    names, times = list(dict.fromkeys(rows["region"])), list(dict.fromkeys(rows["when"]))
     behaviours = list(dict.fromkeys(rows["measure"]))
-    keys = [(m, g) for m in behaviours for g in gates]
-    colour = np.array([[wide.loc[(n, *k), "shown"] for k in keys] for n in names], float)
-    value = [[number(wide.loc[(n, *k), "delta"]) for k in keys] for n in names]
-    sns.heatmap(
-        np.nan_to_num(colour), ax=right, cmap="PuOr", center=0, vmin=-1, vmax=1, annot=value,
-        fmt="", annot_kws={"size": 7.5}, linewidths=0.5, linecolor="white",
-        cbar_kws={"shrink": 0.5, "aspect": 12, "pad": 0.01},
-    )  # fmt: skip
-    bar = right.collections[0].colorbar
-    assert bar is not None
-    bar.set_ticks([-1, 0, 1], labels=["worse", "same", "better"])
-    right.set_yticks(np.arange(len(names)) + 0.5, names, rotation=0, fontsize=8)
-    right.set_xticks(
-        np.arange(len(keys)) + 0.5, [LASTS[g] for _, g in keys], rotation=60, fontsize=8,
-        ha="right", rotation_mode="anchor",
-    )  # fmt: skip
-    right.tick_params(length=0)
+    columns = [(m, when) for m in behaviours for when in times]
+    shown = rows.assign(shown=rows["harm"].where(rows["q"] < LEVEL, 0.0).fillna(0.0))
+    colour, value = (
+        shown.pivot(index="region", columns=["measure", "when"], values=key).loc[names, columns]
+        for key in ("shown", "delta")
+    )
+    heads = [LASTS[when] for _, when in columns]
+    cells = value.map(number).to_numpy()
+    mesh = style.heatmap(axes, colour, names, heads, cells=cells, turn=60)
+    style.colour_bar(mesh, axes, ("worse", "same", "better"), shrink=0.5, aspect=12)
     intact = rows.groupby("measure")["intact"].first()
     for k, name in enumerate(behaviours):
         title = f"{MEASURES[name].label}\nintact {number(intact[name])} {MEASURES[name].unit}"
-        right.text(len(gates) * (k + 0.5), -0.12, title, ha="center", va="bottom", fontsize=8.5)
-        right.axvline(len(gates) * k, color="#444444", lw=1)
-    right.set_title("When the cut lasts: change of the behaviour\n\n\n", fontsize=10, loc="left")
-    open_ = ", ".join(f"{g} {time[g]:.0%}" for g in gates if time[g] < 1)
-    right.set_xlabel(
-        f"share of the intact robot's time: {open_}; white: not significant (q ≥ {LEVEL:.0%})",
-        fontsize=8, loc="left",
-    )  # fmt: skip
-    return page
+        axes.text(len(times) * (k + 0.5), -0.12, title, ha="center", va="bottom")
+        axes.axvline(len(times) * k, color="#444444", lw=1)
+    axes.set_title("When the cut lasts: change of the behaviour\n\n\n")
+    shares = ", ".join(f"{when} {time[when]:.0%}" for when in times if time[when] < 1)
+    axes.set_xlabel(
+        f"share of the intact robot's time: {shares}; white: not significant (q ≥ {LEVEL:.0%})",
+        loc="left",
+    )
 
 
 def _scatter(axes: Axes, cuts: pd.DataFrame) -> None:
@@ -77,19 +72,20 @@ def _scatter(axes: Axes, cuts: pd.DataFrame) -> None:
             row["lesion"].replace("cluster-", ""), (row["direct"], 100 * row["loss"]), fontsize=8,
             xytext=(5, 4), textcoords="offset points",
         )  # fmt: skip
-    axes.set_xlabel("direct change of the action, s.d. (open loop)", fontsize=9)
-    axes.set_ylabel("progress lost, % (closed loop)", fontsize=9)
-    axes.set_title("What a cut does at once, and in the end", fontsize=10, loc="left")
-    axes.legend(fontsize=7.5, frameon=False)
+    axes.set_xlabel("direct change of the action, s.d. (open loop)")
+    axes.set_ylabel("progress lost, % (closed loop)")
+    axes.set_title("What a cut does at once, and in the end")
+    axes.legend()
     axes.axhline(0, color="#444444", lw=0.8)
-    sns.despine(ax=axes)
 
 
+@style.styled
 def curves(apart: Drift) -> Figure:
     """How far actions come apart after the cut, a panel a region."""
     names = apart.lesions[1:]
-    page = Figure(figsize=(12, 1.4 + 2.1 * -(-len(names) // 4)), layout="constrained", dpi=150)
-    panels = page.subplots(-(-len(names) // 4), 4, sharex=True, squeeze=False)
+    down = -(-len(names) // 4)
+    page = style.page(12, 1.4 + 2.1 * down)
+    panels = page.subplots(down, 4, sharex=True, squeeze=False)
     shown, closed = _binned(size(apart.open)), _binned(size(apart.closed))
     seconds = (np.arange(len(shown)) + 0.5) * BIN * apart.dt
     for k, axes in enumerate(panels.flat):
@@ -99,13 +95,11 @@ def curves(apart: Drift) -> Figure:
         axes.plot(seconds, closed[:, 0], color=GREY, lw=1, label="only nudged")
         axes.plot(seconds, shown[:, k + 1], color=PURPLE, lw=1.2, label="open loop")
         axes.plot(seconds, closed[:, k + 1], color=ORANGE, lw=1.4, label="closed loop")
-        axes.set_title(names[k], fontsize=9)
+        axes.set_title(names[k], loc="center")
         axes.set_ylim(bottom=0)
-        axes.tick_params(labelsize=8)
-        sns.despine(ax=axes)
-    panels[0, 0].legend(fontsize=8, frameon=False)
-    page.supxlabel("time since the cut, s", fontsize=9)
-    page.supylabel("difference of actions, s.d.", fontsize=9)
+        panels[0, 0].legend()
+    page.supxlabel("time since the cut, s")
+    page.supylabel("difference of actions, s.d.")
     return page
 
 

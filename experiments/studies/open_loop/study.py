@@ -32,25 +32,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import rl_ablation as rl
 from agents.zoo import find_agent
 from experiments.studies.open_loop.figures import answer, curves
-from experiments.studies.open_loop.words import tell_direct, tell_drift, tell_gates
+from experiments.studies.open_loop.words import tell_direct, tell_drift, tell_triggers
 from experiments.studies.registry import Answer
 from rl_ablation.analysis.drift import Drift, drift, size
-from rl_ablation.groupings.clusters import clusters
-from rl_ablation.groupings.controls import random_groups
-from rl_ablation.lesions.lesion import INTACT, Lesion, Plan
+from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.mapping.claims import overall
 from rl_ablation.mapping.evidence import harm
-from rl_ablation.mapping.map import Map
-from rl_ablation.mapping.probe import probe
-from rl_ablation.mapping.sweep import sweep
 from rl_ablation.measures.laps import BEND
-from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.activity import record_activity
 from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.recording import record
-from rl_ablation.rollouts.world import World
+from rl_ablation.rollouts.world import conditions_of
 from rl_ablation.stats import (
     RESAMPLES,
     bca_intervals,
@@ -60,72 +54,69 @@ from rl_ablation.stats import (
     spearman,
 )
 
-GATES = {
+TRIGGERS = {
     "left": f"bend > {BEND}",
     "right": f"bend < -{BEND}",
     "straight": f"bend >= -{BEND} and bend <= {BEND}",
 }
 ALWAYS = "always"
-GATED = ("left_turning.alive", "right_turning.alive", "forward_speed.alive", "crash")
-NUDGE = Lesion(name="nudge", cut={"action": (0, 1)}, kind="noise", strength=0.1, offset=1)
+TIMED = ("left_turning.alive", "right_turning.alive", "forward_speed.alive", "crash")
+NUDGE = rl.Lesion(name="nudge", cut={"action": (0, 1)}, kind="noise", strength=0.1, offset=1)
 ONSET, FOLLOW = 60, 200  # steps of 50 ms
 
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
-    """Map it; see the module."""
+    """Run it; see the module."""
     agent = find_agent("lap")
-    world = World(str(agent.card.env_id), 1)
-    conditions = world.conditions
-    world.close()
+    conditions = conditions_of(agent)
     episodes, horizon = (6, 160) if quick else (24, None)
     how: dict[str, Any] = {"conditions": conditions, "seed": seed, "horizon": horizon}
-    activity = record_activity(agent, **how)
-    found = clusters(agent, 2 if quick else 4, activity)
-    regions = Plan(x for x in found if x.name != INTACT and not x.name.endswith("/dead"))
-    plan = regions + random_groups(agent, regions, 2 if quick else 10, seed)
+    activity = rl.record_activity(agent, **how)
+    found = rl.clusters(agent, 2 if quick else 4, activity)
+    regions = rl.Plan(x for x in found if x.name != INTACT and not x.name.endswith("/dead"))
+    plan = regions + rl.random_groups(agent, regions, 2 if quick else 10, seed)
     sweeps: dict[str, Any] = {"episodes": episodes, "activity": activity, **how}
-    closed = sweep(agent, plan, measures=["progress"], folder=folder / "cuts", **sweeps)
-    timed = sweep(agent, gated(regions), measures=GATED, folder=folder / "gates", **sweeps)
-    cuts = table_of_cuts(closed, probe(agent, plan, activity, seed=seed))
+    closed = rl.sweep(agent, plan, measures=["progress"], folder=folder / "cuts", **sweeps)
+    timed = rl.sweep(
+        agent, triggered(regions), measures=TIMED, folder=folder / "triggers", **sweeps
+    )
+    cuts = table_of_cuts(closed, rl.probe(agent, plan, activity, seed=seed))
     ranks = ranking(cuts, seed)
     apart = drift(
-        agent, Plan([NUDGE]) + regions, activity,
+        agent, rl.Plan([NUDGE]) + regions, activity,
         Episodes(episodes, seed, tuple(conditions), ONSET + (60 if quick else FOLLOW)),
         onset=ONSET,
     )  # fmt: skip
     drifts = table_of_drift(apart, seed)
     rows = overall(timed.effects())
     rows = rows.assign(harm=harm(rows))
-    rows[["region", "gate"]] = rows["lesion"].str.split("@", expand=True).to_numpy()
-    time = share_of_time(agent, conditions, episodes, horizon, seed)
+    rows[["region", "when"]] = rows["lesion"].str.split("@", expand=True).to_numpy()
+    time = share_of_time(agent, Episodes(episodes, **how))
     sides = left_against_right(timed, list(dict.fromkeys(rows["region"])), seed)
-    told = tell_direct(cuts, ranks), tell_drift(drifts), tell_gates(rows, sides, time)
-    text = "\n\n".join(told)
-    tables = {"cuts": cuts, "ranks": ranks, "drift": drifts, "gates": rows, "sides": sides}
-    return Answer(text, {"open-loop": answer(cuts, rows, time), "drift": curves(apart)}, tables)
+    text = [tell_direct(cuts, ranks), tell_drift(drifts), tell_triggers(rows, sides, time)]
+    tables = {"cuts": cuts, "ranks": ranks, "drift": drifts, "triggers": rows, "sides": sides}
+    figures = {"open-loop": answer(cuts, rows, time), "drift": curves(apart)}
+    return Answer("\n\n".join(text), figures, tables)
 
 
-def gated(regions: Plan) -> Plan:
-    """Every region cut under each of the gates, and always."""
-    return Plan(
-        x.model_copy(update={"name": f"{x.name}@{gate}", "when": when})
+def triggered(regions: rl.Plan) -> rl.Plan:
+    """Every region cut under each of the trigger conditions, and always."""
+    return rl.Plan(
+        x.model_copy(update={"name": f"{x.name}@{name}", "when": when})
         for x in regions
         if x.size
-        for gate, when in {**GATES, ALWAYS: None}.items()
+        for name, when in {**TRIGGERS, ALWAYS: None}.items()
     )
 
 
-def share_of_time(
-    agent: Policy, conditions: list[str], episodes: int, horizon: int | None, seed: int
-) -> Mapping[str, float]:
-    """How much of the intact robot's time each gate is open."""
-    asked = Episodes(episodes, seed, tuple(conditions), horizon)
-    bend = record(agent, ["bend"], asked).moments()["bend"]
+def share_of_time(agent: rl.Policy, episodes: Episodes) -> Mapping[str, float]:
+    """For how much of the intact robot's time each trigger condition holds."""
+    bend = record(agent, ["bend"], episodes).moments()["bend"]
     left, right = float((bend > BEND).mean()), float((bend < -BEND).mean())
     return {"left": left, "right": right, "straight": 1 - left - right, ALWAYS: 1.0}
 
 
-def table_of_cuts(run: Map, probed: pd.DataFrame) -> pd.DataFrame:
+def table_of_cuts(run: rl.Map, probed: pd.DataFrame) -> pd.DataFrame:
     """Open loop beside closed loop: a row for each cut."""
     rows = overall(run.effects(), controls=True)
     rows = rows.assign(loss=1 - rows["lesioned"] / rows["intact"])
@@ -141,10 +132,9 @@ def ranking(cuts: pd.DataFrame, seed: int) -> pd.DataFrame:
         draws = rng.integers(len(part), size=(RESAMPLES, len(part)))
         ranked = part[["direct", "off_manifold", "loss"]].to_numpy()
         for column, what in enumerate(("direct", "off_manifold")):
-            drawn = spearman(ranked[draws, column], ranked[draws, 2])
-            low, high = np.nanquantile(drawn, [0.025, 0.975])
-            rho = spearman(ranked[None, :, column], ranked[None, :, 2])[0]
-            table.append((site, what, rho, low, high, len(part)))
+            ends = np.nanquantile(spearman(ranked[draws, column], ranked[draws, 2]), [0.025, 0.975])
+            rho = float(spearman(ranked[:, column], ranked[:, 2]))
+            table.append((site, what, rho, *ends, len(part)))
     return pd.DataFrame(table, columns=["site", "what", "rho", "ci_low", "ci_high", "cuts"])
 
 
@@ -159,12 +149,12 @@ def table_of_drift(apart: Drift, seed: int) -> pd.DataFrame:
     return table
 
 
-def left_against_right(run: Map, regions: list[str], seed: int) -> pd.DataFrame:
+def left_against_right(run: rl.Map, regions: list[str], seed: int) -> pd.DataFrame:
     """Each region cut in left bends only against in right bends only, episode by episode."""
-    wide = run.table().pivot(index="episode", columns="lesion", values=list(GATED)).astype(float)
-    table = pd.DataFrame([(m, r) for m in GATED for r in regions], columns=["measure", "region"])
+    wide = run.table().pivot(index="episode", columns="lesion", values=list(TIMED)).astype(float)
+    table = pd.DataFrame([(m, r) for m in TIMED for r in regions], columns=["measure", "region"])
     left, right = (
-        np.stack([wide[m, f"{r}@{side}"] for m in GATED for r in regions], 1)
+        np.stack([wide[m, f"{r}@{side}"] for m in TIMED for r in regions], 1)
         for side in ("left", "right")
     )
     unpaired = ~np.isfinite(left - right)  # a robot crashed before its first such bend

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from rl_ablation.formats import number
+from rl_ablation.formats import Estimate, number
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.stats import LEVEL
 
@@ -19,19 +19,19 @@ def tell_direct(cuts: pd.DataFrame, ranks: pd.DataFrame) -> str:
     for row in ranks.to_dict("records"):
         if row["what"] != "direct":
             continue
-        clear = row["ci_low"] > 0 or row["ci_high"] < 0
-        way = ("rises" if row["rho"] > 0 else "falls") if clear else "does not clearly change"
+        rho = Estimate.of(row, "rho", "ci_low", "ci_high")
+        way = {1: "rises", -1: "falls", 0: "does not clearly change"}[rho.sign]
         text += (
             f"In {row['site']} the loss of progress {way} with the direct change of the action "
-            f"(Spearman {interval(row['rho'], row['ci_low'], row['ci_high'])}; "
+            f"(Spearman {number(rho.value)}, 95 % {rho.ends()}; "
             f"{row['cuts']} cuts). "
         )
     regions = cuts[cuts["group"] != "random"].sort_values("direct", kind="stable")
     least, most = regions.iloc[0], regions.iloc[-1]
     return text + (
         f"The smallest direct change, {number(least['direct'])} s.d. in {least['lesion']}, costs "
-        f"{percent(least['loss'])} of the progress; the largest, {number(most['direct'])} s.d. in "
-        f"{most['lesion']}, {percent(most['loss'])}."
+        f"{number(least['loss'], '%')} of the progress; the largest, {number(most['direct'])} s.d. "
+        f"in {most['lesion']}, {number(most['loss'], '%')}."
     )
 
 
@@ -39,10 +39,9 @@ def tell_drift(table: pd.DataFrame) -> str:
     """What is added by being elsewhere."""
     nudge, rows = table.iloc[0], table.iloc[1:]
 
-    def told(part: pd.DataFrame, column: str, otherwise: str = "no region") -> str:
-        """Regions with a number each."""
-        names = [f"{r['lesion']} ({number(r[column])})" for r in part.to_dict("records")]
-        return ", ".join(names) or otherwise
+    def regions(chosen: pd.Series, column: str) -> str:
+        part = rows[chosen].to_dict("records")
+        return ", ".join(f"{r['lesion']} ({number(r[column])})" for r in part) or "no region"
 
     share = rows["drift_share"]
     return (
@@ -50,46 +49,37 @@ def tell_drift(table: pd.DataFrame) -> str:
         f"{number(rows['open'].min())} to {number(rows['open'].max())} s.d.; in the loop, from "
         f"their intact twins', by {number(rows['closed'].min())} to "
         f"{number(rows['closed'].max())}. The loop adds to the difference in "
-        f"{told(rows[rows['added_low'] > 0], 'added')}, and takes from it in "
-        f"{told(rows[rows['added_high'] < 0], 'added')} (change in s.d., 95 % interval clear of 0)."
-        f" {percent(share.min())} to {percent(share.max())} of the squared difference, by region,"
-        " goes with being in another state. That need be no harm: a robot that was nudged for one "
-        f"step comes to differ from its twin by {number(nudge['closed'])} s.d.; clearly more than "
-        f"that do {told(rows[rows['excess_low'] > 0], 'excess')}, clearly less "
-        f"{told(rows[rows['excess_high'] < 0], 'excess')}."
+        f"{regions(rows['added_low'] > 0, 'added')}, and takes from it in "
+        f"{regions(rows['added_high'] < 0, 'added')} (change in s.d., 95 % interval clear of 0). "
+        f"{number(share.min(), '%')} to {number(share.max(), '%')} of the squared difference, by "
+        "region, goes with being in another state. That need be no harm: a robot that was nudged "
+        f"for one step comes to differ from its twin by {number(nudge['closed'])} s.d.; clearly "
+        f"more than that do {regions(rows['excess_low'] > 0, 'excess')}, clearly less "
+        f"{regions(rows['excess_high'] < 0, 'excess')}."
     )
 
 
-def tell_gates(rows: pd.DataFrame, sides: pd.DataFrame, time: Mapping[str, float]) -> str:
+def tell_triggers(rows: pd.DataFrame, sides: pd.DataFrame, time: Mapping[str, float]) -> str:
     """When each behaviour needs the regions."""
-    open_ = ", ".join(f"{gate} {percent(time[gate])}" for gate in time if time[gate] < 1)
+    open_ = ", ".join(f"{when} {number(time[when], '%')}" for when in time if time[when] < 1)
     lines = [
         f"Cut only at times (share of the intact robot's time: {open_}), of "
         f"{rows['region'].nunique()} regions make worse (q < {LEVEL:.0%}):"
     ]
     hurt = rows[(rows["q"] < LEVEL) & (rows["harm"] < 0)]
     for name in dict.fromkeys(rows["measure"]):
-        counts = hurt[hurt["measure"] == name]["gate"].value_counts()
-        told = ", ".join(f"{gate} {counts.get(gate, 0)}" for gate in time)
+        counts = hurt[hurt["measure"] == name]["when"].value_counts()
+        counted = ", ".join(f"{when} {counts.get(when, 0)}" for when in time)
         clear = sides[(sides["measure"] == name) & (sides["q"] < LEVEL)]
         contrast = "the side does not clearly matter"
         if len(clear):
             most = clear.iloc[int(clear["difference"].abs().argmax())]
+            gap = Estimate.of(most, "difference", "ci_low", "ci_high")
             contrast = (
                 f"the side matters for {len(clear)}, most for {most['region']}: "
                 f"{number(most['left'])} if cut in left bends, {number(most['right'])} in right "
-                f"ones (difference {interval(most['difference'], most['ci_low'], most['ci_high'])})"
+                f"ones (difference {number(gap.value)}, 95 % {gap.ends()})"
             )
         unit = f", {MEASURES[name].unit}" if MEASURES[name].unit else ""
-        lines.append(f"- {MEASURES[name].label}{unit}: {told}; {contrast}.")
+        lines.append(f"- {MEASURES[name].label}{unit}: {counted}; {contrast}.")
     return "\n".join(lines)
-
-
-def percent(share: float) -> str:
-    """A share as per cent, with a true minus sign."""
-    return f"{round(100 * share) + 0:d} %".replace("-", "−")
-
-
-def interval(value: float, low: float, high: float) -> str:
-    """A value with its 95 % interval."""
-    return f"{number(value)}, 95 % {number(low)} to {number(high)}"

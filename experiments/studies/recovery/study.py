@@ -24,8 +24,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+import rl_ablation as rl
 from agents.recipes import RECIPES, Recipe
 from agents.recovery import recover
 from agents.zoo import find_agent
@@ -43,19 +45,14 @@ from experiments.studies.recovery.words import (
     tell_scores,
     tell_speed,
 )
-from experiments.studies.registry import Answer, trained
-from rl_ablation.groupings.clusters import clusters
-from rl_ablation.lesions.lesion import Lesion, Plan
+from experiments.studies.registry import DRIVING, Answer, trained
 from rl_ablation.mapping.evidence import differences
-from rl_ablation.mapping.sweep import sweep
-from rl_ablation.policies.load import load
-from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.activity import record_activity
 from rl_ablation.rollouts.episodes import fresh_seed
-from rl_ablation.rollouts.world import World, card_env
+from rl_ablation.rollouts.world import conditions_of
 from rl_ablation.stats import hierarchical_bootstrap
 
-MEASURES = (SCORE, "forward_speed.alive", "left_turning.alive", "right_turning.alive", "crash")
+CHOICE, FINAL, MAPS = range(3)  # stages: each has episodes of its own
+MEASURES = (SCORE, *DRIVING[:3], "crash")
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ QUICK = Size((1,), 2, 24_576, 8_192, 8_192, 6, 6, 120)
 
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
-    """Cut, train on, score and map again; tell and draw what became of the function."""
+    """Cut, train on, score and map again; and see what became of the function."""
     size = QUICK if quick else Size()
     found = []
     for k in size.networks:
@@ -86,42 +83,37 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         pd.concat(parts, ignore_index=True) for parts in zip(*found, strict=True)
     )
     summary = summarise(final, seed)
-    text = [tell_scores(summary), tell_speed(curve), tell_regions(regions)]
-    return Answer(
-        "\n\n".join(text),
-        {"recovery": draw(curve, final, summary, regions)},
-        {"curves": curve, "scores": final, "summary": summary, "regions": regions},
-    )
+    similar = {arm: similarity(regions, arm) for arm in MAPPED[1:]}
+    text = [tell_scores(summary), tell_speed(curve), tell_regions(regions, similar)]
+    figures = {"recovery": draw(curve, final, summary, regions)}
+    tables = {"curves": curve, "scores": final, "summary": summary, "regions": regions}
+    return Answer("\n\n".join(text), figures, tables)
 
 
 def follow(
-    agent: Policy, name: str, folder: Path, size: Size, seed: int, k: int
+    agent: rl.Policy, name: str, folder: Path, size: Size, seed: int, k: int
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """One network's learning curves, final scores by episode, and maps."""
-    world = World(card_env(agent), 1, agent.card.env_kwargs)
-    conditions = world.conditions
-    world.close()
-    activity = record_activity(agent, conditions=conditions, seed=seed, horizon=size.horizon)
-    regions = Plan(x for x in clusters(agent, size.k, activity) if not x.name.endswith("/dead"))
+    conditions = conditions_of(agent)
+    activity = rl.record_activity(agent, conditions=conditions, seed=seed, horizon=size.horizon)
+    regions = rl.Plan(
+        x for x in rl.clusters(agent, size.k, activity) if not x.name.endswith("/dead")
+    )
 
-    def run(policy: Policy, plan: Plan, where: str, episodes: int, stage: int) -> pd.DataFrame:
-        return sweep(
-            policy.with_card(policy.card.model_copy(update={"name": where.replace("/", "-")})),
-            plan,
-            episodes=episodes,
-            seed=fresh_seed(seed, stage),
-            measures=MEASURES,
-            horizon=size.horizon,
-            folder=folder / "sweeps" / where,
-            activity=activity,
-        ).table()
+    def run(policy: rl.Policy, plan: rl.Plan, where: str, stage: int) -> pd.DataFrame:
+        episodes = size.episodes if stage == FINAL else size.first
+        named = policy.with_card(policy.card.model_copy(update={"name": where}))
+        return rl.sweep(
+            named, plan, episodes=episodes, seed=fresh_seed(seed, stage), measures=MEASURES,
+            horizon=size.horizon, folder=folder / "sweeps" / where, activity=activity,
+        ).table()  # fmt: skip
 
-    first = run(agent, regions, "choice", size.first, 0)
+    first = run(agent, regions, "choice", CHOICE)
     worst = regions[str(differences(first, [SCORE])[SCORE].mean().idxmin())]
     policies = retrain(agent, worst, folder, size, k)
     ends = {arm: found[size.steps] for arm, found in policies.items()}
     scores = [
-        (arm, steps, run(policy, Plan(), f"{arm}-{steps}".replace(" ", "-"), size.episodes, 1))
+        (arm, steps, run(policy, rl.Plan(), f"{arm}-{steps}".replace(" ", "-"), FINAL))
         for arm, found in policies.items()
         for steps, policy in found.items()
     ]
@@ -129,7 +121,7 @@ def follow(
         [(name, arm, steps, float(table[SCORE].mean())) for arm, steps, table in scores],
         columns=["network", "arm", "steps", "score"],
     )
-    before = run(agent, Plan([worst]), "before", size.episodes, 1)
+    before = run(agent, rl.Plan([worst]), "before", FINAL)
     kept = [(INTACT, before[before["lesion"] == "intact"])]
     kept.append((CUT, before[before["lesion"] == worst.name]))
     kept += [(arm, table) for arm, steps, table in scores if steps == size.steps]
@@ -139,7 +131,7 @@ def follow(
     maps = []
     for arm in MAPPED:
         policy = agent if arm == INTACT else ends[arm]
-        table = run(policy, regions, f"map-{arm}".replace(" ", "-"), size.first, 2)
+        table = run(policy, regions, f"map-{arm}".replace(" ", "-"), MAPS)
         for measure, change in differences(table, MEASURES).items():
             for region, delta in change.mean().items():  # of the episodes that have a number
                 maps.append((name, arm, region, region == worst.name, measure, delta))
@@ -148,8 +140,8 @@ def follow(
 
 
 def retrain(
-    agent: Policy, worst: Lesion, folder: Path, size: Size, seed: int
-) -> dict[str, dict[int, Policy]]:
+    agent: rl.Policy, worst: rl.Lesion, folder: Path, size: Size, seed: int
+) -> dict[str, dict[int, rl.Policy]]:
     """Arm → steps → policy."""
     recipe: Recipe = RECIPES["lap"].model_copy(
         update={"steps": size.steps, "stage_steps": size.every}
@@ -160,13 +152,13 @@ def retrain(
         ON: {"start": agent, "warm_up": size.warm_up},
         SCRATCH: {"start": None},
     }
-    found: dict[str, dict[int, Policy]] = {}
+    found: dict[str, dict[int, rl.Policy]] = {}
     marks = [*range(0, size.steps, size.every), size.steps]
     for arm, how in arms.items():
         place = folder / "trainings" / arm.replace(" ", "-")
         if not (place / f"at-{size.steps}" / "card.json").exists():
             recover(recipe=recipe, folder=place, seed=seed, every=size.every, **how)  # type: ignore[arg-type]
-        found[arm] = {steps: load(place / f"at-{steps}") for steps in marks}
+        found[arm] = {steps: rl.load(place / f"at-{steps}") for steps in marks}
     return found
 
 
@@ -188,3 +180,18 @@ def summarise(final: pd.DataFrame, seed: int) -> pd.DataFrame:
             row |= {key: mean, f"{key}_low": low, f"{key}_high": high}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def similarity(regions: pd.DataFrame, arm: str) -> float:
+    """Mean over networks of the correlation of the effect vectors before and after.
+
+    Of the regions that were not cut; each behaviour in units of its spread over them before.
+    """
+    found = []
+    for _, part in regions[~regions["old"]].groupby("network"):
+        wide = part.pivot(index=["measure", "region"], columns="arm", values="delta")
+        spread = wide[INTACT].groupby("measure").std()
+        scaled = wide.div(spread[spread > 0], axis=0, level="measure").dropna()
+        if len(scaled) > 2 and scaled[arm].std() > 0:
+            found.append(np.corrcoef(scaled[INTACT], scaled[arm])[0, 1])
+    return float(np.mean(found)) if found else float("nan")

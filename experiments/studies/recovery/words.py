@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from rl_ablation.formats import number
+from rl_ablation.formats import Estimate, number
 
 SCORE = "progress"
 FROZEN, REGROW, ON, SCRATCH = "frozen", "regrow", "trained on", "from scratch"
@@ -16,23 +15,22 @@ INTACT, CUT = "before", "cut"
 MAPPED = (INTACT, FROZEN, REGROW, ON)
 
 
-def _told(row: Mapping[Hashable, Any], key: str) -> str:
-    value, low, high = (number(float(row[f"{key}{end}"])) for end in ("", "_low", "_high"))
-    return f"{value} ({low} to {high})"
+def _estimate(row: Mapping[Hashable, Any], key: str) -> Estimate:
+    return Estimate.of(row, key, f"{key}_low", f"{key}_high")
 
 
 def tell_scores(summary: pd.DataFrame) -> str:
     """What the cut cost and how much of it came back."""
     rows = {row["arm"]: row for row in summary.to_dict("records")}
     lines = [
-        f"Laps gained with 95 % intervals: before {_told(rows[INTACT], 'score')}, cut and not "
-        f"trained {_told(rows[CUT], 'score')}."
+        f"Laps gained with 95 % intervals: before {_estimate(rows[INTACT], 'score')}, cut and not "
+        f"trained {_estimate(rows[CUT], 'score')}."
     ]
     for arm in (FROZEN, REGROW, ON, SCRATCH):
         row = rows[arm]
         lines.append(
-            f"- **{arm}**: {_told(row, 'score')}; against before {_told(row, 'to_before')}"
-            + ("." if arm == SCRATCH else f", against from scratch {_told(row, 'to_scratch')}.")
+            f"- **{arm}**: {_estimate(row, 'score')}; against before {_estimate(row, 'to_before')}"
+            + ("." if arm == SCRATCH else f", against from scratch {_estimate(row, 'to_scratch')}.")
         )
     return "\n".join(lines)
 
@@ -42,17 +40,17 @@ def tell_speed(curve: pd.DataFrame) -> str:
     last = int(curve["steps"].max())
     mean = curve.groupby(["arm", "steps"])["score"].mean()
     goal = float(mean[SCRATCH, last])
-    told = []
+    speeds = []
     for arm in (FROZEN, REGROW):
         reached = [s for s, v in mean[arm].items() if v >= goal]
-        told.append(f"{arm} {f'after {min(reached):,} steps' if reached else 'never'}")
+        speeds.append(f"{arm} {f'after {min(reached):,} steps' if reached else 'never'}")
     return (
         f"From scratch, {last:,} steps lead to {number(goal)} laps in the mean; the cut networks "
-        f"first reach that: {', '.join(told)} (scored every {curve['steps'].unique()[1]:,})."
+        f"first reach that: {', '.join(speeds)} (scored every {curve['steps'].unique()[1]:,})."
     )
 
 
-def tell_regions(regions: pd.DataFrame) -> str:
+def tell_regions(regions: pd.DataFrame, similar: Mapping[str, float]) -> str:
     """Whether the old region is needed again, and where loss hurts now."""
     own = regions[regions["measure"] == SCORE]
     old = own[own["old"]].pivot(index="network", columns="arm", values="delta")
@@ -64,34 +62,18 @@ def tell_regions(regions: pd.DataFrame) -> str:
         f"{number(others.loc[where, FROZEN])} after)"
         for n, where in grown.items()
     ]
-    alike = {arm: similarity(regions, arm) for arm in MAPPED[1:]}
-    told = [
+    again = [
         f"{n}: {number(old.loc[n, INTACT])} before, {number(old.loc[n, REGROW])} when regrown, "
         f"{number(old.loc[n, ON])} when trained on uncut"
         for n in old.index
     ]
-    spread = [f"{arm} {number(float(rest[arm].mean()))}" for arm in (INTACT, FROZEN, REGROW, ON)]
-    maps = [f"{arm} {number(value)}" for arm, value in alike.items()]
+    spread = [f"{arm} {number(float(rest[arm].mean()))}" for arm in MAPPED]
+    maps = [f"{arm} {number(value)}" for arm, value in similar.items()]
     return (
-        f"**Where did it go?** Cutting the old region again changes laps by: {'; '.join(told)} "
+        f"**Where did it go?** Cutting the old region again changes laps by: {'; '.join(again)} "
         "(in the frozen robots it is nothing by construction). Cuts of all other regions, one at "
         f"a time, add up to, mean of the networks: {', '.join(spread)}. The need for one of them "
         f"grew most, in the frozen robots, in: {'; '.join(taken)}. The maps after and before "
         f"(other regions × behaviours) correlate by {', '.join(maps)}; the network trained on "
         "uncut shows how much more training alone moves them."
     )
-
-
-def similarity(regions: pd.DataFrame, arm: str) -> float:
-    """Mean over networks of the correlation of the effect vectors before and after.
-
-    Of the regions that were not cut; each behaviour in units of its spread over them before.
-    """
-    found = []
-    for _, part in regions[~regions["old"]].groupby("network"):
-        wide = part.pivot(index=["measure", "region"], columns="arm", values="delta")
-        spread = wide[INTACT].groupby("measure").std()
-        scaled = wide.div(spread[spread > 0], axis=0, level="measure").dropna()
-        if len(scaled) > 2 and scaled[arm].std() > 0:
-            found.append(np.corrcoef(scaled[INTACT], scaled[arm])[0, 1])
-    return float(np.mean(found)) if found else float("nan")

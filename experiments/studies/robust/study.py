@@ -12,14 +12,15 @@ recipe and number of steps. Then, for five agents of each kind:
   their units' means as well as to zero (for tanh, zero is the middle of the range, not "off");
 * units are cut in order of their importance, measured alone in other episodes and ranked within
   each layer (Geiger et al. 2018), and noise is put on all units (the paper's random directions);
-* the generalists' units are asked what they tell of the bend that the robot is in (η², mutual
-  information), and whether those that tell more matter more. (On the memorisers' track there is
+* how much the generalists' units say about the bend that the robot is in (η², mutual information)
+  is compared with how much they matter. (On the memorisers' track there is
   only one bend.)
 
 Expected picture: the memorisers' curve below the generalists'; no relation between what a unit
-tells and how much it matters. Agents are the units of inference: intervals resample agents first,
-and p comes from relabelling them; with five of each it cannot fall below 0.008. 3.6 million control
-steps, about 3 minutes on 2 cores that do nothing else, after about 6 of training, once.
+says about the bend and how much it matters. Agents are the units of inference: intervals resample
+agents first, and p comes from relabelling them; with five of each it cannot fall below 0.008. 3.6
+million control steps, about 3 minutes on 2 cores that do nothing else, after about 6 of training,
+once.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ import pandas as pd
 
 import rl_ablation as rl
 from agents.recipes import RECIPES
+from envs.lap import CONDITIONS
 from experiments.studies.registry import Answer, trained
-from experiments.studies.robust.figures import six_panels, told
+from experiments.studies.robust.figures import six_panels
+from experiments.studies.robust.words import tell
 from rl_ablation.analysis.curves import areas, curves
 from rl_ablation.analysis.selectivity import (
     BENDS,
@@ -50,8 +53,7 @@ from rl_ablation.groupings.orders import (
     random_orders,
     ranked_order,
 )
-from rl_ablation.lesions.lesion import INTACT, Plan
-from rl_ablation.policies.policy import Policy
+from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.recording import record
 
@@ -64,7 +66,7 @@ KINDS = {
     "generalist": RECIPES["lap"].model_copy(update={"steps": STEPS, "name": "lap-generalist"}),
 }
 TRACK = ("ring/ccw",)
-BATTERY = tuple(f"{t}/{d}" for t in ("ring", "bends", "random") for d in ("ccw", "cw"))
+BATTERY = tuple(CONDITIONS)
 OWN = {"memoriser": "track", "generalist": "battery"}
 MEASURES = ("progress", "left_turning", "right_turning")
 
@@ -87,11 +89,9 @@ QUICK = Size(2, 2, (0.1, 0.5, 1.0), (1.0,), episodes=6, horizon=60, steps=40_960
 
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
-    """Train both kinds, cut them in order, ask their units, and compare."""
+    """Train both kinds, cut them in order, and compare."""
     size = QUICK if quick else FULL
-    lost: list[pd.DataFrame] = []
-    under: list[pd.DataFrame] = []
-    units: list[pd.DataFrame] = []
+    rows: dict[str, list[pd.DataFrame]] = {"curves": [], "areas": [], "units": []}
     for kind, recipe in KINDS.items():
         for number in range(seed, seed + size.agents):
             agent = trained(recipe.model_copy(update={"steps": size.steps}), number)
@@ -103,21 +103,18 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
                 curve = curves(measure(world, cut, plan), "progress")
                 area = areas(curve).rename_axis("order").reset_index(name="area")
                 area["spread"] = spread  # mean s.d. of the units in the agent's own condition
-                for rows, found in ((lost, curve), (under, area)):
-                    rows.append(found.assign(kind=kind, agent=number, world=world, cut=cut))
+                for name, found in (("curves", curve), ("areas", area)):
+                    found = found.assign(kind=kind, agent=number, world=world, cut=cut)
+                    rows[name].append(found)
             if kind == "generalist":
-                units.append(readable(agent, singles, size, seed).assign(agent=number))
-    tables = {
-        "curves": pd.concat(lost, ignore_index=True),
-        "areas": pd.concat(under, ignore_index=True),
-        "units": pd.concat(units, ignore_index=True),
-    }
-    return Answer(told(**tables, own=OWN), {"robust": six_panels(**tables, own=OWN)}, tables)
+                rows["units"].append(readable(agent, singles, size, seed).assign(agent=number))
+    tables = {name: pd.concat(parts, ignore_index=True) for name, parts in rows.items()}
+    return Answer(tell(**tables, own=OWN), {"robust": six_panels(**tables, own=OWN)}, tables)
 
 
 def plans(
-    agent: Policy, own: str, matter: dict[str, np.ndarray], size: Size, number: int
-) -> list[tuple[str, str, Plan]]:
+    agent: rl.Policy, own: str, matter: dict[str, np.ndarray], size: Size, number: int
+) -> list[tuple[str, str, rl.Plan]]:
     """What is measured of an agent besides its single units: (world, name, plan)."""
     orders = partial(
         random_orders, agent, orders=size.orders, fractions=size.fractions, seed=number
@@ -138,12 +135,12 @@ def plans(
 class Measure:
     """Sweeps an agent on the memorisers' track or on the generalists' battery."""
 
-    agent: Policy
+    agent: rl.Policy
     folder: Path
     size: Size
     seed: int
 
-    def __call__(self, world: str, name: str, plan: Plan, other: int = 0) -> rl.Run:
+    def __call__(self, world: str, name: str, plan: rl.Plan, other: int = 0) -> rl.Map:
         """Run a plan; ``other`` picks other episodes."""
         track = world == "track"
         assert self.agent.card.env_id is not None
@@ -161,7 +158,7 @@ class Measure:
         )
 
 
-def importance(singles: rl.Run, measure: str) -> dict[str, np.ndarray]:
+def importance(singles: rl.Map, measure: str) -> dict[str, np.ndarray]:
     """What is lost of a behaviour with each unit, in its own unit of measurement: site → (H,)."""
     mean = singles.table().groupby("lesion")[measure].mean()
     return {
@@ -171,32 +168,25 @@ def importance(singles: rl.Run, measure: str) -> dict[str, np.ndarray]:
     }
 
 
-def readable(agent: Policy, singles: rl.Run, size: Size, seed: int) -> pd.DataFrame:
-    """What each unit tells of the bend, and what is lost with it: a row for each unit."""
+def readable(agent: rl.Policy, singles: rl.Map, size: Size, seed: int) -> pd.DataFrame:
+    """How much each unit says about the bend, and what is lost with it: a row for each unit."""
     free = agent.with_env(singles.spec.env_id)
     sites = list(agent.network.sizes)
-    seen = record(
-        free,
-        [*(f"@{s}" for s in sites), "bend"],
-        Episodes(size.episodes, seed + 2, tuple(BATTERY), size.horizon),
-    ).moments()
+    asked = Episodes(size.episodes, seed + 2, tuple(BATTERY), size.horizon)
+    seen = record(free, [*(f"@{s}" for s in sites), "bend"], asked).moments()
     contexts = bend_contexts(seen["bend"])
     losses = {m: importance(singles, m) for m in MEASURES}
     frames = []
     for site in sites:
         activity = seen[f"@{site}"]
         context, apart = best_class(activity, contexts)
-        frames.append(
-            pd.DataFrame(
-                {
-                    "site": site,
-                    "unit": np.arange(activity.shape[1]),
-                    "eta": eta_squared(activity, contexts),
-                    "information": mutual_information(activity, contexts),
-                    "context": [BENDS[c] for c in context],
-                    "d": apart,
-                    **{m: losses[m][site] for m in MEASURES},
-                }
-            )
-        )
+        columns = {
+            "site": site,
+            "unit": np.arange(activity.shape[1]),
+            "eta": eta_squared(activity, contexts),
+            "information": mutual_information(activity, contexts),
+            "context": [BENDS[c] for c in context],
+            "d": apart,
+        }
+        frames.append(pd.DataFrame(columns | {m: losses[m][site] for m in MEASURES}))
     return pd.concat(frames, ignore_index=True)

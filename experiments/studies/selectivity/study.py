@@ -32,25 +32,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+import rl_ablation as rl
 from agents.recipes import RECIPES, Recipe
 from agents.selective_ppo import rate
 from envs.lap import CONDITIONS
 from experiments.studies.registry import Answer, trained
 from experiments.studies.selectivity.comparison import Values, compare, trend
-from experiments.studies.selectivity.words import draw, tell
+from experiments.studies.selectivity.figures import draw
+from experiments.studies.selectivity.words import tell
 from rl_ablation.analysis.attack import perturbed
 from rl_ablation.analysis.curves import areas, curves
-from rl_ablation.analysis.rotation import best_direction, layer_eta_squared, network_similarity
+from rl_ablation.analysis.rotation import (
+    best_direction,
+    layer_eta_squared,
+    network_similarity,
+)
 from rl_ablation.analysis.selectivity import bend_contexts, class_selectivity, eta_squared
 from rl_ablation.groupings.orders import noise_ladder, random_orders
-from rl_ablation.lesions.lesion import INTACT, Plan
-from rl_ablation.mapping.run import Run
-from rl_ablation.mapping.sweep import sweep
-from rl_ablation.policies.policy import Policy
+from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.rollouts.activity import activity_at
 from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.recording import record
@@ -72,6 +76,17 @@ def recipe(alpha: float, quick: bool = False) -> Recipe:
     )
 
 
+def length(quick: bool) -> dict[str, Any]:
+    """Of a measurement: how many episodes, and steps at most."""
+    return {"episodes": 6, "horizon": 100} if quick else {"episodes": EPISODES, "horizon": None}
+
+
+def visited(quick: bool, seed: int, count: int | None = None) -> Episodes:
+    """The episodes in which states and activity are recorded."""
+    how = length(quick)
+    return Episodes(count or how["episodes"], seed, tuple(CONDITIONS), how["horizon"])
+
+
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     """Train, measure, compare."""
     alphas = (-2.0, 0.0, 2.0) if quick else ALPHAS
@@ -79,7 +94,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     # Every α of a seed before the next seed: what is there after a break can be compared.
     policies = {(a, s): trained(recipe(a, quick), s) for s in seeds for a in alphas}
     states = common_states([policies[0.0, s] for s in seeds], quick, seed)
-    thoughts = {key: activity_at(policy, states) for key, policy in policies.items()}
+    activities = {key: activity_at(policy, states) for key, policy in policies.items()}
     values: dict[tuple[float, int], Values] = {}
     steps = 0
     for (alpha, s), policy in policies.items():
@@ -90,7 +105,11 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
             **units(policy, quick, seed),
             **behaviour(runs),
             "similarity": np.array(
-                [network_similarity(thoughts[alpha, s], thoughts[0.0, o]) for o in seeds if o != s]
+                [
+                    network_similarity(activities[alpha, s], activities[0.0, o])
+                    for o in seeds
+                    if o != s
+                ]
             ),
         }
     networks = pd.DataFrame(
@@ -104,45 +123,29 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     return Answer(text, {"answer": draw(networks, means, trends)}, tables)
 
 
-def measure_runs(policy: Policy, folder: Path, *, quick: bool, seed: int) -> dict[str, Run]:
+def measure_runs(policy: rl.Policy, folder: Path, *, quick: bool, seed: int) -> dict[str, rl.Map]:
     """Sweeps of one network: cuts by mean and by zero, disturbances, the worst small changes."""
-    orders = {
-        kind: random_orders(
-            policy,
-            orders=2 if quick else 3,
-            fractions=(0.2, 1.0) if quick else FRACTIONS,
-            seed=seed,
-            kind=kind,
-        )
-        for kind in ("mean", "zero")
-    }
-    fractions = (0.2,) if quick else (0.1, 0.2, 0.4)
+    orders, fractions, dead = (2, (0.2, 1.0), (0.2,)) if quick else (3, FRACTIONS, (0.1, 0.2, 0.4))
+    subjects: dict[str, tuple[rl.Policy, rl.Plan]] = {}
+    for kind in ("mean", "zero"):
+        plan = random_orders(policy, orders=orders, fractions=fractions, seed=seed, kind=kind)
+        subjects[kind] = policy, plan
     outside = noise_ladder(policy, sites=["obs"], strengths=(0.25, 0.5, 1.0)) + random_orders(
-        policy, sites=["obs"], orders=3, fractions=fractions, seed=seed, name="dropout"
+        policy, sites=["obs"], orders=3, fractions=dead, seed=seed, name="dropout"
     )
-    subjects: dict[str, tuple[Policy, Plan]] = {
-        "mean": (policy, orders["mean"]),
-        "zero": (policy, orders["zero"]),
-        "outside": (policy, outside),
-    }
+    subjects["outside"] = policy, outside
     for epsilon in EPSILONS[-1:] if quick else EPSILONS:
-        subjects[f"worst/{epsilon:g}"] = (perturbed(policy, epsilon), Plan())
+        subjects[f"worst/{epsilon:g}"] = (perturbed(policy, epsilon), rl.Plan())
     return {
-        name: sweep(
-            agent,
-            plan,
-            episodes=6 if quick else EPISODES,
-            seed=seed,
-            horizon=100 if quick else None,
-            measures=("progress", "crash"),
-            folder=folder / name.replace("/", "-"),
-            progress=False,
+        name: rl.sweep(
+            agent, plan, measures=("progress", "crash"), folder=folder / name.replace("/", "-"),
+            progress=False, seed=seed, **length(quick),
         )
         for name, (agent, plan) in subjects.items()
-    }
+    }  # fmt: skip
 
 
-def behaviour(runs: Mapping[str, Run]) -> Values:
+def behaviour(runs: Mapping[str, rl.Map]) -> Values:
     """Laps, and the share of them that is kept under each kind of damage."""
     whole = runs["outside"].table()
     intact = whole[whole["lesion"] == INTACT].sort_values("episode")
@@ -163,16 +166,11 @@ def behaviour(runs: Mapping[str, Run]) -> Values:
     }
 
 
-def units(policy: Policy, quick: bool, seed: int) -> Values:
-    """What the units tell of the context on the policy's own way, averaged over the layers."""
+def units(policy: rl.Policy, quick: bool, seed: int) -> Values:
+    """How much the units say about the context on the policy's own way, mean of the layers."""
     sites = ["@" + site for site in policy.network.sizes]
     here, elsewhere = (
-        record(
-            policy,
-            [*sites, "bend"],
-            Episodes(6 if quick else EPISODES, s, tuple(CONDITIONS), 100 if quick else None),
-        ).moments()
-        for s in (seed, seed + 1)
+        record(policy, [*sites, "bend"], visited(quick, s)).moments() for s in (seed, seed + 1)
     )
     classes, others = bend_contexts(here["bend"]), bend_contexts(elsewhere["bend"])
     found: dict[str, list[float]] = {k: [] for k in ("si", "eta", "spread", "layer", "best")}
@@ -187,8 +185,8 @@ def units(policy: Policy, quick: bool, seed: int) -> Values:
     return {name: np.array([np.mean(layers)]) for name, layers in found.items()}
 
 
-def common_states(policies: Sequence[Policy], quick: bool, seed: int) -> np.ndarray:
+def common_states(policies: Sequence[rl.Policy], quick: bool, seed: int) -> np.ndarray:
     """Observations that the networks trained with α = 0 meet, evenly spaced, (S, D)."""
-    asked = Episodes(6, seed, tuple(CONDITIONS), 100 if quick else None)
+    asked = visited(quick, seed, 6)
     obs = np.concatenate([record(p, ["obs"], asked).moments()["obs"] for p in policies])
     return obs[np.linspace(0, len(obs) - 1, min(MOMENTS, len(obs))).astype(int)]

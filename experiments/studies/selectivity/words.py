@@ -1,25 +1,18 @@
-"""The study of selectivity in words and as a picture: tables in, sentences and figure out."""
+"""The findings of the study of selectivity in sentences, from its tables and nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.studies.selectivity.comparison import METRICS, OUTCOMES, Metric
-from rl_ablation.formats import number
+from rl_ablation.formats import Estimate, number
 from rl_ablation.stats import LEVEL
 
-ORANGE, PURPLE, GREY = "#b35806", "#542788", "#7f7f7f"
-
-
-_BY_KEY = {m.key: m for m in METRICS}
-
-
+_LABELS = {m.key: m.label for m in METRICS}
 Row = Mapping[Any, float]
 
 
@@ -53,22 +46,16 @@ def tell(networks: pd.DataFrame, means: pd.DataFrame, trends: pd.DataFrame) -> s
 
 
 def _alpha(value: float) -> str:
-    return f"{value:g}".replace("-", "−")
+    return number(value, "g")
 
 
-def _percent(share: float) -> str:
-    return f"{share:+.0%}".replace("-", "−")
+def _change(row: Row) -> Estimate:
+    return Estimate.of(row, "change", "change_low", "change_high")
 
 
-def _clear(row: Row) -> int:
-    """−1 or +1 where the interval of the change leaves out 0, else 0."""
-    return int(row["change_low"] > 0) - int(row["change_high"] < 0)
-
-
-def _change(row: Row) -> str:
-    # A digit more than `number` has: an interval may leave out 0 by little.
-    ends = [f"{row[key]:.3f}" for key in ("change", "change_low", "change_high")]
-    return "{}, {} to {}".format(*ends).replace("-", "−")
+def _with_change(row: Row) -> str:
+    # A digit more than usual: an interval may leave out 0 by little.
+    return f"{number(row['change'], '.3f')}, {_change(row).ends('.3f')}"
 
 
 def tell_short(means: pd.DataFrame, lines: Mapping[str, Row]) -> str:
@@ -92,7 +79,7 @@ def tell_push(means: pd.DataFrame) -> str:
     ends = [min(si), max(si)]
     values = ", ".join(f"{number(row['value'])} at α = {_alpha(a)}" for a, row in si.items())
     moved = " and ".join(
-        f"to {number(eta[a]['value'])} at {_alpha(a)} (change {_change(eta[a])})" for a in ends
+        f"to {number(eta[a]['value'])} at {_alpha(a)} (change {_with_change(eta[a])})" for a in ends
     )
     sizes = ", ".join(f"{number(spread[a]['value'])} at {_alpha(a)}" for a in [0.0, *ends])
     return (
@@ -106,19 +93,19 @@ def tell_push(means: pd.DataFrame) -> str:
 def tell_outcome(means: pd.DataFrame, line: Row, metric: Metric) -> str:
     """An outcome against α = 0, and its trend."""
     rows = at_alphas(means, metric.key)
-    told = []
+    phrases = []
     for sign, word in ((-1, "lower"), (1, "higher")):
         hits = [
-            f"{_alpha(a)} ({_change(row)})"
+            f"{_alpha(a)} ({_with_change(row)})"
             for a, row in rows.items()
-            if a != 0 and _clear(row) == sign
+            if a != 0 and _change(row).sign == sign
         ]
         if hits:
-            told.append(f"{word} at α = " + ", ".join(hits))
+            phrases.append(f"{word} at α = " + ", ".join(hits))
     way = "rises with α" if line["rho"] > 0 else "falls with α"
     return (
         f"{metric.label[0].upper()}{metric.label[1:]}: {number(rows[0.0]['value'])} at α = 0; "
-        f"{'; '.join(told) or 'no other α differs clearly'}. Over all α it "
+        f"{'; '.join(phrases) or 'no other α differs clearly'}. Over all α it "
         f"{way if line['q'] < LEVEL else 'has no clear trend'} (ρ = {number(line['rho'])}, "
         f"q = {line['q']:.3f})."
     )
@@ -127,7 +114,7 @@ def tell_outcome(means: pd.DataFrame, line: Row, metric: Metric) -> str:
 def tell_side(means: pd.DataFrame, side: int) -> str:
     """How often more (``side`` +1) or less (−1) pressure for selectivity harmed or helped."""
     signs = [
-        metric.better * _clear(row)
+        metric.better * _change(row).sign
         for metric in OUTCOMES
         for a, row in at_alphas(means, metric.key).items()
         if np.sign(a) == side
@@ -151,11 +138,11 @@ def tell_side(means: pd.DataFrame, side: int) -> str:
 
 def tell_kinds(lines: Mapping[str, Row]) -> str:
     """Natural corruption against targeted attack, as 2010.07693 sets them against each other."""
-    told, fits, signs = [], [], []
+    phrases, fits, signs = [], [], []
     for key, theirs in (("noise", -1), ("dropout", -1), ("worst", 1)):
         sign = np.sign(lines[key]["rho"]) if lines[key]["q"] < LEVEL else 0
         word = {-1: "falls", 0: "does not clearly change", 1: "rises"}[int(sign)]
-        told.append(f"{_BY_KEY[key].label} {word} with α")
+        phrases.append(f"{_LABELS[key]} {word} with α")
         fits.append(sign == theirs)
         signs.append(sign)
     if any(fits):
@@ -164,95 +151,37 @@ def tell_kinds(lines: Mapping[str, Row]) -> str:
         verdict = "not so" if any(signs) else "nothing clear either way"
     return (
         "**Corruption and attack.** In 2010.07693 less selective networks withstood natural "
-        f"corruption better and attacks worse. Here: {'; '.join(told)}: {verdict}."
+        f"corruption better and attacks worse. Here: {'; '.join(phrases)}: {verdict}."
     )
 
 
 def tell_rotation(means: pd.DataFrame) -> str:
     """Whether what the units lost or won was only turned away from, or onto, their axes."""
     keys = ("eta", "layer", "best", "similarity")
-    units, whole, best, alike = (at_alphas(means, key) for key in keys)
-    told = []
+    units, whole, best, similar = (at_alphas(means, key) for key in keys)
+    phrases = []
     for alpha in units:
         if alpha == 0:
             continue
-        if _clear(units[alpha]) == 0:
+        turned, whole_turned = _change(units[alpha]).sign, _change(whole[alpha]).sign
+        if turned == 0:
             word = "the units do not clearly change, so there is nothing to have been rotated"
-        elif _clear(whole[alpha]) == _clear(units[alpha]):
+        elif whole_turned == turned:
             word = "the whole layer goes with them, so it was not merely rotated"
-        elif _clear(whole[alpha]) == 0:
+        elif whole_turned == 0:
             word = "the whole layer does not clearly change, so it may have been merely rotated"
         else:
             word = "the whole layer goes the other way"
         unit_share, whole_share = (x[alpha]["change"] / x[0.0]["value"] for x in (units, whole))
-        told.append(
-            f"- α = {_alpha(alpha)}: units' η² {_percent(unit_share)}, whole layer's "
-            f"{_percent(whole_share)}: {word}. Best direction's η² "
+        phrases.append(
+            f"- α = {_alpha(alpha)}: units' η² {number(unit_share, '+.0%')}, whole layer's "
+            f"{number(whole_share, '+.0%')}: {word}. Best direction's η² "
             f"{number(best[alpha]['value'])}; PWCCA similarity to networks of α = 0 "
-            f"{number(alike[alpha]['value'])}."
+            f"{number(similar[alpha]['value'])}."
         )
     return (
         "**Only rotated?** Changes from α = 0, where the best direction has η² "
         f"{number(best[0.0]['value'])} and networks of different seeds have similarity "
-        f"{number(alike[0.0]['value'])}; no rotation changes the whole layer's η².\n\n"
-        + "\n".join(told)
+        f"{number(similar[0.0]['value'])}; no rotation changes the whole layer's η².\n\n"
+        + "\n".join(phrases)
     )
-
-
-# The picture.
-PANELS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
-    ("Units' preference for a context", "SI or η², 0 to 1",
-     (("si", "SI", ORANGE), ("eta", "η²", PURPLE))),
-    ("Driving, undamaged", "laps in 30 s", (("progress", "laps", ORANGE),)),
-    ("Units cut in random order", "area of laps kept",
-     (("cut_mean", "to their mean", ORANGE), ("cut_zero", "to zero", PURPLE))),
-    ("Sensors disturbed", "area of laps kept",
-     (("noise", "noise", ORANGE), ("dropout", "dead sensors", PURPLE))),
-    ("Worst small change of the observation", "area of laps kept",
-     (("worst", "attack", ORANGE),)),
-    ("Lost, or only rotated?", "η² or PWCCA, 0 to 1",
-     (("layer", "η², whole layer", ORANGE), ("best", "η², best direction", PURPLE),
-      ("similarity", "PWCCA to α = 0", GREY))),
-)  # fmt: skip
-
-
-def draw(networks: pd.DataFrame, means: pd.DataFrame, trends: pd.DataFrame) -> Figure:
-    """α from left to right; a dot for each network, a line through the means with intervals."""
-    page = Figure(figsize=(12.5, 7.2), layout="constrained", dpi=150)
-    for axes, (title, unit, lines) in zip(page.subplots(2, 3).flat, PANELS, strict=True):
-        _panel(axes, networks, means, trends, lines)
-        axes.set_title(title, fontsize=11, loc="left")
-        axes.set_ylabel(unit)
-        axes.set_xlabel("α: selectivity  punished ←  0  → rewarded")
-    return page
-
-
-def _panel(
-    axes: Axes,
-    networks: pd.DataFrame,
-    means: pd.DataFrame,
-    trends: pd.DataFrame,
-    lines: Sequence[tuple[str, str, str]],
-) -> None:
-    alphas = sorted(networks["alpha"].unique())
-    place = {a: k for k, a in enumerate(alphas)}
-    trend = by_metric(trends)
-    for k, (key, name, colour) in enumerate(lines):
-        shift = 0.12 * (k - (len(lines) - 1) / 2)
-        x = networks["alpha"].map(place) + shift
-        axes.plot(x, networks[key], "o", color=colour, alpha=0.35, ms=5, mew=0)
-        rows = at_alphas(means, key)
-        at = np.array([place[a] for a in rows]) + shift
-        value = np.array([row["value"] for row in rows.values()])
-        ends = np.array([(row["low"], row["high"]) for row in rows.values()])
-        clear = "*" if trend[key]["q"] < LEVEL else ""
-        axes.errorbar(
-            at, value, yerr=np.abs(ends - value[:, None]).T, color=colour, lw=1.8, capsize=3,
-            elinewidth=1.2, label=f"{name} (ρ = {number(trend[key]['rho'])}{clear})",
-        )  # fmt: skip
-    axes.axvline(place[0.0], color="#dddddd", lw=6, zorder=0)
-    axes.set_xticks(range(len(alphas)), [_alpha(a) for a in alphas])
-    top = max(axes.get_ylim()[1], 0)
-    axes.set_ylim(min(0.0, axes.get_ylim()[0]), top * 1.28)
-    axes.legend(fontsize=8.5, frameon=False, loc="upper left")
-    axes.spines[["top", "right"]].set_visible(False)

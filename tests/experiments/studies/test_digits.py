@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 import rl_ablation as rl
-from experiments.studies.digits import figures as digits_checks
 from experiments.studies.digits import study as digits
+from experiments.studies.digits import world as digits_world
 from experiments.studies.digits.world import (
     DIGITS,
     ENV_ID,
@@ -46,13 +46,13 @@ def test_images_drawn_are_held_out_ones_of_the_digit_asked_for():
     assert len(np.unique(obs, axis=0)) > 20
 
 
-def test_dealt_labels_are_the_same_labels_in_another_order():
-    dealt, true = labels(3), labels()
-    assert np.array_equal(np.bincount(dealt[:, :TRAINING].ravel()), [TRAINING] * DIGITS)
-    assert (dealt[:, :TRAINING] == true[:, :TRAINING]).mean() == pytest.approx(0.1, abs=0.05)
-    assert np.array_equal(dealt[:, TRAINING:], true[:, TRAINING:])
-    assert np.array_equal(labels(3), dealt)
-    assert not np.array_equal(labels(4), dealt)
+def test_shuffled_labels_are_the_same_labels_in_another_order():
+    shuffled, true = labels(3), labels()
+    assert np.array_equal(np.bincount(shuffled[:, :TRAINING].ravel()), [TRAINING] * DIGITS)
+    assert (shuffled[:, :TRAINING] == true[:, :TRAINING]).mean() == pytest.approx(0.1, abs=0.05)
+    assert np.array_equal(shuffled[:, TRAINING:], true[:, TRAINING:])
+    assert np.array_equal(labels(3), shuffled)
+    assert not np.array_equal(labels(4), shuffled)
 
 
 def test_worlds_of_digits_refuse_to_start_over_by_themselves():
@@ -62,12 +62,12 @@ def test_worlds_of_digits_refuse_to_start_over_by_themselves():
 
 @pytest.fixture(scope="module")
 def subjects():
-    return [digits.Subject(0, alpha) for alpha in (-1.0, 0.0, 1.0)]
+    return [digits_world.Subject(0, alpha) for alpha in (-1.0, 0.0, 1.0)]
 
 
 @pytest.fixture(scope="module")
 def agents(subjects, tmp_path_factory):
-    return digits.networks(subjects, tmp_path_factory.mktemp("agents"), 300)
+    return digits_world.networks(subjects, tmp_path_factory.mktemp("agents"), 300)
 
 
 def test_the_sweep_marks_as_the_policy_answers(agents, subjects, tmp_path):
@@ -89,9 +89,9 @@ def test_alpha_steers_selectivity(agents, subjects):
 
 
 def test_networks_are_not_trained_twice(subjects, tmp_path, monkeypatch):
-    first = digits.networks(subjects[:1], tmp_path, 5)
-    monkeypatch.setattr(digits, "train", None)
-    again = digits.networks(subjects[:1], tmp_path, 5)
+    first = digits_world.networks(subjects[:1], tmp_path, 5)
+    monkeypatch.setattr(digits_world, "train", None)
+    again = digits_world.networks(subjects[:1], tmp_path, 5)
     assert [p.sha256 for p in first.values()] == [p.sha256 for p in again.values()]
 
 
@@ -100,7 +100,7 @@ def planted():
     exam = every(TRAINING, TRAINING + HELD_OUT)
     rng = np.random.default_rng(0)
     table = pd.DataFrame(1.0, index=exam, columns=[INTACT, "dead", "three", "all", "six"])
-    digit = digits_checks.digits_of(table.index)
+    digit = digits.digits_of(table.index)
     table.loc[digit == 6, [INTACT, "dead", "three", "all"]] = 0.0
     table.loc[digit == 3, "three"] = 0.0
     table.loc[rng.random(len(exam)) < 0.3, "all"] = 0.0
@@ -108,7 +108,7 @@ def planted():
 
 
 def test_particular_losses_are_told_from_general_ones():
-    rows = digits_checks.particular_losses(planted(), 0).set_index("unit")
+    rows = digits.particular_losses(planted(), 0).set_index("unit")
     assert rows.loc["three", "digit"] == 3
     assert rows.loc["three", "worst_loss"] == 1
     assert rows.loc["three", "mean_loss"] == pytest.approx(0.1)
@@ -118,11 +118,11 @@ def test_particular_losses_are_told_from_general_ones():
 
 
 def test_a_gain_is_found_and_estimated_on_other_images():
-    best = digits_checks.chosen_gain(planted(), 0)
+    best = digits.chosen_gain(planted(), 0)
     assert (best["unit"], best["digit"]) == ("six", 6)
     assert best["chosen"] == best["confirmed"] == 1
     noise = planted().drop(columns="six")  # now nothing helps
-    assert digits_checks.chosen_gain(noise, 0)["confirmed"] <= 0
+    assert digits.chosen_gain(noise, 0)["confirmed"] <= 0
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_gain_is_found_and_estimated_on_other_images():
 )
 def test_a_check_can_come_out_either_way(middle, side, agrees):
     bootstrap = np.random.default_rng(0).normal(middle, 0.1, 1000)
-    assert digits_checks._row("x", "y", "z", bootstrap, 0.0, side)["agrees"] == agrees
+    assert digits.judge(bootstrap, 0.0, side)[-1] == agrees
 
 
 def test_the_study_tells_what_its_table_says(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.studies.essence.figures import COLOURS, DIFFERENCE, TOGETHER, tell
+from experiments.studies.essence.words import DIFFERENCE, NETWORKS, TOGETHER, tell
 from experiments.studies.registry import run_study
 from rl_ablation.analysis.localisation import INDICES
 from rl_ablation.formats import number
@@ -22,7 +22,7 @@ def test_quick_study(folder: Path) -> None:
     for name in ("locality.png", "outside.png"):
         assert (folder / name).stat().st_size > 10_000
     scores = pd.read_csv(folder / "scores.csv").set_index("network")
-    for sort in COLOURS:
+    for sort in NETWORKS:
         assert f"{sort} {number(scores.loc[sort, 'progress'])} laps" in text
     local = pd.read_csv(folder / "locality.csv")
     whole = local[(local["layer"] == "all") & (local["measure"] == "all")]

@@ -12,8 +12,9 @@ from scipy import stats
 from experiments.studies.open_loop import study as open_loop
 from experiments.studies.open_loop import words as open_loop_words
 from experiments.studies.registry import run_study
+from rl_ablation.formats import Estimate, number
 from rl_ablation.lesions.lesion import Lesion, Plan
-from rl_ablation.mapping.map import Map
+from rl_ablation.mapping.run import Run
 from rl_ablation.measures.laps import BEND
 
 
@@ -50,9 +51,9 @@ def test_the_words_follow_the_numbers(sign: int, words: str) -> None:
     assert "NOT every cut took" in open_loop_words.tell_direct(table, open_loop.ranking(table, 0))
 
 
-def test_gates_part_the_bends_without_gap_or_overlap() -> None:
-    plan = open_loop.gated(Plan([Lesion(name="h0/cluster-0", cut={"h0": (0,)})]))
-    whens = [plan[f"h0/cluster-0@{gate}"].when for gate in (*open_loop.GATES, "always")]
+def test_trigger_conditions_part_the_bends_without_gap_or_overlap() -> None:
+    plan = open_loop.triggered(Plan([Lesion(name="h0/cluster-0", cut={"h0": (0,)})]))
+    whens = [plan[f"h0/cluster-0@{name}"].when for name in (*open_loop.TRIGGERS, "always")]
     assert whens[-1] is None
     for bend in (-1.0, -BEND, 0.0, BEND, np.nextafter(BEND, 1), 1.0):
         assert sum(eval(when, {"bend": bend}) for when in whens[:-1]) == 1
@@ -63,20 +64,21 @@ def test_the_quick_study_tells_what_its_tables_say(
 ) -> None:
     folder = run_study("open-loop", quick=True, out=tmp_path)
     told = capsys.readouterr().out
-    found = {k: pd.read_csv(folder / f"{k}.csv") for k in ("cuts", "ranks", "drift", "gates")}
+    found = {k: pd.read_csv(folder / f"{k}.csv") for k in ("cuts", "ranks", "drift", "triggers")}
     assert (found["cuts"]["took"] == 0).all()
     assert set(found["ranks"]["site"]) == {"h0", "h1"}
     for row in found["ranks"].query("what == 'direct'").itertuples():
-        assert open_loop_words.interval(row.rho, row.ci_low, row.ci_high) in told
+        ends = Estimate(row.rho, row.ci_low, row.ci_high).ends()
+        assert f"(Spearman {number(row.rho)}, 95 % {ends}; " in told
     assert found["drift"]["lesion"][0] == "nudge"
     assert found["drift"]["excess"][0] == 0
     regions = found["drift"]["lesion"][1:]
-    assert set(found["gates"]["region"]) == set(regions)
-    assert len(found["gates"]) == len(regions) * 4 * len(open_loop.GATED)
+    assert set(found["triggers"]["region"]) == set(regions)
+    assert len(found["triggers"]) == len(regions) * 4 * len(open_loop.TIMED)
     for name in ("open-loop", "drift"):
         assert (folder / f"{name}.png").stat().st_size > 20_000
     # Under "always" the cuts of the two sweeps are the same robots.
-    both = Map(folder / "gates").table().query("lesion.str.endswith('@always')")
-    alone = Map(folder / "cuts").table()
+    both = Run(folder / "triggers").table().query("lesion.str.endswith('@always')")
+    alone = Run(folder / "cuts").table()
     alone = alone[alone["lesion"].isin(regions)]
     assert both["steps"].tolist() == alone["steps"].tolist()

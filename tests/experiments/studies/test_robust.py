@@ -5,9 +5,16 @@ import pandas as pd
 import pytest
 
 from experiments.studies import registry as studies
-from experiments.studies.robust import figures as robust_answer
 from experiments.studies.robust import study as robust
-from experiments.studies.robust.figures import compared, correlations, difference, readers, told
+from experiments.studies.robust.comparison import (
+    KINDS,
+    chosen,
+    compared,
+    correlations,
+    difference,
+    readers,
+)
+from experiments.studies.robust.words import tell
 from rl_ablation.analysis.curves import curves
 from rl_ablation.mapping.map import Map
 
@@ -18,7 +25,7 @@ def made_up(gap, agents=5, noise=0.02):
     """Curves and areas in which generalists keep ``gap`` more of their laps than memorisers."""
     rng = np.random.default_rng(0)
     lost, under = [], []
-    for kind in robust_answer.KINDS:
+    for kind in KINDS:
         for agent in range(agents):
             for world, cut, names in (
                 ("track", "zero", ["order-0", "order-1"]),
@@ -74,7 +81,7 @@ def test_the_answer_follows_the_numbers(gap, says):
     curve, area = made_up(gap)
     table = compared(area, OWN).set_index("comparison")
     assert table.loc["own condition", "difference"] == pytest.approx(gap, abs=0.03)
-    text = told(curve, area, made_up_units(0.0), OWN)
+    text = tell(curve, area, made_up_units(0.0), OWN)
     assert text.partition("compare: ")[2].startswith(says)
     assert "All three say the same." in text
 
@@ -83,20 +90,20 @@ def test_orders_by_importance_are_told_as_they_came_out():
     curve, area = made_up(0.0, noise=0.0)
     for rise, says in ((0.1, "no faster when"), (-0.1, "lose their laps faster when")):
         moved = area.assign(area=area["area"] + rise * (area["order"] == "descending"))
-        assert says in told(curve, moved, made_up_units(0.0), OWN)
+        assert says in tell(curve, moved, made_up_units(0.0), OWN)
 
 
 def test_two_agents_are_not_enough_for_an_answer():
     curve, area = made_up(0.2, agents=2)
     table = compared(area, OWN).set_index("comparison")
     assert table.loc["own condition", "low"] > 0
-    assert "compare: no clear difference" in told(curve, area, made_up_units(0.0), OWN)
+    assert "compare: no clear difference" in tell(curve, area, made_up_units(0.0), OWN)
 
 
 def test_own_conditions_are_each_kinds_own():
     _, area = made_up(0.0)
     for kind, world in OWN.items():
-        rows = robust_answer.chosen(area, "own condition", kind, OWN)
+        rows = chosen(area, "own condition", kind, OWN)
         assert set(rows["world"]) == {world}
         assert set(rows["kind"]) == {kind}
         assert set(rows["cut"]) == {"zero"}
@@ -108,10 +115,10 @@ def test_units_that_tell_more_matter_as_much_as_they_do(slope):
     for row in correlations(units).to_dict("records"):
         assert (row["low"] > 0) == (slope > 0)
         assert (row["high"] < 0) == (slope < 0)
-    mean, low, high = difference(readers(units), "left bend", "progress")
-    assert mean == pytest.approx(slope * 2 / 3, abs=0.06)
-    assert low < mean < high
-    assert np.isnan(difference(readers(units), "straight", "progress")[0])
+    found = difference(readers(units), "left bend", "progress")
+    assert found.value == pytest.approx(slope * 2 / 3, abs=0.06)
+    assert found.low < found.value < found.high
+    assert difference(readers(units), "straight", "progress") is None
 
 
 def test_readers_are_thirds_of_each_layer():

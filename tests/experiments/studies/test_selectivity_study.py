@@ -14,6 +14,7 @@ from experiments.studies.registry import run_study
 from experiments.studies.selectivity import comparison as sums
 from experiments.studies.selectivity import words as report
 from rl_ablation.formats import number
+from rl_ablation.stats import spearman
 
 ALPHAS = (-2.0, -0.5, 0.0, 0.5, 2.0)
 SEEDS = (0, 1, 2)
@@ -48,9 +49,9 @@ def test_trend_is_spearmans_and_its_p_is_small_only_for_a_trend() -> None:
     rng = np.random.default_rng(1)
     values = rng.normal(size=(3, 5))
     wanted = [stats.spearmanr(v, ALPHAS).statistic for v in values]
-    found = sums._against_order(stats.rankdata(values, axis=1))
-    assert found == pytest.approx(wanted)
-    assert sums._against_order(np.full((1, 5), 3.0)) == 0
+    assert spearman(values, np.array(ALPHAS)) == pytest.approx(wanted)
+    _, _, flat = tables(measured({}, noise=0.0))
+    assert (flat["rho"] == 0).all()
     _, _, trends = tables(measured({"progress": -0.2, "noise": 0.2}, noise=0.1))
     rows = trends.set_index("metric")
     assert rows.loc["progress", "rho"] < -0.8

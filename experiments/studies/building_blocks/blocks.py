@@ -1,17 +1,17 @@
-"""Does what passes through a unit or group tell what its loss does? Attribution against lesions."""
+"""The parts of the network that are looked at, and attribution against lesions over all units."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+import rl_ablation as rl
 from rl_ablation.analysis.attribution import through_groups
-from rl_ablation.groupings.units import singles
-from rl_ablation.lesions.lesion import Plan
+from rl_ablation.analysis.maximisation import Maximum
 from rl_ablation.mapping.evidence import scale
-from rl_ablation.mapping.map import Map
-from rl_ablation.measures.registry import MEASURES
-from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity
 from rl_ablation.stats import rank_correlation
 
@@ -21,19 +21,66 @@ GUIDES = (("steering", "turning"), ("steering", "centring"), ("speed", "forward 
 """What passes through, and the behaviour that should suffer for it."""
 
 
-def losses(run: Map) -> pd.DataFrame:
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One part of the network, looked at from all sides."""
+
+    part: rl.Lesion  # its units
+    pictures: Sequence[np.ndarray]  # visited moments at which it is most active
+    maximised: Maximum  # the plausible input that activates it most
+    # Contribution of each sensor through it to each wheel at its moments, (18, 2).
+    by_sensor: np.ndarray
+    by_wheel: np.ndarray  # what passes through it to each wheel at those moments, (N, 2)
+    # Share of those moments in left bends, right bends and on straights.
+    places: Mapping[str, float]
+    usual: Mapping[str, float]  # the same of all visited moments
+    loss: pd.DataFrame  # its effects, with ``harm``, ``low`` and ``high``
+    # The same of random cuts of its size in its layer; empty if there are none.
+    controls: pd.DataFrame
+
+    @property
+    def units(self) -> str:
+        """How many units it has."""
+        return f"{self.part.size} unit{'s' * (self.part.size != 1)}"
+
+    @property
+    def push(self) -> str:
+        """What it makes the robot do when it is active; the lesser half is left out."""
+        left, right = self.by_wheel.mean(0)
+        turn, speed = (right - left) / 2, (left + right) / 2
+        does = []
+        if abs(turn) > abs(speed) / 2:
+            does.append("turns left" if turn > 0 else "turns right")
+        if abs(speed) > abs(turn) / 2:
+            does.append("speeds up" if speed > 0 else "slows down")
+        return ", ".join(does)
+
+    @property
+    def place(self) -> str:
+        """Where its moments lie more than others do."""
+        where = max(self.places, key=lambda name: self.places[name] - self.usual[name])
+        return f"{where}: {self.places[where]:.0%} (of all moments {self.usual[where]:.0%})"
+
+
+def steering_shares(through: pd.DataFrame) -> pd.Series:
+    """The share of all steering that passes through each group, the largest first."""
+    parts = through.drop(columns="bend").abs().mean()
+    return (parts / parts.sum()).sort_values(ascending=False, kind="stable")
+
+
+def losses(run: rl.Map) -> pd.DataFrame:
     """A run's effects with ``harm``, the change as a share of its measure's full size (below 0 is
     worse), and the ends of its interval, ``low`` and ``high``, in the same measure."""
     rows = run.effects()
     rows = rows[rows["condition"] == "all"].copy()
     full = rows["measure"].map(scale(rows))
-    share = rows["measure"].map(lambda m: MEASURES[m].better or 1) / full
+    share = rows["measure"].map(lambda m: rl.MEASURES[m].better or 1) / full
     ends = rows[["ci_low", "ci_high"]].mul(share, axis=0)
     return rows.assign(harm=share * rows["delta"], low=ends.min(axis=1), high=ends.max(axis=1))
 
 
 def is_attribution_a_guide(
-    agent: Policy, activity: Activity, losses: pd.DataFrame, groups: Plan, seed: int
+    agent: rl.Policy, activity: Activity, losses: pd.DataFrame, groups: rl.Plan, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compare what passes through units and groups with what their loss does.
 
@@ -51,7 +98,7 @@ def is_attribution_a_guide(
     """
     inputs, baseline = activity["obs"].samples[::8], activity["obs"].mean
     loss = -losses.pivot(index="lesion", columns="measure", values="harm")
-    levels = {f"units of {s}": singles(agent, [s]) for s in agent.network.sizes}
+    levels = {f"units of {s}": rl.singles(agent, [s]) for s in agent.network.sizes}
     points = []
     for level, plan in {**levels, "groups": groups}.items():
         through = through_groups(agent, inputs, plan, baseline)
@@ -66,14 +113,15 @@ def is_attribution_a_guide(
                 "centring": loss.loc[part.name, "off_centre.alive"],
                 "forward speed": loss.loc[part.name, "forward_speed.alive"],
             })  # fmt: skip
-    frame, told = pd.DataFrame(points), []
+    frame, ranks = pd.DataFrame(points), []
     for level in dict.fromkeys(frame["level"]):
         part = frame[frame["level"] == level]
         for through_name, behaviour in GUIDES:
-            rho, low, high, _ = rank_correlation(part[through_name], part[behaviour], seed)
-            spread, *_ = rank_correlation(part["spread"], part[behaviour], seed)
-            told.append({
+            effect = part[behaviour].to_numpy()
+            rho, low, high, _ = rank_correlation(part[through_name].to_numpy(), effect, seed)
+            spread, *_ = rank_correlation(part["spread"].to_numpy(), effect, seed)
+            ranks.append({
                 "level": level, "through": through_name, "loss": behaviour, "n": len(part),
                 "rho": rho, "ci_low": low, "ci_high": high, "rho_spread": spread,
             })  # fmt: skip
-    return pd.DataFrame(told), frame
+    return pd.DataFrame(ranks), frame

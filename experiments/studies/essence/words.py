@@ -1,0 +1,160 @@
+"""The findings of the study of essence networks in sentences, from its tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rl_ablation.analysis.localisation import HARMED, INDICES
+from rl_ablation.formats import Estimate, number
+
+SHARE, GINI, PER_PART, HARMING = INDICES
+TOGETHER, ZERO, RANDOM = "active together", "active together, at zero", "random"
+DIFFERENCE = "essence − twin"
+NETWORKS = ("essence", "twin", "teacher")
+
+
+def rows_of(local: pd.DataFrame, **where: str) -> pd.DataFrame:
+    """The rows of a table that have these values in these columns."""
+    for column, value in where.items():
+        local = local[local[column] == value]
+    return local
+
+
+def row_of(
+    local: pd.DataFrame, network: str, index: str, cut: str, layer: str = "all"
+) -> pd.Series:
+    """The row of an index over all measures."""
+    rows = rows_of(local, network=network, index=index, cut=cut, layer=layer, measure="all")
+    return rows.iloc[0]
+
+
+def with_interval(row: Any) -> str:
+    """Value and interval of an index."""
+    if not np.isfinite(row["value"]):
+        return "not measurable (nothing is harmed)"
+    return f"{number(row['value'])} (95 % CI {Estimate.of(row).ends()})"
+
+
+def tell(
+    scores: pd.DataFrame,
+    local: pd.DataFrame,
+    made: pd.DataFrame,
+    outside: pd.DataFrame,
+    plane_share: float,
+) -> str:
+    """The findings in sentences."""
+    parts = [_scores(scores), _locality(local), _selectivity(local)]
+    return "\n\n".join([*parts, _made(made, plane_share), _outside(outside)])
+
+
+def _scores(scores: pd.DataFrame) -> str:
+    mean = scores.groupby("network", sort=False).mean(numeric_only=True)
+    parts = [
+        f"{sort} {number(row['progress'])} laps (crash {row['crash']:.0%}, "
+        f"stuck {row['stuck']:.0%}, {number(row['forward_speed.alive'])} m/s)"
+        for sort, row in mean.iterrows()
+    ]
+    pairs = int((scores["network"] == "essence").sum())
+    return (
+        f"*Driving.* In 24 episodes of 30 s over all six conditions, mean of {pairs} "
+        f"distillation{'s' * (pairs != 1)}: {'; '.join(parts)}."
+    )
+
+
+def _verdict(row: Any, more: str, less: str) -> str:
+    if not np.isfinite(row["value"]):
+        return "cannot be compared with"
+    return {1: more, 0: "not clearly different from", -1: less}[Estimate.of(row).sign]
+
+
+def _three(local: pd.DataFrame, index: str) -> str:
+    phrases = [f"{with_interval(row_of(local, s, index, TOGETHER))} in the {s}" for s in NETWORKS]
+    return ", ".join(phrases)
+
+
+def _checks(local: pd.DataFrame, index: str) -> str:
+    """Whether the difference keeps its sign under another kind of cut, and with random parts."""
+    gap = row_of(local, DIFFERENCE, index, TOGETHER)
+    phrases = []
+    for cut, name in ((ZERO, "held at zero instead of the mean"), (RANDOM, "parts drawn by lot")):
+        row = row_of(local, DIFFERENCE, index, cut)
+        same = "the same sign" if row["value"] * gap["value"] > 0 else "not the same sign"
+        phrases.append(f"{name}, {with_interval(row)}, {same}")
+    return "; ".join(phrases)
+
+
+def _locality(local: pd.DataFrame) -> str:
+    gap = row_of(local, DIFFERENCE, SHARE, TOGETHER)
+    layers = [x for x in dict.fromkeys(rows_of(local, network=DIFFERENCE)["layer"]) if x != "all"]
+    rows = {layer: row_of(local, DIFFERENCE, SHARE, TOGETHER, layer) for layer in layers}
+    phrases = [f"{layer} {with_interval(row)}" for layer, row in rows.items()]
+    gini = row_of(local, DIFFERENCE, GINI, TOGETHER)
+    return (
+        "*Locality.* With equal parts of units that are active together, the share of a layer's "
+        f"harm to a behaviour that its worst part does is {_three(local, SHARE)}, over the layers "
+        "and behaviours that some part harms. They are not the same in all networks; where both "
+        f"are harmed (pairs × layers × behaviours: {gap['cells']}), the essence network's "
+        f"functions are {_verdict(gap, 'more local than', 'less local than')} the twin's by this "
+        f"index: difference {with_interval(gap)}; layer by layer {', '.join(phrases)}. The Gini "
+        f"coefficient differs by {with_interval(gini)}. Checks: "
+        f"{_checks(local, SHARE)}. The indices tell how harm is divided, not how much there is."
+    )
+
+
+def _selectivity(local: pd.DataFrame) -> str:
+    gap, harms = (row_of(local, DIFFERENCE, index, TOGETHER) for index in (PER_PART, HARMING))
+    count = len(dict.fromkeys(local["measure"])) - 1
+    return (
+        f"*Selectivity.* A behaviour counts as harmed at {HARMED:.0%} of a full-size change. Of "
+        f"the {count} behaviours, a part that harms any harms {_three(local, PER_PART)}. The "
+        f"essence network's parts are {_verdict(gap, 'less specific than', 'more specific than')} "
+        f"the twin's: difference {with_interval(gap)} behaviours. Checks: "
+        f"{_checks(local, PER_PART)}. The share of parts that harm anything is "
+        f"{_three(local, HARMING)}: the essence network's is "
+        f"{_verdict(harms, 'larger than', 'smaller than')} the twin's."
+    )
+
+
+def _made(made: pd.DataFrame, plane_share: float) -> str:
+    middle = made.groupby("network", sort=False)[["carriers", "faithful"]].median()
+    one, other = middle.loc["essence"], middle.loc["twin"]
+    return (
+        f"*What made a unit.* 90 % of the influence on an h0 unit comes from {one['carriers']:.1%} "
+        "of the samples in the essence network (support vectors; median over units) and from "
+        f"{other['carriers']:.1%} in the twin (gradients at the end of training). The two "
+        "influences are those of different losses: the unit's own, and the whole network's. The "
+        f"plane of the picture holds {plane_share:.0%} of the visited states' variance; the side "
+        f"of its boundary that it shows is the true one in {one['faithful']:.0%} of visited states "
+        f"for the essence network's units, {other['faithful']:.0%} for the twin's."
+    )
+
+
+def _outside(outside: pd.DataFrame) -> str:
+    columns = ["saturated", "at_limit", "gap"]
+    mean = outside.groupby(["network", "states"], sort=False)[columns].mean()
+    states = list(dict.fromkeys(outside["states"]))
+    near, far, mixed = states[0], states[-2], states[-1]
+    phrases = [
+        f"{s}: {mean.loc[(s, near), 'saturated']:.0%} of hidden units saturated in visited states, "
+        f"{mean.loc[(s, far), 'saturated']:.0%} at {far}"
+        for s in NETWORKS
+    ]
+    gaps = [
+        f"{s} {' / '.join(number(mean.loc[(s, x), 'gap']) for x in (near, far, mixed))}"
+        for s in NETWORKS
+        if s != "teacher"
+    ]
+    closer = min(("essence", "twin"), key=lambda s: float(mean.loc[(s, far), "gap"]))
+    nearer = min(("essence", "twin"), key=lambda s: float(mean.loc[(s, near), "gap"]))
+    where = (
+        f"the {nearer} is nearer to the teacher both where robots have been and at {far}"
+        if nearer == closer
+        else f"the {nearer} is nearer to the teacher where robots have been, the {closer} at {far}"
+    )
+    return (
+        f"*Far outside.* {'; '.join(phrases)}. RMS distance of the action from the teacher's in "
+        f"visited states / at {far} / with sensors shuffled: {'; '.join(gaps)}: {where}."
+    )
