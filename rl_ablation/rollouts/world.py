@@ -250,7 +250,7 @@ def _make(spec: EnvSpec, rows: int, kwargs: dict[str, Any], threads: int | None)
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep compiler warnings of strangers' MuJoCo models, which C prints, off the user's screen."""
+    """Keep compiler warnings of MuJoCo models, which C prints, off the user's screen."""
     try:
         kept = os.dup(2)
     except OSError:  # there is no standard error
