@@ -98,5 +98,6 @@ def test_networks_are_resampled_before_what_is_inside_them():
 def test_permutation_p_counts_relabellings_of_networks():
     assert permutation_p(np.arange(5.0), np.arange(5.0) + 10) == pytest.approx(2 / 252)
     assert permutation_p(np.ones(5), np.ones(5)) == 1
+    assert permutation_p(np.ones(1), np.zeros(1)) == 1
     many = permutation_p(np.arange(20.0), np.arange(20.0) + 100)
     assert 0 < many < 0.001
