@@ -138,12 +138,7 @@ def _begun(lesion: Lesion, onset: int) -> Lesion:
 
 
 def _split(
-    policy: Policy,
-    trace: Trace,
-    jobs: Sequence[Job],
-    episodes: int,
-    onset: int,
-    activity: Activity,
+    policy: Policy, trace: Trace, jobs: Sequence[Job], episodes: int, onset: int, activity: Activity
 ) -> Drift:
     damaged = np.arange(episodes, len(jobs))
     twin = damaged % episodes

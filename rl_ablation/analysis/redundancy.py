@@ -226,11 +226,7 @@ def _enumerated(values: np.ndarray, players: int) -> np.ndarray:
 
 
 def _sampled(
-    game: Game,
-    players: int,
-    measures: Sequence[str],
-    most: int,
-    rng: np.random.Generator,
+    game: Game, players: int, measures: Sequence[str], most: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Values (players, measures), the same by episode, half widths of the intervals, orders."""
     pairs = np.empty((0, players, len(measures)))
