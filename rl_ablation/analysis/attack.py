@@ -45,12 +45,9 @@ def perturbed(policy: Policy, epsilon: float) -> Policy:
 
 @dataclass(frozen=True, eq=False)
 class Perturbed:
-    """A network whose input an attacker changes first; see `perturbed`.
+    """A network whose input an attacker changes first, by ``epsilon`` at most; see `perturbed`.
 
-    Attributes:
-        network: What is attacked.
-        bounds: Least and greatest raw outputs that still make a difference, (A,) each, or None.
-        epsilon: Bound of the change.
+    ``bounds`` are the least and greatest raw outputs that still make a difference, (A,) each.
     """
 
     network: Network

@@ -34,13 +34,8 @@ _STEPS, _RATE = 200, 0.2
 class Cloud:
     """Where the visited inputs lie: a Gaussian with shrunk covariance (Ledoit & Wolf 2004), a box.
 
-    Attributes:
-        mean: (D,).
-        covariance: (D, D).
-        precision: Its inverse.
-        low: Least visited value of each input, (D,).
-        high: Greatest, (D,).
-        distances: Mahalanobis distances of the visited inputs, (S,), rising.
+    ``low`` and ``high``, (D,), are the least and greatest visited value of each input,
+    ``distances``, (S,), the Mahalanobis distances of the visited inputs, rising.
     """
 
     mean: np.ndarray
@@ -73,8 +68,7 @@ class Cloud:
         """
         inside = np.clip(inputs, self.low, self.high)
         limit = np.percentile(self.distances, FARTHEST)
-        far = self.distance(inside)
-        back = np.minimum(1.0, limit / np.maximum(far, 1e-12))[:, None]
+        back = np.minimum(1.0, limit / np.maximum(self.distance(inside), 1e-12))[:, None]
         return np.where(back < 1.0, self.mean + back * (inside - self.mean), inside)
 
 
@@ -85,13 +79,10 @@ def _distance(inputs: np.ndarray, mean: np.ndarray, precision: np.ndarray) -> np
 
 @dataclass(frozen=True, eq=False)
 class Maximum:
-    """The network input found for a direction.
+    """The network input (D,) found for a direction, and its value along it.
 
-    Attributes:
-        inputs: (D,).
-        value: Along the direction.
-        visited: The highest value at a visited input.
-        percentile: Per cent of the visited inputs that lie no farther out.
+    ``visited`` is the highest value at a visited input, ``percentile`` the per cent of the visited
+    inputs that lie no farther out.
     """
 
     inputs: np.ndarray
@@ -128,13 +119,9 @@ def maximise(policy: Policy, directions: Sequence[Direction], inputs: np.ndarray
             ascent = _ascend(module, site, weights, cloud, inputs[first], visited.std(0))
             values, _ = _values_and_slopes(module, site, weights, ascent[None])
         for place, k in enumerate(same):
-            percentile = cloud.percentile(ascent[place : place + 1])[0]
-            found[k] = Maximum(
-                ascent[place],
-                float(values[0, place]),
-                float(visited[:, place].max()),
-                float(percentile),
-            )
+            percentile = float(cloud.percentile(ascent[place : place + 1])[0])
+            top = float(visited[:, place].max())
+            found[k] = Maximum(ascent[place], float(values[0, place]), top, percentile)
     return [found[k] for k in range(len(directions))]
 
 
@@ -177,6 +164,7 @@ def _values_and_slopes(
 
 def raw_observation(policy: Policy, inputs: np.ndarray) -> np.ndarray:
     """Undo `Policy.normalise`: the observations (N, D) behind network inputs (N, D)."""
+    inputs = np.asarray(inputs, np.float64)
     if policy.obs_mean is None or policy.obs_std is None:
-        return np.asarray(inputs, np.float64)
-    return np.asarray(inputs, np.float64) * policy.obs_std + policy.obs_mean
+        return inputs
+    return inputs * policy.obs_std + policy.obs_mean

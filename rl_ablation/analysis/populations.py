@@ -37,10 +37,10 @@ def effect_vectors(table: pd.DataFrame, site: str, measures: Sequence[str]) -> n
         LabError: A unit of the layer was not cut by itself, or none was.
     """
     own = table["lesion"].str.fullmatch(rf"{site}/\d+")
-    units = sorted({int(name.rpartition("/")[2]) for name in table["lesion"][own]})
-    if not units or units != list(range(len(units))):
+    count = table["lesion"][own].nunique()
+    names = [f"{site}/{unit}" for unit in range(count)]
+    if not count or not set(names) <= set(table["lesion"]):
         raise LabError(f"populations need every unit of {site} cut by itself; sweep singles")
-    names = [f"{site}/{unit}" for unit in units]
     paired = differences(table, measures)
     return np.stack([paired[m][names].to_numpy(float) for m in measures], -1)
 
@@ -76,13 +76,11 @@ def agreement(
 ) -> dict[str, float]:
     """How far the two kinds of population agree in a layer; dead units are left out.
 
-    The table is that of a sweep over single units; either kind is divided into ``k`` groups.
-
-    Returns:
-        units; k; ari; low, high, its percentile bootstrap interval over episodes of the sweep
-        (resampling adds noise, which pulls it towards 0); p, one-sided, and chance, the 95 %
-        quantile, from shuffled labels; effect_self and activity_self, the mean index of each kind
-        with itself from two halves of the episodes, or of the recorded moments.
+    The table is that of a sweep over single units; either kind is divided into ``k`` groups. Gives
+    units; k; ari; low, high, its percentile bootstrap interval over episodes of the sweep
+    (resampling adds noise, which pulls it towards 0); p, one-sided, and chance, the 95 % quantile,
+    from shuffled labels; effect_self and activity_self, the mean index of each kind with itself
+    from two halves of the episodes, or of the recorded moments.
 
     Raises:
         LabError: The layer has no more than ``k`` live units.
@@ -104,8 +102,7 @@ def agreement(
     low, high = interval(np.array(drawn))
     halves = []
     for _ in range(HALVES):
-        order = rng.permutation(episodes)
-        one, other = order[: episodes // 2], order[episodes // 2 :]
+        one, other = np.split(rng.permutation(episodes), [episodes // 2])
         halves.append(adjusted_rand_score(by_effect(vectors[one], k), by_effect(vectors[other], k)))
     early, late = (by_activity(part, k) for part in np.array_split(samples, 2))
     return {
