@@ -31,6 +31,7 @@ from rl_ablation.policies.policy import Policy
 
 STEPS = 64
 """Points on the way from the baseline to an input (Gauss–Legendre): 1e-6 for tanh networks."""
+Attribute = Callable[[Tensor, Tensor, int], Tensor]  # (inputs, baseline, action) -> shares
 CHUNK = 256  # inputs at once; with 64 points and 64 units that is 8 MB a layer
 
 
@@ -52,17 +53,13 @@ class View(nn.Module):
     Its hidden sites are submodules of the same name (``h0``, ``h1``, …). Actions are as they are
     before clipping: raw outputs, squashed if the policy squashes by tanh; for discrete actions the
     scores that argmax chooses from. Double precision, (N, D) → (N, A).
-
-    Raises:
-        LabError: The policy is no MLP.
     """
 
     def __init__(self, policy: Policy) -> None:
         super().__init__()
         if not isinstance(policy.network, MLP):
-            raise LabError(
-                f"policy {policy.name!r} is no MLP; only an MLP's layers can be differentiated here"
-            )
+            hint = "only an MLP's layers can be differentiated here"
+            raise LabError(f"policy {policy.name!r} is no MLP; {hint}")
         *hidden, last = policy.network.layers
         self.sites = list(policy.network.sizes)
         for site, (weight, bias) in zip(self.sites, hidden, strict=True):
@@ -125,9 +122,7 @@ def conductance(
     For unit h, ``∫ ∂f/∂h · dh`` along the straight way from the baseline to x, with the derivative
     of h itself: Captum's `LayerConductance` takes differences of h between the points, which costs
     a thousand points for what 64 do here. Over the units they add up to f(x) − f(baseline).
-
-    Raises:
-        LabError: There is no such hidden layer.
+    LabError where there is no such hidden layer.
     """
     module = View(policy)
     if site not in module.sites:
@@ -172,10 +167,7 @@ def paths(
     With h the group's units, ``(x − b) · ∫ Σ_h ∂f/∂h · ∂h/∂x`` along the straight way from b to x.
     Over sensors it adds up to the group's conductance (`through_groups`); over the groups that make
     up a layer, to the sensor's integrated gradient (`sensor_to_motor`). (N, groups, D, A); lesions
-    of nothing are passed over.
-
-    Raises:
-        LabError: A group spans several layers.
+    of nothing are passed over. LabError where a group spans several layers.
     """
     groups, module = _groups(plan), View(policy)
     for group in groups:
@@ -218,10 +210,7 @@ def _groups(plan: Plan) -> list[Lesion]:
 
 
 def _over_actions(
-    policy: Policy,
-    inputs: np.ndarray,
-    baseline: np.ndarray | None,
-    attribute: Callable[[Tensor, Tensor, int], Tensor],
+    policy: Policy, inputs: np.ndarray, baseline: np.ndarray | None, attribute: Attribute
 ) -> np.ndarray:
     """Attribute each action in turn, some inputs at a time; the actions become the last axis."""
     shape = np.shape(inputs)

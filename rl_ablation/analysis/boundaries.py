@@ -184,13 +184,7 @@ def far_outside(policy: Policy, obs: np.ndarray, teacher: Policy, seed: int = 0)
         if policy.low is not None and policy.high is not None:
             limit = (action <= policy.low) | (action >= policy.high)
         gap = ((action - teacher.act(states)) ** 2).mean(dtype=np.float64)
-        rows.append(
-            {
-                "states": name,
-                "moved": float(np.linalg.norm(action - visited, axis=1).mean(dtype=np.float64)),
-                "at_limit": float(limit.mean()),
-                "saturated": float((np.abs(hidden) > SATURATED).mean()),
-                "gap": float(np.sqrt(gap)),
-            }
-        )
-    return pd.DataFrame(rows)
+        moved = np.linalg.norm(action - visited, axis=1).mean(dtype=np.float64)
+        saturated = (np.abs(hidden) > SATURATED).mean()
+        rows.append((name, moved, limit.mean(), saturated, np.sqrt(gap)))
+    return pd.DataFrame(rows, columns=["states", "moved", "at_limit", "saturated", "gap"])

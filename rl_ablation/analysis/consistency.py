@@ -59,10 +59,7 @@ def match(a: np.ndarray, b: np.ndarray) -> Match:
 
     The matching maximises Σ aᵣ·b_π(r), so regions count by the size of their effects and the noise
     of regions without any does not; divided by ‖a‖‖b‖ this is the score, 1 for the same matrix in
-    another order.
-
-    Raises:
-        LabError: The matrices have other numbers of measures.
+    another order. LabError where the matrices have other numbers of measures.
     """
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise LabError(f"effect matrices of shapes {a.shape} and {b.shape} cannot be matched")
@@ -107,10 +104,7 @@ def consistency(
 
     With ``specific`` each region's mean over behaviours is subtracted first. A region whose loss
     stops the robot hurts all behaviours at once; this asks for consistency beyond such failure
-    (Jonas & Kording 2017).
-
-    Raises:
-        LabError: Fewer than two networks.
+    (Jonas & Kording 2017). LabError for fewer than two networks.
     """
     if len(matrices) < 2:
         raise LabError("consistency needs at least two networks")

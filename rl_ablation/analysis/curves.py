@@ -31,8 +31,8 @@ def curves(run: Run, measure: str) -> pd.DataFrame:
         before, after = intact[both].mean(), wide[lesion.name][both].mean()
         start = rows.setdefault(lesion.group, [(0.0, float(intact.mean()), 1.0)])
         start.append((float(lesion.name.rpartition("/")[2]), after, after / before))
-    found = [(order, *row) for order, points in rows.items() for row in sorted(points)]
-    return pd.DataFrame(found, columns=["order", "dose", "lesioned", "kept"])
+    told = [(order, *row) for order, points in rows.items() for row in sorted(points)]
+    return pd.DataFrame(told, columns=["order", "dose", "lesioned", "kept"])
 
 
 def areas(curve: pd.DataFrame) -> pd.Series:

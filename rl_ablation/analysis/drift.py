@@ -76,17 +76,9 @@ class Drift:
             drawn = (weights @ cross.T) / (weights @ square.T)
         tails = (1 - COVERAGE) / 2, (1 + COVERAGE) / 2
         low, high = np.stack([_quantiles(column, tails) for column in drawn.T], 1)
-        return pd.DataFrame(
-            {
-                "lesion": self.lesions,
-                "open": finite_mean(size(self.open), (0, 2)),
-                "closed": finite_mean(size(self.closed), (0, 2)),
-                "drift_share": share,
-                "ci_low": low,
-                "ci_high": high,
-                "episodes": there.sum(1),
-            }
-        )
+        opened, closed = (finite_mean(size(part), (0, 2)) for part in (self.open, self.closed))
+        table = pd.DataFrame({"lesion": self.lesions, "open": opened, "closed": closed})
+        return table.assign(drift_share=share, ci_low=low, ci_high=high, episodes=there.sum(1))
 
 
 def size(part: np.ndarray) -> np.ndarray:

@@ -35,10 +35,8 @@ def changes(table: pd.DataFrame, plan: Iterable[Lesion], measures: Sequence[str]
     """Paired changes of every behaviour under every cut, so signed that less than 0 is worse.
 
     From the behaviour table of a run, (episodes, lesions of the plan but the intact one, measures);
-    NaN where an episode gave no number.
-
-    Raises:
-        LabError: More is neither better nor worse in one of the measures.
+    NaN where an episode gave no number. LabError where more is neither better nor worse in one of
+    the measures.
     """
     for name in measures:
         if MEASURES[name].better == 0:
@@ -132,8 +130,8 @@ def localisation(
     found: dict[str, list[list[dict[Key, float]]]] = {sort: [] for sort in networks}
     for weights in _resampled(networks, rng, resamples):
         for sort, members in networks.items():
-            picked = ((mean_change(members[n], w), layers[sort]) for n, w in weights[sort])
-            found[sort].append([_by_layer(change, where, size) for change, where in picked])
+            drawn = (mean_change(members[n], w) for n, w in weights[sort])
+            found[sort].append([_by_layer(change, layers[sort], size) for change in drawn])
     keys = {sort: list(draws[0][0]) for sort, draws in found.items()}
     values = {s: np.array([[list(x.values()) for x in d] for d in found[s]]) for s in networks}
     rows = []
@@ -190,9 +188,10 @@ def _rows(
         boot = mean[1:][np.isfinite(mean[1:])]
         tails = [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]
         low, high = np.quantile(boot, tails) if boot.size and count else (np.nan, np.nan)
-        row = {"network": sort, "layer": layer, "index": index, "cells": count}
-        row |= {"measure": "all" if m < 0 else measures[m], "value": float(mean[0])}
-        rows.append({**row, "low": float(low), "high": float(high)})
+        measure = "all" if m < 0 else measures[m]
+        row = {"network": sort, "layer": layer, "index": index, "measure": measure}
+        ends = {"low": float(low), "high": float(high), "cells": count}
+        rows.append({**row, "value": float(mean[0]), **ends})
     return rows
 
 

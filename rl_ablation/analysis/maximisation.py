@@ -106,7 +106,7 @@ def maximise(policy: Policy, directions: Sequence[Direction], inputs: np.ndarray
     Raises:
         LabError: The policy is no MLP, or the inputs or a direction do not fit it.
     """
-    module, cloud = View(policy), Cloud.of(inputs)
+    view, cloud = View(policy), Cloud.of(inputs)
     if inputs.shape[1] != policy.obs_size:
         raise LabError(f"inputs have {inputs.shape[1]} numbers; expected {policy.obs_size}")
     found: dict[int, Maximum] = {}
@@ -114,10 +114,10 @@ def maximise(policy: Policy, directions: Sequence[Direction], inputs: np.ndarray
         same = [k for k, x in enumerate(directions) if x.site == site]
         weights = np.stack([directions[k].weights for k in same])
         with one_thread():
-            visited, _ = _values_and_slopes(module, site, weights, inputs[:, None])
+            visited, _ = _values_and_slopes(view, site, weights, inputs[:, None])
             first = np.argsort(-visited, axis=0, kind="stable")[: 8 * STARTS : 8]
-            ascent = _ascend(module, site, weights, cloud, inputs[first], visited.std(0))
-            values, _ = _values_and_slopes(module, site, weights, ascent[None])
+            ascent = _ascend(view, site, weights, cloud, inputs[first], visited.std(0))
+            values, _ = _values_and_slopes(view, site, weights, ascent[None])
         for place, k in enumerate(same):
             percentile = float(cloud.percentile(ascent[place : place + 1])[0])
             top = float(visited[:, place].max())
@@ -126,12 +126,7 @@ def maximise(policy: Policy, directions: Sequence[Direction], inputs: np.ndarray
 
 
 def _ascend(
-    module: View,
-    site: str,
-    weights: np.ndarray,
-    cloud: Cloud,
-    inputs: np.ndarray,
-    sigma: np.ndarray,
+    view: View, site: str, weights: np.ndarray, cloud: Cloud, inputs: np.ndarray, sigma: np.ndarray
 ) -> np.ndarray:
     """Climb from inputs (starts, G, D) along G directions at once; the best of each, (G, D)."""
     starts, count, size = inputs.shape
@@ -139,7 +134,7 @@ def _ascend(
     sigma = np.maximum(sigma, 1e-12)
     best, top = x.copy(), np.full(len(x), -np.inf)
     for _ in range(_STEPS):
-        value, slope = _values_and_slopes(module, site, weights, x.reshape(inputs.shape))
+        value, slope = _values_and_slopes(view, site, weights, x.reshape(inputs.shape))
         far = cloud.distance(x)
         beyond = np.maximum(far - size**0.5, 0.0)
         score = (value / sigma).ravel() - PENALTY / 2 * beyond**2
@@ -153,11 +148,11 @@ def _ascend(
 
 
 def _values_and_slopes(
-    module: View, site: str, weights: np.ndarray, inputs: np.ndarray
+    view: View, site: str, weights: np.ndarray, inputs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Values (N, G) along G directions, weights (G, H), at inputs (N, G or 1, D); and slopes."""
     rows = torch.as_tensor(np.asarray(inputs, np.float64)).requires_grad_()
-    values = (module.at(site, rows) * torch.as_tensor(weights)).sum(-1)
+    values = (view.at(site, rows) * torch.as_tensor(weights)).sum(-1)
     (slopes,) = torch.autograd.grad(values.sum(), rows)
     return values.detach().numpy(), slopes.numpy()
 

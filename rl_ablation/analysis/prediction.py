@@ -18,7 +18,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import PolynomialFeatures
 
-from rl_ablation.analysis.redundancy import Coalition
+from rl_ablation.analysis.redundancy import Coalition, Names
 from rl_ablation.errors import LabError
 from rl_ablation.stats import RESAMPLES
 
@@ -55,8 +55,8 @@ class Prediction:
 def predict_lesions(
     coalitions: Sequence[Coalition],
     values: np.ndarray,
-    players: Sequence[str],
-    measures: Sequence[str],
+    players: Names,
+    measures: Names,
     seed: int = 0,
 ) -> Prediction:
     """Fit a map on some lesions and predict others, unseen, that cut several groups.
@@ -82,10 +82,8 @@ def predict_lesions(
     held = rng.permutation(joint)[: round(len(joint) * HELD_OUT)]
     fitted = np.array([k for k in order if k not in set(held.tolist())])
     if len(held) < 2 or len(fitted) < 2 * FOLDS:
-        raise LabError(
-            f"{len(joint)} lesions of two groups or more are too few to fit and to predict; "
-            f"evaluate at least {4 * FOLDS}"
-        )
+        few = f"{len(joint)} lesions of two groups or more are too few to fit and to predict"
+        raise LabError(f"{few}; evaluate at least {4 * FOLDS}")
     left = np.array([[i in c for i in range(len(players))] for c in coalitions], dtype=float)
     # The terms are products of indicators of intact groups.
     products = partial(PolynomialFeatures, interaction_only=True, include_bias=False)

@@ -42,6 +42,7 @@ TOLERANCE = 0.1
 """Widest interval of a Shapley value, as a share of the range of the values seen."""
 
 Coalition = frozenset[int]
+Names = Sequence[str]
 Game = Callable[[Sequence[Coalition]], np.ndarray]
 """Characteristic function: coalitions → values, (coalitions, episodes, measures)."""
 
@@ -49,10 +50,8 @@ Game = Callable[[Sequence[Coalition]], np.ndarray]
 def coalition(players: Sequence[Lesion], cut: Coalition | set[int]) -> Lesion:
     """One lesion that cuts several groups at once: per site the union of their units.
 
-    ``cut`` has the indices of the players to cut; none is the intact policy.
-
-    Raises:
-        LabError: The players are cut in different ways, or share a unit.
+    ``cut`` has the indices of the players to cut; none is the intact policy. LabError where the
+    players are cut in different ways, or share a unit.
     """
     if not cut:
         return Lesion(name=INTACT)
@@ -87,7 +86,7 @@ class SweepGame:
 
     agent: Policy
     players: Sequence[Lesion]
-    measures: Sequence[str]
+    measures: Names
     folder: Path
     options: Mapping[str, Any] = field(default_factory=dict)
     seen: dict[Coalition, np.ndarray] = field(default_factory=dict)
@@ -114,13 +113,11 @@ class SweepGame:
         return np.stack([self.seen[c] for c in coalitions])
 
 
-def mean_value(values: np.ndarray, measures: Sequence[str]) -> np.ndarray:
+def mean_value(values: np.ndarray, measures: Names) -> np.ndarray:
     """Mean values over episodes, (coalitions, measures), of (coalitions, episodes, measures).
 
-    Episodes without a number (diverged physics, or never a step to average over) are left out.
-
-    Raises:
-        LabError: A coalition has no number at all for a measure.
+    Episodes without a number (diverged physics, or never a step to average over) are left out;
+    LabError where a coalition has no number at all for a measure.
     """
     there = np.isfinite(values).any(1)
     if not there.all():
@@ -139,12 +136,7 @@ def every(players: int) -> list[Coalition]:
 
 # Shapley values.
 def shapley(
-    game: Game,
-    players: Sequence[str],
-    measures: Sequence[str],
-    *,
-    max_permutations: int = 400,
-    seed: int = 0,
+    game: Game, players: Names, measures: Names, *, max_permutations: int = 400, seed: int = 0
 ) -> pd.DataFrame:
     """Shapley values: each group's marginal contribution, averaged over the orders of joining.
 
@@ -158,10 +150,7 @@ def shapley(
     A row for each group × measure: ``value``; ``ci_low`` and ``ci_high``, the 95 % Student interval
     over pairs of an order and its reverse (width 0 where exact; looking after each round makes it a
     little narrow); ``episodes_low`` and ``episodes_high``, the 95 % BCa bootstrap interval over
-    episodes; ``permutations``, all n! where exact.
-
-    Raises:
-        LabError: No player, or fewer than 4 orders.
+    episodes; ``permutations``, all n! where exact. LabError for no player, or fewer than 4 orders.
     """
     count = len(players)
     if not count or max_permutations < 4:
@@ -181,7 +170,7 @@ def shapley(
     return rows.assign(episodes_low=low, episodes_high=high, permutations=orders)
 
 
-def _rows(about: Mapping[str, Sequence[str]], measures: Sequence[str]) -> pd.DataFrame:
+def _rows(about: Mapping[str, Names], measures: Names) -> pd.DataFrame:
     """The columns that name each row × measure."""
     return pd.DataFrame(about).merge(pd.Series(measures, name="measure"), how="cross")
 
@@ -203,7 +192,7 @@ def _enumerated(values: np.ndarray, players: int) -> np.ndarray:
 
 
 def _sampled(
-    game: Game, players: int, measures: Sequence[str], most: int, rng: np.random.Generator
+    game: Game, players: int, measures: Names, most: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Values (players, measures), the same by episode, half widths of the intervals, orders."""
     pairs = np.empty((0, players, len(measures)))
@@ -239,9 +228,7 @@ def _credit(values: np.ndarray, orders: Sequence[Sequence[int]]) -> np.ndarray:
 
 
 # Single cuts and pairs.
-def single_cuts(
-    game: Game, players: Sequence[str], measures: Sequence[str], *, seed: int = 0
-) -> pd.DataFrame:
+def single_cuts(game: Game, players: Names, measures: Names, *, seed: int = 0) -> pd.DataFrame:
     """What is lost when one group alone is cut: v(all) − v(all but i), paired by episode.
 
     A row for each group × measure: ``value``, its 95 % BCa interval over episodes ``ci_low`` and
@@ -255,12 +242,7 @@ def single_cuts(
 
 
 def interactions(
-    game: Game,
-    players: Sequence[str],
-    measures: Sequence[str],
-    *,
-    averaged: bool = False,
-    seed: int = 0,
+    game: Game, players: Names, measures: Names, *, averaged: bool = False, seed: int = 0
 ) -> pd.DataFrame:
     """What cutting two groups loses beyond the sum of what cutting each loses.
 

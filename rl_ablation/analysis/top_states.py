@@ -49,10 +49,8 @@ def unit_direction(site: str, unit: int, units: int) -> Direction:
 def group_direction(group: Lesion, stats_of: SiteStats) -> Direction:
     """The first principal direction of a group's activity, towards its longer tail.
 
-    The rarer state is the one to show. ``stats_of`` is the visited activity of the group's site.
-
-    Raises:
-        LabError: The group has no units, or units of several sites.
+    The rarer state is the one to show. ``stats_of`` is the visited activity of the group's site;
+    LabError unless it has units of exactly one.
     """
     places = [(site, list(units)) for site, units in group.cut.items() if units]
     if len(places) != 1:
@@ -138,10 +136,9 @@ def _replay(
         row = np.asarray(obs).reshape(1, -1)
         if step in wanted:
             if not np.allclose(policy.normalise(row)[0], seen[step], atol=1e-4):
-                raise LabError(
-                    f"episode {episode} (seed {job.seed}) is not at step {step} where it was; "
-                    "this environment does not repeat an episode from its seed"
-                )
+                hint = "this environment does not repeat an episode from its seed"
+                where = f"episode {episode} (seed {job.seed}) is not at step {step} where it was"
+                raise LabError(f"{where}; {hint}")
             picture = env.render()
             if not isinstance(picture, np.ndarray):
                 raise LabError("cannot draw: the environment gave no picture")

@@ -28,7 +28,7 @@ def clusters(
     layer and joined by Ward's criterion (after the co-activity populations of Meyes et al. 2020).
     The sign is dropped, since a unit and its negative carry the same signal. Dead units stand apart
     as ``site/dead``. Clusters are numbered from the largest. Where fewer than ``k`` units are live,
-    each of them is its own. None: see `recorded` and `hidden_sites`.
+    each is its own. None of ``activity`` records it, None of ``sites`` takes all hidden layers.
     """
     if k < 1:
         raise LabError(f"clusters need k of at least 1, got {k}")

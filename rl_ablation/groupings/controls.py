@@ -29,13 +29,11 @@ def random_groups(
     """
     wanted: dict[tuple[object, ...], Lesion] = {}
     for lesion in like:
-        for site, units in lesion.cut.items():
-            if len(lesion.cut) == 1 and 1 < len(units) < agent.sites[site]:
-                wanted.setdefault(lesion.place, lesion)
+        if len(lesion.cut) == 1 and 1 < lesion.size < agent.sites[next(iter(lesion.cut))]:
+            wanted.setdefault(lesion.place, lesion)
     places, lesions = list(agent.sites), []
     for model in wanted.values():
-        ((site, model_units),) = model.cut.items()
-        size = len(model_units)
+        (site,), size = model.cut, model.size
         how = "" if model.manner == Lesion(name="").manner else VARIANT + model.manner
         for draw in range(first, first + n):
             rng = np.random.default_rng([seed, places.index(site), size, draw])
@@ -53,11 +51,8 @@ def equal_parts(
     How large part n is depends on the layer's size alone, so the same part of two networks of
     the same shape is a cut of the same size. A layer of fewer units is divided into single ones.
     Without ``seed`` units stand side by side that are active together: in the order of the leaves
-    of Ward's tree over the absolute correlations of their ``activity``; None records it in
-    the card's environment. With one they are shuffled.
-
-    Raises:
-        LabError: Fewer than 1 part.
+    of Ward's tree over the absolute correlations of their ``activity``; None records it in the
+    card's environment. With one they are shuffled. LabError for fewer than 1 part.
     """
     if k < 1:
         raise LabError(f"a layer has at least 1 part, got {k}")
@@ -106,8 +101,7 @@ def random_divisions(plan: Plan, n: int, seed: int = 0) -> list[Plan]:
         left = {s: [int(u) for u in rng.permutation(units)] for s, units in left.items()}
         lesions = []
         for lesion in (x for x in plan if x.size):
-            cut = {s: tuple(sorted(left[s].pop() for _ in units)) for s, units in
-                   lesion.cut.items()}  # fmt: skip
+            cut = {s: tuple(sorted(left[s].pop() for _ in us)) for s, us in lesion.cut.items()}
             changed = {"name": f"{lesion.name}~{draw}", "cut": cut, "group": RANDOM}
             lesions.append(Lesion(**{**dict(lesion), **changed}))
         divisions.append(Plan(lesions))

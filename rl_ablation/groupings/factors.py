@@ -66,9 +66,7 @@ def factorise(stats: SiteStats, k: int) -> Factors:
     """Factorise a site's visited activity into ``k`` non-negative patterns.
 
     Units that do not vary carry nothing and are left out, even those that are constantly on.
-
-    Raises:
-        LabError: ``k`` is below 1, or more than there are units that vary, or moments.
+    LabError where ``k`` is below 1, or more than there are units that vary, or moments.
     """
     from sklearn.decomposition import NMF
     from sklearn.exceptions import ConvergenceWarning
@@ -104,7 +102,7 @@ def factors(
     Units belong to the factor with their largest loading (see `Factors.owners`); those with none
     are in no group. ``h0/factor-0`` is the factor that explains most of the layer's activity; one
     that no unit mostly belongs to makes no lesion. Where fewer than ``k`` units are live, there are
-    as many factors as those. None: see `recorded` and `hidden_sites`.
+    as many factors. None of ``activity`` records it, None of ``sites`` takes all hidden layers.
 
     Raises:
         LabError: ``k`` is below 1 or more than a layer has units, or there is no such site.

@@ -40,11 +40,7 @@ class Grouping:
         return self.doc if self.number is None else f"{self.name}:{self.number}, {self.doc}"
 
     def __call__(self, agent: Policy, number: int | None, activity: Activity | None) -> Plan:
-        """Make the plan.
-
-        Raises:
-            LabError: It takes no number, or not this one.
-        """
+        """Make the plan; LabError where it takes no number, or not this one."""
         if self.number is None and number is not None:
             raise LabError(f"grouping {self.name!r} takes no number; write {self.name}")
         numbers = () if self.number is None else (self.number if number is None else number,)
@@ -78,11 +74,7 @@ def usages() -> dict[str, str]:
 def parse_groups(
     text: str | Iterable[str], agent: Policy, activity: Activity | None = None, seed: int = 0
 ) -> Plan:
-    """Make a plan from words like ``"layers,clusters:6,random:100"``.
-
-    Raises:
-        LabError: A word is no grouping.
-    """
+    """Make a plan from words like ``"layers,clusters:6,random:100"``; others raise LabError."""
     words = [w.strip() for w in text.split(",")] if isinstance(text, str) else list(text)
     plan, draws = Plan(), None
     for word in words:

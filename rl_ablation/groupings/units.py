@@ -74,12 +74,10 @@ def tiles(agent: Policy, size: int = 8) -> Plan:
     """Blocks of ``size`` units that stand side by side in the layer."""
     if size < 1:
         raise LabError(f"tiles need a size of at least 1, got {size}")
-    return Plan(
-        Lesion(
-            name=f"{site}/tile-{start // size}",
-            cut={site: tuple(range(start, min(start + size, agent.sites[site])))},
-            group="tiles",
-        )
-        for site in divided_sites(agent, None, "tiles", size)
-        for start in range(0, agent.sites[site], size)
-    )
+    lesions = []
+    for site in divided_sites(agent, None, "tiles", size):
+        units = tuple(range(agent.sites[site]))
+        for n, start in enumerate(range(0, len(units), size)):
+            cut = {site: units[start : start + size]}
+            lesions.append(Lesion(name=f"{site}/tile-{n}", cut=cut, group="tiles"))
+    return Plan(lesions)
