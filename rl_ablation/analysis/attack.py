@@ -27,10 +27,8 @@ def perturbed(policy: Policy, epsilon: float) -> Policy:
     2020, 2003.08938). The attack sees input and weights; of lesions only those of
     ``obs``. The largest change of the action is not always the worst for the behaviour.
 
-    The network must be differentiable by torch; with ε = 0 it is the policy itself.
-
-    Raises:
-        LabError: A negative or infinite ε.
+    The network must be differentiable by torch; with ε = 0 it is the policy itself. A negative or
+    infinite ε raises LabError.
     """
     if not 0 <= epsilon < np.inf:
         raise LabError(f"epsilon must be a number of at least 0, got {epsilon}")
@@ -45,12 +43,9 @@ def perturbed(policy: Policy, epsilon: float) -> Policy:
 
 @dataclass(frozen=True, eq=False)
 class Perturbed:
-    """A network whose input an attacker changes first; see `perturbed`.
+    """A network whose input an attacker changes first, by ``epsilon`` at most; see `perturbed`.
 
-    Attributes:
-        network: What is attacked.
-        bounds: Least and greatest raw outputs that still make a difference, (A,) each, or None.
-        epsilon: Bound of the change.
+    ``bounds`` are the least and greatest raw outputs that still make a difference, (A,) each.
     """
 
     network: Network

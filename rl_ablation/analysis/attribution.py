@@ -31,19 +31,16 @@ from rl_ablation.policies.policy import Policy
 
 STEPS = 64
 """Points on the way from the baseline to an input (Gauss–Legendre): 1e-6 for tanh networks."""
+Attribute = Callable[[Tensor, Tensor, int], Tensor]  # (inputs, baseline, action) -> shares
 CHUNK = 256  # inputs at once; with 64 points and 64 units that is 8 MB a layer
 
 
 class _Layer(nn.Module):
     """Weights, bias and activation function as one module, so that a hook sees a site's values."""
 
-    weight: Tensor
-    bias: Tensor
-
     def __init__(self, weight: Tensor, bias: Tensor, activation: str) -> None:
         super().__init__()
-        self.register_buffer("weight", weight.double())
-        self.register_buffer("bias", bias.double())
+        self.weight, self.bias = weight.double(), bias.double()
         self.function = ACTIVATIONS[activation]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,17 +53,13 @@ class View(nn.Module):
     Its hidden sites are submodules of the same name (``h0``, ``h1``, …). Actions are as they are
     before clipping: raw outputs, squashed if the policy squashes by tanh; for discrete actions the
     scores that argmax chooses from. Double precision, (N, D) → (N, A).
-
-    Raises:
-        LabError: The policy is no MLP.
     """
 
     def __init__(self, policy: Policy) -> None:
         super().__init__()
         if not isinstance(policy.network, MLP):
-            raise LabError(
-                f"policy {policy.name!r} is no MLP; only an MLP's layers can be differentiated here"
-            )
+            hint = "only an MLP's layers can be differentiated here"
+            raise LabError(f"policy {policy.name!r} is no MLP; {hint}")
         *hidden, last = policy.network.layers
         self.sites = list(policy.network.sizes)
         for site, (weight, bias) in zip(self.sites, hidden, strict=True):
@@ -83,35 +76,33 @@ class View(nn.Module):
 
     def at(self, site: str, inputs: Tensor) -> Tensor:
         """The values at a site, (N, H), for network inputs (N, D)."""
-        self._check(site)
-        for name in [] if site == "obs" else self.sites[: self.sites.index(site) + 1]:
+        for name in self.sites[: self._depth(site)]:
             inputs = self.get_submodule(name)(inputs)
         return inputs
 
     def after(self, site: str, values: Tensor) -> Tensor:
         """The actions, (N, A), that follow from the values at a site, (N, H)."""
-        self._check(site)
-        for name in self.sites if site == "obs" else self.sites[self.sites.index(site) + 1 :]:
+        for name in self.sites[self._depth(site) :]:
             values = self.get_submodule(name)(values)
         out = self.raw(values)
         if self.low is not None and self.high is not None:
             out = self.low + 0.5 * (torch.tanh(out) + 1.0) * (self.high - self.low)
         return out
 
-    def _check(self, site: str) -> None:
-        if site != "obs" and site not in self.sites:
-            raise LabError(
-                f"no site {site!r} before the actions; choose from obs, {', '.join(self.sites)}"
-            )
+    def _depth(self, site: str) -> int:
+        """Layers between the input and a site's values."""
+        known = ["obs", *self.sites]
+        if site not in known:
+            raise LabError(f"no site {site!r} before the actions; choose from {', '.join(known)}")
+        return known.index(site)
 
 
 def sensor_to_motor(
     policy: Policy, inputs: np.ndarray, baseline: np.ndarray | None = None
 ) -> np.ndarray:
-    """Integrated gradients of every action with respect to every sensor.
+    """Integrated gradients of every action with respect to every sensor, (N, D, A).
 
-    Returns:
-        (N, D, A); over the sensors they add up to f(x) − f(baseline).
+    Over the sensors they add up to f(x) − f(baseline).
     """
     module = View(policy)
 
@@ -126,17 +117,12 @@ def sensor_to_motor(
 def conductance(
     policy: Policy, inputs: np.ndarray, site: str, baseline: np.ndarray | None = None
 ) -> np.ndarray:
-    """How much of every action goes through each unit of a hidden layer.
+    """How much of every action goes through each unit of a hidden layer, (N, H, A).
 
     For unit h, ``∫ ∂f/∂h · dh`` along the straight way from the baseline to x, with the derivative
     of h itself: Captum's `LayerConductance` takes differences of h between the points, which costs
-    a thousand points for what 64 do here.
-
-    Returns:
-        (N, H, A); over the layer's units they add up to f(x) − f(baseline).
-
-    Raises:
-        LabError: There is no such hidden layer.
+    a thousand points for what 64 do here. Over the units they add up to f(x) − f(baseline).
+    LabError where there is no such hidden layer.
     """
     module = View(policy)
     if site not in module.sites:
@@ -163,19 +149,14 @@ def through_groups(
     """How much of every action goes through each group of a plan: its units' conductances added up.
 
     Groups that together make up a layer share out f(x) − f(baseline) among them. A group over
-    several layers counts what passes through each.
-
-    Returns:
-        (N, groups, A); lesions of nothing are passed over.
+    several layers counts what passes through each. (N, groups, A); lesions of nothing are passed
+    over.
     """
     groups = _groups(plan)
     sites = dict.fromkeys(site for group in groups for site in group.cut)
     through = {site: conductance(policy, inputs, site, baseline) for site in sites}
-    shares = [
-        sum(through[site][:, list(units)].sum(1) for site, units in group.cut.items())
-        for group in groups
-    ]
-    return np.stack([np.asarray(share) for share in shares], axis=1)
+    parts = [[through[s][:, list(units)].sum(1) for s, units in g.cut.items()] for g in groups]
+    return np.stack([np.sum(part, axis=0) for part in parts], axis=1)
 
 
 def paths(
@@ -185,13 +166,8 @@ def paths(
 
     With h the group's units, ``(x − b) · ∫ Σ_h ∂f/∂h · ∂h/∂x`` along the straight way from b to x.
     Over sensors it adds up to the group's conductance (`through_groups`); over the groups that make
-    up a layer, to the sensor's integrated gradient (`sensor_to_motor`).
-
-    Returns:
-        (N, groups, D, A); lesions of nothing are passed over.
-
-    Raises:
-        LabError: A group spans several layers.
+    up a layer, to the sensor's integrated gradient (`sensor_to_motor`). (N, groups, D, A); lesions
+    of nothing are passed over. LabError where a group spans several layers.
     """
     groups, module = _groups(plan), View(policy)
     for group in groups:
@@ -204,9 +180,8 @@ def paths(
         taken = []
         for site, units in places:
             values = module.at(site, way)
-            (effect,) = torch.autograd.grad(
-                module.after(site, values)[:, action].sum(), values, retain_graph=True
-            )
+            total = module.after(site, values)[:, action].sum()
+            (effect,) = torch.autograd.grad(total, values, retain_graph=True)
             part = (effect.detach() * values)[:, list(units)].sum()
             (slope,) = torch.autograd.grad(part, way)
             taken.append((x - base) * _integral(slope, len(x)))
@@ -235,10 +210,7 @@ def _groups(plan: Plan) -> list[Lesion]:
 
 
 def _over_actions(
-    policy: Policy,
-    inputs: np.ndarray,
-    baseline: np.ndarray | None,
-    attribute: Callable[[Tensor, Tensor, int], Tensor],
+    policy: Policy, inputs: np.ndarray, baseline: np.ndarray | None, attribute: Attribute
 ) -> np.ndarray:
     """Attribute each action in turn, some inputs at a time; the actions become the last axis."""
     shape = np.shape(inputs)
@@ -249,9 +221,7 @@ def _over_actions(
     base = torch.as_tensor(np.array(origin, np.float64).reshape(1, policy.obs_size))
     with one_thread():
         parts = [
-            torch.stack(
-                [attribute(rows, base, a).detach() for a in range(policy.action_size)], dim=-1
-            )
+            torch.stack([attribute(rows, base, a).detach() for a in range(policy.action_size)], -1)
             for rows in x.split(CHUNK)
         ]
     return torch.cat(parts).numpy()

@@ -31,12 +31,10 @@ _MOST = 0.9  # of the influence on a unit
 class Plane:
     """A plane of the observation space, spanned by two features that mean something.
 
-    Attributes:
-        names: The two features with their units, as figures print them.
-        weights: How observations give the features, f = weights @ obs, (2, D).
-        origin: Observation whose features are both 0, (D,).
-        directions: What a feature's increase by 1 does to the observation, (2, D).
-        share: Share of the visited states' variance, in units of each sensor's, within the plane.
+    ``names`` are the features with their units, as figures print them; f = ``weights`` (2, D) @ obs
+    gives them. They are both 0 at ``origin`` (D,), and ``directions`` (2, D) is what an increase by
+    1 does to the observation. ``share`` of the visited states' variance, in units of each sensor's,
+    lies within the plane.
     """
 
     names: tuple[str, str]
@@ -55,15 +53,11 @@ class Plane:
 
 
 def fit_plane(obs: np.ndarray, features: Mapping[str, np.ndarray]) -> Plane:
-    """The plane that visited states span when two features vary.
+    """The plane that visited states ``obs`` (S, D) span when two features vary.
 
     The observation to expect, given the two features, by linear regression over the visited
     states. Because the features are linear in the observation, a point of the plane has exactly
-    the features it was asked for.
-
-    Args:
-        obs: Visited observations, (S, D).
-        features: Two names, each with the weights (D,) that give the feature.
+    the features it was asked for. Features are name → weights (D,).
 
     Raises:
         LabError: Not two features, or two that do not vary independently in these states.
@@ -74,8 +68,7 @@ def fit_plane(obs: np.ndarray, features: Mapping[str, np.ndarray]) -> Plane:
     weights = np.stack(list(features.values())).astype(np.float64)
     if weights.shape[1] != obs.shape[1]:
         raise LabError(f"features of {weights.shape[1]} sensors, states of {obs.shape[1]}")
-    mean = obs.mean(0)
-    centred = obs - mean
+    centred = obs - (mean := obs.mean(0))
     values = centred @ weights.T
     if np.linalg.matrix_rank(values) < 2:
         raise LabError(f"features {', '.join(features)} do not vary independently in these states")
@@ -126,10 +119,8 @@ def influence(policy: Policy, site: str, obs: np.ndarray, targets: np.ndarray) -
 
     L is the sample's imitation loss, the mean squared difference between the network's outputs,
     before they are clipped, and ``targets`` (S, A), the actions to imitate in ``obs`` (S, D). The
-    weights into a unit get the gradient δ·input, so the norm is |δ|·‖input‖.
-
-    Returns:
-        (S, H), at the policy's present weights.
+    weights into a unit get the gradient δ·input, so the norm is |δ|·‖input‖; it is (S, H), at the
+    policy's present weights.
 
     Raises:
         LabError: The policy is no MLP with continuous actions, or the site is not hidden.
@@ -153,14 +144,11 @@ def influence(policy: Policy, site: str, obs: np.ndarray, targets: np.ndarray) -
 
 
 def influential_share(influence: np.ndarray) -> np.ndarray:
-    """The smallest share of samples that together have 90 % of the influence on a unit.
+    """The smallest share of samples that together have 90 % of the influence on a unit, (H,).
 
-    Args:
-        influence: Not negative, (S, H), from `influence` or of an essence network.
-
-    Returns:
-        (H,): near 0 for a unit made by few samples, near 0.9 if all have the same influence; NaN
-        for a unit that none influences.
+    Near 0 for a unit made by few samples, near 0.9 if all have the same influence; NaN for a unit
+    that none influences. The influence, (S, H), not negative, is from `influence` or of an essence
+    network.
     """
     falling = -np.sort(-np.asarray(influence, np.float64), axis=0)
     total = falling.sum(0)
@@ -169,12 +157,10 @@ def influential_share(influence: np.ndarray) -> np.ndarray:
 
 
 def unseen(obs: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
-    """States farther and farther from the visited ones, ``obs`` (S, D).
+    """States farther and farther from the visited ones, ``obs`` (S, D): name → observations (S, D).
 
-    Returns:
-        Name → observations (S, D): ``×1`` to ``×5``, with a state's distance from the mean state
-        stretched by that factor, and ``shuffled``, in which every sensor reads what it has read
-        before, but not together with the others.
+    ``×1`` to ``×5`` have a state's distance from the mean state stretched by that factor; in
+    ``shuffled`` every sensor reads what it has read before, but not together with the others.
     """
     rng = np.random.default_rng(seed)
     mean = obs.mean(0, dtype=np.float64)
@@ -186,11 +172,9 @@ def unseen(obs: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
 def far_outside(policy: Policy, obs: np.ndarray, teacher: Policy, seed: int = 0) -> pd.DataFrame:
     """What a tanh policy that imitates a teacher does in the `unseen` states of ``obs`` (S, D).
 
-    Returns:
-        A row for each kind of state: ``states``; ``moved``, mean distance of the actions from those
-        in the visited state (Euclid); ``at_limit``, share of actions at a limit; ``saturated``,
-        share of hidden activity beyond ±0.99; ``gap``, root mean square difference from the
-        teacher's actions.
+    A row for each kind of state: ``states``; ``moved``, mean distance of the actions from those in
+    the visited state (Euclid); ``at_limit``, share of actions at a limit; ``saturated``, share of
+    hidden activity beyond ±0.99; ``gap``, root mean square difference from the teacher's actions.
     """
     visited, rows = policy.act(obs), []
     for name, states in unseen(obs, seed=seed).items():
@@ -200,13 +184,7 @@ def far_outside(policy: Policy, obs: np.ndarray, teacher: Policy, seed: int = 0)
         if policy.low is not None and policy.high is not None:
             limit = (action <= policy.low) | (action >= policy.high)
         gap = ((action - teacher.act(states)) ** 2).mean(dtype=np.float64)
-        rows.append(
-            {
-                "states": name,
-                "moved": float(np.linalg.norm(action - visited, axis=1).mean(dtype=np.float64)),
-                "at_limit": float(limit.mean()),
-                "saturated": float((np.abs(hidden) > SATURATED).mean()),
-                "gap": float(np.sqrt(gap)),
-            }
-        )
-    return pd.DataFrame(rows)
+        moved = np.linalg.norm(action - visited, axis=1).mean(dtype=np.float64)
+        saturated = (np.abs(hidden) > SATURATED).mean()
+        rows.append((name, moved, limit.mean(), saturated, np.sqrt(gap)))
+    return pd.DataFrame(rows, columns=["states", "moved", "at_limit", "saturated", "gap"])

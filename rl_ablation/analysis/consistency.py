@@ -35,14 +35,10 @@ def paired_harm(run: Run, names: Sequence[str], measures: Sequence[str]) -> np.n
     claimed = [x.name for x in run.plan if x.size and x.group != RANDOM]
     intact = table[table["lesion"] == INTACT]
     paired = []
-    for measure, change in differences(table, measures).items():
-        means = {
-            "measure": measure,
-            "delta": change[claimed].mean(),
-            "intact": intact[measure].mean(),
-        }
-        full = float(scale(pd.DataFrame(means))[measure])
-        paired.append((MEASURES[measure].better or 1) * change[list(names)].to_numpy(float) / full)
+    for name, change in differences(table, measures).items():
+        means = {"measure": name, "delta": change[claimed].mean(), "intact": intact[name].mean()}
+        full = float(scale(pd.DataFrame(means))[name])
+        paired.append((MEASURES[name].better or 1) * change[list(names)].to_numpy(float) / full)
     return np.stack(paired, axis=-1)
 
 
@@ -50,9 +46,8 @@ def paired_harm(run: Run, names: Sequence[str], measures: Sequence[str]) -> np.n
 class Match:
     """Regions of two networks, one to one.
 
-    Attributes:
-        order: Region of the second network for each of the first, (R,); −1 where it has fewer.
-        score: Cosine of the two whole matrices, the second's rows in that order.
+    ``order`` has the region of the second network for each of the first, (R,); −1 where it has
+    fewer. ``score`` is the cosine of the two whole matrices, the second's rows in that order.
     """
 
     order: np.ndarray
@@ -64,10 +59,7 @@ def match(a: np.ndarray, b: np.ndarray) -> Match:
 
     The matching maximises Σ aᵣ·b_π(r), so regions count by the size of their effects and the noise
     of regions without any does not; divided by ‖a‖‖b‖ this is the score, 1 for the same matrix in
-    another order.
-
-    Raises:
-        LabError: The matrices have other numbers of measures.
+    another order. LabError where the matrices have other numbers of measures.
     """
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise LabError(f"effect matrices of shapes {a.shape} and {b.shape} cannot be matched")
@@ -84,11 +76,9 @@ def match(a: np.ndarray, b: np.ndarray) -> Match:
 class Consistency:
     """How alike several networks divide their labour.
 
-    Attributes:
-        scores: Of each pair of networks, (S, S), 1 on the diagonal.
-        score: Their mean over pairs.
-        null: The same mean for shuffled networks, (draws,).
-        p: Share of the null, the networks themselves counted in, that scores at least as high.
+    ``scores`` are those of each pair of networks, (S, S), 1 on the diagonal, ``score`` is their
+    mean over pairs, ``null`` the same mean for shuffled networks, (draws,), and ``p`` the share of
+    the null, the networks themselves counted in, that scores at least as high.
     """
 
     scores: np.ndarray
@@ -109,18 +99,12 @@ def consistency(
 
     The null shuffles each behaviour's effects over the regions of each network, so that each
     behaviour stays as local and as large as it is, and only which behaviours go together in a
-    region is lost; then everything is matched again.
+    region is lost; then everything is matched again. The matrices, one for each network, are
+    (regions, measures), on one scale.
 
-    Args:
-        matrices: Of each network, (regions, measures), on one scale.
-        specific: Subtract each region's mean over behaviours first. A region whose loss stops the
-            robot hurts all behaviours at once; this asks for consistency beyond such failure
-            (Jonas & Kording 2017).
-        draws: Of the null.
-        seed: Of the null.
-
-    Raises:
-        LabError: Fewer than two networks.
+    With ``specific`` each region's mean over behaviours is subtracted first. A region whose loss
+    stops the robot hurts all behaviours at once; this asks for consistency beyond such failure
+    (Jonas & Kording 2017). LabError for fewer than two networks.
     """
     if len(matrices) < 2:
         raise LabError("consistency needs at least two networks")
@@ -137,8 +121,7 @@ def consistency(
     off = np.triu_indices(len(matrices), 1)
     scores = pairwise(matrices)
     score = float(scores[off].mean())
-    null = np.array(
-        [pairwise([rng.permuted(m, axis=0) for m in matrices])[off].mean() for _ in range(draws)]
-    )
+    shuffled = ([rng.permuted(m, axis=0) for m in matrices] for _ in range(draws))
+    null = np.array([pairwise(effects)[off].mean() for effects in shuffled])
     p = (1 + int((null >= score - 1e-12).sum())) / (1 + draws)
     return Consistency(scores, score, null, p)

@@ -40,12 +40,9 @@ class Drift:
     """Differences of actions in s.d. of the intact action, (T, L, E, A): steps since the cut,
     lesions, episodes, action dimensions. NaN once one of the two robots has finished.
 
-    Attributes:
-        lesions: Names, L of them.
-        open: The damaged network in the intact robot's states.
-        here: The cut's own doing in the damaged robot's states.
-        away: What the intact policy does differently because the state is another.
-        dt: Seconds in a step.
+    ``open`` is the damaged network in the intact robot's states, ``here`` the cut's own doing in
+    the damaged robot's, ``away`` what the intact policy does differently because the state is
+    another; ``dt`` the seconds in a step.
     """
 
     lesions: list[str]
@@ -79,17 +76,9 @@ class Drift:
             drawn = (weights @ cross.T) / (weights @ square.T)
         tails = (1 - COVERAGE) / 2, (1 + COVERAGE) / 2
         low, high = np.stack([_quantiles(column, tails) for column in drawn.T], 1)
-        return pd.DataFrame(
-            {
-                "lesion": self.lesions,
-                "open": finite_mean(size(self.open), (0, 2)),
-                "closed": finite_mean(size(self.closed), (0, 2)),
-                "drift_share": share,
-                "ci_low": low,
-                "ci_high": high,
-                "episodes": there.sum(1),
-            }
-        )
+        opened, closed = (finite_mean(size(part), (0, 2)) for part in (self.open, self.closed))
+        table = pd.DataFrame({"lesion": self.lesions, "open": opened, "closed": closed})
+        return table.assign(drift_share=share, ci_low=low, ci_high=high, episodes=there.sum(1))
 
 
 def size(part: np.ndarray) -> np.ndarray:
@@ -125,10 +114,8 @@ def drift(
     if not lesions or episodes.count < 1 or onset < 0:
         raise LabError("drift needs a lesion and an episode at least, and no onset below 0")
     jobs = [job for x in (Lesion(name=INTACT), *lesions) for job in episodes.jobs(x)]
-    trace = run_jobs(
-        policy, ["obs", "action"], jobs,
-        activity=activity, horizon=episodes.horizon, threads=threads,
-    )  # fmt: skip
+    seen, horizon = ["obs", "action"], episodes.horizon
+    trace = run_jobs(policy, seen, jobs, activity=activity, horizon=horizon, threads=threads)
     return _split(policy, trace, jobs, episodes.count, onset, activity)
 
 
@@ -138,12 +125,7 @@ def _begun(lesion: Lesion, onset: int) -> Lesion:
 
 
 def _split(
-    policy: Policy,
-    trace: Trace,
-    jobs: Sequence[Job],
-    episodes: int,
-    onset: int,
-    activity: Activity,
+    policy: Policy, trace: Trace, jobs: Sequence[Job], episodes: int, onset: int, activity: Activity
 ) -> Drift:
     damaged = np.arange(episodes, len(jobs))
     twin = damaged % episodes
@@ -155,23 +137,14 @@ def _split(
     spread = np.where(spread > STILL, spread, 1.0)  # as in a probe
     cut = jobs[episodes:]
     masks = Masks([x.lesion for x in cut], [x.seed for x in cut], policy.sites, activity)
-    shape = (len(alive), len(damaged), actions.shape[-1])
-    shown, here, away = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
+    parts = np.full((3, len(alive), len(damaged), actions.shape[-1]), np.nan)
     for t in range(len(alive)):
-        both = alive[t, damaged] & alive[t, twin]
-        if not (rows := np.flatnonzero(both)).size:
+        if not (rows := np.flatnonzero(alive[t, damaged] & alive[t, twin])).size:
             break
         obs, base = trace["obs"][onset + t], actions[t, twin[rows]]
         replayed = policy.act(obs[twin[rows]], masks.at(onset + t, rows))
         would = policy.act(obs[damaged[rows]])
-        shown[t, rows] = (replayed - base) / spread
-        here[t, rows] = (actions[t, damaged[rows]] - would) / spread
-        away[t, rows] = (would - base) / spread
-    layout = (len(alive), -1, episodes, actions.shape[-1])
-    return Drift(
-        [x.lesion.name for x in cut[::episodes]],
-        shown.reshape(layout),
-        here.reshape(layout),
-        away.reshape(layout),
-        trace.dt,
-    )
+        changed = replayed - base, actions[t, damaged[rows]] - would, would - base
+        parts[:, t, rows] = np.stack(changed) / spread
+    shown, here, away = parts.reshape(3, len(alive), -1, episodes, actions.shape[-1])
+    return Drift([x.lesion.name for x in cut[::episodes]], shown, here, away, trace.dt)

@@ -34,16 +34,9 @@ Key = tuple[str, str, int]
 def changes(table: pd.DataFrame, plan: Iterable[Lesion], measures: Sequence[str]) -> np.ndarray:
     """Paired changes of every behaviour under every cut, so signed that less than 0 is worse.
 
-    Args:
-        table: The behaviour table of a run.
-        plan: Lesions to take from it, in their order; the intact one is passed over.
-        measures: Names, each with a better side.
-
-    Returns:
-        (episodes, lesions, measures); NaN where an episode gave no number.
-
-    Raises:
-        LabError: More is neither better nor worse in one of the measures.
+    From the behaviour table of a run, (episodes, lesions of the plan but the intact one, measures);
+    NaN where an episode gave no number. LabError where more is neither better nor worse in one of
+    the measures.
     """
     for name in measures:
         if MEASURES[name].better == 0:
@@ -73,13 +66,10 @@ def mean_change(change: np.ndarray, weights: np.ndarray | None = None) -> np.nda
 
 
 def worst_share(harm: np.ndarray) -> np.ndarray:
-    """Share of all harm to a behaviour that is done by its worst region.
+    """Share of all harm to a behaviour that is done by its worst region, (…, measures).
 
-    Args:
-        harm: (…, regions, measures), below 0 is worse; what gets better counts as no harm.
-
-    Returns:
-        (…, measures), from 1/regions (even) to 1 (all in one); NaN without any harm.
+    From 1/regions (even) to 1 (all in one); NaN without any harm. ``harm`` is (…, regions,
+    measures), below 0 is worse; what gets better counts as no harm.
     """
     loss = np.maximum(-harm, 0.0)
     total = loss.sum(-2)
@@ -99,24 +89,16 @@ def gini(harm: np.ndarray) -> np.ndarray:
 
 
 def indices(change: np.ndarray, size: np.ndarray) -> dict[tuple[str, int], float]:
-    """The indices of one layer of one network.
+    """The indices of one layer of one network: (index, measure number) → value.
 
-    Args:
-        change: Mean changes, (R, M), less than 0 worse.
-        size: Full-size changes, (M,).
-
-    Returns:
-        (index, measure number) → value; −1 where it is about all measures. A behaviour that no
-        part harms has no share and no Gini: NaN.
+    Of mean changes (R, M), less than 0 worse, and full-size ones (M,). The number is −1 where the
+    index is about all measures. A behaviour that no part harms has no share and no Gini: NaN.
     """
     harm = change / size
     harmed = -harm >= HARMED
     some, per_part = harmed.any(0), harmed.sum(1)
-    worst = np.where(some, worst_share(harm), np.nan)
-    uneven = np.where(some, gini(harm), np.nan)
-    found: dict[tuple[str, int], float] = {}
-    for m in range(len(size)):
-        found[INDICES[0], m], found[INDICES[1], m] = float(worst[m]), float(uneven[m])
+    known = np.where(some, [worst_share(harm), gini(harm)], np.nan)
+    found = {(INDICES[k], m): float(known[k, m]) for m in range(len(size)) for k in (0, 1)}
     found[INDICES[2], -1] = float(per_part[per_part > 0].mean()) if some.any() else np.nan
     found[INDICES[3], -1] = float((per_part > 0).mean())
     return found
@@ -134,45 +116,32 @@ def localisation(
 ) -> pd.DataFrame:
     """Indices of locality with bootstrap intervals over training seeds, then episodes.
 
-    Args:
-        networks: Sort of network → the changes (E, R, M) in each network of that sort; number n of
-            one sort and of another belong together.
-        layers: Sort of network → the layer of each part, (R,).
-        measures: Names, (M,).
-        size: Full-size changes, (M,).
-        contrasts: Pairs of sorts whose difference is wanted.
-        seed: Of the resampling; all sorts share their resamples.
-        resamples: Bootstrap samples.
+    ``networks`` is sort of network → the changes (E, R, M) in each network of that sort; number n
+    of one sort and of another belong together, and all sorts share their resamples. ``layers`` is
+    sort → the layer of each part, (R,), ``size`` has the full-size changes, (M,), and ``contrasts``
+    the pairs of sorts whose difference is wanted.
 
-    Returns:
-        A row for each ``network`` (or ``"a − b"``) × ``layer`` (or ``all``) × ``index`` ×
-        ``measure`` (or ``all``): ``value``, the mean over ``cells`` (network × layer × measure)
-        that have the index; ``low``, ``high`` (percentile, 95 %). A contrast compares like with
-        like: its cells are those that have the index on both sides.
+    A row for each ``network`` (or ``"a − b"``) × ``layer`` (or ``all``) × ``index`` × ``measure``
+    (or ``all``): ``value``, the mean over ``cells`` (network × layer × measure) that have the
+    index; ``low``, ``high`` (percentile, 95 %). A contrast compares like with like: its cells are
+    those that have the index on both sides.
     """
     rng = np.random.default_rng(seed)
-    keys = {sort: _keys(layers[sort], len(measures)) for sort in networks}
-    draws: dict[str, list[np.ndarray]] = {sort: [] for sort in networks}
+    found: dict[str, list[list[dict[Key, float]]]] = {sort: [] for sort in networks}
     for weights in _resampled(networks, rng, resamples):
         for sort, members in networks.items():
-            found = [
-                _by_layer(mean_change(members[n], w), layers[sort], size) for n, w in weights[sort]
-            ]
-            draws[sort].append(np.array([[f[key] for key in keys[sort]] for f in found]))
+            drawn = (mean_change(members[n], w) for n, w in weights[sort])
+            found[sort].append([_by_layer(change, layers[sort], size) for change in drawn])
+    keys = {sort: list(draws[0][0]) for sort, draws in found.items()}
+    values = {s: np.array([[list(x.values()) for x in d] for d in found[s]]) for s in networks}
     rows = []
     for sort in networks:
-        rows += _rows(sort, keys[sort], np.stack(draws[sort]), measures)
+        rows += _rows(sort, keys[sort], values[sort], measures)
     for a, b in contrasts:
         both = [key for key in keys[a] if key in keys[b]]
-        one, other = (np.stack(draws[s])[..., [keys[s].index(key) for key in both]] for s in (a, b))
+        one, other = (values[s][..., [keys[s].index(key) for key in both]] for s in (a, b))
         rows += _rows(f"{a} − {b}", both, one - other, measures)
     return pd.DataFrame(rows)
-
-
-def _keys(layers: Sequence[str], measures: int) -> list[Key]:
-    """(layer, index, measure number) of everything that `_by_layer` gives."""
-    nothing = np.zeros((len(layers), measures))
-    return list(_by_layer(nothing, layers, np.ones(measures)))
 
 
 def _resampled(
@@ -185,9 +154,8 @@ def _resampled(
         raise LabError(f"networks to compare need the same episodes, got {sorted(episodes)}")
     (count,) = episodes
     for draw in range(resamples + 1):
-        if draw == 0:
-            picked, weights = np.arange(most), np.ones((most, count))
-        else:
+        picked, weights = np.arange(most), np.ones((most, count))
+        if draw > 0:
             picked = rng.integers(most, size=most)
             weights = rng.multinomial(count, np.full(count, 1 / count), most).astype(np.float64)
         yield {
@@ -216,24 +184,14 @@ def _rows(
     rows: list[dict[str, object]] = []
     for (layer, index, m), columns in pools.items():
         cells = draws[:, :, columns].reshape(len(draws), -1)
-        count = np.isfinite(cells).sum(1)
-        mean = finite_mean(cells, 1)
-        boot = mean[1:][count[1:] > 0]
-        known = boot.size and count[0]
+        count, mean = int(np.isfinite(cells[0]).sum()), finite_mean(cells, 1)
+        boot = mean[1:][np.isfinite(mean[1:])]
         tails = [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]
-        low, high = np.quantile(boot, tails) if known else (np.nan, np.nan)
-        rows.append(
-            {
-                "network": sort,
-                "layer": layer,
-                "index": index,
-                "measure": "all" if m < 0 else measures[m],
-                "value": float(mean[0]),
-                "low": float(low),
-                "high": float(high),
-                "cells": int(count[0]),
-            }
-        )
+        low, high = np.quantile(boot, tails) if boot.size and count else (np.nan, np.nan)
+        measure = "all" if m < 0 else measures[m]
+        row = {"network": sort, "layer": layer, "index": index, "measure": measure}
+        ends = {"low": float(low), "high": float(high), "cells": count}
+        rows.append({**row, "value": float(mean[0]), **ends})
     return rows
 
 
@@ -250,17 +208,15 @@ def region_locality(run: Map, measures: Sequence[str], seed: int = 0) -> pd.Data
     the confirmation's, with a percentile bootstrap interval over episodes. Regions that were not
     selected count as harmless.
 
-    Returns:
-        A row for each behaviour: the columns of `Map.effects` for that region, and: harm; share,
-        share_low, share_high; hit, of ``regions``, that do clear harm; verdict. A behaviour that
-        no region harms clearly has NaN in their place.
+    A row for each behaviour: the columns of `Map.effects` for that region, and: harm; share,
+    share_low, share_high; hit, of ``regions``, that do clear harm; verdict. A behaviour that no
+    region harms clearly has NaN in their place.
     """
     rows = overall(run.effects())
     rows = rows.assign(harm=harm(rows).fillna(0.0))
     rows = rows[rows["group"] != "layers"]
-    confirmation = run.confirmation
-    assert confirmation is not None
-    changed = differences(confirmation.whole_table(), measures)
+    assert run.confirmation is not None
+    changed = differences(run.confirmation.whole_table(), measures)
     found = []
     for name in measures:
         part = rows[rows["measure"] == name]

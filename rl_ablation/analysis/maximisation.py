@@ -34,13 +34,8 @@ _STEPS, _RATE = 200, 0.2
 class Cloud:
     """Where the visited inputs lie: a Gaussian with shrunk covariance (Ledoit & Wolf 2004), a box.
 
-    Attributes:
-        mean: (D,).
-        covariance: (D, D).
-        precision: Its inverse.
-        low: Least visited value of each input, (D,).
-        high: Greatest, (D,).
-        distances: Mahalanobis distances of the visited inputs, (S,), rising.
+    ``low`` and ``high``, (D,), are the least and greatest visited value of each input,
+    ``distances``, (S,), the Mahalanobis distances of the visited inputs, rising.
     """
 
     mean: np.ndarray
@@ -73,8 +68,7 @@ class Cloud:
         """
         inside = np.clip(inputs, self.low, self.high)
         limit = np.percentile(self.distances, FARTHEST)
-        far = self.distance(inside)
-        back = np.minimum(1.0, limit / np.maximum(far, 1e-12))[:, None]
+        back = np.minimum(1.0, limit / np.maximum(self.distance(inside), 1e-12))[:, None]
         return np.where(back < 1.0, self.mean + back * (inside - self.mean), inside)
 
 
@@ -85,13 +79,10 @@ def _distance(inputs: np.ndarray, mean: np.ndarray, precision: np.ndarray) -> np
 
 @dataclass(frozen=True, eq=False)
 class Maximum:
-    """The network input found for a direction.
+    """The network input (D,) found for a direction, and its value along it.
 
-    Attributes:
-        inputs: (D,).
-        value: Along the direction.
-        visited: The highest value at a visited input.
-        percentile: Per cent of the visited inputs that lie no farther out.
+    ``visited`` is the highest value at a visited input, ``percentile`` the per cent of the visited
+    inputs that lie no farther out.
     """
 
     inputs: np.ndarray
@@ -115,7 +106,7 @@ def maximise(policy: Policy, directions: Sequence[Direction], inputs: np.ndarray
     Raises:
         LabError: The policy is no MLP, or the inputs or a direction do not fit it.
     """
-    module, cloud = View(policy), Cloud.of(inputs)
+    view, cloud = View(policy), Cloud.of(inputs)
     if inputs.shape[1] != policy.obs_size:
         raise LabError(f"inputs have {inputs.shape[1]} numbers; expected {policy.obs_size}")
     found: dict[int, Maximum] = {}
@@ -123,28 +114,19 @@ def maximise(policy: Policy, directions: Sequence[Direction], inputs: np.ndarray
         same = [k for k, x in enumerate(directions) if x.site == site]
         weights = np.stack([directions[k].weights for k in same])
         with one_thread():
-            visited, _ = _values_and_slopes(module, site, weights, inputs[:, None])
+            visited, _ = _values_and_slopes(view, site, weights, inputs[:, None])
             first = np.argsort(-visited, axis=0, kind="stable")[: 8 * STARTS : 8]
-            ascent = _ascend(module, site, weights, cloud, inputs[first], visited.std(0))
-            values, _ = _values_and_slopes(module, site, weights, ascent[None])
+            ascent = _ascend(view, site, weights, cloud, inputs[first], visited.std(0))
+            values, _ = _values_and_slopes(view, site, weights, ascent[None])
         for place, k in enumerate(same):
-            percentile = cloud.percentile(ascent[place : place + 1])[0]
-            found[k] = Maximum(
-                ascent[place],
-                float(values[0, place]),
-                float(visited[:, place].max()),
-                float(percentile),
-            )
+            percentile = float(cloud.percentile(ascent[place : place + 1])[0])
+            top = float(visited[:, place].max())
+            found[k] = Maximum(ascent[place], float(values[0, place]), top, percentile)
     return [found[k] for k in range(len(directions))]
 
 
 def _ascend(
-    module: View,
-    site: str,
-    weights: np.ndarray,
-    cloud: Cloud,
-    inputs: np.ndarray,
-    sigma: np.ndarray,
+    view: View, site: str, weights: np.ndarray, cloud: Cloud, inputs: np.ndarray, sigma: np.ndarray
 ) -> np.ndarray:
     """Climb from inputs (starts, G, D) along G directions at once; the best of each, (G, D)."""
     starts, count, size = inputs.shape
@@ -152,7 +134,7 @@ def _ascend(
     sigma = np.maximum(sigma, 1e-12)
     best, top = x.copy(), np.full(len(x), -np.inf)
     for _ in range(_STEPS):
-        value, slope = _values_and_slopes(module, site, weights, x.reshape(inputs.shape))
+        value, slope = _values_and_slopes(view, site, weights, x.reshape(inputs.shape))
         far = cloud.distance(x)
         beyond = np.maximum(far - size**0.5, 0.0)
         score = (value / sigma).ravel() - PENALTY / 2 * beyond**2
@@ -166,17 +148,18 @@ def _ascend(
 
 
 def _values_and_slopes(
-    module: View, site: str, weights: np.ndarray, inputs: np.ndarray
+    view: View, site: str, weights: np.ndarray, inputs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Values (N, G) along G directions, weights (G, H), at inputs (N, G or 1, D); and slopes."""
     rows = torch.as_tensor(np.asarray(inputs, np.float64)).requires_grad_()
-    values = (module.at(site, rows) * torch.as_tensor(weights)).sum(-1)
+    values = (view.at(site, rows) * torch.as_tensor(weights)).sum(-1)
     (slopes,) = torch.autograd.grad(values.sum(), rows)
     return values.detach().numpy(), slopes.numpy()
 
 
 def raw_observation(policy: Policy, inputs: np.ndarray) -> np.ndarray:
     """Undo `Policy.normalise`: the observations (N, D) behind network inputs (N, D)."""
+    inputs = np.asarray(inputs, np.float64)
     if policy.obs_mean is None or policy.obs_std is None:
-        return np.asarray(inputs, np.float64)
-    return np.asarray(inputs, np.float64) * policy.obs_std + policy.obs_mean
+        return inputs
+    return inputs * policy.obs_std + policy.obs_mean

@@ -30,17 +30,14 @@ BOOTSTRAP, SHUFFLES, HALVES = 300, 999, 20
 def effect_vectors(table: pd.DataFrame, site: str, measures: Sequence[str]) -> np.ndarray:
     """What each unit's cut changes in each episode, (episodes, units, measures).
 
-    The table is that of a sweep over `rl_ablation.groupings.units.singles`, of every unit of the
-    site. NaN where an episode has no number.
-
-    Raises:
-        LabError: A unit of the layer was not cut by itself, or none was.
+    The table is that of a sweep over `rl_ablation.groupings.units.singles`; LabError unless every
+    unit of the site was cut by itself. NaN where an episode has no number.
     """
     own = table["lesion"].str.fullmatch(rf"{site}/\d+")
-    units = sorted({int(name.rpartition("/")[2]) for name in table["lesion"][own]})
-    if not units or units != list(range(len(units))):
+    count = table["lesion"][own].nunique()
+    names = [f"{site}/{unit}" for unit in range(count)]
+    if not count or not set(names) <= set(table["lesion"]):
         raise LabError(f"populations need every unit of {site} cut by itself; sweep singles")
-    names = [f"{site}/{unit}" for unit in units]
     paired = differences(table, measures)
     return np.stack([paired[m][names].to_numpy(float) for m in measures], -1)
 
@@ -76,16 +73,12 @@ def agreement(
 ) -> dict[str, float]:
     """How far the two kinds of population agree in a layer; dead units are left out.
 
-    The table is that of a sweep over single units; either kind is divided into ``k`` groups.
-
-    Returns:
-        units; k; ari; low, high, its percentile bootstrap interval over episodes of the sweep
-        (resampling adds noise, which pulls it towards 0); p, one-sided, and chance, the 95 %
-        quantile, from shuffled labels; effect_self and activity_self, the mean index of each kind
-        with itself from two halves of the episodes, or of the recorded moments.
-
-    Raises:
-        LabError: The layer has no more than ``k`` live units.
+    The table is that of a sweep over single units; either kind is divided into ``k`` groups. Gives
+    units; k; ari; low, high, its percentile bootstrap interval over episodes of the sweep
+    (resampling adds noise, which pulls it towards 0); p, one-sided, and chance, the 95 % quantile,
+    from shuffled labels; effect_self and activity_self, the mean index of each kind with itself
+    from two halves of the episodes, or of the recorded moments. LabError where the layer has no
+    more than ``k`` live units.
     """
     samples = activity[site].samples
     live = samples.std(0, dtype=np.float64) > DEAD_STD
@@ -104,18 +97,10 @@ def agreement(
     low, high = interval(np.array(drawn))
     halves = []
     for _ in range(HALVES):
-        order = rng.permutation(episodes)
-        one, other = order[: episodes // 2], order[episodes // 2 :]
+        one, other = np.split(rng.permutation(episodes), [episodes // 2])
         halves.append(adjusted_rand_score(by_effect(vectors[one], k), by_effect(vectors[other], k)))
     early, late = (by_activity(part, k) for part in np.array_split(samples, 2))
-    return {
-        "units": units,
-        "k": k,
-        "ari": float(found),
-        "low": low,
-        "high": high,
-        "p": float((1 + np.sum(np.array(null) >= found - 1e-12)) / (1 + SHUFFLES)),
-        "chance": float(np.quantile(null, 0.95)),
-        "effect_self": float(np.mean(halves)),
-        "activity_self": float(adjusted_rand_score(early, late)),
-    }
+    p = float((1 + np.sum(np.array(null) >= found - 1e-12)) / (1 + SHUFFLES))
+    told = {"units": units, "k": k, "ari": float(found), "low": low, "high": high, "p": p}
+    told |= {"chance": float(np.quantile(null, 0.95)), "effect_self": float(np.mean(halves))}
+    return {**told, "activity_self": float(adjusted_rand_score(early, late))}

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -16,7 +18,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import PolynomialFeatures
 
-from rl_ablation.analysis.redundancy import Coalition
+from rl_ablation.analysis.redundancy import Coalition, Names
 from rl_ablation.errors import LabError
 from rl_ablation.stats import RESAMPLES
 
@@ -32,18 +34,18 @@ MODELS = {
 HELD_OUT, FOLDS = 1 / 3, 5
 _RIDGE = (0.01, 0.1, 1.0, 10.0)
 
+Terms = Mapping[int, np.ndarray]
+
 
 @dataclass(frozen=True)
 class Prediction:
     """How well a map predicts lesions that it was not made from.
 
-    Attributes:
-        scores: A row for each measure: ``model`` chosen, ``r2`` on held-out lesions, its 95 %
-            interval ``low``, ``high``, the same of the plain additive model
-            (``additive_r2``, ``additive_low``, ``additive_high``), ``train``, ``held_out``.
-            R² is NaN for a behaviour that the held-out lesions do not change.
-        lesions: A row for each held-out lesion × measure: ``cut`` (names), ``groups`` (how many),
-            ``measured``, ``predicted``, ``additive``.
+    ``scores`` has a row for each measure: ``model`` chosen, ``r2`` on held-out lesions, its 95 %
+    interval ``low``, ``high``, the same of the plain additive model (``additive_r2``,
+    ``additive_low``, ``additive_high``), ``train``, ``held_out``. R² is NaN for a behaviour that
+    the held-out lesions do not change. ``lesions`` has a row for each held-out lesion × measure:
+    ``cut`` (names), ``groups`` (how many), ``measured``, ``predicted``, ``additive``.
     """
 
     scores: pd.DataFrame
@@ -53,8 +55,8 @@ class Prediction:
 def predict_lesions(
     coalitions: Sequence[Coalition],
     values: np.ndarray,
-    players: Sequence[str],
-    measures: Sequence[str],
+    players: Names,
+    measures: Names,
     seed: int = 0,
 ) -> Prediction:
     """Fit a map on some lesions and predict others, unseen, that cut several groups.
@@ -62,18 +64,12 @@ def predict_lesions(
     A behaviour is modelled as a sum of the contributions of the groups left intact (Aharonov,
     Segev, Ruppin 2003), or also of pairs or triples left intact together, passed or not through a
     monotone function. Model and ridge penalty are chosen by cross-validation within the training
-    lesions; the held-out ones only score the choice.
+    lesions; the held-out ones only score the choice. Intervals are percentiles of 2000 resamples of
+    held-out lesions.
 
-    Args:
-        coalitions: Intact groups of each lesion, all distinct. A third of those with two or more
-            groups cut is held out; the others always train.
-        values: Of the coalitions, (coalitions, measures).
-        players: Names.
-        measures: Names.
-        seed: Of the split, the folds and the bootstrap.
-
-    Returns:
-        Scores and predictions; intervals are percentiles of 2000 resamples of held-out lesions.
+    The coalitions, all distinct, are the intact groups of each lesion, ``values`` (coalitions,
+    measures). A third of the lesions that cut two or more groups is held out; the others always
+    train.
 
     Raises:
         LabError: Too few lesions to fit and to hold out.
@@ -86,29 +82,19 @@ def predict_lesions(
     held = rng.permutation(joint)[: round(len(joint) * HELD_OUT)]
     fitted = np.array([k for k in order if k not in set(held.tolist())])
     if len(held) < 2 or len(fitted) < 2 * FOLDS:
-        raise LabError(
-            f"{len(joint)} lesions of two groups or more are too few to fit and to predict; "
-            f"evaluate at least {4 * FOLDS}"
-        )
+        few = f"{len(joint)} lesions of two groups or more are too few to fit and to predict"
+        raise LabError(f"{few}; evaluate at least {4 * FOLDS}")
     left = np.array([[i in c for i in range(len(players))] for c in coalitions], dtype=float)
     # The terms are products of indicators of intact groups.
-    terms = {
-        size: PolynomialFeatures(size, interaction_only=True, include_bias=False).fit_transform(
-            left
-        )
-        for size, _ in MODELS.values()
-    }
+    products = partial(PolynomialFeatures, interaction_only=True, include_bias=False)
+    terms = {size: products(size).fit_transform(left) for size, _ in MODELS.values()}
     resamples = rng.integers(len(held), size=(RESAMPLES, len(held)))
-    about = pd.DataFrame(
-        {
-            "cut": [" + ".join(players[i] for i in sorted(everyone - coalitions[k])) for k in held],
-            "groups": [len(everyone - coalitions[k]) for k in held],
-        }
-    )
+    cut = [sorted(everyone - coalitions[k]) for k in held]
+    names = [" + ".join(players[i] for i in groups) for groups in cut]
+    about = pd.DataFrame({"cut": names, "groups": list(map(len, cut))})
     scores, lesions = [], []
     for column, measure in enumerate(measures):
-        y = values[:, column]
-        guesses: dict[str, np.ndarray] = {}
+        y, guesses = values[:, column], {}
         row: dict[str, object] = {"measure": measure}
         for label, among in (("", list(MODELS)), ("additive_", ["additive"])):
             model, ridge = _choose(terms, y, fitted, among, seed)
@@ -117,24 +103,13 @@ def predict_lesions(
             numbers = _r2(y[held], guess, resamples)
             row |= dict(zip((f"{label}r2", f"{label}low", f"{label}high"), numbers, strict=True))
         scores.append({**row, "train": len(fitted), "held_out": len(held)})
-        lesions.append(
-            about.assign(
-                measure=measure,
-                measured=y[held],
-                predicted=guesses[""],
-                additive=guesses["additive_"],
-            )
-        )
+        rows = about.assign(measure=measure, measured=y[held], predicted=guesses[""])
+        lesions.append(rows.assign(additive=guesses["additive_"]))
     return Prediction(pd.DataFrame(scores), pd.concat(lesions, ignore_index=True))
 
 
 def _predict(
-    terms: Mapping[int, np.ndarray],
-    y: np.ndarray,
-    fitted: np.ndarray,
-    wanted: np.ndarray,
-    model: str,
-    ridge: float,
+    terms: Terms, y: np.ndarray, fitted: np.ndarray, wanted: np.ndarray, model: str, ridge: float
 ) -> np.ndarray:
     """What a model fitted on some rows says of others."""
     size, monotone = MODELS[model]
@@ -147,22 +122,16 @@ def _predict(
 
 
 def _choose(
-    terms: Mapping[int, np.ndarray],
-    y: np.ndarray,
-    fitted: np.ndarray,
-    among: Sequence[str],
-    seed: int,
+    terms: Terms, y: np.ndarray, fitted: np.ndarray, among: Sequence[str], seed: int
 ) -> tuple[str, float]:
     """The model and ridge penalty with the least squared error in cross-validation."""
     splits = list(KFold(FOLDS, shuffle=True, random_state=seed).split(fitted))
 
     def error(choice: tuple[str, float]) -> float:
-        return sum(
-            float(((_predict(terms, y, fitted[a], fitted[b], *choice) - y[fitted[b]]) ** 2).sum())
-            for a, b in splits
-        )
+        guesses = [(_predict(terms, y, fitted[a], fitted[b], *choice), b) for a, b in splits]
+        return sum(float(((guess - y[fitted[b]]) ** 2).sum()) for guess, b in guesses)
 
-    return min(((model, ridge) for model in among for ridge in _RIDGE), key=error)
+    return min(product(among, _RIDGE), key=error)
 
 
 def _r2(

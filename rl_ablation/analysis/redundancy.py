@@ -42,6 +42,7 @@ TOLERANCE = 0.1
 """Widest interval of a Shapley value, as a share of the range of the values seen."""
 
 Coalition = frozenset[int]
+Names = Sequence[str]
 Game = Callable[[Sequence[Coalition]], np.ndarray]
 """Characteristic function: coalitions → values, (coalitions, episodes, measures)."""
 
@@ -49,19 +50,15 @@ Game = Callable[[Sequence[Coalition]], np.ndarray]
 def coalition(players: Sequence[Lesion], cut: Coalition | set[int]) -> Lesion:
     """One lesion that cuts several groups at once: per site the union of their units.
 
-    Args:
-        players: The groups, cut in the same way and at the same time, with no unit in common.
-        cut: Indices of the players to cut; none is the intact policy.
-
-    Raises:
-        LabError: The players are cut in different ways, or share a unit.
+    ``cut`` has the indices of the players to cut; none is the intact policy. LabError where the
+    players are cut in different ways, or share a unit.
     """
     if not cut:
         return Lesion(name=INTACT)
     chosen = [players[i] for i in sorted(cut)]
     own = {"name", "cut", "group"}  # all else is the way in which they are cut
-    ways = [x.model_dump(exclude=own) for x in players]
-    if any(way != ways[0] for way in ways):
+    first, *others = (x.model_dump(exclude=own) for x in players)
+    if any(way != first for way in others):
         raise LabError("players must be cut in one way; give them all the same kind and times")
     units: dict[str, list[int]] = {}
     for player in chosen:
@@ -70,34 +67,26 @@ def coalition(players: Sequence[Lesion], cut: Coalition | set[int]) -> Lesion:
     for site, there in units.items():
         if len(set(there)) < len(there):
             raise LabError(f"{site}: two players share a unit; divide the network without overlap")
-    return chosen[0].model_copy(
-        update={
-            "name": " + ".join(x.name for x in chosen),
-            "cut": {site: tuple(sorted(there)) for site, there in units.items()},
-            "group": f"{len(chosen)} groups",
-        }
-    )
+    name = " + ".join(x.name for x in chosen)
+    joint = {site: tuple(sorted(there)) for site, there in units.items()}
+    new = {"name": name, "cut": joint, "group": f"{len(chosen)} groups"}
+    return chosen[0].model_copy(update=new)
 
 
 @dataclass
 class SweepGame:
     """The game that a policy's groups play: values by rolling the lesioned robot out.
 
-    Each call is one batched sweep in a run folder of its own, so it can be interrupted; episode k
-    is the same for all coalitions; none is rolled out twice.
-
-    Attributes:
-        agent: The policy, with an environment on its card.
-        players: The groups.
-        measures: Behaviours; where less of one is better, its value is its negative.
-        folder: Where the run folders go.
-        options: For `rl_ablation.mapping.sweep`: episodes, seed, conditions, horizon, activity …
-        seen: Values of each coalition evaluated so far, (episodes, measures).
+    Each call is one batched sweep in a run folder of its own in ``folder``, so it can be
+    interrupted; episode k is the same for all coalitions; none is rolled out twice. Where less of a
+    measure is better, its value is its negative. ``options`` are for `rl_ablation.mapping.sweep`:
+    episodes, seed, conditions, horizon, activity … ``seen`` has the values of each coalition
+    evaluated so far, (episodes, measures).
     """
 
     agent: Policy
     players: Sequence[Lesion]
-    measures: Sequence[str]
+    measures: Names
     folder: Path
     options: Mapping[str, Any] = field(default_factory=dict)
     seen: dict[Coalition, np.ndarray] = field(default_factory=dict)
@@ -115,13 +104,8 @@ class SweepGame:
             lesions = [coalition(self.players, everyone - c) for c in new]
             plain = {k: v for k, v in self.options.items() if k not in ("activity", "progress")}
             key = digest([self.agent.sha256, [x.key for x in lesions], list(self.measures), plain])
-            run = sweep(
-                self.agent,
-                Plan(lesions),
-                measures=self.measures,
-                folder=self.folder / f"coalitions-{key[:8]}",
-                **self.options,
-            )
+            folder, measures = self.folder / f"coalitions-{key[:8]}", self.measures
+            run = sweep(self.agent, Plan(lesions), measures=measures, folder=folder, **self.options)
             signs = np.array([MEASURES[m].better or 1 for m in self.measures])
             table = run.table().set_index("lesion")[list(self.measures)]
             for which, lesion in zip(new, lesions, strict=True):
@@ -129,17 +113,15 @@ class SweepGame:
         return np.stack([self.seen[c] for c in coalitions])
 
 
-def mean_value(values: np.ndarray, measures: Sequence[str]) -> np.ndarray:
+def mean_value(values: np.ndarray, measures: Names) -> np.ndarray:
     """Mean values over episodes, (coalitions, measures), of (coalitions, episodes, measures).
 
-    Episodes without a number (diverged physics, or never a step to average over) are left out.
-
-    Raises:
-        LabError: A coalition has no number at all for a measure.
+    Episodes without a number (diverged physics, or never a step to average over) are left out;
+    LabError where a coalition has no number at all for a measure.
     """
-    there = np.isfinite(values)
-    if not there.any(1).all():
-        lacking = measures[int(np.argwhere(~there.any(1))[0, 1])]
+    there = np.isfinite(values).any(1)
+    if not there.all():
+        lacking = measures[int(np.argwhere(~there)[0, 1])]
         raise LabError(
             f"measure {lacking!r} has no number for some coalition; take the kind over the "
             "horizon (without .alive), which a robot that never moves has too"
@@ -154,12 +136,7 @@ def every(players: int) -> list[Coalition]:
 
 # Shapley values.
 def shapley(
-    game: Game,
-    players: Sequence[str],
-    measures: Sequence[str],
-    *,
-    max_permutations: int = 400,
-    seed: int = 0,
+    game: Game, players: Names, measures: Names, *, max_permutations: int = 400, seed: int = 0
 ) -> pd.DataFrame:
     """Shapley values: each group's marginal contribution, averaged over the orders of joining.
 
@@ -170,14 +147,10 @@ def shapley(
     vanishes for a behaviour that neither the intact nor the dead robot shows, such as crashing. The
     Shapley values of a measure add up to v(all) − v(none) either way.
 
-    Returns:
-        A row for each group × measure: ``value``; ``ci_low`` and ``ci_high``, the 95 % Student
-        interval over pairs of an order and its reverse (width 0 where exact; looking after each
-        round makes it a little narrow); ``episodes_low`` and ``episodes_high``, the 95 % BCa
-        bootstrap interval over episodes; ``permutations``, all n! where exact.
-
-    Raises:
-        LabError: No player, or fewer than 4 orders.
+    A row for each group × measure: ``value``; ``ci_low`` and ``ci_high``, the 95 % Student interval
+    over pairs of an order and its reverse (width 0 where exact; looking after each round makes it a
+    little narrow); ``episodes_low`` and ``episodes_high``, the 95 % BCa bootstrap interval over
+    episodes; ``permutations``, all n! where exact. LabError for no player, or fewer than 4 orders.
     """
     count = len(players)
     if not count or max_permutations < 4:
@@ -191,18 +164,15 @@ def shapley(
     else:
         value, by_episode, half, orders = _sampled(game, count, measures, max_permutations, rng)
     low, high = bca_intervals(by_episode.reshape(len(by_episode), -1), rng)
-    return pd.DataFrame(
-        {
-            "group": np.repeat(list(players), len(measures)),
-            "measure": np.tile(list(measures), count),
-            "value": value.ravel(),
-            "ci_low": (value - half).ravel(),
-            "ci_high": (value + half).ravel(),
-            "episodes_low": low,
-            "episodes_high": high,
-            "permutations": orders,
-        }
-    )
+    columns = {"value": value, "ci_low": value - half, "ci_high": value + half}
+    rows = _rows({"group": list(players)}, measures)
+    rows = rows.assign(**{name: cells.ravel() for name, cells in columns.items()})
+    return rows.assign(episodes_low=low, episodes_high=high, permutations=orders)
+
+
+def _rows(about: Mapping[str, Names], measures: Names) -> pd.DataFrame:
+    """The columns that name each row × measure."""
+    return pd.DataFrame(about).merge(pd.Series(measures, name="measure"), how="cross")
 
 
 def _enumerated(values: np.ndarray, players: int) -> np.ndarray:
@@ -211,26 +181,18 @@ def _enumerated(values: np.ndarray, players: int) -> np.ndarray:
     Its gain over others S counts |S|!(n − |S| − 1)!/n!. Gains are taken before they are averaged:
     the value of a group that changes nothing is then exactly 0.
     """
-    codes = np.arange(2**players)
-    sizes = np.array([len(members) for members in every(players)])
-    chances = np.array(
-        [factorial(k) * factorial(players - k - 1) / factorial(players) for k in range(players)]
-    )
-    without = [codes[codes >> i & 1 == 0] for i in range(players)]
-    return np.stack(
-        [
-            np.tensordot(chances[sizes[w]], values[w | 1 << i] - values[w], 1)
-            for i, w in enumerate(without)
-        ]
-    )
+    n, codes = players, np.arange(2**players)
+    sizes = np.array(list(map(len, every(n))))
+    chances = np.array([factorial(k) * factorial(n - k - 1) / factorial(n) for k in range(n)])
+    gains = []
+    for bit in 1 << np.arange(n):
+        w = codes[codes & bit == 0]
+        gains.append(np.tensordot(chances[sizes[w]], values[w | bit] - values[w], 1))
+    return np.stack(gains)
 
 
 def _sampled(
-    game: Game,
-    players: int,
-    measures: Sequence[str],
-    most: int,
-    rng: np.random.Generator,
+    game: Game, players: int, measures: Names, most: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Values (players, measures), the same by episode, half widths of the intervals, orders."""
     pairs = np.empty((0, players, len(measures)))
@@ -248,8 +210,7 @@ def _sampled(
         pairs = np.concatenate([pairs, credit.reshape(-1, 2, *credit.shape[1:]).mean(1)])
         by_episode = by_episode + _credit(values, orders).sum(0)
         count = len(pairs)
-        spread = pairs.std(0, ddof=1) / np.sqrt(count)
-        half = stats.t.ppf(1 - LEVEL / 2, count - 1) * spread
+        half = stats.t.ppf(1 - LEVEL / 2, count - 1) * (pairs.std(0, ddof=1) / np.sqrt(count))
         narrow = (2 * half <= TOLERANCE * (highest - lowest)).all()
         if narrow or 2 * count + 1 >= most:
             shares = np.moveaxis(by_episode, 1, 0) / (2 * count)
@@ -267,32 +228,21 @@ def _credit(values: np.ndarray, orders: Sequence[Sequence[int]]) -> np.ndarray:
 
 
 # Single cuts and pairs.
-def single_cuts(
-    game: Game, players: Sequence[str], measures: Sequence[str], *, seed: int = 0
-) -> pd.DataFrame:
+def single_cuts(game: Game, players: Names, measures: Names, *, seed: int = 0) -> pd.DataFrame:
     """What is lost when one group alone is cut: v(all) − v(all but i), paired by episode.
 
-    Returns:
-        A row for each group × measure: ``value``, its 95 % BCa interval over episodes ``ci_low``
-        and ``ci_high``, the two-sided sign-flip ``p``, ``q`` over all rows, ``n`` episodes.
+    A row for each group × measure: ``value``, its 95 % BCa interval over episodes ``ci_low`` and
+    ``ci_high``, the two-sided sign-flip ``p``, ``q`` over all rows, ``n`` episodes.
     """
     everyone = frozenset(range(len(players)))
     values = game([everyone, *(everyone - {i} for i in range(len(players)))])
     mean_value(values, measures)
-    about = {
-        "group": np.repeat(list(players), len(measures)),
-        "measure": np.tile(list(measures), len(players)),
-    }
-    return pd.DataFrame({**about, **_tested(values[0] - values[1:], seed)})
+    rows = _rows({"group": list(players)}, measures)
+    return rows.assign(**_tested(values[0] - values[1:], seed))
 
 
 def interactions(
-    game: Game,
-    players: Sequence[str],
-    measures: Sequence[str],
-    *,
-    averaged: bool = False,
-    seed: int = 0,
+    game: Game, players: Names, measures: Names, *, averaged: bool = False, seed: int = 0
 ) -> pd.DataFrame:
     """What cutting two groups loses beyond the sum of what cutting each loses.
 
@@ -306,10 +256,9 @@ def interactions(
     I is minus one term of that average, the one with all others intact. ``averaged`` also gives
     minus the average, which needs all 2ⁿ coalitions.
 
-    Returns:
-        A row for each pair × measure: ``a``, ``b``, ``measure``, ``value`` (I), its 95 % BCa
-        interval over episodes, sign-flip ``p``, ``q`` over all rows, ``n`` episodes, ``kind``:
-        "redundant" or "synergistic" where q < 5 %, else "", and ``averaged`` if asked for.
+    A row for each pair × measure: ``a``, ``b``, ``measure``, ``value`` (I), its 95 % BCa interval
+    over episodes, sign-flip ``p``, ``q`` over all rows, ``n`` episodes, ``kind``: "redundant" or
+    "synergistic" where q < 5 %, else "", and ``averaged`` if asked for.
     """
     everyone = frozenset(range(len(players)))
     pairs = list(combinations(range(len(players)), 2))
@@ -321,15 +270,8 @@ def interactions(
     first, second = ([pair[side] for pair in pairs] for side in (0, 1))
     columns = _tested(alone[first] + alone[second] - intact - both, seed)
     kind = np.where(columns["value"] > 0, "redundant", "synergistic")
-    table = pd.DataFrame(
-        {
-            "a": np.repeat([players[i] for i in first], len(measures)),
-            "b": np.repeat([players[i] for i in second], len(measures)),
-            "measure": np.tile(list(measures), len(pairs)),
-            **columns,
-            "kind": np.where(columns["q"] < LEVEL, kind, ""),
-        }
-    )
+    about = {"a": [players[i] for i in first], "b": [players[i] for i in second]}
+    table = _rows(about, measures).assign(**columns, kind=np.where(columns["q"] < LEVEL, kind, ""))
     if averaged:
         weights = _interaction_weights(len(players), pairs)
         table["averaged"] = -(weights @ mean_value(game(every(len(players))), measures)).ravel()
@@ -338,14 +280,14 @@ def interactions(
 
 def _interaction_weights(players: int, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
     """(pairs, 2ⁿ): index = weights @ values, from s!(n − s − 2)!/(n − 1)! for s others intact."""
-    weights = np.empty((len(pairs), 2**players))
-    for column, members in enumerate(every(players)):
-        for row, pair in enumerate(pairs):
-            there = len(members & set(pair))
-            others = len(members) - there
-            share = factorial(others) * factorial(players - others - 2) / factorial(players - 1)
-            weights[row, column] = share if there != 1 else -share
-    return weights
+
+    def weight(members: Coalition, pair: tuple[int, int]) -> float:
+        there = len(members & set(pair))
+        others = len(members) - there
+        share = factorial(others) * factorial(players - others - 2) / factorial(players - 1)
+        return share if there != 1 else -share
+
+    return np.array([[weight(members, pair) for members in every(players)] for pair in pairs])
 
 
 def _tested(differences: np.ndarray, seed: int) -> dict[str, np.ndarray]:

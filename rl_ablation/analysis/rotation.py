@@ -32,13 +32,11 @@ def layer_eta_squared(activity: np.ndarray, classes: np.ndarray) -> float:
 
 
 def best_direction(activity: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """The direction along which the largest share of the variance lies between the classes.
+    """The direction (H,) along which the largest share of the variance lies between the classes.
 
-    The first linear discriminant (Fisher 1936; Rao 1948): the w with the largest wᵀBw / wᵀTw.
-    Its η² is to be taken on moments that it was not fitted to.
-
-    Returns:
-        (H,); ``eta_squared((activity @ w)[:, None], classes)`` is its selectivity.
+    The first linear discriminant (Fisher 1936; Rao 1948): the w with the largest wᵀBw / wᵀTw. Its
+    selectivity, ``eta_squared((activity @ w)[:, None], classes)``, is to be taken on moments that
+    it was not fitted to.
     """
     values = activity - activity.mean(0, dtype=np.float64)
     total = values.T @ values / len(values)
@@ -56,16 +54,10 @@ def best_direction(activity: np.ndarray, classes: np.ndarray) -> np.ndarray:
 def pwcca(one: np.ndarray, other: np.ndarray) -> float:
     """Similarity of two layers' activity at the same moments, whichever way each is turned.
 
+    Of (S, H) and (S, K): 1 for linear images of each other, near 0 for unrelated layers.
     Projection-weighted canonical correlation (Morcos, Raghu, Bengio 2018, 1806.05759), on the
     directions that hold ``KEPT`` of the variance (Raghu et al. 2017, 1706.05806). Canonical
     correlations are averaged with the weight that their directions have in ``one``.
-
-    Args:
-        one: (S, H).
-        other: (S, K).
-
-    Returns:
-        1 for layers that are linear images of each other, near 0 for unrelated ones.
     """
     if len(one) != len(other):
         raise LabError(f"pwcca needs the same moments of both, got {len(one)} and {len(other)}")

@@ -43,14 +43,12 @@ BENDS: dict[str, Context] = {
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """What an intact network does in each behaviour.
+    """What an intact network does in each behaviour; ``sites`` is site → units.
 
-    Attributes:
-        sites: Site → units.
-        means: Behaviour → mean activity of each subject, (subjects, units of all sites in order);
-            NaN where a subject shows it in fewer than ``MIN_STEPS`` moments.
-        spread: Standard deviation of each unit over all moments, (units,).
-        samples: Site → evenly spaced moments, (S, H).
+    ``means`` is behaviour → mean activity of each subject, (subjects, units of all sites in order);
+    NaN where a subject shows it in fewer than ``MIN_STEPS`` moments. ``spread`` is the standard
+    deviation of each unit over all moments, (units,), ``samples`` site → evenly spaced moments,
+    (S, H).
     """
 
     sites: dict[str, int]
@@ -117,17 +115,12 @@ def contrasts(
     """Differences of behaviours in every unit, tested over subjects.
 
     The family of the corrections is all units of all layers in all contrasts: sign flips of whole
-    subjects, step-down max-T for ``p_fwe`` and Benjamini–Hochberg for ``q``.
+    subjects, step-down max-T for ``p_fwe`` and Benjamini–Hochberg for ``q``. ``pairs`` is name →
+    behaviours (a, b): the mean of the a's minus the mean of the b's. Subjects that lack any of them
+    are left out.
 
-    Args:
-        scanned: Of `scan`.
-        pairs: Name → behaviours (a, b): the mean of the a's minus the mean of the b's. Subjects
-            that lack any of them are left out.
-        seed: Of the flips.
-
-    Returns:
-        Columns contrast, site, unit, difference, strength (difference in the unit's own s.d.; 0
-        for a dead unit), p, q, p_fwe, n.
+    Columns contrast, site, unit, difference, strength (difference in the unit's own s.d.; 0 for a
+    dead unit), p, q, p_fwe, n.
     """
     columns = {
         name: np.mean([scanned.means[x] for x in a], 0) - np.mean([scanned.means[x] for x in b], 0)
@@ -140,17 +133,9 @@ def contrasts(
     p_fwe = max_t_p(differences, np.random.default_rng([seed, 1]))
     mean = finite_mean(differences)
     spread = np.tile(scanned.spread, len(columns))
+    strength = np.divide(mean, spread, out=np.zeros(len(mean)), where=live)
     units = [(site, unit) for site, size in scanned.sites.items() for unit in range(size)]
-    return pd.DataFrame(
-        {
-            "contrast": np.repeat(list(columns), len(units)),
-            "site": [site for site, _ in units] * len(columns),
-            "unit": [unit for _, unit in units] * len(columns),
-            "difference": mean,
-            "strength": np.divide(mean, spread, out=np.zeros(len(mean)), where=live),
-            "p": p,
-            "q": benjamini_hochberg(p),
-            "p_fwe": p_fwe,
-            "n": np.isfinite(differences).sum(0),
-        }
-    )
+    rows = [(contrast, *unit) for contrast in columns for unit in units]
+    table = pd.DataFrame(rows, columns=["contrast", "site", "unit"])
+    table = table.assign(difference=mean, strength=strength, p=p, q=benjamini_hochberg(p))
+    return table.assign(p_fwe=p_fwe, n=np.isfinite(differences).sum(0))

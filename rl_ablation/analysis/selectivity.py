@@ -27,21 +27,17 @@ def bend_contexts(bend: np.ndarray) -> np.ndarray:
 
 
 def class_selectivity(activity: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """SI = (μ_max − μ_−max)/(μ_max + μ_−max) of every unit (Morcos et al. 2018).
+    """SI = (μ_max − μ_−max)/(μ_max + μ_−max) of every unit, (H,) (Morcos et al. 2018).
 
-    μ_max is the largest of a unit's class means, μ_−max the mean of its other class means.
-
-    Returns:
-        (H,): 0 is equally active in all classes, 1 active in one alone; 0 for a silent unit.
+    μ_max is the largest of a unit's class means, μ_−max the mean of its other class means. 0 is
+    equally active in all classes, 1 active in one alone; 0 for a silent unit.
 
     Raises:
         LabError: An activity is negative, or there are fewer than two classes.
     """
     if activity.size and activity.min() < 0:
-        raise LabError(
-            "class selectivity needs activity that is never negative (ReLU); "
-            "take eta_squared or best_class for other units"
-        )
+        other = "take eta_squared or best_class for other units"
+        raise LabError(f"class selectivity needs activity that is never negative (ReLU); {other}")
     means = _class_means(activity, classes)
     largest = means.max(0)
     rest = (means.sum(0) - largest) / (len(means) - 1)
@@ -51,8 +47,7 @@ def class_selectivity(activity: np.ndarray, classes: np.ndarray) -> np.ndarray:
 def eta_squared(activity: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Share of each unit's variance that lies between the classes, η² of a one-way layout.
 
-    Returns:
-        (H,) in [0, 1]; 0 for a unit that does not vary.
+    (H,) in [0, 1]; 0 for a unit that does not vary.
     """
     means = _class_means(activity, classes)
     sizes = np.unique(classes, return_counts=True)[1]
@@ -64,13 +59,10 @@ def eta_squared(activity: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 
 def best_class(activity: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The class that each unit sets farthest apart from the rest, and by how many d′.
+    """The class (H,) that each unit sets farthest apart from the rest, and by how many d′ (H,).
 
     d′ = (μ_class − μ_rest) / √((σ²_class + σ²_rest)/2); the sign says whether the unit goes up or
     down there.
-
-    Returns:
-        The class (H,) and its d′ (H,).
     """
     labels = _labels(classes)
     values = np.asarray(activity, np.float64)
@@ -90,7 +82,6 @@ def mutual_information(activity: np.ndarray, classes: np.ndarray, bins: int = 8)
     zeros, share one. The bias of few samples is taken off after Miller & Madow (1955), which
     supposes samples that do not depend on each other; so a unit that tells nothing may come out a
     little below 0.
-
     """
     if bins < 2:
         raise LabError(f"information needs at least 2 bins, got {bins}")

@@ -49,14 +49,8 @@ def unit_direction(site: str, unit: int, units: int) -> Direction:
 def group_direction(group: Lesion, stats_of: SiteStats) -> Direction:
     """The first principal direction of a group's activity, towards its longer tail.
 
-    The rarer state is the one to show.
-
-    Args:
-        group: Units of one site.
-        stats_of: The site's visited activity.
-
-    Raises:
-        LabError: The group has no units, or units of several sites.
+    The rarer state is the one to show. ``stats_of`` is the visited activity of the group's site;
+    LabError unless it has units of exactly one.
     """
     places = [(site, list(units)) for site, units in group.cut.items() if units]
     if len(places) != 1:
@@ -105,12 +99,10 @@ def top_states(direction: Direction, recording: Recording, n: int = 3) -> list[M
 def frames(
     policy: Policy, recording: Recording, moments: Sequence[Moment], **render: Any
 ) -> list[np.ndarray]:
-    """Pictures of moments: the episodes are run again from their seeds, up to the moment.
+    """A picture (height, width, 3), uint8, of each moment.
 
-    ``render`` is for the environment, such as ``width``, ``height``, ``camera``.
-
-    Returns:
-        A frame (height, width, 3), uint8, for each moment.
+    The episodes are run again from their seeds, up to the moment. ``render`` is for the
+    environment, such as ``width``, ``height``, ``camera``.
 
     Raises:
         LabError: Nothing can be drawn on this machine, or the episode went another way when it was
@@ -124,8 +116,7 @@ def frames(
         with quiet(), closing(gym.make(spec, render_mode="rgb_array", **kwargs)) as env:
             for episode in sorted({m.episode for m in moments}):
                 wanted = {m.step for m in moments if m.episode == episode}
-                for step, picture in _replay(policy, recording, episode, wanted, env).items():
-                    pictures[episode, step] = picture
+                pictures |= _replay(policy, recording, episode, wanted, env)
     except LabError:
         raise
     except Exception as error:  # a graphics library may raise anything
@@ -135,24 +126,23 @@ def frames(
 
 def _replay(
     policy: Policy, recording: Recording, episode: int, wanted: set[int], env: gym.Env
-) -> dict[int, np.ndarray]:
-    """Run an episode again up to the last wanted step: step → picture."""
+) -> dict[tuple[int, int], np.ndarray]:
+    """Run an episode again up to the last wanted step: (episode, step) → picture."""
     job, seen = recording.jobs[episode], recording.trace[SITE + "obs"][:, episode]
-    pictures: dict[int, np.ndarray] = {}
+    pictures: dict[tuple[int, int], np.ndarray] = {}
     options = {"condition": job.condition} if job.condition else None
     obs, _ = env.reset(seed=job.seed, options=options)
     for step in range(max(wanted) + 1):
         row = np.asarray(obs).reshape(1, -1)
         if step in wanted:
             if not np.allclose(policy.normalise(row)[0], seen[step], atol=1e-4):
-                raise LabError(
-                    f"episode {episode} (seed {job.seed}) is not at step {step} where it was; "
-                    "this environment does not repeat an episode from its seed"
-                )
+                hint = "this environment does not repeat an episode from its seed"
+                where = f"episode {episode} (seed {job.seed}) is not at step {step} where it was"
+                raise LabError(f"{where}; {hint}")
             picture = env.render()
             if not isinstance(picture, np.ndarray):
                 raise LabError("cannot draw: the environment gave no picture")
-            pictures[step] = picture
+            pictures[episode, step] = picture
         action = policy.act(row)[0]
         if isinstance(env.action_space, gym.spaces.Box):
             action = action.reshape(env.action_space.shape).astype(env.action_space.dtype)

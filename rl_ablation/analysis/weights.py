@@ -31,8 +31,7 @@ RULES = {
 def path_norms(policy: Policy) -> dict[str, np.ndarray]:
     """Site → path norm from each unit to each motor, (motors, H): Π|W| of the layers above.
 
-    Raises:
-        LabError: The policy is no MLP.
+    LabError where the policy is no MLP.
     """
     if not isinstance(policy.network, MLP):
         raise LabError(f"{policy.name!r} is no MLP; its weights cannot be read layer by layer")
@@ -48,24 +47,21 @@ def path_norms(policy: Policy) -> dict[str, np.ndarray]:
 def importance(policy: Policy, activity: Activity | None = None) -> pd.DataFrame:
     """Importance of every hidden unit by every rule: columns site, unit, and one for each rule.
 
-    Without recorded ``activity`` the rules that need it are left out.
-
-    Raises:
-        LabError: The policy is no MLP.
+    Without recorded ``activity`` the rules that need it are left out. LabError where the policy is
+    no MLP.
     """
     paths = path_norms(policy)
     assert isinstance(policy.network, MLP)
     weights = [weight.numpy().astype(np.float64) for weight, _ in policy.network.layers]
     frames = []
-    for k, site in enumerate(paths):
-        into, out = weights[k], weights[k + 1]
+    for (site, path), into, out in zip(paths.items(), weights[:-1], weights[1:], strict=True):
         incoming, outgoing = np.linalg.norm(into, axis=1), np.linalg.norm(out, axis=0)
         values = {
             "outgoing L1": np.abs(out).sum(0),
             "outgoing L2": outgoing,
             "incoming L2": incoming,
             "in × out": incoming * outgoing,
-            "path to motors": paths[site].sum(0),
+            "path to motors": path.sum(0),
         }
         if activity is not None:
             spread = activity[site].std.astype(np.float64)

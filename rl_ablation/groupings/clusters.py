@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.cluster import AgglomerativeClustering
 
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.registry import grouping
-from rl_ablation.groupings.units import divided_sites
+from rl_ablation.groupings.units import divided_sites, recorded
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.lesions.methods import DEAD_STD
-from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.activity import Activity, record_activity
+
+if TYPE_CHECKING:  # help lists the groupings, and should not wait for torch
+    from rl_ablation.policies.policy import Policy
+    from rl_ablation.rollouts.activity import Activity
 
 
 @grouping("units active together, so many in each layer", number=6)
@@ -25,35 +27,27 @@ def clusters(
     Units are described by the absolute correlations of their activity with every other unit of the
     layer and joined by Ward's criterion (after the co-activity populations of Meyes et al. 2020).
     The sign is dropped, since a unit and its negative carry the same signal. Dead units stand apart
-    as ``site/dead``. Clusters are numbered from the largest.
-
-    Args:
-        agent: The policy.
-        k: Clusters in each layer; where fewer units are live, each of them is its own.
-        activity: Recorded intact activity; None records it in the card's environment.
-        sites: Layers to divide; None takes all hidden ones.
+    as ``site/dead``. Clusters are numbered from the largest. Where fewer than ``k`` units are live,
+    each is its own. None of ``activity`` records it, None of ``sites`` takes all hidden layers.
     """
     if k < 1:
         raise LabError(f"clusters need k of at least 1, got {k}")
-    activity = record_activity(agent) if activity is None else activity
+    activity = recorded(agent, activity)
     lesions = []
     for site in divided_sites(agent, sites, "clusters", k):
         samples = activity[site].samples.astype(np.float64)
         live = np.flatnonzero(samples.std(0) > DEAD_STD)
         dead = np.setdiff1d(np.arange(samples.shape[1]), live)
         if dead.size:
-            cut = {site: tuple(map(int, dead))}
-            lesions.append(Lesion(name=f"{site}/dead", cut=cut, group="clusters"))
-        if not live.size:
-            continue
+            lesions.append((f"{site}/dead", site, dead))
         labels = np.arange(live.size) if live.size <= k else by_activity(samples[:, live], k)
         groups = [live[labels == label] for label in np.unique(labels)]
         groups.sort(key=lambda units: (-units.size, units[0]))
-        lesions += [
-            Lesion(name=f"{site}/cluster-{n}", cut={site: tuple(map(int, units))}, group="clusters")
-            for n, units in enumerate(groups)
-        ]
-    return Plan(lesions)
+        lesions += [(f"{site}/cluster-{n}", site, units) for n, units in enumerate(groups)]
+    return Plan(
+        Lesion(name=name, cut={site: tuple(map(int, units))}, group="clusters")
+        for name, site, units in lesions
+    )
 
 
 def by_activity(samples: np.ndarray, k: int) -> np.ndarray:
@@ -61,6 +55,8 @@ def by_activity(samples: np.ndarray, k: int) -> np.ndarray:
 
     Returns labels (units,). A unit that does not vary correlates with no other.
     """
+    from sklearn.cluster import AgglomerativeClustering
+
     with np.errstate(invalid="ignore", divide="ignore"):
         profile = np.nan_to_num(np.abs(np.corrcoef(samples.T.astype(np.float64))))
     return np.asarray(AgglomerativeClustering(n_clusters=k).fit_predict(profile))

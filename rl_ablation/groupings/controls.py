@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from scipy.cluster.hierarchy import leaves_list, ward
 
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import VARIANT, Lesion, Plan
-from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.activity import Activity, record_activity
+
+if TYPE_CHECKING:  # help lists the groupings, and should not wait for torch
+    from rl_ablation.policies.policy import Policy
+    from rl_ablation.rollouts.activity import Activity
 
 RANDOM = "random"
 """The group of all cuts drawn at random, and the word for them in ``--groups``."""
@@ -21,24 +24,16 @@ def random_groups(
 
     They are the null for "it is this group that matters, not how many units were cut".
     Cuts of one unit, of whole sites and of several sites have no such control and are passed over.
-
-    Args:
-        agent: The policy.
-        like: What they are controls for.
-        n: Random cuts for each layer, size, kind and time.
-        seed: Draws them. Draw k is the same whatever else is drawn.
-        first: Number of the first draw.
+    Each layer, size, kind and time has ``n`` of them, numbered from ``first``; draw k of a seed is
+    the same whatever else is drawn.
     """
     wanted: dict[tuple[object, ...], Lesion] = {}
     for lesion in like:
-        for site, units in lesion.cut.items():
-            if len(lesion.cut) == 1 and 1 < len(units) < agent.sites[site]:
-                wanted.setdefault(lesion.place, lesion)
-    places = list(agent.sites)
-    lesions = []
+        if len(lesion.cut) == 1 and 1 < lesion.size < agent.sites[next(iter(lesion.cut))]:
+            wanted.setdefault(lesion.place, lesion)
+    places, lesions = list(agent.sites), []
     for model in wanted.values():
-        ((site, model_units),) = model.cut.items()
-        size = len(model_units)
+        (site,), size = model.cut, model.size
         how = "" if model.manner == Lesion(name="").manner else VARIANT + model.manner
         for draw in range(first, first + n):
             rng = np.random.default_rng([seed, places.index(site), size, draw])
@@ -54,21 +49,16 @@ def equal_parts(
     """Divide every hidden layer into ``k`` parts of equal size, give or take a unit.
 
     How large part n is depends on the layer's size alone, so the same part of two networks of
-    the same shape is a cut of the same size.
-
-    Args:
-        agent: The policy.
-        k: Parts of each layer; a layer with fewer units is divided into single ones.
-        activity: Recorded intact activity; None records it in the card's environment.
-        seed: None puts units side by side that are active together: in the order of the leaves of
-            Ward's tree over the absolute correlations of their activity. A number shuffles them.
-
-    Raises:
-        LabError: Fewer than 1 part.
+    the same shape is a cut of the same size. A layer of fewer units is divided into single ones.
+    Without ``seed`` units stand side by side that are active together: in the order of the leaves
+    of Ward's tree over the absolute correlations of their ``activity``; None records it in the
+    card's environment. With one they are shuffled. LabError for fewer than 1 part.
     """
     if k < 1:
         raise LabError(f"a layer has at least 1 part, got {k}")
     if activity is None and seed is None:
+        from rl_ablation.rollouts.activity import record_activity
+
         activity = record_activity(agent)
     label, kind = ("part", "parts") if seed is None else ("random-part", RANDOM)
     lesions = []
@@ -86,6 +76,8 @@ def equal_parts(
 
 def _together(samples: np.ndarray) -> np.ndarray:
     """Order of units in which those that are active together stand together."""
+    from scipy.cluster.hierarchy import leaves_list, ward
+
     values = samples.astype(np.float64) - samples.mean(0, dtype=np.float64)
     if values.shape[1] < 3:
         return np.arange(values.shape[1])
@@ -109,8 +101,7 @@ def random_divisions(plan: Plan, n: int, seed: int = 0) -> list[Plan]:
         left = {s: [int(u) for u in rng.permutation(units)] for s, units in left.items()}
         lesions = []
         for lesion in (x for x in plan if x.size):
-            cut = {s: tuple(sorted(left[s].pop() for _ in units)) for s, units in
-                   lesion.cut.items()}  # fmt: skip
+            cut = {s: tuple(sorted(left[s].pop() for _ in us)) for s, us in lesion.cut.items()}
             changed = {"name": f"{lesion.name}~{draw}", "cut": cut, "group": RANDOM}
             lesions.append(Lesion(**{**dict(lesion), **changed}))
         divisions.append(Plan(lesions))

@@ -11,35 +11,31 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.decomposition import NMF
-from sklearn.exceptions import ConvergenceWarning
 
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.registry import grouping
-from rl_ablation.groupings.units import divided_sites
+from rl_ablation.groupings.units import divided_sites, recorded
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.lesions.methods import DEAD_STD, SiteStats
-from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.activity import Activity, record_activity
 
-_ITERATIONS = 1000
-_NOBODY = -1
+if TYPE_CHECKING:  # help lists the groupings, and should not wait for torch
+    from rl_ablation.policies.policy import Policy
+    from rl_ablation.rollouts.activity import Activity
 
 
 @dataclass(frozen=True, eq=False)
 class Factors:
     """A layer's activity as a sum of k patterns: activity ≈ strengths @ weights.
 
-    Attributes:
-        weights: (k, H); (k, 2H) where units take both signs: their positive parts, then their
-            negative ones. In units of activity: what the unit does when the pattern is as strong as
-            it usually (root mean square) is.
-        strengths: How strong each pattern is at each moment, (S, k), root mean square 1.
-        explained: Share of the activity's sum of squares that each pattern accounts for, (k,),
-            falling; at the optimum they add up to what all explain together.
-        signed: Whether weights hold both signs.
+    ``weights``, (k, H), are in units of activity: what the unit does when the pattern is as strong
+    as it usually (root mean square) is. ``signed`` ones, (k, 2H), where units take both signs, are
+    their positive parts, then their negative ones. ``strengths``, (S, k), root mean square 1, tell
+    how strong each pattern is at each moment. ``explained``, (k,), falling, is the share of the
+    activity's sum of squares that each accounts for; at the optimum they add up to what all explain
+    together.
     """
 
     weights: np.ndarray
@@ -63,30 +59,26 @@ class Factors:
         pattern and half of another still goes to one of them.
         """
         loading = sum(np.split(self.weights, 2, axis=1)) if self.signed else self.weights
-        return np.where(np.max(loading, 0) > 0, np.argmax(loading, 0), _NOBODY)
+        return np.where(np.max(loading, 0) > 0, np.argmax(loading, 0), -1)
 
 
 def factorise(stats: SiteStats, k: int) -> Factors:
     """Factorise a site's visited activity into ``k`` non-negative patterns.
 
     Units that do not vary carry nothing and are left out, even those that are constantly on.
-
-    Args:
-        stats: Recorded activity of the site, (S, H).
-        k: Patterns.
-
-    Raises:
-        LabError: ``k`` is below 1, or more than there are units that vary, or moments.
+    LabError where ``k`` is below 1, or more than there are units that vary, or moments.
     """
-    live = _live(stats)
-    samples = stats.samples.astype(np.float64)
+    from sklearn.decomposition import NMF
+    from sklearn.exceptions import ConvergenceWarning
+
+    live, samples = _live(stats), stats.samples.astype(np.float64)
     most = min(int(live.sum()), len(samples))
     if not 1 <= k <= most:
         raise LabError(f"{k} factors cannot be made of {most} live units; choose from 1 to {most}")
     samples = np.where(live, samples, 0.0)
     signed = bool((samples < 0).any())
     parts = np.hstack([samples.clip(0), (-samples).clip(0)]) if signed else samples
-    model = NMF(k, init="nndsvda", random_state=0, max_iter=_ITERATIONS)
+    model = NMF(k, init="nndsvda", random_state=0, max_iter=1000)
     with warnings.catch_warnings():
         # One that has not converged explains a little less, and `explained` says so.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -109,31 +101,22 @@ def factors(
 
     Units belong to the factor with their largest loading (see `Factors.owners`); those with none
     are in no group. ``h0/factor-0`` is the factor that explains most of the layer's activity; one
-    that no unit mostly belongs to makes no lesion.
-
-    Args:
-        agent: The policy.
-        k: Factors in each layer; where fewer units are live, as many as those.
-        activity: Recorded intact activity; None records it in the card's environment.
-        sites: Layers to divide; None takes all hidden ones.
+    that no unit mostly belongs to makes no lesion. Where fewer than ``k`` units are live, there are
+    as many factors. None of ``activity`` records it, None of ``sites`` takes all hidden layers.
 
     Raises:
         LabError: ``k`` is below 1 or more than a layer has units, or there is no such site.
     """
     if k < 1:
         raise LabError(f"factors need k of at least 1, got {k}")
-    activity = record_activity(agent) if activity is None else activity
+    activity = recorded(agent, activity)
     lesions = []
     for site in divided_sites(agent, sites, "factors", k):
         here = min(k, int(_live(activity[site]).sum()))
-        if not here:
-            continue
-        owners = factorise(activity[site], here).owners
-        for factor in range(here):
-            units = tuple(map(int, np.flatnonzero(owners == factor)))
-            if units:
-                name = f"{site}/factor-{factor}"
-                lesions.append(Lesion(name=name, cut={site: units}, group="factors"))
+        owners = factorise(activity[site], here).owners if here else np.empty(0)
+        for factor in np.unique(owners[owners >= 0]):
+            cut = {site: tuple(map(int, np.flatnonzero(owners == factor)))}
+            lesions.append(Lesion(name=f"{site}/factor-{factor}", cut=cut, group="factors"))
     return Plan(lesions)
 
 

@@ -12,14 +12,16 @@ noisy.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.units import hidden_sites
 from rl_ablation.lesions.lesion import Lesion, Plan
-from rl_ablation.policies.policy import Policy
+
+if TYPE_CHECKING:  # help lists the groupings, and should not wait for torch
+    from rl_ablation.policies.policy import Policy
 
 FRACTIONS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
 STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -38,15 +40,8 @@ def random_orders(
     """Cut growing shares of all units of some layers together, in several random orders.
 
     A lesion is named ``order-3/0.4``: the first 40 % of the fourth order, which is its group.
-
-    Args:
-        agent: The policy.
-        sites: Layers; None takes all hidden ones.
-        orders: How many.
-        fractions: Shares in (0, 1] of all the layers' units.
-        seed: Draws the orders.
-        kind: Of the cut; at ``obs``, ``zero`` makes a sensor read its mean over the training.
-        name: Of the orders.
+    ``fractions`` are shares in (0, 1] of all the layers' units, None of ``sites`` takes all hidden
+    ones, and at ``obs`` the kind ``zero`` makes a sensor read its mean over the training.
 
     Raises:
         LabError: A fraction outside (0, 1], no order, or no such site.
@@ -76,24 +71,18 @@ def ranked_order(
 
     Each layer loses the same share, since importance is ranked within a layer and means nothing
     across layers (Geiger et al. 2018). Units of equal importance go in order of their index.
-
-    Args:
-        importance: Site → (H,); more is more important.
-        direction: Which end comes first; also the lesions' group.
-        fractions: Shares in (0, 1] of each layer.
+    ``importance`` is site → (H,), ``fractions`` are shares in (0, 1] of each layer, and the
+    direction is the lesions' group.
     """
     if direction not in ("ascending", "descending"):
         raise LabError(f"unknown direction {direction!r}; choose ascending or descending")
     sign = 1.0 if direction == "ascending" else -1.0
     rank = {s: np.argsort(sign * v, kind="stable").tolist() for s, v in importance.items()}
-    return Plan(
-        _point(
-            direction,
-            fraction,
-            {s: tuple(sorted(units[: _count(fraction, len(units))])) for s, units in rank.items()},
-        )
-        for fraction in _checked(fractions)
-    )
+    lesions = []
+    for fraction in _checked(fractions):
+        cut = {s: tuple(sorted(units[: _count(fraction, len(units))])) for s, units in rank.items()}
+        lesions.append(_point(direction, fraction, cut))
+    return Plan(lesions)
 
 
 def noise_ladder(
@@ -112,9 +101,8 @@ def noise_ladder(
 
 def _checked(fractions: Sequence[float]) -> list[float]:
     if not all(0 < f <= 1 for f in fractions):
-        raise LabError(
-            f"fractions must lie in (0, 1], got {', '.join(f'{f:g}' for f in fractions)}"
-        )
+        got = ", ".join(f"{f:g}" for f in fractions)
+        raise LabError(f"fractions must lie in (0, 1], got {got}")
     return sorted(fractions)
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.controls import RANDOM, random_groups
 from rl_ablation.lesions.lesion import Plan
-from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.activity import Activity
+
+if TYPE_CHECKING:  # help lists the groupings, and should not wait for torch
+    from rl_ablation.policies.policy import Policy
+    from rl_ablation.rollouts.activity import Activity
 
 Function = TypeVar("Function", bound=Callable[..., Plan])
 
@@ -20,14 +22,11 @@ RANDOM_DRAWS = 100
 
 @dataclass(frozen=True)
 class Grouping:
-    """A registered grouping.
+    """A registered grouping, named as in ``--groups``.
 
-    Attributes:
-        name: As in ``--groups``.
-        function: ``(policy) -> Plan``; ``(policy, number) -> Plan`` if it takes a number. With an
-            argument ``activity`` it is given the recorded intact activity.
-        doc: One line.
-        number: Its usual number, as in ``clusters:6``; None takes none.
+    Its function is ``(policy) -> Plan``; ``(policy, number) -> Plan`` if it takes a number, as in
+    ``clusters:6``, of which ``number`` is the usual one. With an argument ``activity`` it is given
+    the recorded intact activity.
     """
 
     name: str
@@ -41,19 +40,13 @@ class Grouping:
         return self.doc if self.number is None else f"{self.name}:{self.number}, {self.doc}"
 
     def __call__(self, agent: Policy, number: int | None, activity: Activity | None) -> Plan:
-        """Make the plan.
-
-        Raises:
-            LabError: It takes no number, or not this one.
-        """
+        """Make the plan; LabError where it takes no number, or not this one."""
         if self.number is None and number is not None:
             raise LabError(f"grouping {self.name!r} takes no number; write {self.name}")
-        arguments: list[Any] = [agent]
-        if self.number is not None:
-            arguments.append(self.number if number is None else number)
+        numbers = () if self.number is None else (self.number if number is None else number,)
         takes = inspect.signature(self.function).parameters
         given = {"activity": activity} if "activity" in takes else {}
-        return self.function(*arguments, **given)
+        return self.function(agent, *numbers, **given)
 
 
 GROUPINGS: dict[str, Grouping] = {}
@@ -81,19 +74,14 @@ def usages() -> dict[str, str]:
 def parse_groups(
     text: str | Iterable[str], agent: Policy, activity: Activity | None = None, seed: int = 0
 ) -> Plan:
-    """Make a plan from words like ``"layers,clusters:6,random:100"``.
-
-    Raises:
-        LabError: A word is no grouping.
-    """
+    """Make a plan from words like ``"layers,clusters:6,random:100"``; others raise LabError."""
     words = [w.strip() for w in text.split(",")] if isinstance(text, str) else list(text)
     plan, draws = Plan(), None
     for word in words:
         name, colon, number = word.partition(":")
         if colon and not number.isdecimal():
-            raise LabError(
-                f"grouping {word!r}: after the colon comes a whole number, as in {name}:6"
-            )
+            how = f"after the colon comes a whole number, as in {name}:6"
+            raise LabError(f"grouping {word!r}: {how}")
         count = int(number) if colon else None
         if name == RANDOM:
             draws = RANDOM_DRAWS if count is None else count

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.registry import grouping
 from rl_ablation.lesions.lesion import Lesion, Plan
-from rl_ablation.policies.policy import Policy
+
+if TYPE_CHECKING:  # help lists the groupings, and should not wait for torch
+    from rl_ablation.policies.policy import Policy
+    from rl_ablation.rollouts.activity import Activity
 
 
 def hidden_sites(agent: Policy, sites: Sequence[str] | None) -> list[str]:
-    """The named sites, or all hidden layers.
-
-    Raises:
-        LabError: There is no such site.
-    """
-    if sites is None:
-        return list(agent.network.sizes)
-    for site in sites:
+    """The named sites, or all hidden layers; LabError where there is no such site."""
+    for site in sites or ():
         if site not in agent.sites:
             raise LabError(f"no site {site!r}; this policy has {', '.join(agent.sites)}")
-    return list(sites)
+    return list(agent.network.sizes if sites is None else sites)
 
 
 def divided_sites(agent: Policy, sites: Sequence[str] | None, word: str, number: int) -> list[str]:
@@ -33,11 +31,18 @@ def divided_sites(agent: Policy, sites: Sequence[str] | None, word: str, number:
     return chosen
 
 
+def recorded(agent: Policy, activity: Activity | None) -> Activity:
+    """The recorded intact activity; None records it in the card's environment."""
+    from rl_ablation.rollouts.activity import record_activity
+
+    return record_activity(agent) if activity is None else activity
+
+
 @grouping("every hidden unit by itself")
-def singles(agent: Policy, sites: Sequence[str] | None = None) -> Plan:
+def singles(agent: Policy, sites: Sequence[str] | None = None, group: str = "singles") -> Plan:
     """Every unit by itself; the hidden layers unless ``sites`` are named."""
     return Plan(
-        Lesion(name=f"{site}/{unit}", cut={site: (unit,)}, group="singles")
+        Lesion(name=f"{site}/{unit}", cut={site: (unit,)}, group=group)
         for site in hidden_sites(agent, sites)
         for unit in range(agent.sites[site])
     )
@@ -46,13 +51,13 @@ def singles(agent: Policy, sites: Sequence[str] | None = None) -> Plan:
 @grouping("every input by itself")
 def sensors(agent: Policy) -> Plan:
     """Every input of the network by itself: what if a sensor fails?"""
-    return regrouped(singles(agent, ["obs"]), "sensors")
+    return singles(agent, ["obs"], "sensors")
 
 
 @grouping("every action by itself")
 def motors(agent: Policy) -> Plan:
     """Every action by itself: what if an actuator fails?"""
-    return regrouped(singles(agent, ["action"]), "motors")
+    return singles(agent, ["action"], "motors")
 
 
 @grouping("every hidden layer as a whole")
@@ -69,17 +74,10 @@ def tiles(agent: Policy, size: int = 8) -> Plan:
     """Blocks of ``size`` units that stand side by side in the layer."""
     if size < 1:
         raise LabError(f"tiles need a size of at least 1, got {size}")
-    return Plan(
-        Lesion(
-            name=f"{site}/tile-{start // size}",
-            cut={site: tuple(range(start, min(start + size, agent.sites[site])))},
-            group="tiles",
-        )
-        for site in divided_sites(agent, None, "tiles", size)
-        for start in range(0, agent.sites[site], size)
-    )
-
-
-def regrouped(plan: Plan, group: str) -> Plan:
-    """The plan with another group on each lesion."""
-    return Plan(x.model_copy(update={"group": group}) for x in plan if x.size)
+    lesions = []
+    for site in divided_sites(agent, None, "tiles", size):
+        units = tuple(range(agent.sites[site]))
+        for n, start in enumerate(range(0, len(units), size)):
+            cut = {site: units[start : start + size]}
+            lesions.append(Lesion(name=f"{site}/tile-{n}", cut=cut, group="tiles"))
+    return Plan(lesions)

@@ -77,7 +77,7 @@ def test_the_dead_unit_of_a_real_policy_stands_apart(policy, activity):
 
 
 def test_clusters_record_activity_by_themselves(policy, monkeypatch, activity):
-    monkeypatch.setattr("rl_ablation.groupings.clusters.record_activity", lambda agent: activity)
+    monkeypatch.setattr("rl_ablation.rollouts.activity.record_activity", lambda agent: activity)
     assert rl.clusters(policy, 3) == rl.clusters(policy, 3, activity)
 
 
