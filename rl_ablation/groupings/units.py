@@ -71,11 +71,17 @@ def layers(agent: Policy) -> Plan:
 
 @grouping("neighbours in the layer", number=8)
 def tiles(agent: Policy, size: int = 8) -> Plan:
-    """Blocks of ``size`` units that stand side by side in the layer."""
+    """Blocks of ``size`` units that stand side by side; a layer of fewer units is one block.
+
+    Raises:
+        LabError: The size is below 1, or no layer has so many units.
+    """
     if size < 1:
         raise LabError(f"tiles need a size of at least 1, got {size}")
+    widest = max(agent.network.sizes, key=lambda site: agent.sites[site])
+    divided_sites(agent, [widest], "tiles", size)
     lesions = []
-    for site in divided_sites(agent, None, "tiles", size):
+    for site in agent.network.sizes:
         units = tuple(range(agent.sites[site]))
         for n, start in enumerate(range(0, len(units), size)):
             cut = {site: units[start : start + size]}
