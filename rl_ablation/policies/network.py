@@ -113,6 +113,5 @@ def array_digest(values: np.ndarray | None) -> str:
     if values is None:
         return ""
     content = np.ascontiguousarray(values)
-    return hashlib.sha256(
-        f"{content.dtype}{content.shape}".encode() + content.tobytes()
-    ).hexdigest()
+    told = f"{content.dtype}{content.shape}".encode()
+    return hashlib.sha256(told + content.tobytes()).hexdigest()

@@ -86,11 +86,8 @@ def load_zip(
     """Read a zip saved by stable-baselines3 or sb3-contrib; nothing in it is executed.
 
     PPO, A2C, TRPO, SAC, TD3, DDPG, TQC, DQN, QRDQN or ARS with an MLP actor. Arguments are those of
-    `rl_ablation.policies.load.load`; the sizes of the environment are checked.
-
-    Raises:
-        LabError: The file is damaged, hostile or of a kind that is not supported, or does not fit
-            the environment.
+    `rl_ablation.policies.load.load`. A file that is damaged, hostile or of a kind that is not
+    supported, or does not fit the sizes of the environment, raises a LabError.
     """
     path = Path(path)
     if env_id is not None:
@@ -138,8 +135,7 @@ def _beside(path: Path, env_id: str | None) -> Path | None:
 def read_statistics(path: Path) -> Statistics | None:
     """Read a ``vecnormalize.pkl``; None if it leaves observations alone.
 
-    Raises:
-        LabError: Damaged, hostile, or not that of a plain vector of observations.
+    A LabError if it is damaged, hostile, or not that of a plain vector of observations.
     """
     tree = read_pickle(read_file(path, 16 * MIB))
     if not isinstance(tree, Call) or not tree.dotted.endswith(".VecNormalize"):
@@ -176,27 +172,26 @@ def _read(
     count, file_low, file_high = _actions(data.get("action_space"))
     if file_low is not None or count is not None:
         low, high = file_low, file_high
-    discrete = count is not None
     if kind == "QRDQNPolicy" and count is None:
         raise LabError("a QRDQN without its discrete action space")
     weights = _at("policy.pth", actor_weights, tensors, layout, count)
-    out = len(weights[-1][1])
-    if discrete and out != count:
+    inputs, out = weights[0][0].shape[1], len(weights[-1][1])
+    if count not in (None, out):
         raise LabError(f"the network gives {out} values but the action space has {count} actions")
-    if obs_size not in (None, weights[0][0].shape[1]):
+    if obs_size not in (None, inputs):
         raise LabError(
-            f"the network takes {weights[0][0].shape[1]} inputs but the observation space of the "
-            f"file has {obs_size}"
+            f"the network takes {inputs} inputs but the observation space of the file has "
+            f"{obs_size}"
         )
-    squash = actor_squash(kind, layout, data, kwargs, discrete)
+    squash = actor_squash(kind, layout, data, kwargs, count is not None)
     if squash != "argmax":
         squash, low, high = _bounds(squash, low, high, out)
     else:
         low = high = None
-    if statistics is not None and len(statistics.mean) != weights[0][0].shape[1]:
+    if statistics is not None and len(statistics.mean) != inputs:
         raise LabError(
-            f"takes {weights[0][0].shape[1]} observations but its vecnormalize.pkl has "
-            f"{len(statistics.mean)}; give the right one, or vecnormalize=False for none"
+            f"takes {inputs} observations but its vecnormalize.pkl has {len(statistics.mean)}; "
+            "give the right one, or vecnormalize=False for none"
         )
     clip = statistics.clip if statistics is not None and math.isfinite(statistics.clip) else None
     card = Card(
@@ -249,17 +244,12 @@ def _read_data(archive: Archive) -> dict[str, Any]:
             data[key] = _at(where, read_pickle, content)
         elif len(content) <= left:
             left -= len(content)
-            _look_over(where, content)
+            try:  # it is not used, but others may open it
+                read_pickle(content, may_call=is_not_evil)
+            except LabError as error:
+                if "would call" in str(error):
+                    raise LabError(f"{where}: {error}") from None
     return data
-
-
-def _look_over(where: str, content: bytes) -> None:
-    """Refuse a pickle that is not used if it would run commands where others open it."""
-    try:
-        read_pickle(content, may_call=is_not_evil)
-    except LabError as error:
-        if "would call" in str(error):
-            raise LabError(f"{where}: {error}") from None
 
 
 def _as_dict(value: object) -> Mapping[Any, Any]:
@@ -295,15 +285,15 @@ def _actions(node: object) -> tuple[int | None, np.ndarray | None, np.ndarray | 
     if node is None:
         return None, None, None
     kind, state = _space(node, "action")
+    what = "data: the action space's"
     if kind == "Discrete":
-        if as_number(state.get("start", 0), "data: the action space's start") != 0:
+        if as_number(state.get("start", 0), f"{what} start") != 0:
             raise LabError("discrete actions that do not start at 0 are not supported")
-        return int(as_number(state.get("n"), "data: the action space's n")), None, None
+        return int(as_number(state.get("n"), f"{what} n")), None, None
     if kind != "Box":
         raise LabError(f"{printable(kind, 30)} actions are not supported, only Box and Discrete")
-    low = as_array(state.get("low"), "data: the action space's low")
-    high = as_array(state.get("high"), "data: the action space's high")
-    return None, low.reshape(-1), high.reshape(-1)
+    low, high = (as_array(state.get(end), f"{what} {end}").reshape(-1) for end in ("low", "high"))
+    return None, low, high
 
 
 def _bounds(
@@ -355,6 +345,6 @@ def _versions(archive: Archive) -> dict[str, str]:
         if program in _PROGRAMS and version:
             versions[_PROGRAMS[program]] = printable(version.strip(), 40)
     if "_stable_baselines3_version" in texts:
-        version = printable(texts["_stable_baselines3_version"].strip(), 40)
-        versions["stable_baselines3"] = version
+        told = texts["_stable_baselines3_version"].strip()
+        versions["stable_baselines3"] = printable(told, 40)
     return versions

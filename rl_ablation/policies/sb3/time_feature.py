@@ -35,9 +35,8 @@ class TimeFeature(gymnasium.Wrapper):
         if not isinstance(space, Box) or len(space.shape) != 1:
             raise LabError("the time feature needs observations that are plain vectors")
         low, high = np.append(space.low, 0.0), np.append(space.high, 1.0)
-        self.observation_space = Box(
-            low.astype(space.dtype), high.astype(space.dtype), dtype=space.dtype.type
-        )
+        kind = space.dtype
+        self.observation_space = Box(low.astype(kind), high.astype(kind), dtype=kind.type)
         registered = env.spec.max_episode_steps if env.spec is not None else None
         self.max_steps = max_steps if registered is None else registered
         self.taken = 0
