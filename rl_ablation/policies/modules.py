@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from types import CodeType
 from typing import Any
 
@@ -105,30 +106,22 @@ def _run(network: Hooked, obs: Tensor, edit: Edit) -> Any:
     """Run the module, its sites passing through ``edit``; no hook outlives the call."""
     called: dict[str, int] = dict.fromkeys(network.sites, 0)
 
-    def hook_at(path: str) -> Callable[[nn.Module, Any, Any], Tensor]:
-        def hook(_module: nn.Module, _args: Any, output: Any) -> Tensor:
-            called[path] += 1
-            if called[path] > 1:
-                raise LabError(
-                    f"submodule {path!r} is called more than once in a forward pass, so it is no "
-                    "single site; give each call a module of its own"
-                )
-            return _edited(network.sites[path], path, output, len(obs), edit)
+    def hook(path: str, _module: nn.Module, _args: Any, output: Any) -> Tensor:
+        called[path] += 1
+        if called[path] > 1:
+            raise LabError(
+                f"submodule {path!r} is called more than once in a forward pass, so it is no "
+                "single site; give each call a module of its own"
+            )
+        return _edited(network.sites[path], path, output, len(obs), edit)
 
-        return hook
-
-    handles = []
-    try:
+    with ExitStack() as hooks, evaluating(network.module), torch.no_grad(), _SameBits():
         for path in network.sites:
             submodule = network.module.get_submodule(path)
-            handles.append(submodule.register_forward_hook(hook_at(path)))
-        with evaluating(network.module), torch.no_grad(), _SameBits():
-            given = network.preprocess(obs)
-            output = network.module(*given if isinstance(given, tuple) else (given,))
-            raw = network.postprocess(output)
-    finally:
-        for handle in handles:
-            handle.remove()
+            hooks.enter_context(submodule.register_forward_hook(partial(hook, path)))
+        given = network.preprocess(obs)
+        output = network.module(*given if isinstance(given, tuple) else (given,))
+        raw = network.postprocess(output)
     if never := [path for path, count in called.items() if count == 0]:
         raise LabError(
             f"submodule {never[0]!r} is never called in a forward pass, so a cut there cuts "

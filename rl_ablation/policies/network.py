@@ -58,16 +58,13 @@ class Network(Protocol):
     @property
     def sizes(self) -> Mapping[str, int]:
         """Units of each hidden site in order."""
-        ...
 
     @property
     def digest(self) -> str:
         """Digest of everything that determines its outputs."""
-        ...
 
     def __call__(self, obs: Tensor, edit: Edit) -> Tensor:
         """Map (BLOCK, D) float32 to (BLOCK, A), passing each site's values through ``edit``."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

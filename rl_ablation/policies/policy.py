@@ -73,18 +73,10 @@ class About(TypedDict, total=False):
 class Policy:
     """A deterministic policy whose activations can be edited at named sites.
 
-    Attributes:
-        network: The network; its outputs are squashed into actions here.
-        obs_size: Observation length D.
-        action_size: Action length A, or the number of discrete actions.
-        card: Its card; ``card.squash`` says how raw outputs become actions.
-        low: Least action of each dimension, (A,); None for discrete or unbounded ones.
-        high: Greatest action, (A,).
-        obs_mean: Subtracted from observations, (D,); None does not normalise.
-        obs_std: Divides them, (D,).
-
-    Raises:
-        LabError: The card names an unknown squash.
+    Observations have length D, ``obs_size``, actions length A, or A is the number of discrete ones.
+    ``card.squash``, which has to be a known one, says how the network's outputs become actions
+    from ``low`` to ``high``, (A,); both are None for discrete or unbounded ones. From observations
+    ``obs_mean`` is subtracted, ``obs_std`` divides them, (D,); None does not normalise.
     """
 
     network: Network
@@ -183,11 +175,8 @@ class Policy:
     def edited(self, site: str, units: Sequence[int]) -> Policy:
         """Return a policy whose *weights* are edited so that hidden ``units`` have no effect.
 
-        This is the surgeon's way to make the lesion ``zero``, for checks and for export; sweeps use
-        masks. Only the outgoing weights change, to zero.
-
-        Raises:
-            LabError: The network is no MLP, or the site is not a hidden layer of it.
+        This is the surgeon's way to make the lesion ``zero``, for checks and for export, at hidden
+        layers of an MLP only; sweeps use masks. Only the outgoing weights change, to zero.
         """
         if not isinstance(self.network, MLP) or site not in self.network.sizes:
             raise LabError(f"cannot edit weights at {site!r}; choose a hidden layer of an MLP")

@@ -185,12 +185,10 @@ def card_env(policy: Policy) -> str:
 @contextlib.contextmanager
 def world_of(policy: Policy, rows: int = 1, threads: int | None = None) -> Iterator[World]:
     """The world on the policy's card, closed in the end; a LabError if there is none that fits."""
-    world = World(card_env(policy), rows, policy.card.env_kwargs, threads)
-    try:
+    made = World(card_env(policy), rows, policy.card.env_kwargs, threads)
+    with contextlib.closing(made) as world:
         world.fits(policy)
         yield world
-    finally:
-        world.close()
 
 
 def settled(policy: Policy, episodes: Episodes) -> Episodes:

@@ -23,15 +23,7 @@ import numpy as np
 from rl_ablation.env_ids import trust
 from rl_ablation.errors import LabError
 from rl_ablation.policies.policy import Card, Policy
-from rl_ablation.policies.sb3.actor import (
-    LAYOUTS,
-    activation,
-    actor_squash,
-    actor_weights,
-    check_extractor,
-    clipped,
-    policy_kind,
-)
+from rl_ablation.policies.sb3 import actor
 from rl_ablation.policies.sb3.archive import MIB, Archive, read_file
 from rl_ablation.policies.sb3.pickles import (
     DAMAGE,
@@ -165,16 +157,16 @@ def _read(
     data = _read_data(archive)
     kwargs = _as_dict(data.get("policy_kwargs"))
     tensors = _at("policy.pth", TensorFile, archive.read("policy.pth", MAX_POLICY))
-    kind = policy_kind(data.get("policy_class"), tensors)
-    layout = LAYOUTS[kind]
-    check_extractor(kwargs, tensors)
+    kind = actor.policy_kind(data.get("policy_class"), tensors)
+    layout = actor.LAYOUTS[kind]
+    actor.check_extractor(kwargs, tensors)
     obs_size = _obs_size(data.get("observation_space"))
     count, file_low, file_high = _actions(data.get("action_space"))
     if file_low is not None or count is not None:
         low, high = file_low, file_high
     if kind == "QRDQNPolicy" and count is None:
         raise LabError("a QRDQN without its discrete action space")
-    weights = _at("policy.pth", actor_weights, tensors, layout, count)
+    weights = _at("policy.pth", actor.actor_weights, tensors, layout, count)
     inputs, out = weights[0][0].shape[1], len(weights[-1][1])
     if count not in (None, out):
         raise LabError(f"the network gives {out} values but the action space has {count} actions")
@@ -183,7 +175,7 @@ def _read(
             f"the network takes {inputs} inputs but the observation space of the file has "
             f"{obs_size}"
         )
-    squash = actor_squash(kind, layout, data, kwargs, count is not None)
+    squash = actor.actor_squash(kind, layout, data, kwargs, count is not None)
     if squash != "argmax":
         squash, low, high = _bounds(squash, low, high, out)
     else:
@@ -197,7 +189,7 @@ def _read(
     card = Card(
         name=printable(path.stem) or "unnamed",
         algorithm=_algorithm(kind, data),
-        activation=activation(kwargs, layout),
+        activation=actor.activation(kwargs, layout),
         squash=squash,
         obs_clip=clip,
         seed=_count(data.get("seed")),
@@ -211,7 +203,7 @@ def _read(
         obs_std=None if statistics is None else statistics.std,
     )  # fmt: skip
     if layout.head == "actor.mu" and "actor.mu.0.weight" in tensors:  # gSDE
-        return clipped(policy, kwargs)
+        return actor.clipped(policy, kwargs)
     return policy
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,16 +82,10 @@ def _spaces(
 ) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
     spec = find_spec(env_id)
     if spec.entry_point is None:  # a world that exists only as a batch
-        batch = gymnasium.make_vec(spec, num_envs=1, **env_kwargs)
-        try:
+        with closing(gymnasium.make_vec(spec, num_envs=1, **env_kwargs)) as batch:
             return batch.single_observation_space, batch.single_action_space
-        finally:
-            batch.close()
-    env = gymnasium.make(spec, disable_env_checker=True, **env_kwargs)
-    try:
+    with closing(gymnasium.make(spec, disable_env_checker=True, **env_kwargs)) as env:
         return env.observation_space, env.action_space
-    finally:
-        env.close()
 
 
 def wrapped(
