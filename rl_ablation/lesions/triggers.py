@@ -77,11 +77,8 @@ class Gates:
         """Which of ``rows`` (n,) run unlesioned, given what the world said last; None is no row.
 
         A value that is not a number, or that the world did not give for a row, opens no gate.
-
-        Args:
-            signals: Name → (N, …), with masks ``_name`` of the rows they hold for, as in infos.
-            rows: The rows asked for.
-            started: A step has been made; before it, a world may not give all its signals yet.
+        Signals are name → (N, …), with masks ``_name`` of the rows they hold for, as in infos.
+        Before a step has been made, not ``started``, a world may not give all of them yet.
 
         Raises:
             LabError: The world gives no such signal, or not of that shape.

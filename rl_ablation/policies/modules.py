@@ -69,8 +69,7 @@ class Hooked:
     def __call__(self, obs: Tensor, edit: Edit) -> Tensor:
         """Run the module with hooks at the sites; see `rl_ablation.policies.network.Network`.
 
-        Raises:
-            LabError: A site was not called exactly once, or gives no (BLOCK, H) floats.
+        A site that is not called exactly once, or gives no (BLOCK, H) floats, is a LabError.
         """
         raw = _run(self, obs, edit)
         if not isinstance(raw, Tensor) or tuple(raw.shape) != (len(obs), self.action_size):

@@ -40,7 +40,7 @@ class Card(BaseModel):
     algorithm: str = "unknown"
     activation: str
     squash: str
-    obs_clip: float | None = Field(None, description="normalised observations stay within ±this")
+    obs_clip: float | None = Field(None, description="normalised observations are clipped to ±this")
     seed: int | None = None
     steps: int | None = Field(default=None, description="environment steps of training")
     command: str | None = Field(default=None, description="what made this policy")
@@ -124,8 +124,7 @@ class Policy:
 
         Raises:
             LabError: Unknown submodules, sites that are not called exactly once in a forward pass
-                or give no (N, H) floats, an output that is no (N, A) tensor, actions left to
-                chance.
+                or give no (N, H) floats, no (N, A) tensor as output, actions left to chance.
         """
         arrays = _checked_arrays(about, obs_size, action_size)
         if (env_id := about.get("env_id")) is not None:
@@ -202,15 +201,12 @@ class Policy:
         masks: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
         record: Mapping[str, np.ndarray] | None = None,
     ) -> np.ndarray:
-        """Choose actions for a batch of observations.
+        """Choose actions, (N, A) float32 or (N,) int64 if discrete, for raw observations (N, D).
 
         Args:
-            obs: Raw observations, (N, D).
+            obs: The observations.
             masks: Site → (scale (N, H), shift (N, H)), float32: there h' = scale·h + shift.
             record: Site → array (N, H) that receives the site's values after the edit.
-
-        Returns:
-            Actions, (N, A) float32, or (N,) int64 for discrete actions.
         """
         masks, record = masks or {}, record or {}
         rows = self.normalise(obs)

@@ -54,14 +54,13 @@ class _WaitingSync(SyncVectorEnv):
 
 
 class World:
-    """N robots, ``rows``, of one environment.
+    """N robots, ``rows``, of one environment, a Gymnasium id with a module prefix if one is needed.
 
-    A Gymnasium id has a module prefix if one must be imported (``"envs:…"``); see
-    `rl_ablation.env_ids` for those that come from a file. ``threads`` are C threads of a native
-    batch; None takes every CPU.
+    ``threads`` are C threads of a native batch; None takes every CPU.
 
     Raises:
-        LabError: The id is unknown, or needs the user's word, or its spaces cannot be used.
+        LabError: The id is unknown, or needs the user's word (see `rl_ablation.env_ids`), or its
+            spaces cannot be used.
     """
 
     def __init__(
@@ -144,13 +143,12 @@ class World:
         self.check_conditions(names)
         horizon = self.horizon if episodes.horizon is None else episodes.horizon
         if horizon is None:
+            how = "give a horizon in steps (--max-steps)"
+            raise LabError(f"{self.env_id} has no time limit; {how}")
+        if (least := len(names)) > episodes.count:
             raise LabError(
-                f"{self.env_id} has no time limit; give a horizon in steps (--max-steps)"
-            )
-        if len(names) > episodes.count:
-            raise LabError(
-                f"{episodes.count} episodes cannot cover {len(names)} conditions; ask for at least "
-                f"{len(names)}, or name fewer conditions"
+                f"{episodes.count} episodes cannot cover {least} conditions; ask for at least "
+                f"{least}, or name fewer conditions"
             )
         return replace(episodes, conditions=tuple(names) or ("",), horizon=horizon)
 

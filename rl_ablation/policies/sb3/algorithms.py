@@ -14,9 +14,8 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -58,8 +57,7 @@ _PROGRAMS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Statistics:
+class Statistics(NamedTuple):
     """What a VecNormalize does to observations: (obs − mean) / std, held within ±clip; (D,)."""
 
     mean: np.ndarray
@@ -180,28 +178,24 @@ def _read(
         squash, low, high = _bounds(squash, low, high, out)
     else:
         low = high = None
-    if statistics is not None and len(statistics.mean) != inputs:
+    mean, std, clip = (None, None, math.inf) if statistics is None else statistics
+    if mean is not None and len(mean) != inputs:
         raise LabError(
-            f"takes {inputs} observations but its vecnormalize.pkl has {len(statistics.mean)}; "
+            f"takes {inputs} observations but its vecnormalize.pkl has {len(mean)}; "
             "give the right one, or vecnormalize=False for none"
         )
-    clip = statistics.clip if statistics is not None and math.isfinite(statistics.clip) else None
     card = Card(
         name=printable(path.stem) or "unnamed",
         algorithm=_algorithm(kind, data),
         activation=actor.activation(kwargs, layout),
         squash=squash,
-        obs_clip=clip,
+        obs_clip=clip if math.isfinite(clip) else None,
         seed=_count(data.get("seed")),
         steps=_count(data.get("num_timesteps")),
         hyperparameters={k: v for k in _SETTINGS if _plain(v := data.get(k))},
         versions=_versions(archive),
     )
-    policy = make_mlp(
-        weights, card, low=low, high=high,
-        obs_mean=None if statistics is None else statistics.mean,
-        obs_std=None if statistics is None else statistics.std,
-    )  # fmt: skip
+    policy = make_mlp(weights, card, low=low, high=high, obs_mean=mean, obs_std=std)
     if layout.head == "actor.mu" and "actor.mu.0.weight" in tensors:  # gSDE
         return actor.clipped(policy, kwargs)
     return policy

@@ -92,11 +92,7 @@ class TensorFile:
         return tree
 
     def array(self, name: str) -> np.ndarray:
-        """Return a tensor as a float32 array.
-
-        Raises:
-            LabError: Missing, no float tensor, or its sizes do not fit its bytes.
-        """
+        """A tensor as float32; a LabError if it is none of floats or does not fit its bytes."""
         node = self._tensors.get(name)
         shown = printable(name)
         if isinstance(node, Call) and node.dotted == _PARAMETER and node.args:

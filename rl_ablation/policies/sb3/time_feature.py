@@ -19,14 +19,10 @@ from rl_ablation.errors import LabError
 
 
 class TimeFeature(gymnasium.Wrapper):
-    """Append 1 − t/T to each observation, t the steps taken, T the most steps of an episode.
+    """Append 1 − t/T to each observation (D,), t the steps taken, T the most steps of an episode.
 
-    Args:
-        env: An environment with observations (D,); its become (D + 1,).
-        max_steps: T, if the environment's own registration does not say it.
-
-    Raises:
-        LabError: The observations are no vectors.
+    ``max_steps`` is T if the environment's own registration does not say it. Observations that are
+    no vectors are a LabError.
     """
 
     def __init__(self, env: gymnasium.Env, max_steps: int = 1000) -> None:
