@@ -11,9 +11,7 @@ import numpy as np
 def number(value: float, spec: str = "") -> str:
     """A number with a true minus sign; a dash where there is none.
 
-    Args:
-        value: The number.
-        spec: A format specification; "" takes reading precision, "%" whole per cent ("44 %").
+    The specification "" takes reading precision, "%" whole per cent ("44 %").
     """
     if not np.isfinite(value):
         return "–"

@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from rich import progress as columns
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 console = Console(stderr=True)
 
@@ -26,16 +19,16 @@ def bar(
     if not show or not console.is_terminal:
         yield lambda by: None
         return
-    columns = (
-        TextColumn(f"{what:<14}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+    shown = (
+        columns.TextColumn(f"{what:<14}"),
+        columns.BarColumn(),
+        columns.TaskProgressColumn(),
+        columns.TextColumn("{task.fields[rate]}"),
+        columns.TimeElapsedColumn(),
+        columns.TextColumn("left"),
+        columns.TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, refresh_per_second=4) as progress:
+    with columns.Progress(*shown, console=console, refresh_per_second=4) as progress:
         task = progress.add_task(what, total=total, rate="")
 
         def advance(by: float) -> None:

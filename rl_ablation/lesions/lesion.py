@@ -96,24 +96,21 @@ class Lesion(BaseModel):
     def key(self) -> int:
         """64-bit key of the lesion's random stream; its name and group do not matter."""
         cut = {s: sorted(u) for s, u in sorted(self.cut.items()) if u}
-        what = [cut, self.kind, self.strength, self.onset, self.offset]
-        if self.when is not None:
-            what.append(self.when)
+        when = [] if self.when is None else [self.when]
+        what = [cut, self.kind, self.strength, self.onset, self.offset, *when]
         return int(digest(what)[:16], 16)
 
     @property
     def manner(self) -> str:
         """How and when it is cut, in short: ``zero``, ``gain 0.5 from step 20``."""
-        words = [self.kind]
-        if self.strength is not None:
-            words.append(f"{self.strength:g}")
-        if self.onset:
-            words.append(f"from step {self.onset}")
-        if self.offset is not None:
-            words.append(f"until step {self.offset}")
-        if self.when is not None:
-            words.append(f"when {self.when}")
-        return " ".join(words)
+        words = [
+            self.kind,
+            "" if self.strength is None else f"{self.strength:g}",
+            f"from step {self.onset}" if self.onset else "",
+            "" if self.offset is None else f"until step {self.offset}",
+            "" if self.when is None else f"when {self.when}",
+        ]
+        return " ".join(filter(None, words))
 
     @property
     def place(self) -> tuple[object, ...]:
@@ -122,15 +119,12 @@ class Lesion(BaseModel):
 
     def check(self, sites: Mapping[str, int]) -> None:
         """Raise LabError unless every site and unit exists in a policy with these sites."""
+        where = f"lesion {self.name!r}:"
         for site, units in self.cut.items():
             if site not in sites:
-                raise LabError(
-                    f"lesion {self.name!r}: no site {site!r}; this policy has {', '.join(sites)}"
-                )
+                raise LabError(f"{where} no site {site!r}; this policy has {', '.join(sites)}")
             if units and max(units) >= sites[site]:
-                raise LabError(
-                    f"lesion {self.name!r}: {site} has units 0–{sites[site] - 1}, not {max(units)}"
-                )
+                raise LabError(f"{where} {site} has units 0–{sites[site] - 1}, not {max(units)}")
 
 
 @dataclass(frozen=True)
@@ -171,17 +165,10 @@ class Plan:
         return [lesion.name for lesion in self.lesions]
 
     def with_kind(self, kind: str, strength: float | None = None) -> Plan:
-        """The same cuts carried out in another way.
-
-        Raises:
-            LabError: There is no such kind, or it takes no such strength.
-        """
+        """The same cuts in another way; a LabError if the kind or its strength does not exist."""
+        how = {"kind": kind, "strength": strength}
         try:
-            return Plan(
-                Lesion(**{**dict(x), "kind": kind, "strength": strength})
-                for x in self.lesions
-                if x.size
-            )
+            return Plan(Lesion(**{**dict(x), **how}) for x in self.lesions if x.size)
         except ValidationError as error:
             raise LabError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 

@@ -15,14 +15,8 @@ from rl_ablation.lesions.streams import mix
 class Masks:
     """The lesions of N robots, as (scale, shift) for every site at every step.
 
-    Args:
-        lesions: The lesion of each row.
-        seeds: The episode seed of each row.
-        sites: Units of each site of the policy.
-        activity: Site → what the intact policy does there; needed by kinds that read it.
-
-    Raises:
-        LabError: A lesion does not fit the policy, or its kind needs activity that is not there.
+    Lesions and episode seeds are those of each row, ``sites`` the policy's. A LabError says if a
+    lesion does not fit the policy, or if its kind needs activity that is not there.
     """
 
     def __init__(
@@ -39,11 +33,10 @@ class Masks:
         self._shift = {s: np.zeros((rows, n), np.float32) for s, n in self._sites.items()}
         self._cut = {s: np.zeros((rows, n), bool) for s, n in self._sites.items()}
         self._draws: dict[tuple[str, str], np.ndarray] = {}  # (site, draw mode) → rows that do
+        never = np.iinfo(np.int64).max
         self._onset = np.array([x.onset for x in lesions])
-        self._offset = np.array(
-            [np.iinfo(np.int64).max if x.offset is None else x.offset for x in lesions]
-        )
-        self._timed = bool((self._onset > 0).any() or any(x.offset is not None for x in lesions))
+        self._offset = np.array([never if x.offset is None else x.offset for x in lesions])
+        self._timed = bool((self._onset > 0).any() or (self._offset < never).any())
         keys = np.zeros(rows, np.uint64)
         # A sweep has each lesion in many rows; work out its mask once.
         made: dict[int, list[int]] = {}
@@ -64,9 +57,8 @@ class Masks:
             raise LabError(
                 f"lesion {lesion.name!r}: kind {lesion.kind!r} needs recorded activity of {site!r}"
             )
-        stats = self._known(site)
-        strength = lesion.strength if lesion.strength is not None else kind.default
-        scale, shift = kind.make(strength if strength is not None else 0.0, stats)
+        strength = kind.default if lesion.strength is None else lesion.strength
+        scale, shift = kind.make(0.0 if strength is None else strength, self._known(site))
         full = np.zeros(self._sites[site], np.float32)
         where = np.ix_(rows, units)
         self._scale[site][where] = (full + scale)[units]
@@ -85,10 +77,7 @@ class Masks:
     ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """The masks of ``rows`` (n,) at a control step: site → (scale (n, H), shift (n, H)).
 
-        Args:
-            step: The step.
-            rows: The rows.
-            off: Which of them are intact in this step, whatever their lesion says, (n,) bool.
+        Rows that are ``off``, (n,) bool, are intact in this step, whatever their lesion says.
         """
         if self._timed:
             out_of_time = (step < self._onset[rows]) | (step >= self._offset[rows])

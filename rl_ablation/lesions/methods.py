@@ -49,15 +49,11 @@ class DrawMode:
 
 @dataclass(frozen=True)
 class Kind:
-    """A way to silence or disturb a unit.
+    """A way to silence or disturb a unit: ``make`` says what it does to it, ``doc`` in one line.
 
-    Attributes:
-        make: What it does to a unit.
-        doc: One line for help texts.
-        default: Strength when a lesion gives none; None if the kind takes no strength.
-        draws: Name of the draw mode, of ``DRAWS``, that makes the shift of each step out of
-            ``make``'s; None draws nothing.
-        needs_activity: Whether it reads the statistics.
+    ``default`` is the strength when a lesion gives none, None if the kind takes none. ``draws`` is
+    the name of the draw mode, of ``DRAWS``, that makes the shift of each step out of ``make``'s;
+    None draws nothing. ``needs_activity`` says whether it reads the statistics.
     """
 
     make: Make
@@ -86,8 +82,7 @@ def draw(name: str, doc: str) -> Callable[[Draw], Draw]:
 def kind(name: str, doc: str, **how: Any) -> Callable[[Make], Make]:
     """Register a function as a kind of cut; ``how`` is for `Kind`: default, draws, needs_activity.
 
-    Raises:
-        LabError: There is such a kind already, or no such draw mode.
+    A LabError if there is such a kind already, or no such draw mode.
     """
 
     def register(make: Make) -> Make:

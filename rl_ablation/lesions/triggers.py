@@ -16,12 +16,8 @@ import numpy as np
 
 from rl_ablation.errors import LabError
 
-OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
+OPERATORS: dict[str, Callable[[Any, Any], Any]]
+OPERATORS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _TERM = re.compile(
     r"\s*([A-Za-z]\w*)(?:\[(\d{1,6})\])?\s*(<=|>=|<|>)\s*"
     r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?)\s*",
@@ -45,11 +41,7 @@ class Term:
 
 
 def parse(text: str) -> tuple[Term, ...]:
-    """The comparisons of a condition.
-
-    Raises:
-        LabError: The text is no condition.
-    """
+    """The comparisons of a condition; a LabError if the text is none."""
     terms: list[Term] = []
     for part in re.split(r"\sand\s", text):
         match = _TERM.fullmatch(part)
@@ -70,22 +62,14 @@ def canonical(text: str) -> str:
 
 
 class Gates:
-    """The conditions of N robots' lesions.
-
-    Args:
-        conditions: Of each row; None always holds.
-    """
+    """The conditions of N robots' lesions, in the order of their rows; None always holds."""
 
     def __init__(self, conditions: Sequence[str | None]) -> None:
         self._terms: list[tuple[Term, np.ndarray]] = []
-        rows: dict[str, list[int]] = {}
-        for row, text in enumerate(conditions):
+        for text in dict.fromkeys(conditions):
             if text is not None:
-                rows.setdefault(text, []).append(row)
-        for text, having in rows.items():
-            mask = np.zeros(len(conditions), bool)
-            mask[having] = True
-            self._terms += [(term, mask) for term in parse(text)]
+                having = np.array([other == text for other in conditions])
+                self._terms += [(term, having) for term in parse(text)]
 
     def closed(
         self, signals: Mapping[str, Any], rows: np.ndarray, *, started: bool = True
@@ -93,11 +77,8 @@ class Gates:
         """Which of ``rows`` (n,) run unlesioned, given what the world said last; None is no row.
 
         A value that is not a number, or that the world did not give for a row, opens no gate.
-
-        Args:
-            signals: Name → (N, …), with masks ``_name`` of the rows they hold for, as in infos.
-            rows: The rows asked for.
-            started: A step has been made; before it, a world may not give all its signals yet.
+        Signals are name → (N, …), with masks ``_name`` of the rows they hold for, as in infos.
+        Before a step has been made, not ``started``, a world may not give all of them yet.
 
         Raises:
             LabError: The world gives no such signal, or not of that shape.
@@ -113,11 +94,10 @@ class Gates:
                 closed |= mine
                 continue
             value = _entry(term, signals, len(having))[rows]
-            open_ = OPERATORS[term.sign](value, term.bound)
-            there = signals.get(f"_{term.signal}")
-            if there is not None:
-                open_ = open_ & there[rows]
-            closed |= mine & ~open_
+            holds = OPERATORS[term.sign](value, term.bound)
+            if (there := signals.get(f"_{term.signal}")) is not None:
+                holds = holds & there[rows]
+            closed |= mine & ~holds
         return closed
 
 
@@ -129,9 +109,8 @@ def _entry(term: Term, signals: Mapping[str, Any], rows: int) -> np.ndarray:
         return values
     if term.index is not None and values.ndim == 2 and term.index < values.shape[1]:
         return values[:, term.index]
-    allowed = {1: "without an index"}.get(
-        values.ndim, f"with an index from 0 to {values.shape[-1] - 1}"
-    )
+    index = f"with an index from 0 to {values.shape[-1] - 1}"
+    allowed = "without an index" if values.ndim == 1 else index
     raise LabError(f"condition '{term}': write {term.signal!r} {allowed}")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from rl_ablation.measures.registry import ALIVE, MIN_STEPS, averaged, measure, over
@@ -10,7 +12,6 @@ from rl_ablation.rollouts.rollout import Trace
 BEND = 0.15  # 1/m: less curvature than this counts as straight
 
 
-# Laps. Turning is counted toward the bend, so that more is better on either side.
 @measure(signals=("progress",), unit="laps", better=1, task=True)
 def progress(trace: Trace) -> np.ndarray:
     """Laps gained by the end."""
@@ -35,12 +36,10 @@ def _register_turning(side: str, sign: int) -> None:
     def turning(trace: Trace) -> np.ndarray:
         return over(sign * trace["yaw_rate"], bending(trace))
 
-    what = f"{side}ward yaw rate in {side} bends"
-    for name, function, doc in (
-        (f"{side}_turning", turned, f"Mean {what}, times their share of the horizon"),
-        (f"{side}_turning{ALIVE}", turning, f"Mean {what} while driving in them"),
-    ):
-        measure(signals=("yaw_rate", "bend"), unit="rad/s", better=1, name=name, doc=doc)(function)
+    name, what = f"{side}_turning", f"Mean {side}ward yaw rate in {side} bends"
+    turn = partial(measure, signals=("yaw_rate", "bend"), unit="rad/s", better=1)
+    turn(name=name, doc=f"{what}, times their share of the horizon")(turned)
+    turn(name=name + ALIVE, doc=f"{what} while driving in them")(turning)
 
 
 _register_turning("left", 1)

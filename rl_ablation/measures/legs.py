@@ -13,6 +13,8 @@ They read signals that worlds with legs give among their infos, in SI units:
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from rl_ablation.measures.registry import ALIVE, MIN_STEPS, averaged, measure, over
@@ -44,12 +46,10 @@ def _register_tracking(name: str, speed: str, command: str, unit: str, what: str
         return over(np.abs(trace[speed] - trace[command]), trace.alive)
 
     doc = f"Mean absolute difference between {what} and its command"
-    ended = "an ended robot stands still and keeps its last command"
-    for key, function, line in (
-        (name, horizon, f"{doc} over the horizon; {ended}"),
-        (name + ALIVE, alive, f"{doc} while alive"),
-    ):
-        measure(signals=(speed, command), unit=unit, better=-1, name=key, doc=line)(function)
+    ended = f"{doc} over the horizon; an ended robot stands still and keeps its last command"
+    tracking = partial(measure, signals=(speed, command), unit=unit, better=-1)
+    tracking(name=name, doc=ended)(horizon)
+    tracking(name=name + ALIVE, doc=f"{doc} while alive")(alive)
 
 
 _register_tracking("vx_error", "forward_speed", "command_vx", "m/s", "forward speed")

@@ -101,16 +101,10 @@ def averaged(
     doc: str,
     after: str = "zero",
 ) -> None:
-    """Register the time average of a signal twice: over the horizon, and while alive.
+    """Register a time average twice: over the horizon, and while alive as ``name.alive``.
 
-    Args:
-        name: Of the first; the second gets ``.alive`` added.
-        value: ``Trace -> (T, N)``; None takes the signal of that name.
-        signals: What ``value`` reads.
-        unit: Of the value.
-        better: See `Measure`.
-        doc: One line.
-        after: What an ended robot scores over the horizon: ``"zero"`` or ``"hold"`` (its last).
+    It is that of ``value``, ``Trace -> (T, N)``, which reads ``signals``, or of the signal of that
+    name. Over the horizon an ended robot scores ``"zero"`` or, ``after="hold"``, its last value.
     """
     if value is None:
         signals, value = (name,), lambda trace: trace[name]
@@ -126,10 +120,9 @@ def averaged(
         return over(value(trace), trace.alive)
 
     ended = "keeps its last value" if after == "hold" else "counts 0"
-    plain = f"{doc} over the horizon; an ended robot {ended}"
-    measure(signals=signals, unit=unit, better=better, name=name, doc=plain)(horizon)
-    while_alive = f"{doc} while alive"
-    measure(signals=signals, unit=unit, better=better, name=name + ALIVE, doc=while_alive)(alive)
+    about: dict[str, Any] = {"signals": signals, "unit": unit, "better": better}
+    measure(name=name, doc=f"{doc} over the horizon; an ended robot {ended}", **about)(horizon)
+    measure(name=name + ALIVE, doc=f"{doc} while alive", **about)(alive)
 
 
 def over(values: np.ndarray, where: np.ndarray, least: int = MIN_STEPS) -> np.ndarray:
@@ -146,12 +139,8 @@ def applicable(signals: Iterable[str]) -> list[Measure]:
 
 
 def choose(names: Sequence[str] | None, signals: Iterable[str]) -> list[Measure]:
-    """The named measures, or all that apply.
-
-    Raises:
-        LabError: No name, or one that is unknown or whose signals are not there.
-    """
-    signals = list(signals)
+    """The named measures, or all that apply; a LabError for no name, or one that does not apply."""
+    signals = set(signals)
     fit = {m.name: m for m in applicable(signals)}
     if names is None:
         return list(fit.values())
@@ -161,8 +150,8 @@ def choose(names: Sequence[str] | None, signals: Iterable[str]) -> list[Measure]
         if name not in MEASURES:
             raise LabError(f"unknown measure {name!r}; choose from {', '.join(fit)}")
         if name not in fit:
-            lacking = sorted(set(MEASURES[name].signals) - set(signals))
-            raise LabError(f"measure {name!r} needs signals this world lacks: {', '.join(lacking)}")
+            lacking = ", ".join(sorted(set(MEASURES[name].signals) - signals))
+            raise LabError(f"measure {name!r} needs signals this world lacks: {lacking}")
     return [fit[name] for name in names]
 
 

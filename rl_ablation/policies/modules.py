@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from types import CodeType
 from typing import Any
 
@@ -35,15 +36,10 @@ Postprocess = Callable[[Any], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Hooked:
-    """A torch module as a `rl_ablation.policies.network.Network`.
+    """A torch module as a `rl_ablation.policies.network.Network`; its mode is left as it was.
 
-    Args:
-        module: The module; left in the mode it was in after each call.
-        sites: Submodule name → site name.
-        sizes: Site name → units, in the order in which the signal passes them.
-        action_size: Length A of a raw action.
-        preprocess: See `Preprocess`.
-        postprocess: See `Postprocess`.
+    ``sites`` are submodule name → site name, ``sizes`` site name → units in the order in which the
+    signal passes them; ``action_size`` is the length A of a raw action.
     """
 
     module: nn.Module
@@ -73,8 +69,7 @@ class Hooked:
     def __call__(self, obs: Tensor, edit: Edit) -> Tensor:
         """Run the module with hooks at the sites; see `rl_ablation.policies.network.Network`.
 
-        Raises:
-            LabError: A site was not called exactly once, or gives no (BLOCK, H) floats.
+        A site that is not called exactly once, or gives no (BLOCK, H) floats, is a LabError.
         """
         raw = _run(self, obs, edit)
         if not isinstance(raw, Tensor) or tuple(raw.shape) != (len(obs), self.action_size):
@@ -93,16 +88,9 @@ def hooked(
     preprocess: Preprocess | None = None,
     postprocess: Postprocess | None = None,
 ) -> Hooked:
-    """Make a network of a torch module; see `rl_ablation.policies.policy.Policy.from_module`.
-
-    Raises:
-        LabError: Unknown submodules, sites that are not called exactly once in a forward pass or
-            give no (N, H) floats, an output that is no (N, A) tensor, actions left to chance.
-    """
-    named = _site_names(module, sites)
-    network = Hooked(
-        module, named, {}, action_size, preprocess or _mover(module), postprocess or _same
-    )
+    """Make a network of a torch module; see `rl_ablation.policies.policy.Policy.from_module`."""
+    pre, post = preprocess or _mover(module), postprocess or _same
+    network = Hooked(module, _site_names(module, sites), {}, action_size, pre, post)
     return replace(network, sizes=_probe(network, obs_size))
 
 
@@ -117,30 +105,22 @@ def _run(network: Hooked, obs: Tensor, edit: Edit) -> Any:
     """Run the module, its sites passing through ``edit``; no hook outlives the call."""
     called: dict[str, int] = dict.fromkeys(network.sites, 0)
 
-    def hook_at(path: str) -> Callable[[nn.Module, Any, Any], Tensor]:
-        def hook(_module: nn.Module, _args: Any, output: Any) -> Tensor:
-            called[path] += 1
-            if called[path] > 1:
-                raise LabError(
-                    f"submodule {path!r} is called more than once in a forward pass, so it is no "
-                    "single site; give each call a module of its own"
-                )
-            return _edited(network.sites[path], path, output, len(obs), edit)
+    def hook(path: str, _module: nn.Module, _args: Any, output: Any) -> Tensor:
+        called[path] += 1
+        if called[path] > 1:
+            raise LabError(
+                f"submodule {path!r} is called more than once in a forward pass, so it is no "
+                "single site; give each call a module of its own"
+            )
+        return _edited(network.sites[path], path, output, len(obs), edit)
 
-        return hook
-
-    handles = []
-    try:
+    with ExitStack() as hooks, evaluating(network.module), torch.no_grad(), _SameBits():
         for path in network.sites:
             submodule = network.module.get_submodule(path)
-            handles.append(submodule.register_forward_hook(hook_at(path)))
-        with evaluating(network.module), torch.no_grad(), _SameBits():
-            given = network.preprocess(obs)
-            output = network.module(*given if isinstance(given, tuple) else (given,))
-            raw = network.postprocess(output)
-    finally:
-        for handle in handles:
-            handle.remove()
+            hooks.enter_context(submodule.register_forward_hook(partial(hook, path)))
+        given = network.preprocess(obs)
+        output = network.module(*given if isinstance(given, tuple) else (given,))
+        raw = network.postprocess(output)
     if never := [path for path, count in called.items() if count == 0]:
         raise LabError(
             f"submodule {never[0]!r} is never called in a forward pass, so a cut there cuts "
@@ -212,19 +192,17 @@ def _probe(network: Hooked, obs_size: int) -> dict[str, int]:
         sizes[site] = values.shape[1]
         return values
 
-    outputs = []
-    for _ in range(2):
-        with torch.inference_mode(), one_thread():
-            try:
-                outputs.append(network(torch.zeros(BLOCK, obs_size), measure))
-            except LabError:
-                raise
-            except Exception as error:  # a stranger's forward pass may raise anything
-                raise LabError(
-                    f"the module fails on observations ({BLOCK}, {obs_size}): {one_line(error)}; "
-                    "mend obs_size, preprocess or postprocess"
-                ) from error
-    if not torch.equal(outputs[0].nan_to_num(), outputs[1].nan_to_num()):
+    with torch.inference_mode(), one_thread():
+        try:
+            one, other = (network(torch.zeros(BLOCK, obs_size), measure) for _ in range(2))
+        except LabError:
+            raise
+        except Exception as error:  # a stranger's forward pass may raise anything
+            raise LabError(
+                f"the module fails on observations ({BLOCK}, {obs_size}): {one_line(error)}; "
+                "mend obs_size, preprocess or postprocess"
+            ) from error
+    if not torch.equal(one.nan_to_num(), other.nan_to_num()):
         raise LabError(
             "the module gives different actions for the same observation (it draws at random or "
             "remembers); give a postprocess that takes the mean, or a module without memory"
@@ -255,16 +233,15 @@ def _told(value: Any) -> Any:
     function = getattr(value, "__func__", value)
     code = function if isinstance(function, CodeType) else getattr(function, "__code__", None)
     if code is not None:
-        cells = getattr(function, "__closure__", None) or ()
-        held = [cell.cell_contents for cell in cells]
+        held = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
         held += getattr(function, "__defaults__", None) or ()
         return [code.co_code.hex(), code.co_names, *map(_told, (*code.co_consts, *held))]
     if isinstance(value, str | bytes | int | float | complex | None):
         return repr(value)
     if isinstance(value, tuple | list):
         return list(map(_told, value))
-    if isinstance(value, np.ndarray | Tensor):
-        return array_digest(
-            np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
-        )
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray):
+        return array_digest(value)
     return type(value).__qualname__

@@ -58,16 +58,13 @@ class Network(Protocol):
     @property
     def sizes(self) -> Mapping[str, int]:
         """Units of each hidden site in order."""
-        ...
 
     @property
     def digest(self) -> str:
         """Digest of everything that determines its outputs."""
-        ...
 
     def __call__(self, obs: Tensor, edit: Edit) -> Tensor:
         """Map (BLOCK, D) float32 to (BLOCK, A), passing each site's values through ``edit``."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +110,5 @@ def array_digest(values: np.ndarray | None) -> str:
     if values is None:
         return ""
     content = np.ascontiguousarray(values)
-    return hashlib.sha256(
-        f"{content.dtype}{content.shape}".encode() + content.tobytes()
-    ).hexdigest()
+    told = f"{content.dtype}{content.shape}".encode()
+    return hashlib.sha256(told + content.tobytes()).hexdigest()

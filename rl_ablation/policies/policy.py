@@ -25,6 +25,7 @@ from rl_ablation.policies.modules import Postprocess, Preprocess, hooked
 from rl_ablation.policies.network import BLOCK, MLP, Edit, Network, array_digest, one_thread
 
 SQUASHES = ("clip", "tanh", "argmax", "none")
+ARRAYS = ("low", "high", "obs_mean", "obs_std")  # of a policy, besides its network's
 
 
 class Card(BaseModel):
@@ -34,16 +35,12 @@ class Card(BaseModel):
 
     format: int = 1
     name: str
-    env_id: EnvId | None = Field(
-        None, description="Gymnasium id, with module prefix if one is needed"
-    )
+    env_id: EnvId | None = Field(None, description="Gymnasium id, with module prefix if needed")
     env_kwargs: EnvKwargs = {}
     algorithm: str = "unknown"
     activation: str
     squash: str
-    obs_clip: float | None = Field(
-        default=None, description="normalised observations are clipped to ±this"
-    )
+    obs_clip: float | None = Field(None, description="normalised observations are clipped to ±this")
     seed: int | None = None
     steps: int | None = Field(default=None, description="environment steps of training")
     command: str | None = Field(default=None, description="what made this policy")
@@ -56,16 +53,9 @@ class Card(BaseModel):
 class About(TypedDict, total=False):
     """What `Policy.from_module` can be told besides the module.
 
-    Attributes:
-        name: For the card.
-        env_id: Gymnasium id, for the card.
-        env_kwargs: Its keyword arguments.
-        squash: How raw actions become actions: ``clip``, ``tanh``, ``argmax`` or ``none``.
-        low: Least action of each dimension, (A,); none for discrete or unbounded ones.
-        high: Greatest action, (A,).
-        obs_mean: Subtracted from observations, (D,); without it they are not normalised.
-        obs_std: Divides them, (D,).
-        obs_clip: Bound of normalised observations.
+    A name and an environment for the card; ``squash``, how raw actions become actions: ``clip``,
+    ``tanh``, ``argmax`` or ``none``; the bounds of actions, as in `Policy`; the mean and standard
+    deviation that normalise observations, and the bound of normalised ones.
     """
 
     name: str
@@ -83,18 +73,10 @@ class About(TypedDict, total=False):
 class Policy:
     """A deterministic policy whose activations can be edited at named sites.
 
-    Attributes:
-        network: The network; its outputs are squashed into actions here.
-        obs_size: Observation length D.
-        action_size: Action length A, or the number of discrete actions.
-        card: Its card; ``card.squash`` says how raw outputs become actions.
-        low: Least action of each dimension, (A,); None for discrete or unbounded ones.
-        high: Greatest action, (A,).
-        obs_mean: Subtracted from observations, (D,); None does not normalise.
-        obs_std: Divides them, (D,).
-
-    Raises:
-        LabError: The card names an unknown squash.
+    Observations have length D, ``obs_size``, actions length A, or A is the number of discrete ones.
+    ``card.squash``, which has to be a known one, says how the network's outputs become actions
+    from ``low`` to ``high``, (A,); both are None for discrete or unbounded ones. From observations
+    ``obs_mean`` is subtracted, ``obs_std`` divides them, (D,); None does not normalise.
     """
 
     network: Network
@@ -111,10 +93,9 @@ class Policy:
         if self.card.squash not in SQUASHES:
             known = ", ".join(SQUASHES)
             raise LabError(f"unknown squash {self.card.squash!r}; choose from {known}")
-        kinds = {"low": np.float32, "high": np.float32, "obs_mean": np.float64,
-                 "obs_std": np.float64}  # fmt: skip
-        for name, kind in kinds.items():
+        for name in ARRAYS:
             if (values := getattr(self, name)) is not None:
+                kind = np.float64 if name.startswith("obs") else np.float32
                 object.__setattr__(self, name, np.asarray(values, kind))
 
     @staticmethod
@@ -130,7 +111,7 @@ class Policy:
     ) -> Policy:
         """Make a policy of any torch module, to be lesioned at the outputs of its submodules.
 
-        The module is run once or twice on zeros, to learn the sizes of its sites and to check it.
+        The module is run twice on zeros, to learn the sizes of its sites and to check it.
 
         Args:
             module: The actor. It must treat rows apart and act without chance in eval mode.
@@ -143,8 +124,7 @@ class Policy:
 
         Raises:
             LabError: Unknown submodules, sites that are not called exactly once in a forward pass
-                or give no (N, H) floats, an output that is no (N, A) tensor, actions left to
-                chance.
+                or give no (N, H) floats, no (N, A) tensor as output, actions left to chance.
         """
         arrays = _checked_arrays(about, obs_size, action_size)
         if (env_id := about.get("env_id")) is not None:
@@ -174,9 +154,8 @@ class Policy:
     @property
     def sha256(self) -> str:
         """Digest of everything that determines the actions."""
-        arrays = (self.low, self.high, self.obs_mean, self.obs_std)
-        card = [self.card.squash, self.card.obs_clip]
-        return digest([self.network.digest, *card, *map(array_digest, arrays)])
+        arrays = [array_digest(getattr(self, name)) for name in ARRAYS]
+        return digest([self.network.digest, self.card.squash, self.card.obs_clip, *arrays])
 
     def with_env(self, env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> Policy:
         """Return the same policy with another environment, which is trusted, on its card."""
@@ -195,11 +174,8 @@ class Policy:
     def edited(self, site: str, units: Sequence[int]) -> Policy:
         """Return a policy whose *weights* are edited so that hidden ``units`` have no effect.
 
-        This is the surgeon's way to make the lesion ``zero``, for checks and for export; sweeps use
-        masks. Only the outgoing weights change, to zero.
-
-        Raises:
-            LabError: The network is no MLP, or the site is not a hidden layer of it.
+        This is the surgeon's way to make the lesion ``zero``, for checks and for export, at hidden
+        layers of an MLP only; sweeps use masks. Only the outgoing weights change, to zero.
         """
         if not isinstance(self.network, MLP) or site not in self.network.sizes:
             raise LabError(f"cannot edit weights at {site!r}; choose a hidden layer of an MLP")
@@ -225,41 +201,35 @@ class Policy:
         masks: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
         record: Mapping[str, np.ndarray] | None = None,
     ) -> np.ndarray:
-        """Choose actions for a batch of observations.
+        """Choose actions, (N, A) float32 or (N,) int64 if discrete, for raw observations (N, D).
 
         Args:
-            obs: Raw observations, (N, D).
+            obs: The observations.
             masks: Site → (scale (N, H), shift (N, H)), float32: there h' = scale·h + shift.
             record: Site → array (N, H) that receives the site's values after the edit.
-
-        Returns:
-            Actions, (N, A) float32, or (N,) int64 for discrete actions.
         """
         masks, record = masks or {}, record or {}
         rows = self.normalise(obs)
         discrete = self.card.squash == "argmax"
-        out = (
-            np.empty(len(rows), np.int64)
-            if discrete
-            else np.empty((len(rows), self.action_size), np.float32)
-        )
+        shape = (len(rows),) if discrete else (len(rows), self.action_size)
+        out = np.empty(shape, np.int64 if discrete else np.float32)
         with torch.inference_mode(), one_thread():
             for start in range(0, len(rows), BLOCK):
-                stop = min(start + BLOCK, len(rows))
+                part = slice(start, min(start + BLOCK, len(rows)))
+                size = part.stop - start
                 block = np.zeros((BLOCK, self.obs_size), np.float32)
-                block[: stop - start] = rows[start:stop]
+                block[:size] = rows[part]
 
-                def edit(site: str, h: Tensor, start: int = start, stop: int = stop) -> Tensor:
+                def edit(site: str, h: Tensor, part: slice = part, size: int = size) -> Tensor:
                     if site in masks:
                         scale, shift = masks[site]
-                        h[: stop - start] *= torch.from_numpy(scale[start:stop])
-                        h[: stop - start] += torch.from_numpy(shift[start:stop])
+                        h[:size] *= torch.from_numpy(scale[part])
+                        h[:size] += torch.from_numpy(shift[part])
                     if site in record:
-                        record[site][start:stop] = h[: stop - start].numpy()
+                        record[site][part] = h[:size].numpy()
                     return h
 
-                actions = self._forward(torch.from_numpy(block), edit)
-                out[start:stop] = actions[: stop - start].numpy()
+                out[part] = self._forward(torch.from_numpy(block), edit)[:size].numpy()
         return out
 
     def _forward(self, obs: Tensor, edit: Edit) -> Tensor:
@@ -281,7 +251,7 @@ def weight_bytes(policy: Policy) -> bytes:
     for k, (weight, bias) in enumerate(policy.network.layers):
         tensors[f"layers.{k}.weight"] = weight.numpy()
         tensors[f"layers.{k}.bias"] = bias.numpy()
-    for name in ("obs_mean", "obs_std", "low", "high"):
+    for name in ARRAYS:
         if (values := getattr(policy, name)) is not None:
             tensors[name] = values
     # Of an array that is not contiguous, safetensors writes the memory as it lies, without a word.
@@ -291,13 +261,12 @@ def weight_bytes(policy: Policy) -> bytes:
 def _checked_arrays(about: About, obs_size: int, action_size: int) -> dict[str, Any]:
     """The bounds and the normaliser, whole and of the right lengths."""
     given: Mapping[str, Any] = about
-    arrays = {k: given.get(k) for k in ("low", "high", "obs_mean", "obs_std")}
-    if (arrays["low"] is None) != (arrays["high"] is None) or (
-        (arrays["obs_mean"] is None) != (arrays["obs_std"] is None)
-    ):
+    arrays = {k: given.get(k) for k in ARRAYS}
+    low, high, mean, std = arrays.values()
+    if (low is None) != (high is None) or (mean is None) != (std is None):
         raise LabError("low and high, and obs_mean and obs_std, go together; one is missing")
     squash = about.get("squash", "none")
-    if squash in ("clip", "tanh") and arrays["low"] is None:
+    if squash in ("clip", "tanh") and low is None:
         raise LabError(f"squash {squash!r} needs low and high, the bounds of the actions")
     for what, values in arrays.items():
         length = obs_size if what.startswith("obs") else action_size

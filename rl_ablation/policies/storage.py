@@ -15,7 +15,7 @@ from safetensors.numpy import load as load_tensors
 from rl_ablation.errors import LabError
 from rl_ablation.files import one_line, write_atomically
 from rl_ablation.policies.network import ACTIVATIONS, MLP
-from rl_ablation.policies.policy import Card, Policy, weight_bytes
+from rl_ablation.policies.policy import ARRAYS, Card, Policy, weight_bytes
 
 
 def make_mlp(
@@ -29,13 +29,8 @@ def make_mlp(
 ) -> Policy:
     """Build a policy from plain arrays, checking that everything fits.
 
-    Args:
-        weights: (weight (out, in), bias (out,)) of each layer, input to output.
-        card: Its card.
-        low: Least actions, (A,); None for discrete or unbounded actions.
-        high: Greatest actions, (A,).
-        obs_mean: Of the observation normaliser, (D,), or None.
-        obs_std: Of the observation normaliser, (D,), or None.
+    ``weights`` are (weight (out, in), bias (out,)) of each layer, input to output; the bounds of
+    actions (A,) and the observation normaliser (D,) are those of `Policy`.
 
     Raises:
         LabError: Shapes that do not chain, values that are not finite, an unknown activation.
@@ -43,59 +38,39 @@ def make_mlp(
     if not weights:
         raise LabError("the policy has no layers")
     if card.activation not in ACTIVATIONS:
-        raise LabError(
-            f"unknown activation {card.activation!r}; choose from {', '.join(ACTIVATIONS)}"
-        )
+        known = ", ".join(ACTIVATIONS)
+        raise LabError(f"unknown activation {card.activation!r}; choose from {known}")
     size: int | None = None
     for k, (weight, bias) in enumerate(weights):
         if weight.ndim != 2 or bias.shape != weight.shape[:1] or 0 in weight.shape:
             raise LabError(f"layer {k}: weight {weight.shape} and bias {bias.shape} do not fit")
-        if size is not None and weight.shape[1] != size:
-            raise LabError(
-                f"layer {k} takes {weight.shape[1]} inputs but layer {k - 1} gives {size}"
-            )
+        inputs = weight.shape[1]
+        if size is not None and inputs != size:
+            raise LabError(f"layer {k} takes {inputs} inputs but layer {k - 1} gives {size}")
         if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
             raise LabError(f"layer {k} holds values that are not finite (NaN or infinity)")
-        size = weight.shape[0]
+        size = len(weight)
     obs_size = weights[0][0].shape[1]
-    for what, values, length in (
-        ("obs_mean", obs_mean, obs_size),
-        ("obs_std", obs_std, obs_size),
-        ("low", low, size),
-        ("high", high, size),
-    ):
+    arrays = {"obs_mean": obs_mean, "obs_std": obs_std, "low": low, "high": high}
+    for what, values in arrays.items():
+        length = obs_size if what.startswith("obs") else size
         if values is not None and (values.shape != (length,) or not np.isfinite(values).all()):
             raise LabError(f"{what}: expected {length} finite values, got shape {values.shape}")
     if (obs_mean is None) != (obs_std is None) or (low is None) != (high is None):
         raise LabError("obs_mean and obs_std, and low and high, go together; one is missing")
     if obs_std is not None and not (obs_std > 0).all():
         raise LabError("obs_std holds values that are not positive")
-    layers = tuple(
-        (
-            torch.from_numpy(np.array(w, np.float32, order="C")),
-            torch.from_numpy(np.array(b, np.float32, order="C")),
-        )
-        for w, b in weights
-    )
+
+    def copied(values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.array(values, np.float32, order="C"))
+
+    network = MLP(tuple((copied(w), copied(b)) for w, b in weights), card.activation)
     assert size is not None
-    return Policy(
-        MLP(layers, card.activation),
-        obs_size=obs_size,
-        action_size=size,
-        card=card,
-        low=low,
-        high=high,
-        obs_mean=obs_mean,
-        obs_std=obs_std,
-    )
+    return Policy(network, obs_size=obs_size, action_size=size, card=card, **arrays)
 
 
 def save(policy: Policy, folder: str | Path) -> None:
-    """Write ``policy.safetensors`` and ``card.json`` into ``folder``.
-
-    Raises:
-        LabError: The policy is not an MLP.
-    """
+    """Write ``policy.safetensors`` and ``card.json`` of an MLP; other networks: a LabError."""
     if not isinstance(policy.network, MLP):
         raise LabError("only MLP policies can be saved")
     folder = Path(folder)
@@ -107,18 +82,13 @@ def save(policy: Policy, folder: str | Path) -> None:
 
 
 def read_card(folder: str | Path) -> Card:
-    """Read ``card.json`` of a policy folder.
-
-    Raises:
-        LabError: It is missing or damaged.
-    """
+    """Read ``card.json`` of a policy folder; a LabError if it is missing or damaged."""
     path = Path(folder) / "card.json"
     try:
         return Card.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise LabError(
-            f"{folder}: no card.json; a policy folder holds one beside its weights"
-        ) from None
+        where = "a policy folder holds one beside its weights"
+        raise LabError(f"{folder}: no card.json; {where}") from None
     except (ValidationError, UnicodeDecodeError) as error:
         raise LabError(f"{path}: damaged card: {one_line(error)}") from None
 
@@ -143,12 +113,10 @@ def load_folder(folder: str | Path) -> Policy:
     if card.sha256 is not None and hashlib.sha256(content).hexdigest() != card.sha256:
         raise LabError(f"{path}: not the weights that card.json describes (sha256 differs)")
     count = sum(name.endswith(".weight") for name in tensors)
+    layers = [f"layers.{k}" for k in range(count)]
     try:
-        weights = [
-            (tensors[f"layers.{k}.weight"], tensors[f"layers.{k}.bias"]) for k in range(count)
-        ]
-        extras = {n: tensors.get(n) for n in ("low", "high", "obs_mean", "obs_std")}
-        return make_mlp(weights, card, **extras)
+        weights = [(tensors[f"{layer}.weight"], tensors[f"{layer}.bias"]) for layer in layers]
+        return make_mlp(weights, card, **{name: tensors.get(name) for name in ARRAYS})
     except KeyError as error:
         raise LabError(f"{path}: tensor {error} is missing") from None
     except LabError as error:

@@ -40,13 +40,10 @@ def record_activity(
     """
     count = max(episodes, len(conditions))
     asked = Episodes(count, seed, tuple(conditions), horizon, REFERENCE)
-    trace = record(policy, [SITE + site for site in policy.sites], asked, threads=threads).trace
-    visited = np.argwhere(trace.alive)
-    visited = visited[np.linspace(0, len(visited) - 1, min(SAMPLES, len(visited))).astype(int)]
-    return {
-        site: SiteStats(np.ascontiguousarray(trace[SITE + site][visited[:, 0], visited[:, 1]]))
-        for site in policy.sites
-    }
+    visited = record(policy, [SITE + s for s in policy.sites], asked, threads=threads).moments()
+    total = len(visited[f"{SITE}obs"])
+    kept = np.linspace(0, total - 1, min(SAMPLES, total)).astype(int)
+    return {site: SiteStats(visited[SITE + site][kept]) for site in policy.sites}
 
 
 def activity_at(policy: Policy, obs: np.ndarray) -> dict[str, np.ndarray]:
@@ -62,11 +59,7 @@ def save_activity(activity: Activity, path: Path) -> None:
 
 
 def load_activity(path: Path) -> dict[str, SiteStats]:
-    """Read recorded activity.
-
-    Raises:
-        LabError: The file is damaged.
-    """
+    """Read recorded activity; a LabError if the file is damaged."""
     try:
         return {site: SiteStats(samples) for site, samples in load(path.read_bytes()).items()}
     except (SafetensorError, ValueError, KeyError) as error:

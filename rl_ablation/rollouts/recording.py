@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,8 +47,5 @@ def run_jobs(
     threads: int | None = None,
 ) -> Trace:
     """Roll out any jobs in the environment of the policy's card; see `rollout`."""
-    world = World(card_env(policy), len(jobs), policy.card.env_kwargs, threads)
-    try:
+    with closing(World(card_env(policy), len(jobs), policy.card.env_kwargs, threads)) as world:
         return rollout(policy, world, jobs, signals=signals, activity=activity, horizon=horizon)
-    finally:
-        world.close()

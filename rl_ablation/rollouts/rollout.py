@@ -66,8 +66,8 @@ class Trace:
 
 def world_signals(world: World) -> dict[str, tuple[int, ...]]:
     """Names and shapes of everything that can be recorded in a world besides sites."""
-    names: dict[str, tuple[int, ...]] = {"obs": (world.obs_size,), "reward": ()}
-    names["action"] = () if world.discrete else (world.action_size,)
+    action = () if world.discrete else (world.action_size,)
+    names: dict[str, tuple[int, ...]] = {"obs": (world.obs_size,), "reward": (), "action": action}
     world.reset(list(range(world.rows)), [""] * world.rows)
     infos = world.step(world.no_action())[-1]
     for key, value in infos.items():
@@ -93,14 +93,9 @@ def rollout(
     A lesion's condition is read, before each step, in the infos that the world gave last (those of
     the reset before the first one) and in ``obs``, what the policy is about to see.
 
-    Args:
-        policy: The policy.
-        world: A world with ``len(jobs)`` rows.
-        jobs: What to run.
-        signals: What to record; a signal that the world does not give raises.
-        activity: Intact activity, for kinds of lesion that read it.
-        horizon: Steps at most; None takes the world's time limit.
-        on_step: Called after each step with (step, robots still running).
+    The world has as many rows as there are jobs; the horizon is in steps, None takes the world's
+    time limit; ``activity`` is for kinds of lesion that read it. After each step ``on_step`` is
+    called with (step, robots still running).
 
     Raises:
         LabError: No horizon, a policy that does not fit, or a signal that is not there, to record
@@ -118,12 +113,10 @@ def rollout(
     gates = Gates([job.lesion.when for job in jobs])
     obs, infos = world.reset(seeds, [job.condition for job in jobs])
     sites = {s: policy.sites[s[1:]] for s in signals if s.startswith(SITE)}
-    kept: dict[str, np.ndarray] = {
-        s: np.zeros((horizon, world.rows, n), np.float32) for s, n in sites.items()
-    }
-    alive = np.zeros((horizon, world.rows), bool)
-    terminated = np.zeros(world.rows, bool)
-    unstable = np.zeros(world.rows, bool)
+    shape = (horizon, world.rows)
+    kept = {s: np.zeros((*shape, n), np.float32) for s, n in sites.items()}
+    alive = np.zeros(shape, bool)
+    terminated, unstable = np.zeros((2, world.rows), bool)
     actions = world.no_action()
     for step in range(horizon):
         record = {s[1:]: np.empty((rows.size, n), np.float32) for s, n in sites.items()}
@@ -133,19 +126,17 @@ def rollout(
         actions[rows] = chosen.reshape(rows.size, *actions.shape[1:])
         obs, reward, ended, cut, infos = world.step(actions)
         alive[step, rows] = True
+        given = {**infos, "obs": before, "action": actions, "reward": reward}
         for name in signals:
             if name in sites:
                 kept[name][step, rows] = record[name[1:]]
                 continue
-            value = {"obs": before, "action": actions, "reward": reward}.get(name)
-            if value is None:
-                value = infos.get(name)
-            if value is None:
+            if (value := given.get(name)) is None:
                 raise LabError(f"{world.env_id} gives no signal {name!r}")
             if name not in kept:
                 # Rewards add up over an episode; the rest is averaged, where 32 bits are plenty.
                 dtype = np.float64 if name == "reward" else np.float32
-                kept[name] = np.zeros((horizon, world.rows, *value.shape[1:]), dtype)
+                kept[name] = np.zeros((*shape, *value.shape[1:]), dtype)
             kept[name][step, rows] = value[rows]
         if "unstable" in infos:
             unstable[rows] |= infos["unstable"][rows]

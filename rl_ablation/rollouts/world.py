@@ -38,8 +38,7 @@ class _WaitingSync(SyncVectorEnv):
             own = None if condition is None else {"condition": condition}
             self._env_obs[i], info = env.reset(seed=seed[i], options=own)
             infos = self._add_info(infos, info, i)
-        obs = np.stack([np.asarray(o) for o in self._env_obs])
-        return obs.astype(self.single_observation_space.dtype), infos
+        return np.array(self._env_obs, self.single_observation_space.dtype), infos
 
     def step(self, actions: np.ndarray) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         infos: dict[str, Any] = {}
@@ -50,22 +49,18 @@ class _WaitingSync(SyncVectorEnv):
             self._env_obs[i], reward, ended, cut, info = env.step(actions[i])
             self._rewards[i], self._terminations[i], self._truncations[i] = reward, ended, cut
             infos = self._add_info(infos, info, i)
-        obs = np.stack([np.asarray(o) for o in self._env_obs])
+        obs = np.array(self._env_obs)
         return obs, self._rewards.copy(), self._terminations.copy(), self._truncations.copy(), infos
 
 
 class World:
-    """N robots of one environment.
+    """N robots, ``rows``, of one environment, a Gymnasium id with a module prefix if one is needed.
 
-    Args:
-        env_id: Gymnasium id, with a module prefix if one must be imported (``"envs:…"``); see
-            `rl_ablation.env_ids` for those that come from a file.
-        rows: Robots.
-        env_kwargs: For the environment.
-        threads: C threads of a native batch; None takes every CPU.
+    ``threads`` are C threads of a native batch; None takes every CPU.
 
     Raises:
-        LabError: The id is unknown, or needs the user's word, or its spaces cannot be used.
+        LabError: The id is unknown, or needs the user's word (see `rl_ablation.env_ids`), or its
+            spaces cannot be used.
     """
 
     def __init__(
@@ -90,24 +85,16 @@ class World:
         self.metadata = self.env.metadata
         self.horizon: int | None = kwargs.get("max_episode_steps", spec.max_episode_steps)
         self.dt = 1.0 / float(self.metadata.get("render_fps") or 1.0)
-        space = self.env.single_observation_space
+        space, actions = self.env.single_observation_space, self.env.single_action_space
+        kind, action_kind = type(space).__name__, type(actions).__name__
         if not isinstance(space, gym.spaces.Box):
             self.close()
-            raise LabError(
-                f"{env_id}: observations are {type(space).__name__}; only Box is supported"
-            )
-        self.obs_size = int(np.prod(space.shape))
-        actions = self.env.single_action_space
-        self.discrete = isinstance(actions, gym.spaces.Discrete)
-        if isinstance(actions, gym.spaces.Discrete):
-            self.action_size = int(actions.n)
-        elif isinstance(actions, gym.spaces.Box):
-            self.action_size = int(np.prod(actions.shape))
-        else:
+            raise LabError(f"{env_id}: observations are {kind}; only Box is supported")
+        if not isinstance(actions, gym.spaces.Box | gym.spaces.Discrete):
             self.close()
-            raise LabError(
-                f"{env_id}: actions are {type(actions).__name__}; only Box and Discrete will do"
-            )
+            raise LabError(f"{env_id}: actions are {action_kind}; only Box and Discrete will do")
+        self.obs_size, self.action_size = map(gym.spaces.flatdim, (space, actions))
+        self.discrete = isinstance(actions, gym.spaces.Discrete)
 
     @property
     def conditions(self) -> list[str]:
@@ -156,13 +143,12 @@ class World:
         self.check_conditions(names)
         horizon = self.horizon if episodes.horizon is None else episodes.horizon
         if horizon is None:
+            how = "give a horizon in steps (--max-steps)"
+            raise LabError(f"{self.env_id} has no time limit; {how}")
+        if (least := len(names)) > episodes.count:
             raise LabError(
-                f"{self.env_id} has no time limit; give a horizon in steps (--max-steps)"
-            )
-        if len(names) > episodes.count:
-            raise LabError(
-                f"{episodes.count} episodes cannot cover {len(names)} conditions; ask for at least "
-                f"{len(names)}, or name fewer conditions"
+                f"{episodes.count} episodes cannot cover {least} conditions; ask for at least "
+                f"{least}, or name fewer conditions"
             )
         return replace(episodes, conditions=tuple(names) or ("",), horizon=horizon)
 
@@ -188,11 +174,7 @@ class World:
 
 
 def card_env(policy: Policy) -> str:
-    """The environment on the policy's card.
-
-    Raises:
-        LabError: There is none.
-    """
+    """The environment on the policy's card; a LabError if there is none."""
     if policy.card.env_id is None:
         raise LabError(f"policy {policy.name!r} names no environment; give one (env=…, or --env)")
     return policy.card.env_id
@@ -200,17 +182,11 @@ def card_env(policy: Policy) -> str:
 
 @contextlib.contextmanager
 def world_of(policy: Policy, rows: int = 1, threads: int | None = None) -> Iterator[World]:
-    """The world on the policy's card, closed in the end.
-
-    Raises:
-        LabError: There is none, or the policy does not fit it.
-    """
-    world = World(card_env(policy), rows, policy.card.env_kwargs, threads)
-    try:
+    """The world on the policy's card, closed in the end; a LabError if there is none that fits."""
+    made = World(card_env(policy), rows, policy.card.env_kwargs, threads)
+    with contextlib.closing(made) as world:
         world.fits(policy)
         yield world
-    finally:
-        world.close()
 
 
 def settled(policy: Policy, episodes: Episodes) -> Episodes:
@@ -220,11 +196,7 @@ def settled(policy: Policy, episodes: Episodes) -> Episodes:
 
 
 def conditions_of(policy: Policy, asked: Sequence[str] | None = None) -> list[str]:
-    """The asked conditions of the policy's environment, or all that it names.
-
-    Raises:
-        LabError: There is no such condition, or the policy does not fit the environment.
-    """
+    """The asked conditions of the policy's environment, or all; a LabError if one is not there."""
     with world_of(policy) as world:
         taken = world.conditions if asked is None else list(asked)
         world.check_conditions(taken)
@@ -243,9 +215,8 @@ def _make(spec: EnvSpec, rows: int, kwargs: dict[str, Any], threads: int | None)
             env.close()
         except TypeError:
             pass  # somebody else's vector environment, without these arguments
-    return _WaitingSync(
-        [lambda: gym.make(spec, **kwargs)] * rows, autoreset_mode=AutoresetMode.DISABLED
-    )
+    makers = [lambda: gym.make(spec, **kwargs)] * rows
+    return _WaitingSync(makers, autoreset_mode=AutoresetMode.DISABLED)
 
 
 @contextlib.contextmanager

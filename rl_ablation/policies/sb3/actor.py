@@ -26,13 +26,10 @@ MAX_LAYERS = 64
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a kind of policy keeps its actor in the state dict.
+    """Where a kind of policy keeps its actor in the state dict, and what it computes by default.
 
-    Args:
-        hidden: Prefixes of the sequences of layers, in order of the signal.
-        head: The last layer, or None if the last sequence holds it.
-        squash: How raw outputs become actions.
-        activation: The default activation.
+    ``hidden`` are prefixes of the sequences of layers, in order of the signal; ``head`` is the last
+    layer, None if the last sequence holds it.
     """
 
     hidden: tuple[str, ...]
@@ -67,6 +64,15 @@ _UNSUPPORTED = {
 }
 
 
+_SIGNS = {
+    "ActorCriticPolicy": "value_net.weight",
+    "SACPolicy": "actor.log_std.weight",
+    "TD3Policy": "actor.mu.0.weight",
+    "DQNPolicy": "q_net.q_net.0.weight",
+    "QRDQNPolicy": "quantile_net.quantile_net.0.weight",
+}
+
+
 @dataclass(frozen=True)
 class Clipped:
     """An MLP whose raw outputs are held within ±``limit``: SAC and TQC with gSDE do so."""
@@ -90,11 +96,7 @@ class Clipped:
 
 
 def policy_kind(node: object, tensors: TensorFile) -> str:
-    """Return the key in `LAYOUTS` of a policy class, by its name or else by its weights.
-
-    Raises:
-        LabError: It is none of them.
-    """
+    """The key in `LAYOUTS` of a policy class, by its name or else its weights; else a LabError."""
     if isinstance(node, Name):
         for part, what in _UNSUPPORTED.items():
             if part in node.name:
@@ -102,19 +104,10 @@ def policy_kind(node: object, tensors: TensorFile) -> str:
         library = node.module.split(".")[0]
         if node.name in LAYOUTS and library in ("stable_baselines3", "sb3_contrib"):
             return node.name
-        raise LabError(
-            f"the policy class {printable(node.dotted)} is not supported; it can be one of "
-            f"{', '.join(LAYOUTS)}"
-        )
-    names = set(tensors.names)
-    for kind, sign in {
-        "ActorCriticPolicy": "value_net.weight",
-        "SACPolicy": "actor.log_std.weight",
-        "TD3Policy": "actor.mu.0.weight",
-        "DQNPolicy": "q_net.q_net.0.weight",
-        "QRDQNPolicy": "quantile_net.quantile_net.0.weight",
-    }.items():
-        if sign in names:
+        shown, known = printable(node.dotted), ", ".join(LAYOUTS)
+        raise LabError(f"the policy class {shown} is not supported; it can be one of {known}")
+    for kind, sign in _SIGNS.items():
+        if sign in tensors:
             return kind
     raise LabError("data names no policy class, and policy.pth has the weights of no known one")
 
@@ -125,9 +118,8 @@ def check_extractor(kwargs: Mapping[Any, Any], tensors: TensorFile) -> None:
     if any(name.startswith("lstm_") for name in names):
         raise LabError("recurrent policies are not supported, only MLP actors on plain vectors")
     if any(re.match(r"(\w+\.)?(pi_|vf_)?features_extractor\.", name) for name in names):
-        raise LabError(
-            "policies with a feature extractor (CNN, dict observations) are not supported"
-        )
+        what = "(CNN, dict observations)"
+        raise LabError(f"policies with a feature extractor {what} are not supported")
     extractor = kwargs.get("features_extractor_class")
     if extractor is not None and getattr(extractor, "name", "") != "FlattenExtractor":
         raise LabError("policies with a feature extractor of their own are not supported")
@@ -138,10 +130,8 @@ def actor_weights(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return (weight (out, in), bias (out,)) of each layer of the actor.
 
-    ``actions`` is the number of discrete actions, or None.
-
-    Raises:
-        LabError: A tensor is missing or damaged, or the actor is no plain MLP.
+    ``actions`` is the number of discrete actions, or None. A tensor that is missing or damaged, or
+    an actor that is no plain MLP, raises a LabError.
     """
     names = [name for prefix in layout.hidden for name in _sequence(tensors, prefix)]
     if layout.head is not None:
@@ -187,11 +177,7 @@ def _mean_quantile(
 def actor_squash(
     kind: str, layout: Layout, data: Mapping[str, Any], kwargs: Mapping[Any, Any], discrete: bool
 ) -> str:
-    """Return how raw outputs become actions, one of `rl_ablation.policies.policy.SQUASHES`.
-
-    Raises:
-        LabError: Such a policy cannot have such actions.
-    """
+    """Which of `rl_ablation.policies.policy.SQUASHES`; a LabError if none fits such actions."""
     either = kind == "ActorCriticPolicy" or kind.startswith("ARS")
     if not either and discrete != (layout.squash == "argmax"):
         raise LabError(f"a {kind} cannot have this action space")
@@ -205,30 +191,19 @@ def actor_squash(
 
 
 def activation(kwargs: Mapping[Any, Any], layout: Layout) -> str:
-    """Return the name of the activation in `rl_ablation.policies.network.ACTIVATIONS`.
-
-    Raises:
-        LabError: It is none of them.
-    """
+    """The name in `rl_ablation.policies.network.ACTIVATIONS`; a LabError if it is none of them."""
     chosen = kwargs.get("activation_fn")
     if chosen is None:
         return layout.activation
     of_torch = isinstance(chosen, Name) and chosen.module.startswith("torch.nn")
-    known = _ACTIVATIONS.get(chosen.name) if of_torch else None
-    if known is not None:
-        return known
-    shown = printable(getattr(chosen, "dotted", chosen), 60)
-    raise LabError(
-        f"the activation {shown} is not supported; it can be one of {', '.join(_ACTIVATIONS)}"
-    )
+    if of_torch and chosen.name in _ACTIVATIONS:
+        return _ACTIVATIONS[chosen.name]
+    shown, known = printable(getattr(chosen, "dotted", chosen), 60), ", ".join(_ACTIVATIONS)
+    raise LabError(f"the activation {shown} is not supported; it can be one of {known}")
 
 
 def clipped(policy: Policy, kwargs: Mapping[Any, Any]) -> Policy:
-    """Return the policy with its raw outputs held within ±``clip_mean`` (Hardtanh; SB3: 2).
-
-    Raises:
-        LabError: ``clip_mean`` is no positive number.
-    """
+    """Hold a policy's raw outputs within ±``clip_mean`` (Hardtanh; SB3: 2), a positive number."""
     limit = as_number(kwargs.get("clip_mean", 2.0), "data: clip_mean")
     if not (0 < limit < math.inf) or not isinstance(policy.network, MLP):
         raise LabError("data: clip_mean has to be positive")

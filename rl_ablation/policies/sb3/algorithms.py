@@ -14,24 +14,15 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rl_ablation.env_ids import trust
 from rl_ablation.errors import LabError
 from rl_ablation.policies.policy import Card, Policy
-from rl_ablation.policies.sb3.actor import (
-    LAYOUTS,
-    activation,
-    actor_squash,
-    actor_weights,
-    check_extractor,
-    clipped,
-    policy_kind,
-)
+from rl_ablation.policies.sb3 import actor
 from rl_ablation.policies.sb3.archive import MIB, Archive, read_file
 from rl_ablation.policies.sb3.pickles import (
     DAMAGE,
@@ -66,8 +57,7 @@ _PROGRAMS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Statistics:
+class Statistics(NamedTuple):
     """What a VecNormalize does to observations: (obs − mean) / std, held within ±clip; (D,)."""
 
     mean: np.ndarray
@@ -86,11 +76,8 @@ def load_zip(
     """Read a zip saved by stable-baselines3 or sb3-contrib; nothing in it is executed.
 
     PPO, A2C, TRPO, SAC, TD3, DDPG, TQC, DQN, QRDQN or ARS with an MLP actor. Arguments are those of
-    `rl_ablation.policies.load.load`; the sizes of the environment are checked.
-
-    Raises:
-        LabError: The file is damaged, hostile or of a kind that is not supported, or does not fit
-            the environment.
+    `rl_ablation.policies.load.load`. A file that is damaged, hostile or of a kind that is not
+    supported, or does not fit the sizes of the environment, raises a LabError.
     """
     path = Path(path)
     if env_id is not None:
@@ -138,8 +125,7 @@ def _beside(path: Path, env_id: str | None) -> Path | None:
 def read_statistics(path: Path) -> Statistics | None:
     """Read a ``vecnormalize.pkl``; None if it leaves observations alone.
 
-    Raises:
-        LabError: Damaged, hostile, or not that of a plain vector of observations.
+    A LabError if it is damaged, hostile, or not that of a plain vector of observations.
     """
     tree = read_pickle(read_file(path, 16 * MIB))
     if not isinstance(tree, Call) or not tree.dotted.endswith(".VecNormalize"):
@@ -169,54 +155,49 @@ def _read(
     data = _read_data(archive)
     kwargs = _as_dict(data.get("policy_kwargs"))
     tensors = _at("policy.pth", TensorFile, archive.read("policy.pth", MAX_POLICY))
-    kind = policy_kind(data.get("policy_class"), tensors)
-    layout = LAYOUTS[kind]
-    check_extractor(kwargs, tensors)
+    kind = actor.policy_kind(data.get("policy_class"), tensors)
+    layout = actor.LAYOUTS[kind]
+    actor.check_extractor(kwargs, tensors)
     obs_size = _obs_size(data.get("observation_space"))
     count, file_low, file_high = _actions(data.get("action_space"))
     if file_low is not None or count is not None:
         low, high = file_low, file_high
-    discrete = count is not None
     if kind == "QRDQNPolicy" and count is None:
         raise LabError("a QRDQN without its discrete action space")
-    weights = _at("policy.pth", actor_weights, tensors, layout, count)
-    out = len(weights[-1][1])
-    if discrete and out != count:
+    weights = _at("policy.pth", actor.actor_weights, tensors, layout, count)
+    inputs, out = weights[0][0].shape[1], len(weights[-1][1])
+    if count not in (None, out):
         raise LabError(f"the network gives {out} values but the action space has {count} actions")
-    if obs_size not in (None, weights[0][0].shape[1]):
+    if obs_size not in (None, inputs):
         raise LabError(
-            f"the network takes {weights[0][0].shape[1]} inputs but the observation space of the "
-            f"file has {obs_size}"
+            f"the network takes {inputs} inputs but the observation space of the file has "
+            f"{obs_size}"
         )
-    squash = actor_squash(kind, layout, data, kwargs, discrete)
+    squash = actor.actor_squash(kind, layout, data, kwargs, count is not None)
     if squash != "argmax":
         squash, low, high = _bounds(squash, low, high, out)
     else:
         low = high = None
-    if statistics is not None and len(statistics.mean) != weights[0][0].shape[1]:
+    mean, std, clip = (None, None, math.inf) if statistics is None else statistics
+    if mean is not None and len(mean) != inputs:
         raise LabError(
-            f"takes {weights[0][0].shape[1]} observations but its vecnormalize.pkl has "
-            f"{len(statistics.mean)}; give the right one, or vecnormalize=False for none"
+            f"takes {inputs} observations but its vecnormalize.pkl has {len(mean)}; "
+            "give the right one, or vecnormalize=False for none"
         )
-    clip = statistics.clip if statistics is not None and math.isfinite(statistics.clip) else None
     card = Card(
         name=printable(path.stem) or "unnamed",
         algorithm=_algorithm(kind, data),
-        activation=activation(kwargs, layout),
+        activation=actor.activation(kwargs, layout),
         squash=squash,
-        obs_clip=clip,
+        obs_clip=clip if math.isfinite(clip) else None,
         seed=_count(data.get("seed")),
         steps=_count(data.get("num_timesteps")),
         hyperparameters={k: v for k in _SETTINGS if _plain(v := data.get(k))},
         versions=_versions(archive),
     )
-    policy = make_mlp(
-        weights, card, low=low, high=high,
-        obs_mean=None if statistics is None else statistics.mean,
-        obs_std=None if statistics is None else statistics.std,
-    )  # fmt: skip
+    policy = make_mlp(weights, card, low=low, high=high, obs_mean=mean, obs_std=std)
     if layout.head == "actor.mu" and "actor.mu.0.weight" in tensors:  # gSDE
-        return clipped(policy, kwargs)
+        return actor.clipped(policy, kwargs)
     return policy
 
 
@@ -249,17 +230,12 @@ def _read_data(archive: Archive) -> dict[str, Any]:
             data[key] = _at(where, read_pickle, content)
         elif len(content) <= left:
             left -= len(content)
-            _look_over(where, content)
+            try:  # it is not used, but others may open it
+                read_pickle(content, may_call=is_not_evil)
+            except LabError as error:
+                if "would call" in str(error):
+                    raise LabError(f"{where}: {error}") from None
     return data
-
-
-def _look_over(where: str, content: bytes) -> None:
-    """Refuse a pickle that is not used if it would run commands where others open it."""
-    try:
-        read_pickle(content, may_call=is_not_evil)
-    except LabError as error:
-        if "would call" in str(error):
-            raise LabError(f"{where}: {error}") from None
 
 
 def _as_dict(value: object) -> Mapping[Any, Any]:
@@ -295,15 +271,15 @@ def _actions(node: object) -> tuple[int | None, np.ndarray | None, np.ndarray | 
     if node is None:
         return None, None, None
     kind, state = _space(node, "action")
+    what = "data: the action space's"
     if kind == "Discrete":
-        if as_number(state.get("start", 0), "data: the action space's start") != 0:
+        if as_number(state.get("start", 0), f"{what} start") != 0:
             raise LabError("discrete actions that do not start at 0 are not supported")
-        return int(as_number(state.get("n"), "data: the action space's n")), None, None
+        return int(as_number(state.get("n"), f"{what} n")), None, None
     if kind != "Box":
         raise LabError(f"{printable(kind, 30)} actions are not supported, only Box and Discrete")
-    low = as_array(state.get("low"), "data: the action space's low")
-    high = as_array(state.get("high"), "data: the action space's high")
-    return None, low.reshape(-1), high.reshape(-1)
+    low, high = (as_array(state.get(end), f"{what} {end}").reshape(-1) for end in ("low", "high"))
+    return None, low, high
 
 
 def _bounds(
@@ -355,6 +331,6 @@ def _versions(archive: Archive) -> dict[str, str]:
         if program in _PROGRAMS and version:
             versions[_PROGRAMS[program]] = printable(version.strip(), 40)
     if "_stable_baselines3_version" in texts:
-        version = printable(texts["_stable_baselines3_version"].strip(), 40)
-        versions["stable_baselines3"] = version
+        told = texts["_stable_baselines3_version"].strip()
+        versions["stable_baselines3"] = printable(told, 40)
     return versions

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import struct
 import zipfile
 import zlib
 from io import BytesIO
@@ -26,8 +25,7 @@ _ENTRY = b"PK\x01\x02"
 def read_file(path: Path, limit: int = MAX_FILE) -> bytes:
     """Read a regular file of at most ``limit`` bytes.
 
-    Raises:
-        LabError: Missing, a folder, a pipe or device, unreadable, or too large.
+    A LabError tells of one that is missing, a folder, a pipe or device, unreadable, or too large.
     """
     try:
         info = path.stat()
@@ -39,14 +37,14 @@ def read_file(path: Path, limit: int = MAX_FILE) -> bytes:
             raise LabError(f"{info.st_size / MIB:.0f} MiB, more than the {limit // MIB} allowed")
         with open(path, "rb") as file:
             content = file.read(limit + 1)
+    except LabError:
+        raise
     except (FileNotFoundError, NotADirectoryError):
         broken = " (a link to nothing)" if path.is_symlink() else ""
         raise LabError(f"no such file{broken}") from None
     except OSError as error:
         raise LabError(f"cannot be read ({os.strerror(error.errno or 0)})") from None
     except ValueError as error:
-        if isinstance(error, LabError):
-            raise
         raise LabError(f"no file can have this name ({printable(error)})") from None
     if len(content) > limit:
         raise LabError(f"more than the {limit // MIB} MiB allowed")
@@ -54,11 +52,7 @@ def read_file(path: Path, limit: int = MAX_FILE) -> bytes:
 
 
 class Archive:
-    """The members of a zip held in memory; nothing is ever unpacked to disk.
-
-    Args:
-        content: The zip's bytes.
-        most: Members allowed.
+    """At most ``most`` members of a zip held in memory; nothing is ever unpacked to disk.
 
     Raises:
         LabError: No zip, damaged, a bomb, or with names that are doubled or lead elsewhere.
@@ -78,7 +72,6 @@ class Archive:
         members = self._zip.infolist()
         if len(members) > most:
             raise LabError(f"a zip with {len(members):,} members, more than {most:,} (a zip bomb?)")
-        total = 0
         self._members: dict[str, zipfile.ZipInfo] = {}
         for member in members:
             name, shown = member.filename, printable(member.filename)
@@ -93,9 +86,8 @@ class Archive:
                     f"member {shown!r} would grow from {member.compress_size:,} to "
                     f"{member.file_size:,} bytes (a zip bomb?)"
                 )
-            total += member.file_size
             self._members[name] = member
-        if total > MAX_DECLARED:
+        if (total := sum(member.file_size for member in members)) > MAX_DECLARED:
             raise LabError(f"a zip that unpacks to {total / MIB:,.0f} MiB (a zip bomb?)")
 
     @property
@@ -109,29 +101,22 @@ class Archive:
         Raises:
             LabError: Missing, damaged, encrypted, longer than ``limit``, or oddly compressed.
         """
-        member = self._members.get(name)
+        member, shown = self._members.get(name), f"member {printable(name)!r}"
         if member is None:
-            raise LabError(f"has no member {printable(name)!r}; is it a zip saved by SB3?")
+            raise LabError(f"has no {shown}; is it a zip saved by SB3?")
         if member.file_size > limit:
-            raise LabError(f"member {printable(name)!r} has more than {limit // MIB} MiB")
+            raise LabError(f"{shown} has more than {limit // MIB} MiB")
         if member.flag_bits & 1:
-            raise LabError(f"member {printable(name)!r} is encrypted; save it without a password")
+            raise LabError(f"{shown} is encrypted; save it without a password")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise LabError(f"member {printable(name)!r} is compressed in an unusual way; zip anew")
+            raise LabError(f"{shown} is compressed in an unusual way; zip anew")
         try:
             with self._zip.open(member) as stream:
                 content = stream.read(limit + 1)
-        except (
-            *DAMAGE,
-            zipfile.BadZipFile,
-            zlib.error,
-            RuntimeError,
-            OSError,
-            struct.error,
-        ) as error:
-            raise LabError(f"member {printable(name)!r} is damaged ({printable(error)})") from None
+        except (*DAMAGE, zipfile.BadZipFile, zlib.error, RuntimeError, OSError) as error:
+            raise LabError(f"{shown} is damaged ({printable(error)})") from None
         if len(content) != member.file_size:
-            raise LabError(f"member {printable(name)!r} is cut short; download the file again")
+            raise LabError(f"{shown} is cut short; download the file again")
         return content
 
 

@@ -14,7 +14,7 @@ import math
 import pickletools
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, BinaryIO, Literal
@@ -41,9 +41,6 @@ _PUSHED = frozenset(
     if code.arg is not None and any(pushed.name in _PLAIN for pushed in code.stack_after)
 )
 """The opcodes that do nothing but push their own argument, a plain value."""
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-_TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_SKIPPED = frozenset({"PROTO", "FRAME"})
 
 _SAFE_CALL = re.compile(
     r"""(gym|gymnasium)\.spaces\.[\w.]+ | (gym|gymnasium)\.utils\.seeding\.[\w.]+
@@ -124,10 +121,8 @@ def read_pickle(
 ) -> Any:
     """Turn a pickle into a tree of plain values, `Name`, `Call` and `Persistent`.
 
-    Args:
-        content: The pickle, or a stream that stands at its start and is left at its end.
-        may_call: Says of a dotted name whether a pickle that calls it is accepted.
-        storages: Receives each `Persistent`; None refuses them.
+    A stream is left at the pickle's end. ``may_call`` says of a dotted name whether a pickle that
+    calls it is accepted; ``storages`` receives each `Persistent`, None refuses them.
 
     Raises:
         LabError: Damaged, too long, or it calls what ``may_call`` does not accept.
@@ -151,7 +146,6 @@ class _Reader:
         self.may_call, self.storages = may_call, storages
 
     def run(self, stream: BinaryIO) -> Any:
-        push, stack = self.stack.append, self.stack
         arg: Any
         for count, (opcode, arg, _) in enumerate(pickletools.genops(stream)):
             if count >= MAX_OPS:
@@ -159,72 +153,40 @@ class _Reader:
             name = opcode.name
             if name in _PUSHED:
                 if isinstance(arg, int) and arg.bit_length() > 8 * MAX_INT_BYTES:
-                    raise LabError(
-                        f"the pickle holds an integer of more than {MAX_INT_BYTES} bytes"
-                    )
-                push(arg)
-            elif name in ("BINPUT", "LONG_BINPUT", "PUT"):
-                self.memo[int(arg)] = stack[-1]
-            elif name == "MEMOIZE":
-                self.memo[len(self.memo)] = stack[-1]
-            elif name in ("BINGET", "LONG_BINGET", "GET"):
-                push(self.memo[int(arg)])
-            elif name == "MARK":
-                self.marks.append(len(stack))
-            elif name in _CONSTANTS:
-                push(_CONSTANTS[name])
-            elif name in _TUPLES:
-                push(self.pop(_TUPLES[name]))
+                    most = f"more than {MAX_INT_BYTES} bytes"
+                    raise LabError(f"the pickle holds an integer of {most}")
+                self.stack.append(arg)
+            elif name in _MADE:
+                self.stack.append(_MADE[name](self, arg))
             elif name == "STOP":
-                return stack.pop()
-            elif name not in _SKIPPED:
+                return self.stack.pop()
+            else:
                 self.step(name, arg)
         raise LabError("damaged pickle (it has no end)")
 
     def step(self, name: str, arg: Any) -> None:
-        """Opcodes that make and fill lists, dicts, tuples and sets."""
-        push = self.stack.append
-        match name:
-            case "TUPLE":
-                push(tuple(self.pop_mark()))
-            case "EMPTY_LIST":
-                push([])
-            case "LIST":
-                push(self.pop_mark())
-            case "EMPTY_DICT":
-                push({})
-            case "DICT":
-                push(self.pairs(self.pop_mark()))
-            case "EMPTY_SET":
-                push(Call(Name("builtins", "set"), ()))
-            case "FROZENSET":
-                push(Call(Name("builtins", "frozenset"), (), items=self.pop_mark()))
-            case "BYTEARRAY8":
-                push(bytes(arg))
-            case "APPEND":
-                self.extend([self.stack.pop()])
-            case "APPENDS" | "ADDITEMS":
-                self.extend(self.pop_mark())
-            case "SETITEM":
-                self.update(list(self.pop(2)))
-            case "SETITEMS":
-                self.update(self.pop_mark())
-            case _:
-                self.build(name, arg)
-
-    def build(self, name: str, arg: Any) -> None:
-        """Opcodes that name, call and fill objects, and that move the stack."""
+        """Opcodes that remember, fill and call objects, and that move the stack."""
         stack, push = self.stack, self.stack.append
         match name:
-            case "GLOBAL":
-                push(Name(*arg.split(" ", 1)))
-            case "STACK_GLOBAL":
-                push(Name(*map(str, self.pop(2))))
+            case "PROTO" | "FRAME":
+                pass
+            case "BINPUT" | "LONG_BINPUT" | "PUT":
+                self.memo[int(arg)] = stack[-1]
+            case "MEMOIZE":
+                self.memo[len(self.memo)] = stack[-1]
+            case "MARK":
+                self.marks.append(len(stack))
+            case "APPEND" | "APPENDS" | "ADDITEMS":
+                values = [stack.pop()] if name == "APPEND" else self.pop_mark()
+                (stack[-1].items if isinstance(stack[-1], Call) else stack[-1]).extend(values)
+            case "SETITEM" | "SETITEMS":
+                flat = self.pop(2) if name == "SETITEM" else self.pop_mark()
+                target = stack[-1].pairs if isinstance(stack[-1], Call) else stack[-1]
+                target.update(self.pairs(flat))
             case "REDUCE" | "NEWOBJ":
                 self.call(*self.pop(2))
             case "NEWOBJ_EX":
-                function, args, _ = self.pop(3)
-                self.call(function, args)
+                self.call(*self.pop(3)[:2])
             case "OBJ":
                 function, *args = self.pop_mark()
                 self.call(function, tuple(args))
@@ -246,8 +208,6 @@ class _Reader:
                     stack.pop()
             case "POP_MARK":
                 self.pop_mark()
-            case "DUP":
-                push(stack[-1])
             case _:
                 raise LabError(f"the pickle uses {name}, which no policy file needs")
 
@@ -260,10 +220,7 @@ class _Reader:
         return values
 
     def pop_mark(self) -> list[Any]:
-        start = self.marks.pop()
-        values = self.stack[start:]
-        del self.stack[start:]
-        return values
+        return list(self.pop(len(self.stack) - self.marks.pop()))
 
     def call(self, function: Any, args: Any) -> None:
         dotted = function.dotted if isinstance(function, Name) else "something computed"
@@ -279,21 +236,38 @@ class _Reader:
             )
         self.stack.append(Call(function, args if isinstance(args, tuple) else (args,)))
 
-    def extend(self, values: list[Any]) -> None:
-        target = self.stack[-1]
-        (target.items if isinstance(target, Call) else target).extend(values)
-
-    def update(self, values: list[Any]) -> None:
-        target = self.stack[-1]
-        (target.pairs if isinstance(target, Call) else target).update(self.pairs(values))
-
     @staticmethod
-    def pairs(values: list[Any]) -> dict[Any, Any]:
+    def pairs(values: Sequence[Any]) -> dict[Any, Any]:
         keys = values[::2]
         # Only scalars: hashing a tuple nested 100,000 deep overflows the C stack, a hard crash.
         if not all(key is None or isinstance(key, str | bytes | int | float) for key in keys):
             raise LabError("the pickle holds a dict whose keys are no plain values")
         return dict(zip(keys, values[1::2], strict=True))
+
+
+_SET, _FROZENSET = Name("builtins", "set"), Name("builtins", "frozenset")
+_MADE: dict[str, Callable[[_Reader, Any], Any]] = {
+    "NONE": lambda reader, arg: None,
+    "NEWTRUE": lambda reader, arg: True,
+    "NEWFALSE": lambda reader, arg: False,
+    "EMPTY_TUPLE": lambda reader, arg: (),
+    "TUPLE1": lambda reader, arg: reader.pop(1),
+    "TUPLE2": lambda reader, arg: reader.pop(2),
+    "TUPLE3": lambda reader, arg: reader.pop(3),
+    "TUPLE": lambda reader, arg: tuple(reader.pop_mark()),
+    "EMPTY_LIST": lambda reader, arg: [],
+    "LIST": lambda reader, arg: reader.pop_mark(),
+    "EMPTY_DICT": lambda reader, arg: {},
+    "DICT": lambda reader, arg: reader.pairs(reader.pop_mark()),
+    "EMPTY_SET": lambda reader, arg: Call(_SET, ()),
+    "FROZENSET": lambda reader, arg: Call(_FROZENSET, (), items=reader.pop_mark()),
+    "BYTEARRAY8": lambda reader, arg: bytes(arg),
+    "GLOBAL": lambda reader, arg: Name(*arg.split(" ", 1)),
+    "STACK_GLOBAL": lambda reader, arg: Name(*map(str, reader.pop(2))),
+    "DUP": lambda reader, arg: reader.stack[-1],
+    **dict.fromkeys(("BINGET", "LONG_BINGET", "GET"), lambda reader, arg: reader.memo[int(arg)]),
+}
+"""What opcodes push that take it off the stack, or make it of their argument."""
 
 
 def attributes(node: object) -> Mapping[Any, Any]:
@@ -305,16 +279,12 @@ def attributes(node: object) -> Mapping[Any, Any]:
 
 
 def as_dtype(node: object) -> np.dtype[Any]:
-    """Decode a pickled dtype of plain numbers.
-
-    Raises:
-        LabError: It is another dtype (object arrays, structures) or no dtype.
-    """
-    order: Literal["=", "<", ">"] = "="
+    """Decode a dtype of plain numbers; a LabError for object arrays, structures and non-dtypes."""
+    order: Literal["|", "<", ">"] = "|"  # that of the code
     if isinstance(node, Call) and node.dotted == "numpy.dtype" and node.args:
         code, state = node.args[0], node.state
         if isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", ">"):
-            order = "<" if state[1] == "<" else ">"
+            order = state[1]
     elif isinstance(node, Name) and node.module == "numpy":
         code = node.name
     else:
@@ -323,16 +293,11 @@ def as_dtype(node: object) -> np.dtype[Any]:
         r"[<>=|]?(f[248]|[iu][1248]|b1|\?)|float(16|32|64)|u?int(8|16|32|64)|bool_?", code
     ):
         raise LabError(f"an array has the dtype {printable(code, 20)!r}, not plain numbers")
-    return np.dtype(code).newbyteorder(order) if order != "=" else np.dtype(code)
+    return np.dtype(code).newbyteorder(order)
 
 
 def as_array(node: object, what: str = "an array") -> np.ndarray:
-    """Decode a pickled numeric array, as float64.
-
-    Raises:
-        LabError: It is none, or its shape does not fit its bytes.
-    """
-    fortran: object
+    """Decode a numeric array as float64; a LabError if it is none or does not fit its bytes."""
     if not isinstance(node, Call):
         raise LabError(f"{what} is missing or no array")
     if node.dotted.endswith("core.multiarray._reconstruct") and isinstance(node.state, tuple):
@@ -354,11 +319,7 @@ def as_array(node: object, what: str = "an array") -> np.ndarray:
 
 
 def as_number(node: object, what: str = "a number") -> float:
-    """Decode a pickled number, plain or of NumPy.
-
-    Raises:
-        LabError: It is none.
-    """
+    """Decode a pickled number, plain or of NumPy; a LabError if it is none."""
     if isinstance(node, bool | int | float):
         return float(node)
     if isinstance(node, Call) and node.dotted.endswith("core.multiarray.scalar"):

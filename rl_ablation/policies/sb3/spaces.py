@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,14 +24,10 @@ WRAPPED = f"rl_ablation.time_feature:{WRAPPER_ID}"  # as all cards of such agent
 
 @dataclass(frozen=True)
 class EnvSizes:
-    """Sizes of an environment's spaces.
+    """Sizes of an environment's spaces: ``obs`` is the length of a flattened observation.
 
-    Args:
-        env_id: Its id.
-        obs: Length D of a flattened observation.
-        actions: Length A of an action, or the number of discrete ones.
-        low: Least actions, (A,); None if they are discrete.
-        high: Greatest actions, (A,).
+    ``actions`` is the length A of an action between ``low`` and ``high`` (A,), or the number of
+    discrete actions, which have no bounds.
     """
 
     env_id: str
@@ -47,16 +44,15 @@ class EnvSizes:
             if needs == gives + 1:
                 line += (
                     ": one more, so it was trained behind the SB3 Zoo's TimeFeatureWrapper; add "
-                    f"--env-wrapper {TIME_FEATURE}"
                 )
+                line += f"--env-wrapper {TIME_FEATURE}"
             elif needs % gives == 0:
                 line += f": {needs // gives} times as many; frame stacks are not supported"
             else:
                 line += "; give the environment and env_kwargs it was trained in"
             raise LabError(line)
-        if policy.action_size != self.actions or (self.low is None) != (
-            policy.card.squash == "argmax"
-        ):
+        discrete = policy.card.squash == "argmax"
+        if policy.action_size != self.actions or (self.low is None) != discrete:
             raise LabError(
                 f"gives {policy.action_size} actions, which is not what {self.env_id} takes; "
                 "give the environment it was trained in"
@@ -64,17 +60,12 @@ class EnvSizes:
 
 
 def env_sizes(env_id: str, env_kwargs: Mapping[str, Any]) -> EnvSizes:
-    """Make the environment once and read its spaces.
-
-    Raises:
-        LabError: It cannot be made, or its spaces are not supported.
-    """
+    """Make the environment once and read its spaces; a LabError if it cannot be made or used."""
     try:
-        spaces = _spaces(env_id, env_kwargs)
+        obs, action = _spaces(env_id, env_kwargs)
     except Exception as error:  # an environment may raise anything when it is made
         text = f"{type(error).__name__}: {error}"
         raise LabError(f"{printable(env_id)}: cannot make it ({printable(text, 160)})") from None
-    obs, action = spaces
     if not isinstance(obs, Box):
         raise LabError(f"{env_id}: {type(obs).__name__} observations are not supported, only Box")
     size = math.prod(obs.shape)
@@ -82,8 +73,8 @@ def env_sizes(env_id: str, env_kwargs: Mapping[str, Any]) -> EnvSizes:
         return EnvSizes(env_id, size, int(action.n), None, None)
     if not isinstance(action, Box):
         raise LabError(f"{env_id}: {type(action).__name__} actions are not supported")
-    low, high = action.low.reshape(-1), action.high.reshape(-1)
-    return EnvSizes(env_id, size, len(low), low, high)
+    low = action.low.reshape(-1)
+    return EnvSizes(env_id, size, len(low), low, action.high.reshape(-1))
 
 
 def _spaces(
@@ -91,30 +82,19 @@ def _spaces(
 ) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
     spec = find_spec(env_id)
     if spec.entry_point is None:  # a world that exists only as a batch
-        batch = gymnasium.make_vec(spec, num_envs=1, **env_kwargs)
-        try:
+        with closing(gymnasium.make_vec(spec, num_envs=1, **env_kwargs)) as batch:
             return batch.single_observation_space, batch.single_action_space
-        finally:
-            batch.close()
-    env = gymnasium.make(spec, disable_env_checker=True, **env_kwargs)
-    try:
+    with closing(gymnasium.make(spec, disable_env_checker=True, **env_kwargs)) as env:
         return env.observation_space, env.action_space
-    finally:
-        env.close()
 
 
 def wrapped(
     wrapper: str, env_id: str | None, env_kwargs: Mapping[str, Any] | None
 ) -> tuple[str, dict[str, Any]]:
-    """Return the id and keyword arguments of an environment inside a known wrapper.
-
-    Raises:
-        LabError: The wrapper is unknown, or there is no environment to wrap.
-    """
+    """Id and keyword arguments of an environment in a wrapper; a LabError if one is unknown."""
     if wrapper != TIME_FEATURE and not wrapper.endswith("TimeFeatureWrapper"):
-        raise LabError(
-            f"unknown environment wrapper {printable(wrapper)!r}; supported is {TIME_FEATURE!r}"
-        )
+        shown = printable(wrapper)
+        raise LabError(f"unknown environment wrapper {shown!r}; supported is {TIME_FEATURE!r}")
     if env_id is None:
         raise LabError(f"the wrapper {wrapper!r} needs an environment; give --env")
     return WRAPPED, {"inner_id": env_id, "inner_kwargs": dict(env_kwargs or {})}

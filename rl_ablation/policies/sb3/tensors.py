@@ -24,29 +24,17 @@ MAX_TENSOR = 64 * MIB
 """Bytes of one tensor: 16 million weights, a layer of 4000 × 4000."""
 MAX_MEMBERS = 10_000
 _MAGIC = 0x1950A86A20F9469CFC6C
-_FLOATS = {
-    "FloatStorage": "f4",
-    "DoubleStorage": "f8",
-    "HalfStorage": "f2",
-    "BFloat16Storage": "u2",
-}
+_BFLOAT16 = "BFloat16Storage"
+_FLOATS = {"FloatStorage": "f4", "DoubleStorage": "f8", "HalfStorage": "f2", _BFLOAT16: "u2"}
 _OTHERS = {"LongStorage": 8, "IntStorage": 4, "ShortStorage": 2, "CharStorage": 1, "ByteStorage": 1}
 _SIZES = {"BoolStorage": 1, **_OTHERS, **{name: int(code[1]) for name, code in _FLOATS.items()}}
 """Bytes of one number of each storage."""
-_CALLS = {
-    "collections.OrderedDict",
-    "torch._utils._rebuild_tensor_v2",
-    "torch._utils._rebuild_parameter",
-    "torch.Size",
-    "torch.device",
-}
+_TENSOR, _PARAMETER = "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter"
+_CALLS = {"collections.OrderedDict", _TENSOR, _PARAMETER, "torch.Size", "torch.device"}
 
 
 class TensorFile:
-    """The named tensors of a torch file.
-
-    Args:
-        content: The file's bytes.
+    """The named tensors of a torch file, of its bytes.
 
     Raises:
         LabError: Damaged, no torch file, or it would call something when unpickled.
@@ -79,11 +67,8 @@ class TensorFile:
         if f"{root}byteorder" in archive.names and archive.read(f"{root}byteorder", 16) == b"big":
             self._order = ">"
         self._load = lambda key: archive.read(f"{root}data/{key}", MAX_TENSOR)
-        return read_pickle(
-            archive.read(f"{root}data.pkl", MAX_PICKLE),
-            may_call=_CALLS.__contains__,
-            storages=self._storages,
-        )
+        content = archive.read(f"{root}data.pkl", MAX_PICKLE)
+        return read_pickle(content, may_call=_CALLS.__contains__, storages=self._storages)
 
     def _open_old(self, content: bytes) -> object:
         stream = BytesIO(content)
@@ -92,7 +77,7 @@ class TensorFile:
         for _ in ("protocol version", "system"):
             read_pickle(stream)
         tree = read_pickle(stream, may_call=_CALLS.__contains__, storages=self._storages)
-        kinds = {str(key): kind for kind, key, _ in map(_storage, self._storages)}
+        kinds = {str(key): kind for kind, key in map(_storage, self._storages)}
         found: dict[str, bytes] = {}
         keys = read_pickle(stream)
         if not isinstance(keys, list) or len(keys) > MAX_MEMBERS:
@@ -107,52 +92,43 @@ class TensorFile:
         return tree
 
     def array(self, name: str) -> np.ndarray:
-        """Return a tensor as a float32 array.
-
-        Raises:
-            LabError: Missing, no float tensor, or its sizes do not fit its bytes.
-        """
+        """A tensor as float32; a LabError if it is none of floats or does not fit its bytes."""
         node = self._tensors.get(name)
-        if (
-            isinstance(node, Call)
-            and node.dotted == "torch._utils._rebuild_parameter"
-            and node.args
-        ):
+        shown = printable(name)
+        if isinstance(node, Call) and node.dotted == _PARAMETER and node.args:
             node = node.args[0]
-        if not isinstance(node, Call) or node.dotted != "torch._utils._rebuild_tensor_v2":
-            raise LabError(f"{printable(name)} is missing or no tensor")
+        if not isinstance(node, Call) or node.dotted != _TENSOR:
+            raise LabError(f"{shown} is missing or no tensor")
         if len(node.args) < 4 or not isinstance(node.args[0], Persistent):
-            raise LabError(f"{printable(name)} is a damaged tensor")
-        kind, key, _ = _storage(node.args[0])
+            raise LabError(f"{shown} is a damaged tensor")
+        kind, key = _storage(node.args[0])
         if kind not in _FLOATS:
-            raise LabError(f"{printable(name)} is a {printable(kind, 40)}, not of floats")
+            raise LabError(f"{shown} is a {printable(kind, 40)}, not of floats")
         offset, size, stride = node.args[1:4]
-        numbers = isinstance(size, tuple) and isinstance(stride, tuple)
-        if not numbers or not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)):
-            raise LabError(f"{printable(name)} has a damaged shape")
-        if len(size) != len(stride) or len(size) > 4:
-            raise LabError(f"{printable(name)} has a damaged shape")
+        shaped = isinstance(size, tuple) and isinstance(stride, tuple)
+        shaped = shaped and len(size) == len(stride) <= 4
+        if not shaped or not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)):
+            raise LabError(f"{shown} has a damaged shape")
         flat = np.frombuffer(self._load(str(key)), np.uint8)
-        item = _SIZES[kind]
+        item, count = _SIZES[kind], math.prod(size)
         flat = flat[: len(flat) // item * item].view(f"{self._order}{_FLOATS[kind]}")
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
         # The first test also stops a stride of 0, which repeats one number without end.
-        if math.prod(size) > len(flat) or (math.prod(size) and last >= len(flat)):
-            raise LabError(
-                f"{printable(name)} claims the shape {printable(size)} but has {len(flat)} values"
-            )
-        if math.prod(size) == 0:
+        if count > len(flat) or (count and last >= len(flat)):
+            raise LabError(f"{shown} claims the shape {printable(size)} but has {len(flat)} values")
+        if count == 0:
             return np.zeros(size, np.float32)
         steps = tuple(step * item for step in stride)
         values = np.lib.stride_tricks.as_strided(flat[offset:], size, steps, writeable=False)
-        if kind == "BFloat16Storage":  # the upper half of a float32
+        if kind == _BFLOAT16:  # the upper half of a float32
             return (values.astype(np.uint32) << 16).view(np.float32)
         with np.errstate(over="ignore"):
             return values.astype(np.float32)
 
 
-def _storage(node: Persistent) -> tuple[str, object, object]:
+def _storage(node: Persistent) -> tuple[str, object]:
+    """Type and key of a storage."""
     key = node.key
     if not isinstance(key, tuple) or len(key) < 5 or not isinstance(key[1], Name):
         raise LabError("has a damaged tensor storage")
-    return key[1].name, key[2], key[4]
+    return key[1].name, key[2]

@@ -19,14 +19,10 @@ from rl_ablation.errors import LabError
 
 
 class TimeFeature(gymnasium.Wrapper):
-    """Append 1 − t/T to each observation, t the steps taken, T the most steps of an episode.
+    """Append 1 − t/T to each observation (D,), t the steps taken, T the most steps of an episode.
 
-    Args:
-        env: An environment with observations (D,); its become (D + 1,).
-        max_steps: T, if the environment's own registration does not say it.
-
-    Raises:
-        LabError: The observations are no vectors.
+    ``max_steps`` is T if the environment's own registration does not say it. Observations that are
+    no vectors are a LabError.
     """
 
     def __init__(self, env: gymnasium.Env, max_steps: int = 1000) -> None:
@@ -35,9 +31,8 @@ class TimeFeature(gymnasium.Wrapper):
         if not isinstance(space, Box) or len(space.shape) != 1:
             raise LabError("the time feature needs observations that are plain vectors")
         low, high = np.append(space.low, 0.0), np.append(space.high, 1.0)
-        self.observation_space = Box(
-            low.astype(space.dtype), high.astype(space.dtype), dtype=space.dtype.type
-        )
+        kind = space.dtype
+        self.observation_space = Box(low.astype(kind), high.astype(kind), dtype=kind.type)
         registered = env.spec.max_episode_steps if env.spec is not None else None
         self.max_steps = max_steps if registered is None else registered
         self.taken = 0
