@@ -53,8 +53,8 @@ def _panel(
     trend = by_metric(trends)
     for k, (key, name, colour) in enumerate(lines):
         shift = 0.12 * (k - (len(lines) - 1) / 2)
-        x = networks["alpha"].map(place) + shift
-        axes.plot(x, networks[key], "o", color=colour, alpha=0.35, ms=5, mew=0)
+        dots = networks["alpha"].map(place) + shift, networks[key]
+        axes.plot(*dots, "o", color=colour, alpha=0.35, ms=5, mew=0)
         rows = pd.DataFrame(list(at_alphas(means, key).values()))
         ends = np.abs(rows[["low", "high"]].sub(rows["value"], axis=0)).T
         clear = "*" if trend[key]["q"] < LEVEL else ""
