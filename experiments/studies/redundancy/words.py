@@ -53,10 +53,8 @@ def _tell_groups(measure: str, part: list[dict[Hashable, Any]], whole: float) ->
 
 
 def _tell_pairs(pairs: pd.DataFrame, full: float) -> str:
-    redundant, synergistic = (
-        (pairs["kind"] == kind).sum() for kind in ("redundant", "synergistic")
-    )
-    text = f"Of {len(pairs)} pairs {redundant} are redundant and {synergistic} need each other"
+    both, need = ((pairs["kind"] == kind).sum() for kind in ("redundant", "synergistic"))
+    text = f"Of {len(pairs)} pairs {both} are redundant and {need} need each other"
     clear = pairs[pairs["kind"] != ""]
     if clear.empty or full <= 0:
         return text + "."
