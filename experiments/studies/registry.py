@@ -67,14 +67,9 @@ def question(name: str) -> str:
 
 
 def run_study(
-    name: str,
-    *,
-    quick: bool = False,
-    seed: int = 0,
-    out: Path | None = None,
-    docs: bool = False,
+    name: str, *, quick: bool = False, seed: int = 0, out: Path | None = None, docs: bool = False,
     tell: bool = True,
-) -> Path:
+) -> Path:  # fmt: skip
     """Run a study, keep its findings, figures and tables, and tell the findings: print them.
 
     The arguments are those of the command. What comes back is the folder, with ``findings.md``, a
@@ -92,13 +87,12 @@ def run_study(
         write_atomically(folder / f"{key}.csv", table.to_csv(index=False))
     for key, figure in answer.figures.items():
         figure.savefig(folder / f"{key}.png", bbox_inches="tight", dpi=150)
-        if docs:
-            shrink(folder / f"{key}.png", DOCS / "figures" / f"{name}_{key}.png")
     if docs:
-        for key, path in answer.pictures.items():
+        pictures = ""
+        drawn = {key: folder / f"{key}.png" for key in answer.figures}
+        for key, path in {**drawn, **answer.pictures}.items():
             shrink(path, DOCS / "figures" / f"{name}_{key}.png")
-        names = [*answer.figures, *answer.pictures]
-        pictures = "".join(f"\n![{key}](../figures/{name}_{key}.png)\n" for key in names)
+            pictures += f"\n![{key}](../figures/{name}_{key}.png)\n"
         command = f"rl-ablation study {name}{f' --seed {seed}' if seed else ''} --docs"
         title = name.replace("-", " ").capitalize()
         page = f"# {title}\n\n{text}{pictures}\nMade by `{command}`.\n"

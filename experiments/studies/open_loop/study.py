@@ -44,7 +44,6 @@ from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.mapping.claims import overall
 from rl_ablation.mapping.evidence import harm
 from rl_ablation.measures.laps import BEND
-from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.recording import record
 from rl_ablation.rollouts.world import conditions_of
 
@@ -74,14 +73,14 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     timed = sweep(triggered(regions), measures=TIMED, folder=folder / "triggers")
     cuts = table_of_cuts(closed, rl.probe(agent, plan, activity, seed=seed))
     ranks = ranking(cuts, seed)
-    asked = Episodes(episodes, seed, tuple(conditions), ONSET + (60 if quick else FOLLOW))
+    asked = rl.Episodes(episodes, seed, tuple(conditions), ONSET + (60 if quick else FOLLOW))
     apart = drift(agent, rl.Plan([NUDGE]) + regions, activity, asked, onset=ONSET)
     drifts = table_of_drift(apart, seed)
     rows = overall(timed.effects())
     rows = rows.assign(harm=harm(rows))
     rows[["region", "when"]] = rows["lesion"].str.split("@", expand=True).to_numpy()
-    time = share_of_time(agent, Episodes(episodes, **how))
-    sides = left_against_right(timed, list(dict.fromkeys(rows["region"])), seed)
+    time = share_of_time(agent, rl.Episodes(episodes, **how))
+    sides = left_against_right(timed, list(rows["region"].unique()), seed)
     text = [tell_direct(cuts, ranks), tell_drift(drifts), tell_triggers(rows, sides, time)]
     tables = {"cuts": cuts, "ranks": ranks, "drift": drifts, "triggers": rows, "sides": sides}
     figures = {"open-loop": answer(cuts, rows, time), "drift": curves(apart)}
@@ -98,7 +97,7 @@ def triggered(regions: rl.Plan) -> rl.Plan:
     )
 
 
-def share_of_time(agent: rl.Policy, episodes: Episodes) -> Mapping[str, float]:
+def share_of_time(agent: rl.Policy, episodes: rl.Episodes) -> Mapping[str, float]:
     """For how much of the intact robot's time each trigger condition holds."""
     bend = record(agent, ["bend"], episodes).moments()["bend"]
     left, right = float((bend > BEND).mean()), float((bend < -BEND).mean())

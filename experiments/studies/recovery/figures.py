@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from experiments.studies.recovery.words import MAPPED
@@ -39,7 +38,12 @@ def draw(
     progress = regions[regions["measure"] == "progress"]
     most = float(progress["delta"].abs().max()) or 1.0
     for axes, network in zip(panels, networks, strict=True):
-        mesh = _map(axes, progress[progress["network"] == network], most)
+        part = progress[progress["network"] == network]
+        wide = part.pivot(index="region", columns="arm", values="delta")[list(MAPPED)]
+        wide, old = wide.sort_values("before", kind="stable"), set(part[part["old"]]["region"])
+        names = [f"✕ {name}" if name in old else str(name) for name in wide.index]
+        cells = wide.map(number).to_numpy()
+        mesh = style.heatmap(axes, wide, names, MAPPED, limit=most, cells=cells, turn=0)
         axes.set_title(network)
     ends = (number(-most), "0", number(most))
     style.colour_bar(mesh, panels, ends, aspect=16).set_label("change in laps when cut")
@@ -73,11 +77,3 @@ def _finals(axes: Axes, final: pd.DataFrame, summary: pd.DataFrame) -> None:
         axes.plot(own, np.full(len(own), y + 0.22), "|", color=colour, ms=9)
     axes.set_xlabel("laps gained; ticks: networks, line: 95 % interval")
     axes.set_title("At the end")
-
-
-def _map(axes: Axes, part: pd.DataFrame, most: float) -> QuadMesh:
-    wide = part.pivot(index="region", columns="arm", values="delta")[list(MAPPED)]
-    wide, old = wide.sort_values("before", kind="stable"), set(part[part["old"]]["region"])
-    names = [f"✕ {name}" if name in old else str(name) for name in wide.index]
-    cells = wide.map(number).to_numpy()
-    return style.heatmap(axes, wide, names, MAPPED, limit=most, cells=cells, turn=0)

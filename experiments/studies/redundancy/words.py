@@ -27,7 +27,18 @@ def tell(game: Game) -> str:
             _tell_groups(str(measure), part, ends["all"] - ends["none"])
             + _tell_pairs(pairs[pairs["measure"] == measure], ends["range"])
         )
-    return "\n".join([*lines, _tell_prediction(game.prediction.scores)])
+    scores = game.prediction.scores
+    scored = [
+        f"{MEASURES[row['measure']].label} {number(row['r2'])} ({Estimate.of(row, 'r2').ends()}; "
+        f"{row['model']}; additive {number(row['additive_r2'])})"
+        for row in scores.to_dict("records")
+    ]
+    lines.append(
+        f"- Joint lesions that the map was not made from ({scores['held_out'].iloc[0]} held out, "
+        f"{scores['train'].iloc[0]} used), R²: {'; '.join(scored)}. "
+        f"{(scores['r2'] >= 0.8).sum()} of {len(scores)} behaviours reach 0.8."
+    )
+    return "\n".join(lines)
 
 
 def _tell_groups(measure: str, part: list[dict[Hashable, Any]], whole: float) -> str:
@@ -63,17 +74,4 @@ def _tell_pairs(pairs: pd.DataFrame, full: float) -> str:
         f" (q < 5 %); the strongest is {row['a']} with {row['b']}, {row['kind']}: "
         f"{Estimate.of(row, 'value', 'ci_low', 'ci_high')}, "
         f"{abs(row['value']) / full:.0%} of the range."
-    )
-
-
-def _tell_prediction(scores: pd.DataFrame) -> str:
-    scored = [
-        f"{MEASURES[row['measure']].label} {number(row['r2'])} ({Estimate.of(row, 'r2').ends()}; "
-        f"{row['model']}; additive {number(row['additive_r2'])})"
-        for row in scores.to_dict("records")
-    ]
-    return (
-        f"- Joint lesions that the map was not made from ({scores['held_out'].iloc[0]} held out, "
-        f"{scores['train'].iloc[0]} used), R²: {'; '.join(scored)}. "
-        f"{(scores['r2'] >= 0.8).sum()} of {len(scores)} behaviours reach 0.8."
     )

@@ -43,7 +43,6 @@ from rl_ablation.analysis import selectivity
 from rl_ablation.analysis.curves import areas, curves
 from rl_ablation.groupings import orders
 from rl_ablation.lesions.lesion import INTACT
-from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.recording import record
 
 STEPS = 393_216
@@ -145,7 +144,7 @@ def readable(agent: rl.Policy, singles: rl.Map, size: Size, seed: int) -> pd.Dat
     """How much each unit says about the bend, and what is lost with it: a row for each unit."""
     free = agent.with_env(singles.spec.env_id)
     sites = list(agent.network.sizes)
-    asked = Episodes(size.episodes, seed + 2, tuple(BATTERY), size.horizon)
+    asked = rl.Episodes(size.episodes, seed + 2, tuple(BATTERY), size.horizon)
     seen = record(free, [*(f"@{s}" for s in sites), "bend"], asked).moments()
     contexts = selectivity.bend_contexts(seen["bend"])
     frames = []

@@ -53,7 +53,6 @@ from rl_ablation.analysis.selectivity import bend_contexts, class_selectivity, e
 from rl_ablation.groupings.orders import noise_ladder, random_orders
 from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.rollouts.activity import activity_at
-from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.recording import record
 
 STEPS = 393_216
@@ -61,7 +60,6 @@ ALPHAS = (-2.0, -0.5, 0.0, 0.5, 2.0)
 SEEDS = (0, 1, 2)
 FRACTIONS = (0.1, 0.2, 0.4, 0.7, 1.0)
 EPSILONS = (0.1, 0.3)
-EPISODES = 12
 MOMENTS = 3000
 
 
@@ -73,13 +71,13 @@ def recipe(alpha: float, quick: bool = False) -> Recipe:
 
 def length(quick: bool) -> dict[str, Any]:
     """Of a measurement: how many episodes, and steps at most."""
-    return {"episodes": 6, "horizon": 100} if quick else {"episodes": EPISODES, "horizon": None}
+    return {"episodes": 6, "horizon": 100} if quick else {"episodes": 12, "horizon": None}
 
 
-def visited(quick: bool, seed: int, count: int | None = None) -> Episodes:
+def visited(quick: bool, seed: int, count: int | None = None) -> rl.Episodes:
     """The episodes in which states and activity are recorded."""
     how = length(quick)
-    return Episodes(count or how["episodes"], seed, tuple(CONDITIONS), how["horizon"])
+    return rl.Episodes(count or how["episodes"], seed, tuple(CONDITIONS), how["horizon"])
 
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
