@@ -175,8 +175,6 @@ def film_still(run: rl.Map) -> Path | None:
         path = rl.film(run, found[0].lesion, episode=episode, path=run.folder / "telling.mp4")
     except rl.LabError:
         return None
-    frames = imageio_ffmpeg.read_frames(str(path))
-    meta = next(frames)
-    *_, last = frames
+    meta, *_, last = imageio_ffmpeg.read_frames(str(path))
     Image.frombytes("RGB", meta["size"], last).save(target, optimize=True)
     return target

@@ -50,10 +50,9 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         regions = run.effects().query("group == 'clusters'").drop_duplicates("lesion")
         kinds = regions["class"].value_counts()
         classes = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
-        texts.append(f"**{name}** (clusters by class: {classes})")
-        texts.append(tell(run, MEASURES[name], where[name]))
-        figures[f"{name}_heatmap"] = heatmap(run)
-        figures[f"{name}_network"] = network(run)
+        head = f"**{name}** (clusters by class: {classes})"
+        texts.append(f"{head}\n\n{tell(run, MEASURES[name], where[name])}")
+        figures |= {f"{name}_heatmap": heatmap(run), f"{name}_network": network(run)}
         figures[f"{name}_intervals"] = intervals(run, MEASURES[name])
         tables[f"{name}_effects"] = run.effects()
         if not quick:

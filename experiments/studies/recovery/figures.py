@@ -22,10 +22,7 @@ STYLES = {"frozen": "-", "regrow": "-", "trained on": ":", "from scratch": "--"}
 def draw(
     curve: pd.DataFrame, final: pd.DataFrame, summary: pd.DataFrame, regions: pd.DataFrame
 ) -> Figure:
-    """Above: curves and final scores; below: what cutting each region costs, network by network.
-
-    The tables are those of the study's answer.
-    """
+    """Above: curves and final scores; below: what each cut costs. The tables are the answer's."""
     networks = list(regions["network"].unique())
     height = 0.26 * regions.groupby("network")["region"].nunique().max()
     figure = style.page(11.5, 5.6 + height)

@@ -75,9 +75,8 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     similar = {arm: similarity(regions, arm) for arm in MAPPED[1:]}
     text = [words.tell_scores(summary), words.tell_speed(curve)]
     text.append(words.tell_regions(regions, similar))
-    figures = {"recovery": draw(curve, final, summary, regions)}
     tables = {"curves": curve, "scores": final, "summary": summary, "regions": regions}
-    return Answer("\n\n".join(text), figures, tables)
+    return Answer("\n\n".join(text), {"recovery": draw(curve, final, summary, regions)}, tables)
 
 
 def follow(

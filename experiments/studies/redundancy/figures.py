@@ -29,18 +29,15 @@ def redundancy_figure(game: Game) -> Figure:
     size = (12.0, 1.2 + tall[0]) if wide else (2.4 + 3.1 * len(measures), 1.2 + sum(tall))
     title = f"{game.subject.agent}: what clusters contribute alone, together, and in pairs\n"
     figure = style.page(*size, title, size=12)
-    engine = figure.get_layout_engine()
-    assert engine is not None
-    engine.set(h_pad=0.1)  # type: ignore[call-arg]
+    figure.set_layout_engine("constrained", h_pad=0.1)
     if wide:
         panels = figure.subplots(1, 3, squeeze=False).T
     else:
         panels = figure.subplots(3, len(measures), squeeze=False, height_ratios=tall)
     short = [name.replace("cluster-", "") for name in players]
     for column, measure in enumerate(measures):
-        groups, pairs, lesions, scores = (
-            table[table["measure"] == measure]
-            for table in (game.groups, game.pairs, game.prediction.lesions, game.prediction.scores)
+        groups, pairs, scores, lesions = (
+            table[table["measure"] == measure] for table in game.tables.values()
         )
         names = short if column == 0 else [""] * len(short)
         _bars(panels[0, column], groups.set_index("group").loc[players], measure, names)

@@ -12,7 +12,7 @@ import pandas as pd
 import rl_ablation as rl
 from agents.zoo import find_agent
 from rl_ablation.analysis import redundancy
-from rl_ablation.analysis.prediction import Prediction, predict_lesions
+from rl_ablation.analysis.prediction import predict_lesions
 from rl_ablation.analysis.redundancy import mean_value
 from rl_ablation.rollouts.world import conditions_of
 
@@ -37,10 +37,8 @@ class Game:
     subject: Subject
     players: list[str]
     coalitions: int
-    groups: pd.DataFrame
-    pairs: pd.DataFrame
     ranges: pd.DataFrame
-    prediction: Prediction
+    tables: dict[str, pd.DataFrame]
 
 
 def play(subject: Subject, folder: Path, seed: int) -> Game:
@@ -62,8 +60,8 @@ def play(subject: Subject, folder: Path, seed: int) -> Game:
     seen = list(game.seen)
     measured = mean_value(game(seen), measures)
     ranges = {"all": whole, "none": none, "range": np.ptp(measured, axis=0)}
-    return Game(
-        subject, names, len(seen), pairs=pairs, ranges=pd.DataFrame(ranges, list(measures)),
-        groups=alone.merge(values, on=["group", "measure"], suffixes=("_alone", "")),
-        prediction=predict_lesions(seen, measured, names, measures, seed=seed),
-    )  # fmt: skip
+    groups = alone.merge(values, on=["group", "measure"], suffixes=("_alone", ""))
+    found = predict_lesions(seen, measured, names, measures, seed=seed)
+    tables = {"groups": groups, "pairs": pairs}
+    tables |= {"prediction": found.scores, "lesions": found.lesions}
+    return Game(subject, names, len(seen), pd.DataFrame(ranges, list(measures)), tables)

@@ -42,8 +42,6 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     games = [play(subject, folder, seed) for subject in (QUICK if quick else FULL)]
     tables: dict[str, pd.DataFrame] = {}
     for game in games:
-        found = {"groups": game.groups, "pairs": game.pairs}
-        found |= {"prediction": game.prediction.scores, "lesions": game.prediction.lesions}
-        tables |= {f"{game.subject.agent}_{name}": table for name, table in found.items()}
+        tables |= {f"{game.subject.agent}_{name}": t for name, t in game.tables.items()}
     figures = {game.subject.agent: redundancy_figure(game) for game in games}
     return Answer("\n\n".join(tell(game) for game in games), figures, tables)

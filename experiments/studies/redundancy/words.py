@@ -14,7 +14,7 @@ from rl_ablation.measures.registry import MEASURES
 
 def tell(game: Game) -> str:
     """The findings of one agent, from its tables."""
-    groups, pairs = game.groups, game.pairs
+    groups, pairs, scores = (game.tables[key] for key in ("groups", "pairs", "prediction"))
     orders = groups["permutations"].iloc[0]
     how = "all" if game.coalitions == 2 ** len(game.players) else f"{orders} orders,"
     lines = [
@@ -27,7 +27,6 @@ def tell(game: Game) -> str:
             _tell_groups(str(measure), part, ends["all"] - ends["none"])
             + _tell_pairs(pairs[pairs["measure"] == measure], ends["range"])
         )
-    scores = game.prediction.scores
     scored = [
         f"{MEASURES[row['measure']].label} {number(row['r2'])} ({Estimate.of(row, 'r2').ends()}; "
         f"{row['model']}; additive {number(row['additive_r2'])})"

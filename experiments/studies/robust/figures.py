@@ -57,8 +57,7 @@ def _curves(
         for kind in KINDS:
             rows = chosen(curves, comparison, kind, own)
             agents = rows.groupby(["agent", "dose"])["kept"].mean().unstack()
-            for values in agents.to_numpy():
-                axes.plot(agents.columns, values, line, color=COLOURS[kind], lw=0.6, alpha=0.4)
+            axes.plot(agents.columns, agents.T, line, color=COLOURS[kind], lw=0.6, alpha=0.4)
             label = f"{kind}s" if line == "-" else None
             axes.plot(agents.columns, agents.mean(), line, color=COLOURS[kind], lw=2.5, label=label)
     axes.axhline(0, color="black", lw=0.6)

@@ -82,8 +82,7 @@ def visited(quick: bool, seed: int, count: int | None = None) -> rl.Episodes:
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     """Train, measure, compare."""
-    alphas = (-2.0, 0.0, 2.0) if quick else ALPHAS
-    seeds = SEEDS[:2] if quick else SEEDS
+    alphas, seeds = ((-2.0, 0.0, 2.0), SEEDS[:2]) if quick else (ALPHAS, SEEDS)
     # Every α of a seed before the next seed: what is there after a break can be compared.
     policies = {(a, s): trained(recipe(a, quick), s) for s in seeds for a in alphas}
     states = common_states([policies[0.0, s] for s in seeds], quick, seed)

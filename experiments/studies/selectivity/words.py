@@ -66,19 +66,18 @@ def tell_short(means: pd.DataFrame, lines: Mapping[str, Row]) -> str:
 
 def tell_push(means: pd.DataFrame) -> str:
     """What α did to the units."""
-    si, eta, spread = (at_alphas(means, key) for key in ("si", "eta", "spread"))
-    low, high = min(si), max(si)
-    values = ", ".join(f"{number(row['value'])} at α = {number(a, 'g')}" for a, row in si.items())
+    value = means.pivot(index="alpha", columns="metric", values="value").map(number)
+    eta, low, high = at_alphas(means, "eta"), value.index.min(), value.index.max()
+    values = ", ".join(f"{value['si'][a]} at α = {number(a, 'g')}" for a in value.index)
     moved = " and ".join(
-        f"to {number(eta[a]['value'])} at {number(a, 'g')} (change {_with_change(eta[a])})"
+        f"to {value['eta'][a]} at {number(a, 'g')} (change {_with_change(eta[a])})"
         for a in (low, high)
     )
-    sizes = ", ".join(f"{number(spread[a]['value'])} at {number(a, 'g')}" for a in (0.0, low, high))
+    sizes = ", ".join(f"{value['spread'][a]} at {number(a, 'g')}" for a in (0.0, low, high))
     return (
         f"**What α did.** On the states that each robot visits, SI of its units is {values}. SI "
         "can also change because units are turned up or down. η², which that does not touch, goes "
-        f"from {number(eta[0.0]['value'])} at α = 0 {moved}. The s.d. of a unit's activity is "
-        f"{sizes}."
+        f"from {value['eta'][0.0]} at α = 0 {moved}. The s.d. of a unit's activity is {sizes}."
     )
 
 
