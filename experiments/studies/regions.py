@@ -38,11 +38,9 @@ def map_regions(agent: rl.Policy, folder: Path, size: Size, seed: int) -> rl.Map
     """Map layers and functional clusters in two stages, with random cuts as controls."""
     how: dict[str, Any] = {"seed": seed, "horizon": size.horizon}
     activity = rl.record_activity(agent, conditions=conditions_of(agent) or ("",), **how)
+    how |= {"episodes": size.episodes, "discovery": size.discovery, "controls": size.controls}
     plan = rl.layers(agent) + rl.clusters(agent, size.k, activity)
-    return rl.lesion_map(
-        agent, plan, episodes=size.episodes, discovery=size.discovery, controls=size.controls,
-        folder=folder, activity=activity, **how,
-    )  # fmt: skip
+    return rl.lesion_map(agent, plan, folder=folder, activity=activity, **how)
 
 
 def _with_harm(effects: pd.DataFrame) -> pd.DataFrame:
@@ -53,15 +51,13 @@ def _with_harm(effects: pd.DataFrame) -> pd.DataFrame:
 def improvements(run: rl.Map, measures: Sequence[str]) -> pd.DataFrame:
     """Cuts that looked better than intact in the discovery, and whether fresh seeds say so too.
 
-    Returns:
-        The rows of `Run.effects` of those lesions × behaviours, with harm and ``held``.
+    The rows of `Run.effects` of those lesions × behaviours, with harm and ``held``.
     """
-    valued = [m for m in measures if rl.MEASURES[m].better]
     first, rows = _with_harm(run.own_effects()), _with_harm(run.effects())
-    first = first[(first["q"] < LEVEL) & (first["harm"] > TOLD) & first["measure"].isin(valued)]
-    first = first[first["group"] != "layers"]
-    found = set(zip(first["lesion"], first["measure"], strict=True))
-    rows = rows[[key in found for key in zip(rows["lesion"], rows["measure"], strict=True)]]
+    first = first.query(f"q < {LEVEL} and harm > {TOLD} and group != 'layers'")
+    key = ["lesion", "measure"]
+    rows = rows[rows.set_index(key).index.isin(first.set_index(key).index)]
+    rows = rows[rows["measure"].isin([m for m in measures if rl.MEASURES[m].better])]
     held = (rows["stage"] == "confirmed") & (rows["q"] < LEVEL) & (rows["harm"] > TOLD)
     return rows.assign(held=held)
 
@@ -80,8 +76,8 @@ def table(run: rl.Map, measures: Sequence[str]) -> str:
         mark = "" if not row["q"] < LEVEL else "\\*\\*" if row["p_random"] <= LEVEL else "\\*"
         values = cells.setdefault(f"{row['lesion']} ({row['units']})", {})
         values[row["measure"]] = number(row["lesioned"]) + mark
-    heads = [rl.MEASURES[m].label for m in measures]
-    lines = [["region (units)", *heads], ["---"] * (1 + len(heads))]
+    lines = [["region (units)", *(rl.MEASURES[m].label for m in measures)]]
+    lines += [["---"] * len(lines[0])]
     lines += [[name, *(values[m] for m in measures)] for name, values in cells.items()]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -125,9 +121,8 @@ def tell_improvements(run: rl.Map, measures: Sequence[str]) -> str:
     seemed = f"{len(found)} improvement{'s' * (len(found) != 1)} showed in the discovery"
     if held.empty:
         return f"{seemed}; none survives confirmation on fresh seeds."
-    rows = _with_harm(run.effects())
-    valued = rows["measure"].map(lambda m: rl.MEASURES[m].better != 0)
-    costs = rows[(rows["q"] < LEVEL) & (rows["harm"] < -TOLD) & valued]
+    costs = _with_harm(run.effects()).query(f"q < {LEVEL} and harm < {-TOLD}")
+    costs = costs[costs["measure"].map(lambda m: rl.MEASURES[m].better != 0)]
     free, costly = [], []
     for row in held.sort_values("harm", ascending=False, kind="stable").to_dict("records"):
         own = costs[costs["lesion"] == row["lesion"]]
@@ -135,8 +130,7 @@ def tell_improvements(run: rl.Map, measures: Sequence[str]) -> str:
         if own.empty:
             free.append(gain)
         else:
-            worst = own.loc[own["harm"].idxmin()]
-            costly.append(f"{gain}, at the price of {change(worst)}")
+            costly.append(f"{gain}, at the price of {change(own.loc[own['harm'].idxmin()])}")
     survive = f"{len(held)} of them survive{'s' * (len(held) == 1)} on fresh seeds"
     return (
         f"{seemed}; {survive}, {len(free)} at no clear cost to any other behaviour. "
@@ -160,9 +154,9 @@ def tell_crossing(run: rl.Map, measures: Sequence[str]) -> str:
 
 def tell(run: rl.Map, measures: Sequence[str], where: pd.DataFrame) -> str:
     """Table and findings of a map as Markdown."""
-    lines = [tell_locality(row) for row in where.to_dict("records")]
+    lines = "\n".join(tell_locality(row) for row in where.to_dict("records"))
     more = [tell_improvements(run, measures), tell_crossing(run, measures)]
-    return "\n\n".join([table(run, measures), LEGEND, "\n".join(lines), *more])
+    return "\n\n".join([table(run, measures), LEGEND, lines, *more])
 
 
 def film_still(run: rl.Map) -> Path | None:
@@ -176,13 +170,11 @@ def film_still(run: rl.Map) -> Path | None:
         return target if target.exists() else None
     rows = run.table()
     short = rows[(rows["lesion"] == found[0].lesion) & rows["terminated"]]["episode"]
-    episode = int(short.iloc[0]) if len(short) else None
+    episode = next(iter(short.tolist()), None)
     try:
         path = rl.film(run, found[0].lesion, episode=episode, path=run.folder / "telling.mp4")
     except rl.LabError:
         return None
-    frames = imageio_ffmpeg.read_frames(str(path))
-    meta = next(frames)
-    *_, last = frames
+    meta, *_, last = imageio_ffmpeg.read_frames(str(path))
     Image.frombytes("RGB", meta["size"], last).save(target, optimize=True)
     return target

@@ -21,8 +21,7 @@ PALE, REST = "#fdb863", "#d9d9d9"
 def shares(maps: Mapping[str, pd.DataFrame]) -> Figure:
     """A panel a network, a bar a behaviour: the worst region's share of all harm to it.
 
-    Args:
-        maps: Title → table of `rl_ablation.analysis.localisation.region_locality`.
+    ``maps``: title → table of `rl_ablation.analysis.localisation.region_locality`.
     """
     rows = [len(table) for table in maps.values()]
     title = "Is a behaviour in one region? Dark: worse than random cuts of that size (p < 5 %)"

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from agents.recipes import Recipe
     from rl_ablation.policies.policy import Policy
 
-
 RUNS = Path("runs")
 DOCS = Path(__file__).parents[2] / "docs"
 WIDTH = 1600  # of pictures in the documentation, pixels
@@ -48,19 +47,13 @@ class Answer:
     """What a study found."""
 
     text: str  # the findings in sentences (Markdown), made from the numbers and nothing else
-    # Name → figure; the first answers the question.
-    figures: Mapping[str, Figure] = field(default_factory=dict)
+    figures: Mapping[str, Figure] = field(default_factory=dict)  # the first answers the question
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)  # name → the numbers behind it
-    # Name → PNG drawn otherwise, such as a still of a film.
-    pictures: Mapping[str, Path] = field(default_factory=dict)
+    pictures: Mapping[str, Path] = field(default_factory=dict)  # PNGs of other make: film stills
 
 
 def find_study(name: str) -> str:
-    """The module of a study.
-
-    Raises:
-        LabError: There is no such study.
-    """
+    """The module of a study; a `LabError` where there is none of that name."""
     if name not in STUDIES:
         raise LabError(f"no study {name!r}; choose from {', '.join(STUDIES)}")
     return STUDIES[name]
@@ -74,20 +67,13 @@ def question(name: str) -> str:
 
 
 def run_study(
-    name: str,
-    *,
-    quick: bool = False,
-    seed: int = 0,
-    out: Path | None = None,
-    docs: bool = False,
+    name: str, *, quick: bool = False, seed: int = 0, out: Path | None = None, docs: bool = False,
     tell: bool = True,
-) -> Path:
-    """Run a study; keep its findings, figures and tables; print the findings.
+) -> Path:  # fmt: skip
+    """Run a study, keep its findings, figures and tables, and tell the findings: print them.
 
-    The arguments are those of the command; ``tell`` prints the findings.
-
-    Returns:
-        The folder, with ``findings.md``, a PNG for each figure and a CSV for each table.
+    The arguments are those of the command. What comes back is the folder, with ``findings.md``, a
+    PNG for each figure and a CSV for each table.
     """
     from rl_ablation.files import write_atomically
 
@@ -101,16 +87,15 @@ def run_study(
         write_atomically(folder / f"{key}.csv", table.to_csv(index=False))
     for key, figure in answer.figures.items():
         figure.savefig(folder / f"{key}.png", bbox_inches="tight", dpi=150)
-        if docs:
-            shrink(folder / f"{key}.png", DOCS / "figures" / f"{name}_{key}.png")
     if docs:
-        for key, path in answer.pictures.items():
+        pictures = ""
+        drawn = {key: folder / f"{key}.png" for key in answer.figures}
+        for key, path in {**drawn, **answer.pictures}.items():
             shrink(path, DOCS / "figures" / f"{name}_{key}.png")
-        names = [*answer.figures, *answer.pictures]
-        pictures = "".join(f"\n![{key}](../figures/{name}_{key}.png)\n" for key in names)
-        command = f"rl-ablation study {name}" + (f" --seed {seed}" if seed else "")
+            pictures += f"\n![{key}](../figures/{name}_{key}.png)\n"
+        command = f"rl-ablation study {name}{f' --seed {seed}' if seed else ''} --docs"
         title = name.replace("-", " ").capitalize()
-        page = f"# {title}\n\n{text}{pictures}\nMade by `{command} --docs`.\n"
+        page = f"# {title}\n\n{text}{pictures}\nMade by `{command}`.\n"
         write_atomically(DOCS / "studies" / f"{name}.md", page)
     if tell:
         print(f"\n{text}\nfigures and tables: {folder}", flush=True)

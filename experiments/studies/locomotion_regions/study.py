@@ -35,10 +35,7 @@ MEASURES = {
     ),
     "cheetah": ("forward_speed", "uprightness", "height", "power", "gait_frequency"),
 }  # fmt: skip
-FULL = {
-    "quadruped": Size(k=6, discovery=16, controls=40),
-    "cheetah": Size(k=6, controls=40),
-}
+FULL = {"quadruped": Size(k=6, discovery=16, controls=40), "cheetah": Size(k=6, controls=40)}
 QUICK = {"quadruped": Size(k=2, discovery=8, episodes=8, controls=2, horizon=120)}
 
 
@@ -46,18 +43,16 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     """Map each robot, and find where its behaviours are."""
     texts: list[str] = []
     figures: dict[str, Figure] = {}
-    where: dict[str, pd.DataFrame] = {}
-    tables: dict[str, pd.DataFrame] = {}
+    where, tables = dict[str, pd.DataFrame](), dict[str, pd.DataFrame]()
     for name, size in (QUICK if quick else FULL).items():
         run = map_regions(find_agent(name), folder / name, size, seed)
         where[name] = region_locality(run, MEASURES[name], seed)
-        counts = run.effects().drop_duplicates("lesion")
-        kinds = counts[counts["group"] == "clusters"]["class"].value_counts()
+        regions = run.effects().query("group == 'clusters'").drop_duplicates("lesion")
+        kinds = regions["class"].value_counts()
         classes = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
-        texts.append(f"**{name}** (clusters by class: {classes})")
-        texts.append(tell(run, MEASURES[name], where[name]))
-        figures[f"{name}_heatmap"] = heatmap(run)
-        figures[f"{name}_network"] = network(run)
+        head = f"**{name}** (clusters by class: {classes})"
+        texts.append(f"{head}\n\n{tell(run, MEASURES[name], where[name])}")
+        figures |= {f"{name}_heatmap": heatmap(run), f"{name}_network": network(run)}
         figures[f"{name}_intervals"] = intervals(run, MEASURES[name])
         tables[f"{name}_effects"] = run.effects()
         if not quick:

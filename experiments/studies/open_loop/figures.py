@@ -32,16 +32,14 @@ def answer(cuts: pd.DataFrame, rows: pd.DataFrame, time: Mapping[str, float]) ->
 
 
 def _triggers(axes: Axes, rows: pd.DataFrame, time: Mapping[str, float]) -> None:
-    names, times = list(dict.fromkeys(rows["region"])), list(dict.fromkeys(rows["when"]))
-    behaviours = list(dict.fromkeys(rows["measure"]))
+    names, times, behaviours = (list(rows[key].unique()) for key in ("region", "when", "measure"))
     columns = [(m, when) for m in behaviours for when in times]
     shown = rows.assign(shown=rows["harm"].where(rows["q"] < LEVEL, 0.0).fillna(0.0))
     colour, value = (
         shown.pivot(index="region", columns=["measure", "when"], values=key).loc[names, columns]
         for key in ("shown", "delta")
     )
-    heads = [LASTS[when] for _, when in columns]
-    cells = value.map(number).to_numpy()
+    heads, cells = [LASTS[when] for _, when in columns], value.map(number).to_numpy()
     mesh = style.heatmap(axes, colour, names, heads, cells=cells, turn=60)
     style.colour_bar(mesh, axes, ("worse", "same", "better"), shrink=0.5, aspect=12)
     intact = rows.groupby("measure")["intact"].first()
@@ -51,10 +49,8 @@ def _triggers(axes: Axes, rows: pd.DataFrame, time: Mapping[str, float]) -> None
         axes.axvline(len(times) * k, color="#444444", lw=1)
     axes.set_title("When the cut lasts: change of the behaviour\n\n\n")
     shares = ", ".join(f"{when} {time[when]:.0%}" for when in times if time[when] < 1)
-    axes.set_xlabel(
-        f"share of the intact robot's time: {shares}; white: not significant (q ≥ {LEVEL:.0%})",
-        loc="left",
-    )
+    text = f"share of the intact robot's time: {shares}; white: not significant (q ≥ {LEVEL:.0%})"
+    axes.set_xlabel(text, loc="left")
 
 
 def _scatter(axes: Axes, cuts: pd.DataFrame) -> None:
@@ -62,16 +58,14 @@ def _scatter(axes: Axes, cuts: pd.DataFrame) -> None:
     for (site, control), part in cuts.groupby(["site", cuts["group"] == "random"]):
         axes.scatter(
             part["direct"], 100 * part["loss"], marker=marks[site], s=14 if control else 44,
-            color=GREY if control else {0: ORANGE, 1: PURPLE}[list(marks).index(site) % 2],
+            color=GREY if control else (ORANGE, PURPLE)[list(marks).index(site) % 2],
             alpha=0.6 if control else 1, label=f"{site} {'random' if control else 'cluster'}",
             zorder=1 if control else 2,
         )  # fmt: skip
     named = cuts[(cuts["group"] != "random") & (cuts["loss"].abs() > LABELLED)]
     for row in named.to_dict("records"):
-        axes.annotate(
-            row["lesion"].replace("cluster-", ""), (row["direct"], 100 * row["loss"]), fontsize=8,
-            xytext=(5, 4), textcoords="offset points",
-        )  # fmt: skip
+        name, place = row["lesion"].replace("cluster-", ""), (row["direct"], 100 * row["loss"])
+        axes.annotate(name, place, fontsize=8, xytext=(5, 4), textcoords="offset points")
     axes.set_xlabel("direct change of the action, s.d. (open loop)")
     axes.set_ylabel("progress lost, % (closed loop)")
     axes.set_title("What a cut does at once, and in the end")
@@ -88,10 +82,9 @@ def curves(apart: Drift) -> Figure:
     panels = page.subplots(down, 4, sharex=True, squeeze=False)
     shown, closed = _binned(size(apart.open)), _binned(size(apart.closed))
     seconds = (np.arange(len(shown)) + 0.5) * BIN * apart.dt
-    for k, axes in enumerate(panels.flat):
-        if k >= len(names):
-            axes.set_visible(False)
-            continue
+    for axes in panels.flat[len(names) :]:
+        axes.set_visible(False)
+    for k, axes in enumerate(panels.flat[: len(names)]):
         axes.plot(seconds, closed[:, 0], color=GREY, lw=1, label="only nudged")
         axes.plot(seconds, shown[:, k + 1], color=PURPLE, lw=1.2, label="open loop")
         axes.plot(seconds, closed[:, k + 1], color=ORANGE, lw=1.4, label="closed loop")

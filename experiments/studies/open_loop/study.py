@@ -26,6 +26,7 @@ hurts turning left. About 2 minutes on 2 quiet cores; ``rl-ablation study open-l
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +38,14 @@ from agents.zoo import find_agent
 from experiments.studies.open_loop.figures import answer, curves
 from experiments.studies.open_loop.words import tell_direct, tell_drift, tell_triggers
 from experiments.studies.registry import Answer
+from rl_ablation import stats
 from rl_ablation.analysis.drift import Drift, drift, size
 from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.mapping.claims import overall
 from rl_ablation.mapping.evidence import harm
 from rl_ablation.measures.laps import BEND
-from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.recording import record
 from rl_ablation.rollouts.world import conditions_of
-from rl_ablation.stats import (
-    RESAMPLES,
-    bca_intervals,
-    benjamini_hochberg,
-    finite_mean,
-    sign_flip_p,
-    spearman,
-)
 
 TRIGGERS = {
     "left": f"bend > {BEND}",
@@ -75,24 +68,19 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     found = rl.clusters(agent, 2 if quick else 4, activity)
     regions = rl.Plan(x for x in found if x.name != INTACT and not x.name.endswith("/dead"))
     plan = regions + rl.random_groups(agent, regions, 2 if quick else 10, seed)
-    sweeps: dict[str, Any] = {"episodes": episodes, "activity": activity, **how}
-    closed = rl.sweep(agent, plan, measures=["progress"], folder=folder / "cuts", **sweeps)
-    timed = rl.sweep(
-        agent, triggered(regions), measures=TIMED, folder=folder / "triggers", **sweeps
-    )
+    sweep = partial(rl.sweep, agent, episodes=episodes, activity=activity, **how)
+    closed = sweep(plan, measures=["progress"], folder=folder / "cuts")
+    timed = sweep(triggered(regions), measures=TIMED, folder=folder / "triggers")
     cuts = table_of_cuts(closed, rl.probe(agent, plan, activity, seed=seed))
     ranks = ranking(cuts, seed)
-    apart = drift(
-        agent, rl.Plan([NUDGE]) + regions, activity,
-        Episodes(episodes, seed, tuple(conditions), ONSET + (60 if quick else FOLLOW)),
-        onset=ONSET,
-    )  # fmt: skip
+    asked = rl.Episodes(episodes, seed, tuple(conditions), ONSET + (60 if quick else FOLLOW))
+    apart = drift(agent, rl.Plan([NUDGE]) + regions, activity, asked, onset=ONSET)
     drifts = table_of_drift(apart, seed)
     rows = overall(timed.effects())
     rows = rows.assign(harm=harm(rows))
     rows[["region", "when"]] = rows["lesion"].str.split("@", expand=True).to_numpy()
-    time = share_of_time(agent, Episodes(episodes, **how))
-    sides = left_against_right(timed, list(dict.fromkeys(rows["region"])), seed)
+    time = share_of_time(agent, rl.Episodes(episodes, **how))
+    sides = left_against_right(timed, list(rows["region"].unique()), seed)
     text = [tell_direct(cuts, ranks), tell_drift(drifts), tell_triggers(rows, sides, time)]
     tables = {"cuts": cuts, "ranks": ranks, "drift": drifts, "triggers": rows, "sides": sides}
     figures = {"open-loop": answer(cuts, rows, time), "drift": curves(apart)}
@@ -109,7 +97,7 @@ def triggered(regions: rl.Plan) -> rl.Plan:
     )
 
 
-def share_of_time(agent: rl.Policy, episodes: Episodes) -> Mapping[str, float]:
+def share_of_time(agent: rl.Policy, episodes: rl.Episodes) -> Mapping[str, float]:
     """For how much of the intact robot's time each trigger condition holds."""
     bend = record(agent, ["bend"], episodes).moments()["bend"]
     left, right = float((bend > BEND).mean()), float((bend < -BEND).mean())
@@ -129,39 +117,38 @@ def ranking(cuts: pd.DataFrame, seed: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     table = []
     for site, part in cuts.groupby("site"):
-        draws = rng.integers(len(part), size=(RESAMPLES, len(part)))
-        ranked = part[["direct", "off_manifold", "loss"]].to_numpy()
-        for column, what in enumerate(("direct", "off_manifold")):
-            ends = np.nanquantile(spearman(ranked[draws, column], ranked[draws, 2]), [0.025, 0.975])
-            rho = float(spearman(ranked[:, column], ranked[:, 2]))
-            table.append((site, what, rho, *ends, len(part)))
+        draws = rng.integers(len(part), size=(stats.RESAMPLES, len(part)))
+        loss = part["loss"].to_numpy()
+        for what in ("direct", "off_manifold"):
+            told = part[what].to_numpy()
+            ends = np.nanquantile(stats.spearman(told[draws], loss[draws]), [0.025, 0.975])
+            table.append((site, what, float(stats.spearman(told, loss)), *ends, len(part)))
     return pd.DataFrame(table, columns=["site", "what", "rho", "ci_low", "ci_high", "cuts"])
 
 
 def table_of_drift(apart: Drift, seed: int) -> pd.DataFrame:
     """The drift of each region: beyond what the open loop shows, and beyond that of a nudge."""
-    closed, shown = (finite_mean(size(part), 0) for part in (apart.closed, apart.open))  # (L, E)
+    closed, shown = (stats.finite_mean(size(part)) for part in (apart.closed, apart.open))  # (L, E)
     table = apart.table(seed)
     for name, differences in (("added", closed - shown), ("excess", closed - closed[0])):
-        low, high = bca_intervals(differences.T, np.random.default_rng(seed))
-        columns = {name: finite_mean(differences, 1), f"{name}_low": low, f"{name}_high": high}
-        table = table.assign(**columns)
+        low, high = stats.bca_intervals(differences.T, np.random.default_rng(seed))
+        mean = stats.finite_mean(differences, 1)
+        table = table.assign(**{name: mean, f"{name}_low": low, f"{name}_high": high})
     return table
 
 
 def left_against_right(run: rl.Map, regions: list[str], seed: int) -> pd.DataFrame:
     """Each region cut in left bends only against in right bends only, episode by episode."""
     wide = run.table().pivot(index="episode", columns="lesion", values=list(TIMED)).astype(float)
-    table = pd.DataFrame([(m, r) for m in TIMED for r in regions], columns=["measure", "region"])
+    table = pd.MultiIndex.from_product([TIMED, regions], names=["measure", "region"])
     left, right = (
-        np.stack([wide[m, f"{r}@{side}"] for m in TIMED for r in regions], 1)
-        for side in ("left", "right")
+        np.stack([wide[m, f"{r}@{side}"] for m, r in table], 1) for side in ("left", "right")
     )
-    unpaired = ~np.isfinite(left - right)  # a robot crashed before its first such bend
-    left[unpaired] = right[unpaired] = np.nan
-    low, high = bca_intervals(left - right, np.random.default_rng(seed))
-    p = sign_flip_p(left - right, np.random.default_rng(seed))
-    return table.assign(
-        left=finite_mean(left), right=finite_mean(right), difference=finite_mean(left - right),
-        ci_low=low, ci_high=high, p=p, q=benjamini_hochberg(p),
-    )  # fmt: skip
+    apart = left - right
+    unpaired = ~np.isfinite(apart)  # a robot crashed before its first such bend
+    left[unpaired] = right[unpaired] = apart[unpaired] = np.nan
+    low, high = stats.bca_intervals(apart, np.random.default_rng(seed))
+    p = stats.sign_flip_p(apart, np.random.default_rng(seed))
+    means = {"left": left, "right": right, "difference": apart}
+    rows = table.to_frame(False).assign(**{k: stats.finite_mean(x) for k, x in means.items()})
+    return rows.assign(ci_low=low, ci_high=high, p=p, q=stats.benjamini_hochberg(p))

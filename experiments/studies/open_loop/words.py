@@ -16,15 +16,12 @@ def tell_direct(cuts: pd.DataFrame, ranks: pd.DataFrame) -> str:
     worst = cuts["took"].max()
     took = "Every cut took" if worst == 0 else f"NOT every cut took (largest error {worst:.2g})"
     text = f"{took}: the values at {len(cuts)} cut groups were compared with their targets. "
-    for row in ranks.to_dict("records"):
-        if row["what"] != "direct":
-            continue
+    for row in ranks[ranks["what"] == "direct"].to_dict("records"):
         rho = Estimate.of(row, "rho", "ci_low", "ci_high")
         way = {1: "rises", -1: "falls", 0: "does not clearly change"}[rho.sign]
         text += (
             f"In {row['site']} the loss of progress {way} with the direct change of the action "
-            f"(Spearman {number(rho.value)}, 95 % {rho.ends()}; "
-            f"{row['cuts']} cuts). "
+            f"(Spearman {number(rho.value)}, 95 % {rho.ends()}; {row['cuts']} cuts). "
         )
     regions = cuts[cuts["group"] != "random"].sort_values("direct", kind="stable")
     least, most = regions.iloc[0], regions.iloc[-1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from experiments.studies.recovery.words import MAPPED
@@ -23,30 +22,28 @@ STYLES = {"frozen": "-", "regrow": "-", "trained on": ":", "from scratch": "--"}
 def draw(
     curve: pd.DataFrame, final: pd.DataFrame, summary: pd.DataFrame, regions: pd.DataFrame
 ) -> Figure:
-    """Above: curves and final scores; below: what cutting each region costs, network by network.
-
-    Args:
-        curve: Columns network, arm, steps, score.
-        final: Columns network, arm, episode, progress.
-        summary: Columns arm, score, score_low, score_high.
-        regions: Columns network, arm, region, old, measure, delta.
-    """
-    networks = list(dict.fromkeys(regions["network"]))
+    """Above: curves and final scores; below: what each cut costs. The tables are the answer's."""
+    networks = list(regions["network"].unique())
     height = 0.26 * regions.groupby("network")["region"].nunique().max()
     figure = style.page(11.5, 5.6 + height)
     halves = figure.subfigures(2, 1, height_ratios=[3.9, 1.7 + height], squeeze=False)
-    above, below = halves[:, 0]
+    above, below = halves.flat
     left, right = above.subplots(1, 2, width_ratios=[1.35, 1])
     _curves(left, curve, summary)
     _finals(right, final, summary)
-    panels = below.subplots(1, len(networks), squeeze=False)[0]
+    panels = list(below.subplots(1, len(networks), squeeze=False)[0])
     progress = regions[regions["measure"] == "progress"]
     most = float(progress["delta"].abs().max()) or 1.0
     for axes, network in zip(panels, networks, strict=True):
-        mesh = _map(axes, progress[progress["network"] == network], most)
+        part = progress[progress["network"] == network]
+        wide = part.pivot(index="region", columns="arm", values="delta")[list(MAPPED)]
+        wide, old = wide.sort_values("before", kind="stable"), set(part[part["old"]]["region"])
+        names = [f"✕ {name}" if name in old else str(name) for name in wide.index]
+        cells = wide.map(number).to_numpy()
+        mesh = style.heatmap(axes, wide, names, MAPPED, limit=most, cells=cells, turn=0)
         axes.set_title(network)
     ends = (number(-most), "0", number(most))
-    style.colour_bar(mesh, list(panels), ends, aspect=16).set_label("change in laps when cut")
+    style.colour_bar(mesh, panels, ends, aspect=16).set_label("change in laps when cut")
     title = "What cutting each region costs, before and after; ✕ the region that was cut"
     style.heading(below, title, size=10)
     return figure
@@ -62,10 +59,8 @@ def _curves(axes: Axes, curve: pd.DataFrame, summary: pd.DataFrame) -> None:
     score = summary.set_index("arm")["score"]
     for arm, label in (("before", "before the cut"), ("cut", "cut, not trained")):
         axes.axhline(score[arm], color=style.INK, lw=0.9, ls="-")
-        beside = axes.get_yaxis_transform()
-        axes.text(1.01, score[arm], label, transform=beside, va="center")
-    axes.set_xlabel("steps of training after the cut")
-    axes.set_ylabel("laps gained, without noise")
+        axes.text(1.01, score[arm], label, transform=axes.get_yaxis_transform(), va="center")
+    axes.set(xlabel="steps of training after the cut", ylabel="laps gained, without noise")
     axes.legend(loc="lower right")
     axes.set_title("Learning on: means bold, single networks thin")
 
@@ -79,12 +74,3 @@ def _finals(axes: Axes, final: pd.DataFrame, summary: pd.DataFrame) -> None:
         axes.plot(own, np.full(len(own), y + 0.22), "|", color=colour, ms=9)
     axes.set_xlabel("laps gained; ticks: networks, line: 95 % interval")
     axes.set_title("At the end")
-
-
-def _map(axes: Axes, part: pd.DataFrame, most: float) -> QuadMesh:
-    wide = part.pivot(index="region", columns="arm", values="delta")[list(MAPPED)]
-    old = set(part[part["old"]]["region"])
-    wide = wide.sort_values("before", kind="stable")
-    names = [f"✕ {name}" if name in old else str(name) for name in wide.index]
-    cells = wide.map(number).to_numpy()
-    return style.heatmap(axes, wide, names, MAPPED, limit=most, cells=cells, turn=0)

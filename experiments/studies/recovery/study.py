@@ -23,28 +23,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 import rl_ablation as rl
-from agents.recipes import RECIPES, Recipe
+from agents.recipes import RECIPES
 from agents.recovery import recover
 from agents.zoo import find_agent
+from experiments.studies.recovery import words
 from experiments.studies.recovery.figures import draw
-from experiments.studies.recovery.words import (
-    CUT,
-    FROZEN,
-    INTACT,
-    MAPPED,
-    ON,
-    REGROW,
-    SCORE,
-    SCRATCH,
-    tell_regions,
-    tell_scores,
-    tell_speed,
-)
+from experiments.studies.recovery.words import INTACT, MAPPED, SCORE, SCRATCH
 from experiments.studies.registry import DRIVING, Answer, trained
 from rl_ablation.mapping.evidence import differences
 from rl_ablation.rollouts.episodes import fresh_seed
@@ -79,15 +69,14 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     for k in size.networks:
         agent = find_agent("lap") if quick else trained(RECIPES["lap"], k)
         found.append(follow(agent, f"training {k}", folder / f"lap-{k}", size, seed, k))
-    curve, final, regions = (
-        pd.concat(parts, ignore_index=True) for parts in zip(*found, strict=True)
-    )
+    columns = zip(*found, strict=True)
+    curve, final, regions = (pd.concat(parts, ignore_index=True) for parts in columns)
     summary = summarise(final, seed)
     similar = {arm: similarity(regions, arm) for arm in MAPPED[1:]}
-    text = [tell_scores(summary), tell_speed(curve), tell_regions(regions, similar)]
-    figures = {"recovery": draw(curve, final, summary, regions)}
+    text = [words.tell_scores(summary), words.tell_speed(curve)]
+    text.append(words.tell_regions(regions, similar))
     tables = {"curves": curve, "scores": final, "summary": summary, "regions": regions}
-    return Answer("\n\n".join(text), figures, tables)
+    return Answer("\n\n".join(text), {"recovery": draw(curve, final, summary, regions)}, tables)
 
 
 def follow(
@@ -96,60 +85,52 @@ def follow(
     """One network's learning curves, final scores by episode, and maps."""
     conditions = conditions_of(agent)
     activity = rl.record_activity(agent, conditions=conditions, seed=seed, horizon=size.horizon)
-    regions = rl.Plan(
-        x for x in rl.clusters(agent, size.k, activity) if not x.name.endswith("/dead")
-    )
+    found = rl.clusters(agent, size.k, activity)
+    regions = rl.Plan(x for x in found if not x.name.endswith("/dead"))
 
     def run(policy: rl.Policy, plan: rl.Plan, where: str, stage: int) -> pd.DataFrame:
-        episodes = size.episodes if stage == FINAL else size.first
-        named = policy.with_card(policy.card.model_copy(update={"name": where}))
+        where = where.replace(" ", "-")
         return rl.sweep(
-            named, plan, episodes=episodes, seed=fresh_seed(seed, stage), measures=MEASURES,
-            horizon=size.horizon, folder=folder / "sweeps" / where, activity=activity,
+            policy.with_card(policy.card.model_copy(update={"name": where})), plan,
+            episodes=size.episodes if stage == FINAL else size.first, seed=fresh_seed(seed, stage),
+            measures=MEASURES, horizon=size.horizon, folder=folder / "sweeps" / where,
+            activity=activity,
         ).table()  # fmt: skip
 
     first = run(agent, regions, "choice", CHOICE)
     worst = regions[str(differences(first, [SCORE])[SCORE].mean().idxmin())]
     policies = retrain(agent, worst, folder, size, k)
-    ends = {arm: found[size.steps] for arm, found in policies.items()}
-    scores = [
-        (arm, steps, run(policy, rl.Plan(), f"{arm}-{steps}".replace(" ", "-"), FINAL))
-        for arm, found in policies.items()
-        for steps, policy in found.items()
-    ]
-    curve = pd.DataFrame(
-        [(name, arm, steps, float(table[SCORE].mean())) for arm, steps, table in scores],
-        columns=["network", "arm", "steps", "score"],
-    )
     before = run(agent, rl.Plan([worst]), "before", FINAL)
-    kept = [(INTACT, before[before["lesion"] == "intact"])]
-    kept.append((CUT, before[before["lesion"] == worst.name]))
-    kept += [(arm, table) for arm, steps, table in scores if steps == size.steps]
-    final = pd.concat(
-        [t[["episode", SCORE]].assign(network=name, arm=arm) for arm, t in kept], ignore_index=True
-    )
+    cuts = {INTACT: "intact", words.CUT: worst.name}
+    kept = {arm: before[before["lesion"] == lesion] for arm, lesion in cuts.items()}
+    scores = []
+    for arm, trainings in policies.items():
+        for steps, policy in trainings.items():
+            kept[arm] = run(policy, rl.Plan(), f"{arm}-{steps}", FINAL)
+            scores.append((name, arm, steps, float(kept[arm][SCORE].mean())))
+    final = [t[["episode", SCORE]].assign(network=name, arm=arm) for arm, t in kept.items()]
     maps = []
     for arm in MAPPED:
-        policy = agent if arm == INTACT else ends[arm]
-        table = run(policy, regions, f"map-{arm}".replace(" ", "-"), MAPS)
+        policy = agent if arm == INTACT else policies[arm][size.steps]
+        table = run(policy, regions, f"map-{arm}", MAPS)
         for measure, change in differences(table, MEASURES).items():
             for region, delta in change.mean().items():  # of the episodes that have a number
                 maps.append((name, arm, region, region == worst.name, measure, delta))
-    columns = ["network", "arm", "region", "old", "measure", "delta"]
-    return curve, final, pd.DataFrame(maps, columns=columns)
+    curve = pd.DataFrame(scores, columns=["network", "arm", "steps", "score"])
+    heads = ["network", "arm", "region", "old", "measure", "delta"]
+    return curve, pd.concat(final, ignore_index=True), pd.DataFrame(maps, columns=heads)
 
 
 def retrain(
     agent: rl.Policy, worst: rl.Lesion, folder: Path, size: Size, seed: int
 ) -> dict[str, dict[int, rl.Policy]]:
     """Arm → steps → policy."""
-    recipe: Recipe = RECIPES["lap"].model_copy(
-        update={"steps": size.steps, "stage_steps": size.every}
-    )
+    recipe = RECIPES["lap"].model_copy(update={"steps": size.steps, "stage_steps": size.every})
+    more: dict[str, Any] = {"start": agent, "warm_up": size.warm_up}
     arms = {
-        FROZEN: {"start": agent, "cut": worst.cut, "warm_up": size.warm_up},
-        REGROW: {"start": agent, "cut": worst.cut, "frozen": False, "warm_up": size.warm_up},
-        ON: {"start": agent, "warm_up": size.warm_up},
+        words.FROZEN: {**more, "cut": worst.cut},
+        words.REGROW: {**more, "cut": worst.cut, "frozen": False},
+        words.ON: more,
         SCRATCH: {"start": None},
     }
     found: dict[str, dict[int, rl.Policy]] = {}
@@ -157,7 +138,7 @@ def retrain(
     for arm, how in arms.items():
         place = folder / "trainings" / arm.replace(" ", "-")
         if not (place / f"at-{size.steps}" / "card.json").exists():
-            recover(recipe=recipe, folder=place, seed=seed, every=size.every, **how)  # type: ignore[arg-type]
+            recover(recipe=recipe, folder=place, seed=seed, every=size.every, **how)
         found[arm] = {steps: rl.load(place / f"at-{steps}") for steps in marks}
     return found
 
@@ -168,18 +149,11 @@ def summarise(final: pd.DataFrame, seed: int) -> pd.DataFrame:
         arm: part.pivot(index="network", columns="episode", values=SCORE).to_numpy(float)
         for arm, part in final.groupby("arm", sort=False)
     }
-    rows = []
-    for arm, values in wide.items():
-        row: dict[str, object] = {"arm": arm}
-        for key, table in (
-            ("score", values),
-            ("to_before", values - wide[INTACT]),
-            ("to_scratch", values - wide[SCRATCH]),
-        ):
-            mean, low, high = map(float, hierarchical_bootstrap(list(table), seed=seed))
-            row |= {key: mean, f"{key}_low": low, f"{key}_high": high}
-        rows.append(row)
-    return pd.DataFrame(rows)
+    table = pd.DataFrame({"arm": list(wide)})
+    for key, base in (("score", 0.0), ("to_before", wide[INTACT]), ("to_scratch", wide[SCRATCH])):
+        found = [hierarchical_bootstrap(list(x - base), seed=seed) for x in wide.values()]
+        table[[key, f"{key}_low", f"{key}_high"]] = np.array(found)
+    return table
 
 
 def similarity(regions: pd.DataFrame, arm: str) -> float:

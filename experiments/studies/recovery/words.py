@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -15,24 +14,20 @@ INTACT, CUT = "before", "cut"
 MAPPED = (INTACT, FROZEN, REGROW, ON)
 
 
-def _estimate(row: Mapping[Hashable, Any], key: str) -> Estimate:
-    return Estimate.of(row, key, f"{key}_low", f"{key}_high")
-
-
 def tell_scores(summary: pd.DataFrame) -> str:
     """What the cut cost and how much of it came back."""
-    rows = {row["arm"]: row for row in summary.to_dict("records")}
-    lines = [
-        f"Laps gained with 95 % intervals: before {_estimate(rows[INTACT], 'score')}, cut and not "
-        f"trained {_estimate(rows[CUT], 'score')}."
-    ]
+    rows = summary.set_index("arm")
+
+    def told(arm: str, key: str = "score") -> Estimate:
+        return Estimate.of(rows.loc[arm], key, f"{key}_low", f"{key}_high")
+
+    text = (
+        f"Laps gained with 95 % intervals: before {told(INTACT)}, cut and not trained {told(CUT)}."
+    )
     for arm in (FROZEN, REGROW, ON, SCRATCH):
-        row = rows[arm]
-        lines.append(
-            f"- **{arm}**: {_estimate(row, 'score')}; against before {_estimate(row, 'to_before')}"
-            + ("." if arm == SCRATCH else f", against from scratch {_estimate(row, 'to_scratch')}.")
-        )
-    return "\n".join(lines)
+        text += f"\n- **{arm}**: {told(arm)}; against before {told(arm, 'to_before')}"
+        text += "." if arm == SCRATCH else f", against from scratch {told(arm, 'to_scratch')}."
+    return text
 
 
 def tell_speed(curve: pd.DataFrame) -> str:
@@ -58,9 +53,9 @@ def tell_regions(regions: pd.DataFrame, similar: Mapping[str, float]) -> str:
     others = own[~own["old"]].pivot(index=["network", "region"], columns="arm", values="delta")
     grown = (others[FROZEN] - others[INTACT]).groupby("network").idxmin()
     taken = [
-        f"{n} {where[1]} ({number(others.loc[where, INTACT])} before, "
+        f"{where[0]} {where[1]} ({number(others.loc[where, INTACT])} before, "
         f"{number(others.loc[where, FROZEN])} after)"
-        for n, where in grown.items()
+        for where in grown
     ]
     again = [
         f"{n}: {number(old.loc[n, INTACT])} before, {number(old.loc[n, REGROW])} when regrown, "

@@ -11,16 +11,9 @@ import pandas as pd
 
 import rl_ablation as rl
 from agents.zoo import find_agent
-from rl_ablation.analysis.prediction import Prediction, predict_lesions
-from rl_ablation.analysis.redundancy import (
-    EXACT,
-    SweepGame,
-    every,
-    interactions,
-    mean_value,
-    shapley,
-    single_cuts,
-)
+from rl_ablation.analysis import redundancy
+from rl_ablation.analysis.prediction import predict_lesions
+from rl_ablation.analysis.redundancy import mean_value
 from rl_ablation.rollouts.world import conditions_of
 
 PERMUTATIONS = 160  # at most, where there are too many coalitions to try all
@@ -44,10 +37,8 @@ class Game:
     subject: Subject
     players: list[str]
     coalitions: int
-    groups: pd.DataFrame
-    pairs: pd.DataFrame
     ranges: pd.DataFrame
-    prediction: Prediction
+    tables: dict[str, pd.DataFrame]
 
 
 def play(subject: Subject, folder: Path, seed: int) -> Game:
@@ -57,20 +48,20 @@ def play(subject: Subject, folder: Path, seed: int) -> Game:
     activity = rl.record_activity(agent, conditions=conditions_of(agent) or ("",), **how)
     players = [x for x in rl.clusters(agent, subject.k, activity) if x.size]
     how |= {"episodes": subject.episodes, "activity": activity}
-    game = SweepGame(agent, players, measures, folder, how)
-    names, exact = game.names, len(players) <= EXACT
+    game = redundancy.SweepGame(agent, players, measures, folder, how)
+    names, exact = game.names, len(players) <= redundancy.EXACT
     if exact:
-        game(every(len(players)))
-    values = shapley(game, names, measures, max_permutations=PERMUTATIONS, seed=seed)
-    alone = single_cuts(game, names, measures, seed=seed)
-    pairs = interactions(game, names, measures, averaged=exact, seed=seed)
-    everyone = frozenset(range(len(players)))
-    ends = mean_value(game([everyone, frozenset()]), measures)
+        game(redundancy.every(len(players)))
+    asked: Any = (game, names, measures)
+    values = redundancy.shapley(*asked, max_permutations=PERMUTATIONS, seed=seed)
+    alone = redundancy.single_cuts(*asked, seed=seed)
+    pairs = redundancy.interactions(*asked, averaged=exact, seed=seed)
+    whole, none = mean_value(game([frozenset(range(len(players))), frozenset()]), measures)
     seen = list(game.seen)
     measured = mean_value(game(seen), measures)
-    ranges = pd.DataFrame(
-        {"all": ends[0], "none": ends[1], "range": np.ptp(measured, axis=0)}, index=list(measures)
-    )
+    ranges = {"all": whole, "none": none, "range": np.ptp(measured, axis=0)}
     groups = alone.merge(values, on=["group", "measure"], suffixes=("_alone", ""))
-    prediction = predict_lesions(seen, measured, names, measures, seed=seed)
-    return Game(subject, names, len(seen), groups, pairs, ranges, prediction)
+    found = predict_lesions(seen, measured, names, measures, seed=seed)
+    tables = {"groups": groups, "pairs": pairs}
+    tables |= {"prediction": found.scores, "lesions": found.lesions}
+    return Game(subject, names, len(seen), pd.DataFrame(ranges, list(measures)), tables)

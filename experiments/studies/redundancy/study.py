@@ -42,12 +42,6 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     games = [play(subject, folder, seed) for subject in (QUICK if quick else FULL)]
     tables: dict[str, pd.DataFrame] = {}
     for game in games:
-        name = game.subject.agent
-        tables |= {
-            f"{name}_groups": game.groups,
-            f"{name}_pairs": game.pairs,
-            f"{name}_prediction": game.prediction.scores,
-            f"{name}_lesions": game.prediction.lesions,
-        }
+        tables |= {f"{game.subject.agent}_{name}": t for name, t in game.tables.items()}
     figures = {game.subject.agent: redundancy_figure(game) for game in games}
     return Answer("\n\n".join(tell(game) for game in games), figures, tables)

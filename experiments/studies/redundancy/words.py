@@ -14,7 +14,7 @@ from rl_ablation.measures.registry import MEASURES
 
 def tell(game: Game) -> str:
     """The findings of one agent, from its tables."""
-    groups, pairs = game.groups, game.pairs
+    groups, pairs, scores = (game.tables[key] for key in ("groups", "pairs", "prediction"))
     orders = groups["permutations"].iloc[0]
     how = "all" if game.coalitions == 2 ** len(game.players) else f"{orders} orders,"
     lines = [
@@ -27,18 +27,28 @@ def tell(game: Game) -> str:
             _tell_groups(str(measure), part, ends["all"] - ends["none"])
             + _tell_pairs(pairs[pairs["measure"] == measure], ends["range"])
         )
-    return "\n".join([*lines, _tell_prediction(game.prediction.scores)])
+    scored = [
+        f"{MEASURES[row['measure']].label} {number(row['r2'])} ({Estimate.of(row, 'r2').ends()}; "
+        f"{row['model']}; additive {number(row['additive_r2'])})"
+        for row in scores.to_dict("records")
+    ]
+    lines.append(
+        f"- Joint lesions that the map was not made from ({scores['held_out'].iloc[0]} held out, "
+        f"{scores['train'].iloc[0]} used), R²: {'; '.join(scored)}. "
+        f"{(scores['r2'] >= 0.8).sum()} of {len(scores)} behaviours reach 0.8."
+    )
+    return "\n".join(lines)
 
 
 def _tell_groups(measure: str, part: list[dict[Hashable, Any]], whole: float) -> str:
-    label = MEASURES[measure].label + (" (avoided)" if MEASURES[measure].better < 0 else "")
-    unit = f" {MEASURES[measure].unit}" if MEASURES[measure].unit else ""
+    told = MEASURES[measure]
+    label = told.label[:1].upper() + told.label[1:] + (" (avoided)" if told.better < 0 else "")
+    unit = f" {told.unit}" if told.unit else ""
     top, single = (max(part, key=lambda row: row[key]) for key in ("value", "value_alone"))
     share = Estimate.of(top, "value", "episodes_low", "episodes_high")
     text = (
-        f"- {label[:1].upper() + label[1:]}: all clusters together contribute "
-        f"{number(whole)}{unit}, the single cuts add up to "
-        f"{number(sum(row['value_alone'] for row in part))}. The largest Shapley value is "
+        f"- {label}: all clusters together contribute {number(whole)}{unit}, the single cuts add "
+        f"up to {number(sum(row['value_alone'] for row in part))}. The largest Shapley value is "
         f"{top['group']}'s, {number(top['value'])} (95 % interval over episodes {share.ends()}); "
     )
     cost = number(single["value_alone"])
@@ -53,9 +63,8 @@ def _tell_groups(measure: str, part: list[dict[Hashable, Any]], whole: float) ->
 
 
 def _tell_pairs(pairs: pd.DataFrame, full: float) -> str:
-    text = f"Of {len(pairs)} pairs "
-    counts = {kind: int((pairs["kind"] == kind).sum()) for kind in ("redundant", "synergistic")}
-    text += f"{counts['redundant']} are redundant and {counts['synergistic']} need each other"
+    both, need = ((pairs["kind"] == kind).sum() for kind in ("redundant", "synergistic"))
+    text = f"Of {len(pairs)} pairs {both} are redundant and {need} need each other"
     clear = pairs[pairs["kind"] != ""]
     if clear.empty or full <= 0:
         return text + "."
@@ -64,18 +73,4 @@ def _tell_pairs(pairs: pd.DataFrame, full: float) -> str:
         f" (q < 5 %); the strongest is {row['a']} with {row['b']}, {row['kind']}: "
         f"{Estimate.of(row, 'value', 'ci_low', 'ci_high')}, "
         f"{abs(row['value']) / full:.0%} of the range."
-    )
-
-
-def _tell_prediction(scores: pd.DataFrame) -> str:
-    scored = [
-        f"{MEASURES[row['measure']].label} {number(row['r2'])} ({Estimate.of(row, 'r2').ends()}; "
-        f"{row['model']}; additive {number(row['additive_r2'])})"
-        for row in scores.to_dict("records")
-    ]
-    reached = int((scores["r2"] >= 0.8).sum())
-    return (
-        f"- Joint lesions that the map was not made from ({scores['held_out'].iloc[0]} held out, "
-        f"{scores['train'].iloc[0]} used), R²: {'; '.join(scored)}. "
-        f"{reached} of {len(scores)} behaviours reach 0.8."
     )

@@ -39,21 +39,17 @@ def _by_agent(rows: pd.DataFrame, column: str) -> list[np.ndarray]:
 def compared(areas: pd.DataFrame, own: Mapping[str, str]) -> pd.DataFrame:
     """Areas of memorisers and generalists for each comparison.
 
-    Returns:
-        Rows ``comparison``, ``memoriser``, ``generalist`` (mean areas), ``difference``
-        (generalist − memoriser), ``low``, ``high`` (95 %, agents resampled first, then orders) and
-        ``p`` (agents relabelled).
+    ``memoriser`` and ``generalist`` are mean areas, ``difference`` is generalist − memoriser with
+    ``low`` and ``high`` (95 %, agents resampled first, then orders) and ``p`` (agents relabelled).
     """
     rng = np.random.default_rng(0)
     rows = []
     for name in COMPARISONS:
-        inside = {kind: _by_agent(chosen(areas, name, kind, own), "area") for kind in KINDS}
-        mean = {kind: np.array([v.mean() for v in inside[kind]]) for kind in KINDS}
-        boot = {kind: nested_bootstrap(inside[kind], rng) for kind in KINDS}
-        apart = mean["generalist"].mean() - mean["memoriser"].mean()
-        ends = interval(boot["generalist"] - boot["memoriser"])
-        p = permutation_p(mean["generalist"], mean["memoriser"])
-        rows.append((name, *(mean[kind].mean() for kind in KINDS), apart, *ends, p))
+        inside = [_by_agent(chosen(areas, name, kind, own), "area") for kind in KINDS]
+        one, other = (np.array([v.mean() for v in values]) for values in inside)
+        boot, boot_other = (nested_bootstrap(values, rng) for values in inside)
+        means = (one.mean(), other.mean(), other.mean() - one.mean())
+        rows.append((name, *means, *interval(boot_other - boot), permutation_p(other, one)))
     return pd.DataFrame(rows, columns=["comparison", *KINDS, "difference", "low", "high", "p"])
 
 
@@ -63,28 +59,22 @@ def correlations(units: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for index in ("eta", "information"):
         for site, layer in units.groupby("site"):
-            agents = [part for _, part in layer.groupby("agent")]
-            pairs = [(a[index].to_numpy(), a["progress"].to_numpy()) for a in agents]
+            sides = _by_agent(layer, index), _by_agent(layer, "progress")
+            pairs = list(zip(*sides, strict=True))
             rows.append((index, site, *mean_rank_correlation(pairs, rng)))
     return pd.DataFrame(rows, columns=["index", "site", "rho", "low", "high"])
 
 
 def readers(units: pd.DataFrame) -> pd.DataFrame:
-    """The units with a column ``reads``.
-
-    The third of an agent's layer that tells most reads its best context, the third that tells
-    least is "unreadable", the rest reads "".
-    """
+    """The units with a column ``reads``: the third of an agent's layer that tells most reads its
+    best context, the third that tells least is "unreadable", the rest reads ""."""
     place = units.groupby(["agent", "site"])["eta"].rank(pct=True)
     reads = np.where(place > 2 / 3, units["context"], np.where(place <= 1 / 3, "unreadable", ""))
     return units.assign(reads=reads)
 
 
 def difference(units: pd.DataFrame, reads: str, column: str) -> Estimate | None:
-    """Mean of a column over units that read something, less that of the unreadable.
-
-    None where there are no such units.
-    """
+    """Mean of a column over units that read something, less the unreadable ones'; None if none."""
     rng = np.random.default_rng(0)
     inside = [_by_agent(units[units["reads"] == name], column) for name in (reads, "unreadable")]
     if not all(inside):

@@ -24,10 +24,8 @@ def six_panels(
     """Curves, their areas, and whether units that tell more matter more."""
     table = compared(areas, own)
     fair = table.to_dict("records")[0]
-    title = (
-        f"Each in its own condition: {verdict(fair)} (area {number(fair['memoriser'])} against "
-        f"{number(fair['generalist'])})"
-    )
+    laps = " against ".join(number(fair[kind]) for kind in KINDS)
+    title = f"Each in its own condition: {verdict(fair)} (area {laps})"
     figure = style.page(14, 8.5, title, size=13)
     panels = figure.subplots(2, 3)
     _curves(panels[0, 0], curves, {"own condition": "-"}, own)
@@ -59,8 +57,7 @@ def _curves(
         for kind in KINDS:
             rows = chosen(curves, comparison, kind, own)
             agents = rows.groupby(["agent", "dose"])["kept"].mean().unstack()
-            for values in agents.to_numpy():
-                axes.plot(agents.columns, values, line, color=COLOURS[kind], lw=0.6, alpha=0.4)
+            axes.plot(agents.columns, agents.T, line, color=COLOURS[kind], lw=0.6, alpha=0.4)
             label = f"{kind}s" if line == "-" else None
             axes.plot(agents.columns, agents.mean(), line, color=COLOURS[kind], lw=2.5, label=label)
     axes.axhline(0, color="black", lw=0.6)
@@ -69,29 +66,24 @@ def _curves(
 
 
 def _areas(axes: Axes, areas: pd.DataFrame, table: pd.DataFrame, own: Mapping[str, str]) -> None:
-    places = np.arange(len(table))[::-1]
-    for place, name in zip(places, table["comparison"], strict=True):
-        for kind, up in zip(KINDS, (0.13, -0.13), strict=True):
-            dots = chosen(areas, name, kind, own).groupby("agent")["area"].mean()
-            heights = np.full(len(dots), place + up)
-            axes.scatter(dots, heights, s=16, color=COLOURS[kind], alpha=0.6)
-            axes.scatter(dots.mean(), place + up, s=60, marker="|", color=COLOURS[kind], lw=2.5)
-    rows = table.to_dict("records")
-    heads = [f"{row['comparison']}\n{Estimate.of(row, 'difference')}" for row in rows]
+    places, heads = np.arange(len(table))[::-1], []
+    for place, row in zip(places, table.to_dict("records"), strict=True):
+        heads.append(f"{row['comparison']}\n{Estimate.of(row, 'difference')}")
+        for kind, y in zip(KINDS, (place + 0.13, place - 0.13), strict=True):
+            dots = chosen(areas, row["comparison"], kind, own).groupby("agent")["area"].mean()
+            axes.scatter(dots, np.full(len(dots), y), s=16, color=COLOURS[kind], alpha=0.6)
+            axes.scatter(dots.mean(), y, s=60, marker="|", color=COLOURS[kind], lw=2.5)
     axes.set_yticks(places, heads, fontsize=8)
     axes.set_xlabel("area (below each name: generalist − memoriser, 95 %)")
 
 
 def _scatter(axes: Axes, units: pd.DataFrame) -> None:
-    rho = correlations(units)
-    for (site, rows), marker, colour in zip(
-        units.groupby("site"), ("o", "^"), (style.GREY, COLOURS["generalist"]), strict=False
-    ):
-        found = rho[(rho["index"] == "eta") & (rho["site"] == site)].iloc[0]
-        label = f"{site}: ρ = {Estimate.of(found, 'rho')}"
-        axes.scatter(
-            rows["eta"], rows["progress"], s=14, marker=marker, color=colour, alpha=0.6, label=label
-        )
+    rho = correlations(units).set_index(["index", "site"])
+    looks = ("o", style.GREY), ("^", COLOURS["generalist"])
+    for (site, rows), (marker, colour) in zip(units.groupby("site"), looks, strict=False):
+        label = f"{site}: ρ = {Estimate.of(rho.loc[('eta', str(site))], 'rho')}"
+        x, y = rows["eta"], rows["progress"]
+        axes.scatter(x, y, s=14, marker=marker, color=colour, alpha=0.6, label=label)
     axes.set_xlabel("η²: share of the unit's variance that the bend explains")
     axes.set_ylabel("laps lost without the unit")
     low, high = axes.get_ylim()

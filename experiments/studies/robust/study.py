@@ -28,6 +28,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,32 +39,17 @@ from envs.lap import CONDITIONS
 from experiments.studies.registry import Answer, trained
 from experiments.studies.robust.figures import six_panels
 from experiments.studies.robust.words import tell
+from rl_ablation.analysis import selectivity
 from rl_ablation.analysis.curves import areas, curves
-from rl_ablation.analysis.selectivity import (
-    BENDS,
-    bend_contexts,
-    best_class,
-    eta_squared,
-    mutual_information,
-)
-from rl_ablation.groupings.orders import (
-    FRACTIONS,
-    STRENGTHS,
-    noise_ladder,
-    random_orders,
-    ranked_order,
-)
+from rl_ablation.groupings import orders
 from rl_ablation.lesions.lesion import INTACT
-from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.recording import record
 
 STEPS = 393_216
 OWN_TRACK = {"tracks": ["ring"], "fixed_start": True}
 KINDS = {
-    "memoriser": RECIPES["lap"].model_copy(
-        update={"steps": STEPS, "name": "lap-memoriser", "env_kwargs": OWN_TRACK}
-    ),
-    "generalist": RECIPES["lap"].model_copy(update={"steps": STEPS, "name": "lap-generalist"}),
+    kind: RECIPES["lap"].model_copy(update={"steps": STEPS, "name": f"lap-{kind}", **changes})
+    for kind, changes in {"memoriser": {"env_kwargs": OWN_TRACK}, "generalist": {}}.items()
 }
 TRACK = ("ring/ccw",)
 BATTERY = tuple(CONDITIONS)
@@ -84,7 +70,7 @@ class Size:
     steps: int = STEPS
 
 
-FULL = Size(5, 10, FRACTIONS, STRENGTHS, episodes=6, horizon=300)  # 15 s, more than a lap
+FULL = Size(5, 10, orders.FRACTIONS, orders.STRENGTHS, episodes=6, horizon=300)  # 15 s, over a lap
 QUICK = Size(2, 2, (0.1, 0.5, 1.0), (1.0,), episodes=6, horizon=60, steps=40_960)
 
 
@@ -95,17 +81,18 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     for kind, recipe in KINDS.items():
         for number in range(seed, seed + size.agents):
             agent = trained(recipe.model_copy(update={"steps": size.steps}), number)
-            measure = Measure(agent, folder / f"{kind}-{number}", size, seed)
-            singles = measure(OWN[kind], "singles", rl.singles(agent), other=1)
+            measure = partial(sweep, agent, folder / f"{kind}-{number}", size)
+            # Other episodes than those of the curves.
+            singles = measure(seed + 1, OWN[kind], "singles", rl.singles(agent))
             matter = importance(singles, "progress")
+            # Mean s.d. of the units in the agent's own condition.
             spread = float(np.mean([singles.activity[s].std.mean() for s in matter]))
             for world, cut, plan in plans(agent, OWN[kind], matter, size, number):
-                curve = curves(measure(world, cut, plan), "progress")
+                curve = curves(measure(seed, world, cut, plan), "progress")
                 area = areas(curve).rename_axis("order").reset_index(name="area")
-                area["spread"] = spread  # mean s.d. of the units in the agent's own condition
-                for name, found in (("curves", curve), ("areas", area)):
-                    found = found.assign(kind=kind, agent=number, world=world, cut=cut)
-                    rows[name].append(found)
+                about: Any = {"kind": kind, "agent": number, "world": world, "cut": cut}
+                rows["curves"].append(curve.assign(**about))
+                rows["areas"].append(area.assign(spread=spread, **about))
             if kind == "generalist":
                 rows["units"].append(readable(agent, singles, size, seed).assign(agent=number))
     tables = {name: pd.concat(parts, ignore_index=True) for name, parts in rows.items()}
@@ -116,46 +103,31 @@ def plans(
     agent: rl.Policy, own: str, matter: dict[str, np.ndarray], size: Size, number: int
 ) -> list[tuple[str, str, rl.Plan]]:
     """What is measured of an agent besides its single units: (world, name, plan)."""
-    orders = partial(
-        random_orders, agent, orders=size.orders, fractions=size.fractions, seed=number
-    )
-    up, down = (
-        ranked_order(matter, way, fractions=size.fractions) for way in ("ascending", "descending")
-    )
+    few: Any = {"fractions": size.fractions}
+    drawn = partial(orders.random_orders, agent, orders=size.orders, seed=number, **few)
+    up, down = (orders.ranked_order(matter, way, **few) for way in ("ascending", "descending"))
     return [
-        ("track", "zero", orders()),
-        ("battery", "zero", orders()),
-        (own, "mean", orders(kind="mean")),
+        ("track", "zero", drawn()),
+        ("battery", "zero", drawn()),
+        (own, "mean", drawn(kind="mean")),
         (own, "ranked", up + down),
-        (own, "noise", noise_ladder(agent, strengths=size.strengths)),
+        (own, "noise", orders.noise_ladder(agent, strengths=size.strengths)),
     ]
 
 
-@dataclass(frozen=True)
-class Measure:
-    """Sweeps an agent on the memorisers' track or on the generalists' battery."""
-
-    agent: rl.Policy
-    folder: Path
-    size: Size
-    seed: int
-
-    def __call__(self, world: str, name: str, plan: rl.Plan, other: int = 0) -> rl.Map:
-        """Run a plan; ``other`` picks other episodes."""
-        track = world == "track"
-        assert self.agent.card.env_id is not None
+def sweep(
+    agent: rl.Policy, folder: Path, size: Size, seed: int, world: str, name: str, plan: rl.Plan
+) -> rl.Map:
+    """Sweep an agent on the memorisers' track or on the generalists' battery."""
+    track = world == "track"
+    assert agent.card.env_id is not None
+    return rl.sweep(
+        agent.with_env(agent.card.env_id, OWN_TRACK if track else {}), plan,
+        conditions=TRACK if track else BATTERY,
         # All episodes on the track are one, unless there is noise.
-        episodes = 1 if track and name != "noise" else self.size.episodes
-        return rl.sweep(
-            self.agent.with_env(self.agent.card.env_id, OWN_TRACK if track else {}),
-            plan,
-            conditions=TRACK if track else BATTERY,
-            episodes=episodes,
-            seed=self.seed + other,
-            measures=MEASURES,
-            horizon=self.size.horizon,
-            folder=self.folder / f"{world}-{name}",
-        )
+        episodes=1 if track and name != "noise" else size.episodes, seed=seed, measures=MEASURES,
+        horizon=size.horizon, folder=folder / f"{world}-{name}",
+    )  # fmt: skip
 
 
 def importance(singles: rl.Map, measure: str) -> dict[str, np.ndarray]:
@@ -172,21 +144,20 @@ def readable(agent: rl.Policy, singles: rl.Map, size: Size, seed: int) -> pd.Dat
     """How much each unit says about the bend, and what is lost with it: a row for each unit."""
     free = agent.with_env(singles.spec.env_id)
     sites = list(agent.network.sizes)
-    asked = Episodes(size.episodes, seed + 2, tuple(BATTERY), size.horizon)
+    asked = rl.Episodes(size.episodes, seed + 2, tuple(BATTERY), size.horizon)
     seen = record(free, [*(f"@{s}" for s in sites), "bend"], asked).moments()
-    contexts = bend_contexts(seen["bend"])
-    losses = {m: importance(singles, m) for m in MEASURES}
+    contexts = selectivity.bend_contexts(seen["bend"])
     frames = []
     for site in sites:
         activity = seen[f"@{site}"]
-        context, apart = best_class(activity, contexts)
+        context, apart = selectivity.best_class(activity, contexts)
         columns = {
             "site": site,
             "unit": np.arange(activity.shape[1]),
-            "eta": eta_squared(activity, contexts),
-            "information": mutual_information(activity, contexts),
-            "context": [BENDS[c] for c in context],
+            "eta": selectivity.eta_squared(activity, contexts),
+            "information": selectivity.mutual_information(activity, contexts),
+            "context": [selectivity.BENDS[c] for c in context],
             "d": apart,
         }
-        frames.append(pd.DataFrame(columns | {m: losses[m][site] for m in MEASURES}))
+        frames.append(pd.DataFrame(columns | {m: importance(singles, m)[site] for m in MEASURES}))
     return pd.concat(frames, ignore_index=True)

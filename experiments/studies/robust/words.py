@@ -7,14 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.studies.robust.comparison import (
-    KINDS,
-    chosen,
-    compared,
-    correlations,
-    difference,
-    readers,
-)
+from experiments.studies.robust import comparison
+from experiments.studies.robust.comparison import KINDS
 from rl_ablation.formats import Estimate, number
 from rl_ablation.stats import LEVEL
 
@@ -23,24 +17,16 @@ def tell(
     curves: pd.DataFrame, areas: pd.DataFrame, units: pd.DataFrame, own: Mapping[str, str]
 ) -> str:
     """The findings in words."""
-    rows = {r["comparison"]: r for r in compared(areas, own).to_dict("records")}
-    agents = areas["agent"].nunique()
-    lines = [
-        f"| {r['comparison']} | {number(r['memoriser'])} | {number(r['generalist'])} | "
-        f"{Estimate.of(r, 'difference')} | {r['p']:.2g} |"
-        for r in rows.values()
-    ]
-    return "\n\n".join(
-        [
-            _headline(rows, agents),
-            "Areas under the curve of laps kept against the share cut (1: nothing is ever lost):",
-            "| comparison | memorisers | generalists | difference (95 %) | p |\n"
-            "|---|---|---|---|---|\n" + "\n".join(lines),
-            _memorised(curves, own),
-            _ranked(rows, areas),
-            _units(units, curves),
-        ]
-    )
+    rows = {r["comparison"]: r for r in comparison.compared(areas, own).to_dict("records")}
+    table = "| comparison | memorisers | generalists | difference (95 %) | p |\n|" + 5 * "---|"
+    for r in rows.values():
+        table += (
+            f"\n| {r['comparison']} | {number(r['memoriser'])} | {number(r['generalist'])} | "
+            f"{Estimate.of(r, 'difference')} | {r['p']:.2g} |"
+        )
+    over = "Areas under the curve of laps kept against the share cut (1: nothing is ever lost):"
+    parts = [_headline(rows, areas["agent"].nunique()), over, table, _memorised(curves, own)]
+    return "\n\n".join([*parts, _ranked(rows, areas), _units(units, curves)])
 
 
 def verdict(row: Mapping[Any, Any]) -> str:
@@ -52,38 +38,34 @@ def verdict(row: Mapping[Any, Any]) -> str:
 
 
 def _headline(table: Mapping[str, Mapping[Any, Any]], agents: int) -> str:
-    fair, track, mean = (
-        table[name] for name in ("own condition", "memorisers' track", "own, cut to the mean")
-    )
-    text = (
+    names = ("own condition", "memorisers' track", "own, cut to the mean")
+    fair, track, mean = (table[name] for name in names)
+    alike = len({verdict(row) for row in (fair, track, mean)}) == 1
+    hangs = "The three do not say the same, so the answer hangs on how the question is put."
+    return (
         f"Each in its own training condition, as Morcos et al. compare: {verdict(fair)} (area "
         f"{number(fair['memoriser'])} against {number(fair['generalist'])}, difference "
         f"{Estimate.of(fair, 'difference')}, p = {fair['p']:.2g}, {agents} agents of each kind). "
         f"On one and the same track: {verdict(track)} (difference "
         f"{Estimate.of(track, 'difference')}). With units cut to their means instead of zero: "
-        f"{verdict(mean)}."
+        f"{verdict(mean)}. {'All three say the same.' if alike else hangs}"
     )
-    verdicts = {verdict(row) for row in (fair, track, mean)}
-    if len(verdicts) == 1:
-        return text + " All three say the same."
-    return text + " The three do not say the same, so the answer hangs on how the question is put."
 
 
 def _memorised(curves: pd.DataFrame, own: Mapping[str, str]) -> str:
-    zero = curves[(curves["cut"] == "zero")]
-    laps = zero[zero["dose"] == 0].groupby(["kind", "world"])["lesioned"].mean()
+    intact = curves.query("cut == 'zero' and dose == 0")
+    laps = intact.groupby(["kind", "world"])["lesioned"].mean().map(number)
     floors = []
-    for comparison in ("own condition", "own, cut to the mean"):
+    for name in ("own condition", "own, cut to the mean"):
         for kind in KINDS:
-            part = chosen(curves, comparison, kind, own)
+            part = comparison.chosen(curves, name, kind, own)
             floors.append(part[part["dose"] == part["dose"].max()]["kept"].mean())
     return (
-        f"Intact, memorisers drive {number(laps['memoriser', 'track'])} laps on their track and "
-        f"{number(laps['memoriser', 'battery'])} on the battery, generalists "
-        f"{number(laps['generalist', 'track'])} and {number(laps['generalist', 'battery'])}. With "
-        f"all hidden units at zero, {floors[0]:.0%} and {floors[1]:.0%} of the own laps are left; "
-        f"with all at their means, {floors[2]:.0%} and {floors[3]:.0%}. So much is driven by one "
-        "action held for ever, and no cut can take it."
+        f"Intact, memorisers drive {laps['memoriser', 'track']} laps on their track and "
+        f"{laps['memoriser', 'battery']} on the battery, generalists {laps['generalist', 'track']} "
+        f"and {laps['generalist', 'battery']}. With all hidden units at zero, {floors[0]:.0%} and "
+        f"{floors[1]:.0%} of the own laps are left; with all at their means, {floors[2]:.0%} and "
+        f"{floors[3]:.0%}. So much is driven by one action held for ever, and no cut can take it."
     )
 
 
@@ -96,12 +78,12 @@ def _ranked(table: Mapping[str, Mapping[Any, Any]], areas: pd.DataFrame) -> str:
             f"{kind}s lose their laps {way} when the most important units go first (area "
             f"{number(down)}) than when the least important do ({number(up)})"
         )
-    spread = areas.groupby("kind")["spread"].mean()
+    spread = areas.groupby("kind")["spread"].mean().map(number)
     return (
         f"By importance measured one unit at a time: {'; '.join(parts)}. Noise and means are "
         "those of an agent's own condition, so they compare the kinds only as far as units vary "
-        f"alike there: their s.d. is {number(spread['memoriser'])} in memorisers and "
-        f"{number(spread['generalist'])} in generalists."
+        f"alike there: their s.d. is {spread['memoriser']} in memorisers and "
+        f"{spread['generalist']} in generalists."
     )
 
 
@@ -109,16 +91,16 @@ def _units(units: pd.DataFrame, curves: pd.DataFrame) -> str:
     names = {"eta": "η²", "information": "mutual information"}
     parts = [
         f"{names[r['index']]} in {r['site']} {Estimate.of(r, 'rho')}"
-        for r in correlations(units).to_dict("records")
+        for r in comparison.correlations(units).to_dict("records")
     ]
-    sorted_units = readers(units)
-    started = curves[(curves["dose"] == 0) & (curves["kind"] == "generalist")]
-    intact = started[started["world"] == "battery"]["lesioned"].mean()
+    read = comparison.readers(units)
+    started = curves.query("dose == 0 and kind == 'generalist' and world == 'battery'")
+    intact = started["lesioned"].mean()
     worst = units["progress"].max()
     lines = []
     for side in ("left", "right"):
-        laps = difference(sorted_units, f"{side} bend", "progress")
-        turn = difference(sorted_units, f"{side} bend", f"{side}_turning")
+        laps = comparison.difference(read, f"{side} bend", "progress")
+        turn = comparison.difference(read, f"{side} bend", f"{side}_turning")
         if laps is not None:
             clear = "" if laps.sign else ", which is not clear"
             lines.append(

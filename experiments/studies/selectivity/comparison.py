@@ -8,13 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rl_ablation.stats import (
-    benjamini_hochberg,
-    interval,
-    nested_bootstrap,
-    spearman,
-    student_interval,
-)
+from rl_ablation import stats
 
 SHUFFLES = 9999
 
@@ -60,10 +54,9 @@ def compare(
         for alpha in alphas:
             nets = [values[alpha, s][metric.key] for s in seeds]
             means = np.array([n.mean() for n in nets])
-            ends = interval(nested_bootstrap(nets, np.random.default_rng(seed)))
-            apart = means - plain
-            row = (metric.key, alpha, len(seeds), means.mean(), *ends)
-            rows.append((*row, apart.mean(), *student_interval(apart)))
+            low, high = stats.interval(stats.nested_bootstrap(nets, np.random.default_rng(seed)))
+            change = (means - plain).mean(), *stats.student_interval(means - plain)
+            rows.append((metric.key, alpha, len(seeds), means.mean(), low, high, *change))
     names = ["metric", "alpha", "n", "value", "low", "high", "change", "change_low", "change_high"]
     return pd.DataFrame(rows, columns=names)
 
@@ -73,14 +66,13 @@ def trend(networks: pd.DataFrame, seed: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     rows = []
     for metric in METRICS:
-        wide = networks.pivot(index="seed", columns="alpha", values=metric.key)
+        wide = networks.pivot(index="seed", columns="alpha", values=metric.key).to_numpy()
         order = np.arange(wide.shape[1])
-        rhos = np.nan_to_num(spearman(wide.to_numpy(), order))  # all equal: no trend
-        shuffled = rng.permuted(np.tile(wide.to_numpy(), (SHUFFLES, 1, 1)), axis=2)
-        drawn = np.nan_to_num(spearman(shuffled, order)).mean(-1)
+        rhos = np.nan_to_num(stats.spearman(wide, order))  # all equal: no trend
+        shuffled = rng.permuted(np.tile(wide, (SHUFFLES, 1, 1)), axis=2)
+        drawn = np.nan_to_num(stats.spearman(shuffled, order)).mean(-1)
         hits = (np.abs(drawn) >= abs(rhos.mean()) - 1e-9).sum()
-        low, high = interval(nested_bootstrap([rhos[[k]] for k in range(len(rhos))], rng))
-        row = {"metric": metric.key, "rho": rhos.mean(), "low": low, "high": high}
-        rows.append({**row, "p": (1 + hits) / (1 + SHUFFLES)})
-    table = pd.DataFrame(rows)
-    return table.assign(q=benjamini_hochberg(table["p"].to_numpy()))
+        ends = stats.interval(stats.nested_bootstrap(list(rhos[:, None]), rng))
+        rows.append((metric.key, rhos.mean(), *ends, (1 + hits) / (1 + SHUFFLES)))
+    table = pd.DataFrame(rows, columns=["metric", "rho", "low", "high", "p"])
+    return table.assign(q=stats.benjamini_hochberg(table["p"].to_numpy()))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.studies.selectivity.words import at_alphas, by_metric
@@ -37,33 +34,25 @@ PANELS: tuple[tuple[str, str, tuple[Line, ...]], ...] = (
 def draw(networks: pd.DataFrame, means: pd.DataFrame, trends: pd.DataFrame) -> Figure:
     """α from left to right; a dot for each network, a line through the means with intervals."""
     page = style.page(12.5, 7.2)
+    place = {a: k for k, a in enumerate(sorted(networks["alpha"].unique()))}
+    trend = by_metric(trends)
     for axes, (title, unit, lines) in zip(page.subplots(2, 3).flat, PANELS, strict=True):
-        _panel(axes, networks, means, trends, lines)
+        for k, (key, name, colour) in enumerate(lines):
+            shift = 0.12 * (k - (len(lines) - 1) / 2)
+            dots = networks["alpha"].map(place) + shift, networks[key]
+            axes.plot(*dots, "o", color=colour, alpha=0.35, ms=5, mew=0)
+            rows = pd.DataFrame(list(at_alphas(means, key).values()))
+            ends = np.abs(rows[["low", "high"]].sub(rows["value"], axis=0)).T
+            clear = "*" if trend[key]["q"] < LEVEL else ""
+            axes.errorbar(
+                rows["alpha"].map(place) + shift, rows["value"], yerr=ends, color=colour, lw=1.8,
+                capsize=3, elinewidth=1.2, label=f"{name} (ρ = {number(trend[key]['rho'])}{clear})",
+            )  # fmt: skip
+        axes.axvline(place[0.0], color="#dddddd", lw=6, zorder=0)
+        axes.set_xticks(range(len(place)), [number(a, "g") for a in place])
+        bottom, top = axes.get_ylim()
+        axes.set_ylim(min(0.0, bottom), max(top, 0) * 1.28)
+        axes.legend(loc="upper left")
         axes.set_title(title, fontsize=11)
         axes.set(ylabel=unit, xlabel="α: selectivity  punished ←  0  → rewarded")
     return page
-
-
-def _panel(
-    axes: Axes, networks: pd.DataFrame, means: pd.DataFrame, trends: pd.DataFrame,
-    lines: Sequence[Line],
-) -> None:  # fmt: skip
-    alphas = sorted(networks["alpha"].unique())
-    place = {a: k for k, a in enumerate(alphas)}
-    trend = by_metric(trends)
-    for k, (key, name, colour) in enumerate(lines):
-        shift = 0.12 * (k - (len(lines) - 1) / 2)
-        x = networks["alpha"].map(place) + shift
-        axes.plot(x, networks[key], "o", color=colour, alpha=0.35, ms=5, mew=0)
-        rows = pd.DataFrame(list(at_alphas(means, key).values()))
-        ends = np.abs(rows[["low", "high"]].sub(rows["value"], axis=0)).T
-        clear = "*" if trend[key]["q"] < LEVEL else ""
-        axes.errorbar(
-            rows["alpha"].map(place) + shift, rows["value"], yerr=ends, color=colour, lw=1.8,
-            capsize=3, elinewidth=1.2, label=f"{name} (ρ = {number(trend[key]['rho'])}{clear})",
-        )  # fmt: skip
-    axes.axvline(place[0.0], color="#dddddd", lw=6, zorder=0)
-    axes.set_xticks(range(len(alphas)), [number(a, "g") for a in alphas])
-    bottom, top = axes.get_ylim()
-    axes.set_ylim(min(0.0, bottom), max(top, 0) * 1.28)
-    axes.legend(loc="upper left")

@@ -31,6 +31,7 @@ change perhaps excepted. About 15 minutes of training and 10 of measuring on 2 q
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,18 +46,13 @@ from experiments.studies.registry import Answer, trained
 from experiments.studies.selectivity.comparison import Values, compare, trend
 from experiments.studies.selectivity.figures import draw
 from experiments.studies.selectivity.words import tell
+from rl_ablation.analysis import rotation
 from rl_ablation.analysis.attack import perturbed
 from rl_ablation.analysis.curves import areas, curves
-from rl_ablation.analysis.rotation import (
-    best_direction,
-    layer_eta_squared,
-    network_similarity,
-)
 from rl_ablation.analysis.selectivity import bend_contexts, class_selectivity, eta_squared
 from rl_ablation.groupings.orders import noise_ladder, random_orders
 from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.rollouts.activity import activity_at
-from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.recording import record
 
 STEPS = 393_216
@@ -64,33 +60,29 @@ ALPHAS = (-2.0, -0.5, 0.0, 0.5, 2.0)
 SEEDS = (0, 1, 2)
 FRACTIONS = (0.1, 0.2, 0.4, 0.7, 1.0)
 EPSILONS = (0.1, 0.3)
-EPISODES = 12
 MOMENTS = 3000
 
 
 def recipe(alpha: float, quick: bool = False) -> Recipe:
     """The lap robot's recipe with α in its loss."""
-    steps = 32_768 if quick else STEPS
-    return RECIPES["lap"].model_copy(
-        update={"name": "lap-selective", "steps": steps, "selectivity": alpha}
-    )
+    own = {"name": "lap-selective", "steps": 32_768 if quick else STEPS, "selectivity": alpha}
+    return RECIPES["lap"].model_copy(update=own)
 
 
 def length(quick: bool) -> dict[str, Any]:
     """Of a measurement: how many episodes, and steps at most."""
-    return {"episodes": 6, "horizon": 100} if quick else {"episodes": EPISODES, "horizon": None}
+    return {"episodes": 6, "horizon": 100} if quick else {"episodes": 12, "horizon": None}
 
 
-def visited(quick: bool, seed: int, count: int | None = None) -> Episodes:
+def visited(quick: bool, seed: int, count: int | None = None) -> rl.Episodes:
     """The episodes in which states and activity are recorded."""
     how = length(quick)
-    return Episodes(count or how["episodes"], seed, tuple(CONDITIONS), how["horizon"])
+    return rl.Episodes(count or how["episodes"], seed, tuple(CONDITIONS), how["horizon"])
 
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     """Train, measure, compare."""
-    alphas = (-2.0, 0.0, 2.0) if quick else ALPHAS
-    seeds = SEEDS[:2] if quick else SEEDS
+    alphas, seeds = ((-2.0, 0.0, 2.0), SEEDS[:2]) if quick else (ALPHAS, SEEDS)
     # Every α of a seed before the next seed: what is there after a break can be compared.
     policies = {(a, s): trained(recipe(a, quick), s) for s in seeds for a in alphas}
     states = common_states([policies[0.0, s] for s in seeds], quick, seed)
@@ -98,20 +90,11 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     values: dict[tuple[float, int], Values] = {}
     steps = 0
     for (alpha, s), policy in policies.items():
-        place = folder / f"alpha{alpha:g}-seed{s}"
-        runs = measure_runs(policy, place, quick=quick, seed=seed)
+        runs = measure_runs(policy, folder / f"alpha{alpha:g}-seed{s}", quick=quick, seed=seed)
         steps += sum(int(run.table()["steps"].sum()) for run in runs.values())
-        values[alpha, s] = {
-            **units(policy, quick, seed),
-            **behaviour(runs),
-            "similarity": np.array(
-                [
-                    network_similarity(activities[alpha, s], activities[0.0, o])
-                    for o in seeds
-                    if o != s
-                ]
-            ),
-        }
+        likeness = partial(rotation.network_similarity, activities[alpha, s])
+        similar = np.array([likeness(activities[0.0, o]) for o in seeds if o != s])
+        values[alpha, s] = units(policy, quick, seed) | behaviour(runs) | {"similarity": similar}
     networks = pd.DataFrame(
         {"alpha": a, "seed": s, **{k: float(v.mean()) for k, v in values[a, s].items()}}
         for a, s in values
@@ -126,23 +109,20 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
 def measure_runs(policy: rl.Policy, folder: Path, *, quick: bool, seed: int) -> dict[str, rl.Map]:
     """Sweeps of one network: cuts by mean and by zero, disturbances, the worst small changes."""
     orders, fractions, dead = (2, (0.2, 1.0), (0.2,)) if quick else (3, FRACTIONS, (0.1, 0.2, 0.4))
-    subjects: dict[str, tuple[rl.Policy, rl.Plan]] = {}
-    for kind in ("mean", "zero"):
-        plan = random_orders(policy, orders=orders, fractions=fractions, seed=seed, kind=kind)
-        subjects[kind] = policy, plan
-    outside = noise_ladder(policy, sites=["obs"], strengths=(0.25, 0.5, 1.0)) + random_orders(
-        policy, sites=["obs"], orders=3, fractions=dead, seed=seed, name="dropout"
-    )
-    subjects["outside"] = policy, outside
+    cut = partial(random_orders, policy, seed=seed)
+    noise = noise_ladder(policy, sites=["obs"], strengths=(0.25, 0.5, 1.0))
+    subjects: dict[str, tuple[rl.Policy, rl.Plan]] = {
+        "mean": (policy, cut(orders=orders, fractions=fractions, kind="mean")),
+        "zero": (policy, cut(orders=orders, fractions=fractions, kind="zero")),
+        "outside": (policy, noise + cut(sites=["obs"], orders=3, fractions=dead, name="dropout")),
+    }
     for epsilon in EPSILONS[-1:] if quick else EPSILONS:
-        subjects[f"worst/{epsilon:g}"] = (perturbed(policy, epsilon), rl.Plan())
+        subjects[f"worst-{epsilon:g}"] = (perturbed(policy, epsilon), rl.Plan())
+    how: dict[str, Any] = {"measures": ("progress", "crash"), "seed": seed, **length(quick)}
     return {
-        name: rl.sweep(
-            agent, plan, measures=("progress", "crash"), folder=folder / name.replace("/", "-"),
-            progress=False, seed=seed, **length(quick),
-        )
-        for name, (agent, plan) in subjects.items()
-    }  # fmt: skip
+        name: rl.sweep(*subject, folder=folder / name, progress=False, **how)
+        for name, subject in subjects.items()
+    }
 
 
 def behaviour(runs: Mapping[str, rl.Map]) -> Values:
@@ -150,16 +130,19 @@ def behaviour(runs: Mapping[str, rl.Map]) -> Values:
     whole = runs["outside"].table()
     intact = whole[whole["lesion"] == INTACT].sort_values("episode")
     progress = intact["progress"].to_numpy()
-    kept = areas(curves(runs["outside"], "progress"))
-    worst = {float(name.partition("/")[2]): runs[name].table()["progress"].mean() for name in runs
-             if name.startswith("worst/")}  # fmt: skip
-    doses = [0.0, *worst]
-    shares = [1.0, *(p / progress.mean() for p in worst.values())]
+    kept, mean, zero = (
+        areas(curves(runs[name], "progress")) for name in ("outside", "mean", "zero")
+    )
+    doses, shares = [0.0], [1.0]
+    for name in runs:
+        if name.startswith("worst-"):
+            doses.append(float(name.removeprefix("worst-")))
+            shares.append(runs[name].table()["progress"].mean() / progress.mean())
     return {
         "progress": progress,
         "crash": intact["crash"].to_numpy(),
-        "cut_mean": areas(curves(runs["mean"], "progress")).to_numpy(),
-        "cut_zero": areas(curves(runs["zero"], "progress")).to_numpy(),
+        "cut_mean": mean.to_numpy(),
+        "cut_zero": zero.to_numpy(),
         "noise": kept[["noise"]].to_numpy(),
         "dropout": kept[kept.index.str.startswith("dropout-")].to_numpy(),
         "worst": np.array([np.trapezoid(shares, doses) / doses[-1]]),
@@ -169,20 +152,21 @@ def behaviour(runs: Mapping[str, rl.Map]) -> Values:
 def units(policy: rl.Policy, quick: bool, seed: int) -> Values:
     """How much the units say about the context on the policy's own way, mean of the layers."""
     sites = ["@" + site for site in policy.network.sizes]
-    here, elsewhere = (
-        record(policy, [*sites, "bend"], visited(quick, s)).moments() for s in (seed, seed + 1)
-    )
+    asked = [*sites, "bend"]
+    here, elsewhere = (record(policy, asked, visited(quick, seed + k)).moments() for k in (0, 1))
     classes, others = bend_contexts(here["bend"]), bend_contexts(elsewhere["bend"])
-    found: dict[str, list[float]] = {k: [] for k in ("si", "eta", "spread", "layer", "best")}
+    layers = []
     for site in sites:
         activity = here[site]
-        found["si"].append(class_selectivity(rate(activity), classes).mean())
-        found["eta"].append(eta_squared(activity, classes).mean())
-        found["spread"].append(float(activity.std(0).mean()))
-        found["layer"].append(layer_eta_squared(activity, classes))
-        direction = best_direction(elsewhere[site], others)
-        found["best"].append(float(eta_squared((activity @ direction)[:, None], classes)[0]))
-    return {name: np.array([np.mean(layers)]) for name, layers in found.items()}
+        best = activity @ rotation.best_direction(elsewhere[site], others)
+        layers.append({
+            "si": class_selectivity(rate(activity), classes).mean(),
+            "eta": eta_squared(activity, classes).mean(),
+            "spread": float(activity.std(0).mean()),
+            "layer": rotation.layer_eta_squared(activity, classes),
+            "best": float(eta_squared(best[:, None], classes)[0]),
+        })  # fmt: skip
+    return {name: np.array([np.mean([layer[name] for layer in layers])]) for name in layers[0]}
 
 
 def common_states(policies: Sequence[rl.Policy], quick: bool, seed: int) -> np.ndarray:

@@ -30,23 +30,14 @@ def by_metric(trends: pd.DataFrame) -> dict[str, Row]:
 def tell(networks: pd.DataFrame, means: pd.DataFrame, trends: pd.DataFrame) -> str:
     """The findings, from the tables and nothing else."""
     seeds, lines = networks["seed"].nunique(), by_metric(trends)
-    parts = [
-        tell_short(means, lines),
-        tell_push(means),
-        tell_side(means, 1),
-        tell_side(means, -1),
-        "\n".join(f"- {tell_outcome(means, lines[m.key], m)}" for m in OUTCOMES),
-        tell_kinds(lines),
-        tell_rotation(means),
+    parts = [tell_short(means, lines), tell_push(means), tell_side(means, 1), tell_side(means, -1)]
+    parts.append("\n".join(f"- {tell_outcome(means, lines[m.key], m)}" for m in OUTCOMES))
+    note = (
         f"{seeds} training seeds for each α. An α differs clearly where Student's 95 % interval of "
         f"the change, over these {seeds} pairs of networks, leaves out 0; so few pairs show large "
-        "changes only.",
-    ]
-    return "\n\n".join(parts)
-
-
-def _alpha(value: float) -> str:
-    return number(value, "g")
+        "changes only."
+    )
+    return "\n\n".join([*parts, tell_kinds(lines), tell_rotation(means), note])
 
 
 def _change(row: Row) -> Estimate:
@@ -66,27 +57,27 @@ def tell_short(means: pd.DataFrame, lines: Mapping[str, Row]) -> str:
     area = max(abs(r["change"]) for m in areas for r in at_alphas(means, m.key).values())
     clear = [m.label for m in OUTCOMES if lines[m.key]["q"] < LEVEL]
     return (
-        f"**In short.** From α = {_alpha(min(si))} to {_alpha(max(si))} SI of the units goes from "
-        f"{number(si[min(si)]['value'])} to {number(si[max(si)]['value'])}. Against α = 0 the laps "
-        f"driven undamaged change by {share:.0%} at most, the areas kept under damage by "
-        f"{number(area)} at most. Clear trends over α: {', '.join(clear) or 'none'}."
+        f"**In short.** From α = {number(min(si), 'g')} to {number(max(si), 'g')} SI of the units "
+        f"goes from {number(si[min(si)]['value'])} to {number(si[max(si)]['value'])}. Against "
+        f"α = 0 the laps driven undamaged change by {share:.0%} at most, the areas kept under "
+        f"damage by {number(area)} at most. Clear trends over α: {', '.join(clear) or 'none'}."
     )
 
 
 def tell_push(means: pd.DataFrame) -> str:
     """What α did to the units."""
-    si, eta, spread = (at_alphas(means, key) for key in ("si", "eta", "spread"))
-    ends = [min(si), max(si)]
-    values = ", ".join(f"{number(row['value'])} at α = {_alpha(a)}" for a, row in si.items())
+    value = means.pivot(index="alpha", columns="metric", values="value").map(number)
+    eta, low, high = at_alphas(means, "eta"), value.index.min(), value.index.max()
+    values = ", ".join(f"{value['si'][a]} at α = {number(a, 'g')}" for a in value.index)
     moved = " and ".join(
-        f"to {number(eta[a]['value'])} at {_alpha(a)} (change {_with_change(eta[a])})" for a in ends
+        f"to {value['eta'][a]} at {number(a, 'g')} (change {_with_change(eta[a])})"
+        for a in (low, high)
     )
-    sizes = ", ".join(f"{number(spread[a]['value'])} at {_alpha(a)}" for a in [0.0, *ends])
+    sizes = ", ".join(f"{value['spread'][a]} at {number(a, 'g')}" for a in (0.0, low, high))
     return (
         f"**What α did.** On the states that each robot visits, SI of its units is {values}. SI "
         "can also change because units are turned up or down. η², which that does not touch, goes "
-        f"from {number(eta[0.0]['value'])} at α = 0 {moved}. The s.d. of a unit's activity is "
-        f"{sizes}."
+        f"from {value['eta'][0.0]} at α = 0 {moved}. The s.d. of a unit's activity is {sizes}."
     )
 
 
@@ -95,13 +86,10 @@ def tell_outcome(means: pd.DataFrame, line: Row, metric: Metric) -> str:
     rows = at_alphas(means, metric.key)
     phrases = []
     for sign, word in ((-1, "lower"), (1, "higher")):
-        hits = [
-            f"{_alpha(a)} ({_with_change(row)})"
-            for a, row in rows.items()
-            if a != 0 and _change(row).sign == sign
-        ]
+        hits = [a for a in rows if a != 0 and _change(rows[a]).sign == sign]
+        told = ", ".join(f"{number(a, 'g')} ({_with_change(rows[a])})" for a in hits)
         if hits:
-            phrases.append(f"{word} at α = " + ", ".join(hits))
+            phrases.append(f"{word} at α = {told}")
     way = "rises with α" if line["rho"] > 0 else "falls with α"
     return (
         f"{metric.label[0].upper()}{metric.label[1:]}: {number(rows[0.0]['value'])} at α = 0; "
@@ -113,12 +101,8 @@ def tell_outcome(means: pd.DataFrame, line: Row, metric: Metric) -> str:
 
 def tell_side(means: pd.DataFrame, side: int) -> str:
     """How often more (``side`` +1) or less (−1) pressure for selectivity harmed or helped."""
-    signs = [
-        metric.better * _change(row).sign
-        for metric in OUTCOMES
-        for a, row in at_alphas(means, metric.key).items()
-        if np.sign(a) == side
-    ]
+    rows = means[np.sign(means["alpha"]) == side].to_dict("records")
+    signs = [m.better * _change(r).sign for m in OUTCOMES for r in rows if r["metric"] == m.key]
     worse, better = signs.count(-1), signs.count(1)
     what = "rewarded (α > 0)" if side > 0 else "punished (α < 0)"
     theirs = "always hurt" if side > 0 else "cost little or helped"
@@ -131,24 +115,22 @@ def tell_side(means: pd.DataFrame, side: int) -> str:
     return (
         f"**Selectivity {what}** {verdict}: of {len(signs)} comparisons with α = 0, {worse} "
         f"clearly worse and {better} clearly better; by chance {number(0.05 * len(signs))} would "
-        f"be one or the other. In Leavitt & Morcos's classifiers it "
-        f"{theirs}; {'so it is' if agrees else 'no sign of that'} here."
+        f"be one or the other. In Leavitt & Morcos's classifiers it {theirs}; "
+        f"{'so it is' if agrees else 'no sign of that'} here."
     )
 
 
 def tell_kinds(lines: Mapping[str, Row]) -> str:
     """Natural corruption against targeted attack, as 2010.07693 sets them against each other."""
-    phrases, fits, signs = [], [], []
-    for key, theirs in (("noise", -1), ("dropout", -1), ("worst", 1)):
-        sign = np.sign(lines[key]["rho"]) if lines[key]["q"] < LEVEL else 0
-        word = {-1: "falls", 0: "does not clearly change", 1: "rises"}[int(sign)]
-        phrases.append(f"{_LABELS[key]} {word} with α")
-        fits.append(sign == theirs)
-        signs.append(sign)
+    words = {-1: "falls", 0: "does not clearly change", 1: "rises"}
+    theirs = {"noise": -1, "dropout": -1, "worst": 1}
+    signs = {k: int(np.sign(lines[k]["rho"]) if lines[k]["q"] < LEVEL else 0) for k in theirs}
+    phrases = [f"{_LABELS[key]} {words[sign]} with α" for key, sign in signs.items()]
+    fits = [signs[key] == sign for key, sign in theirs.items()]
     if any(fits):
         verdict = "their picture" if all(fits) else "their picture in part"
     else:
-        verdict = "not so" if any(signs) else "nothing clear either way"
+        verdict = "not so" if any(signs.values()) else "nothing clear either way"
     return (
         "**Corruption and attack.** In 2010.07693 less selective networks withstood natural "
         f"corruption better and attacks worse. Here: {'; '.join(phrases)}: {verdict}."
@@ -160,9 +142,7 @@ def tell_rotation(means: pd.DataFrame) -> str:
     keys = ("eta", "layer", "best", "similarity")
     units, whole, best, similar = (at_alphas(means, key) for key in keys)
     phrases = []
-    for alpha in units:
-        if alpha == 0:
-            continue
+    for alpha in [a for a in units if a != 0]:
         turned, whole_turned = _change(units[alpha]).sign, _change(whole[alpha]).sign
         if turned == 0:
             word = "the units do not clearly change, so there is nothing to have been rotated"
@@ -174,7 +154,7 @@ def tell_rotation(means: pd.DataFrame) -> str:
             word = "the whole layer goes the other way"
         unit_share, whole_share = (x[alpha]["change"] / x[0.0]["value"] for x in (units, whole))
         phrases.append(
-            f"- α = {_alpha(alpha)}: units' η² {number(unit_share, '+.0%')}, whole layer's "
+            f"- α = {number(alpha, 'g')}: units' η² {number(unit_share, '+.0%')}, whole layer's "
             f"{number(whole_share, '+.0%')}: {word}. Best direction's η² "
             f"{number(best[alpha]['value'])}; PWCCA similarity to networks of α = 0 "
             f"{number(similar[alpha]['value'])}."

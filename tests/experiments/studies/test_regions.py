@@ -14,8 +14,7 @@ from rl_ablation.analysis.localisation import ANY, LOCAL, SPREAD, UNHARMED, _sha
 from rl_ablation.formats import Estimate, number
 from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.mapping.claims import overall
-from rl_ablation.mapping.evidence import CONFIRMATION
-from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.map import Map
 
 
 def test_shares_are_of_all_harm_and_a_gain_is_no_harm() -> None:
@@ -49,7 +48,7 @@ def test_lap_regions_tells_what_its_tables_say(
     assert complete(answer)
     where = answer.tables["locality"]
     assert list(where["measure"]) == list(lap_regions.MEASURES)
-    effects = Run(folder / "lap").effects()
+    effects = Map(folder / "lap").effects()
     effects = effects[effects["condition"] == "all"].set_index(["lesion", "measure"])
     harmed = where[where["verdict"] != UNHARMED]
     assert len(harmed), "the quick version is large enough to find something"
@@ -67,8 +66,8 @@ def test_the_intact_row_is_the_intact_robots_own(
     lap: tuple[Path, Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is not that of the episodes which the last lesion in the table shares with it."""
-    run = Run(lap[0] / "lap")
-    confirmation = run.part(CONFIRMATION)
+    run = Map(lap[0] / "lap")
+    confirmation = run.confirmation
     assert confirmation is not None
     episodes = confirmation.table()
     intact = episodes[episodes["lesion"] == INTACT]
@@ -85,7 +84,7 @@ def test_the_intact_row_is_the_intact_robots_own(
 def test_improvements_are_told_with_their_fate(
     lap: tuple[Path, Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run(lap[0] / "lap")
+    run = Map(lap[0] / "lap")
     found = run.effects()
     found = found[(found["condition"] == "all") & (found["stage"] == "confirmed")].head(2)
     for held, words in (
