@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 from rl_ablation.analysis.layout import as_image
 from rl_ablation.analysis.scan import Scan
 from rl_ablation.formats import number
+from rl_ablation.measures.laps import BEND
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.reports import style
 from rl_ablation.stats import LEVEL
@@ -45,14 +46,11 @@ def mean_block(scanned: Scan) -> Block:
 def contrast_block(scanned: Scan, table: pd.DataFrame) -> Block:
     """Contrasts of `rl_ablation.analysis.scan.contrasts`, significant units outlined."""
     parts = {str(name): part for name, part in table.groupby("contrast", sort=False)}
-    return Block(
-        "contrast [the unit's s.d.]; outlined: p < 5 %",
-        style.DIVERGING,
-        (-2.0, 2.0),
-        {-2.0: "−2", 0.0: "0", 2.0: "+2"},
-        {name: scanned.split(part["strength"].to_numpy()) for name, part in parts.items()},
-        {name: scanned.split((part["p_fwe"] < LEVEL).to_numpy()) for name, part in parts.items()},
-    )
+    strength = {n: scanned.split(part["strength"].to_numpy()) for n, part in parts.items()}
+    sure = {n: scanned.split((part["p_fwe"] < LEVEL).to_numpy()) for n, part in parts.items()}
+    title = "contrast [the unit's s.d.]; outlined: p < 5 %"
+    ticks = {-2.0: "−2", 0.0: "0", 2.0: "+2"}
+    return Block(title, style.DIVERGING, (-2.0, 2.0), ticks, strength, sure)
 
 
 def lesion_block(scanned: Scan, rows: pd.DataFrame, measures: Sequence[str]) -> Block:
@@ -66,24 +64,18 @@ def lesion_block(scanned: Scan, rows: pd.DataFrame, measures: Sequence[str]) -> 
     )
     most = max(0.01, float(np.nanmax(np.abs(share[list(measures)]))))
     titles = {m: f"cut:\n{style.short_label(m)}" for m in measures}
-    return Block(
-        "change when the unit is cut, of the intact value; outlined: q < 5 %",
-        style.DIVERGING,
-        (-most, most),
-        {-most: f"{most:.0%} worse", 0.0: "0", most: f"{most:.0%} better"},
-        {titles[m]: scanned.split(share[m].to_numpy()) for m in measures},
-        {titles[m]: scanned.split((q[m] < LEVEL).to_numpy()) for m in measures},
-    )
+    maps = {titles[m]: scanned.split(share[m].to_numpy()) for m in measures}
+    sure = {titles[m]: scanned.split((q[m] < LEVEL).to_numpy()) for m in measures}
+    title = "change when the unit is cut, of the intact value; outlined: q < 5 %"
+    ticks = {-most: f"{most:.0%} worse", 0.0: "0", most: f"{most:.0%} better"}
+    return Block(title, style.DIVERGING, (-most, most), ticks, maps, sure)
 
 
 @style.styled
 def unit_layouts(title: str, cells: Mapping[str, np.ndarray], blocks: Sequence[Block]) -> Figure:
     """Layers × maps, each layer in its layout; a block of columns shares a colour bar below it.
 
-    Args:
-        title: What the figure shows.
-        cells: Site → place of each unit, of `rl_ablation.analysis.layout.unit_layout`.
-        blocks: The columns.
+    ``cells``: site → place of each unit, of `rl_ablation.analysis.layout.unit_layout`.
     """
     widths = [len(block.maps) for block in blocks]
     figure = style.page(0.9 + 1.6 * sum(widths), 1.5 + 1.75 * len(cells), title)
@@ -125,16 +117,12 @@ def _layer(
 
 @style.styled
 def over_time(
-    bend: pd.Series, straight: float, activity: Mapping[str, np.ndarray],
-    cells: Mapping[str, np.ndarray],
-) -> Figure:  # fmt: skip
+    bend: pd.Series, activity: Mapping[str, np.ndarray], cells: Mapping[str, np.ndarray]
+) -> Figure:
     """Activity along one episode, units in the order of their layout, below the track's bend.
 
-    Args:
-        bend: Curvature of the track ahead, 1/m, by seconds.
-        straight: Less curvature than this is straight.
-        activity: Site → activity in s.d. from its mean, (T, H).
-        cells: Site → place of each unit.
+    ``bend``: curvature of the track ahead, 1/m, by seconds; ``activity``: site → s.d. from its
+    mean, (T, H); ``cells``: site → place of each unit.
     """
     title = "Activity along a lap, each unit signed so that it is purple in left bends on average"
     figure = style.page(10.5, 2.0 + 2.1 * len(activity), title)
@@ -142,7 +130,7 @@ def over_time(
     top, *panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     time = bend.index.to_numpy()
     for sign, colour, label in ((1, style.PURPLE, "left bend"), (-1, style.ORANGE, "right bend")):
-        where = (sign * bend > straight).to_numpy()
+        where = (sign * bend > BEND).to_numpy()
         top.fill_between(time, bend, where=where, color=colour, step="mid", label=label)
     top.plot(time, bend, color="#333333", lw=0.8)
     top.set(ylabel="bend [1/m]", ylim=(bend.min() - 0.1, bend.max() + 0.7))
@@ -153,8 +141,7 @@ def over_time(
             values[:, order].T, aspect="auto", cmap=style.DIVERGING, vmin=-2, vmax=2,
             extent=(time[0], time[-1], values.shape[1], 0), interpolation="nearest",
         )  # fmt: skip
-        axes.set_ylabel(f"{site}: units in\nthe layout's order")
-        axes.set_yticks([])
+        axes.set(ylabel=f"{site}: units in\nthe layout's order", yticks=[])
     panels[-1].set_xlabel("time [s]")
     style.colour_bar(image, panels, ("−2 s.d.", "mean", "+2 s.d."), aspect=24)
     return figure

@@ -28,21 +28,13 @@ import pandas as pd
 
 import rl_ablation as rl
 from agents.zoo import find_agent
-from experiments.studies.brain_scan.figures import (
-    contrast_block,
-    lesion_block,
-    mean_block,
-    over_time,
-    unit_layouts,
-)
+from experiments.studies.brain_scan import figures as draw
 from experiments.studies.brain_scan.words import tell_agreement, tell_contrasts, tell_damage
 from experiments.studies.registry import DRIVING, Answer
 from rl_ablation.analysis.layout import unit_layout
 from rl_ablation.analysis.scan import BENDS, Context, Scan, contrasts, scan
 from rl_ablation.mapping.claims import overall
 from rl_ablation.mapping.evidence import harm
-from rl_ablation.measures.laps import BEND
-from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.recording import record
 from rl_ablation.rollouts.rollout import SITE, Trace
 from rl_ablation.stats import benjamini_hochberg, rank_correlation
@@ -53,7 +45,6 @@ PAIRS = {
     "bend −\nstraight": (["left bend", "right bend"], ["straight"]),
 }
 SIDE, BENDING = PAIRS
-SHOWN = DRIVING[:3]
 
 LEGS: dict[str, Context] = {
     "stand": lambda t: (t["command_vx"] == 0) & (t["command_yaw"] == 0) & (t["command_vy"] == 0),
@@ -82,7 +73,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     horizon = 200 if quick else None
     how: dict[str, Any] = {"seed": seed, "horizon": horizon}
     tracks, subjects = (TRACKS[:2], 12) if quick else (TRACKS, 24)
-    found = scan(agent, BENDS, ["bend"], Episodes(subjects, seed, tracks, horizon))
+    found = scan(agent, BENDS, ["bend"], rl.Episodes(subjects, seed, tracks, horizon))
     table = contrasts(found, PAIRS, seed)
     plan = rl.singles(agent, ["h1"] if quick else None)
     cuts = rl.sweep(agent, plan, episodes=12, measures=DRIVING, folder=folder / "singles", **how)
@@ -91,25 +82,22 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     damage = unit_effects(rows, found)
     ranks = agreement(table, damage, found, seed)
     title = f"{agent.name}: what each unit does (left, middle) and what its loss changes (right)"
-    blocks = [mean_block(found), contrast_block(found, table), lesion_block(found, rows, SHOWN)]
+    blocks = [draw.mean_block(found), draw.contrast_block(found, table)]
+    blocks.append(draw.lesion_block(found, rows, DRIVING[:3]))
     bend, activity = one_episode(agent, found, table, seed, horizon or 300)
-    figures = {
-        "lap": unit_layouts(title, cells, blocks),
-        "time": over_time(bend, BEND, activity, cells),
-    }
+    figures = {"lap": draw.unit_layouts(title, cells, blocks)}
+    figures["time"] = draw.over_time(bend, activity, cells)
     tables = {"contrasts": table, "effects": rows, "agreement": ranks}
     text = [tell_contrasts(table), tell_damage(rows), tell_agreement(ranks)]
     if not quick:
         legs = find_agent("quadruped")
         signals = ["command_vx", "command_vy", "command_yaw", "foot_contact"]
-        walked = scan(legs, LEGS, signals, Episodes(16, seed, LEG_CONDITIONS))
+        walked = scan(legs, LEGS, signals, rl.Episodes(16, seed, LEG_CONDITIONS))
         tables["quadruped"] = contrasts(walked, LEG_PAIRS, seed)
         places = {site: unit_layout(samples) for site, samples in walked.samples.items()}
-        figures["quadruped"] = unit_layouts(
-            f"{legs.name}: mean activity and its contrasts (outlined: family-wise p < 5 %)",
-            places,
-            [mean_block(walked), contrast_block(walked, tables["quadruped"])],
-        )
+        title = f"{legs.name}: mean activity and its contrasts (outlined: family-wise p < 5 %)"
+        blocks = [draw.mean_block(walked), draw.contrast_block(walked, tables["quadruped"])]
+        figures["quadruped"] = draw.unit_layouts(title, places, blocks)
         text.append(f"Quadruped: {tell_contrasts(tables['quadruped'])}")
     return Answer("\n\n".join(text), figures, tables)
 
@@ -125,13 +113,13 @@ def agreement(
     table: pd.DataFrame, damage: Mapping[str, np.ndarray], found: Scan, seed: int
 ) -> pd.DataFrame:
     """Rank correlation of a unit's response with what its cut changes, within each layer."""
-    both = np.stack([damage[m] for m in DRIVING])
+    anything = np.sqrt((np.stack([damage[m] for m in DRIVING]) ** 2).mean(0))
     left, right = damage["left_turning.alive"], damage["right_turning.alive"]
     needed = {
         (SIDE, "one side's turning more than the other's"): np.abs(left - right),
-        (SIDE, "anything"): np.sqrt((both**2).mean(0)),
+        (SIDE, "anything"): anything,
         (BENDING, "turning"): np.sqrt((left**2 + right**2) / 2),
-        (BENDING, "anything"): np.sqrt((both**2).mean(0)),
+        (BENDING, "anything"): anything,
     }
     ranks = []
     for (contrast, what), effect in needed.items():
@@ -156,7 +144,7 @@ def one_episode(
         means nothing.
     """
     signals = ["bend", *(SITE + site for site in found.sites)]
-    trace = record(agent, signals, Episodes(1, seed, TRACKS[:1], steps)).trace
+    trace = record(agent, signals, rl.Episodes(1, seed, TRACKS[:1], steps)).trace
     ran = int(trace.steps[0])
     side = table[table["contrast"] == SIDE]["strength"].to_numpy()
     sign = found.split(np.where(side < 0, -1.0, 1.0))

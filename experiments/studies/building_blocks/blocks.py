@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -82,14 +83,7 @@ def losses(run: rl.Map) -> pd.DataFrame:
 def is_attribution_a_guide(
     agent: rl.Policy, activity: Activity, losses: pd.DataFrame, groups: rl.Plan, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Compare what passes through units and groups with what their loss does.
-
-    Args:
-        agent: A robot whose two actions are its left and right wheel.
-        activity: Its visited activity; attributions are against the mean input.
-        losses: Effects of cutting every unit and group, with ``harm``.
-        groups: Groups of units.
-        seed: Of the bootstrap.
+    """Compare what passes through units and groups, against the mean input, with their `losses`.
 
     Returns:
         The rank correlations, a row for each level (units of a layer, groups) and behaviour, with
@@ -114,14 +108,10 @@ def is_attribution_a_guide(
                 "forward speed": loss.loc[part.name, "forward_speed.alive"],
             })  # fmt: skip
     frame, ranks = pd.DataFrame(points), []
-    for level in dict.fromkeys(frame["level"]):
-        part = frame[frame["level"] == level]
-        for through_name, behaviour in GUIDES:
-            effect = part[behaviour].to_numpy()
-            rho, low, high, _ = rank_correlation(part[through_name].to_numpy(), effect, seed)
-            spread, *_ = rank_correlation(part["spread"].to_numpy(), effect, seed)
-            ranks.append({
-                "level": level, "through": through_name, "loss": behaviour, "n": len(part),
-                "rho": rho, "ci_low": low, "ci_high": high, "rho_spread": spread,
-            })  # fmt: skip
-    return pd.DataFrame(ranks), frame
+    for (level, part), (guide, behaviour) in product(frame.groupby("level", sort=False), GUIDES):
+        passing, spread, lost = part[[guide, "spread", behaviour]].to_numpy().T
+        rho = rank_correlation(passing, lost, seed)[:3]
+        alone = rank_correlation(spread, lost, seed)[0]
+        ranks.append((level, guide, behaviour, len(part), *rho, alone))
+    columns = ["level", "through", "loss", "n", "rho", "ci_low", "ci_high", "rho_spread"]
+    return pd.DataFrame(ranks, columns=columns), frame

@@ -28,34 +28,18 @@ import pandas as pd
 
 import rl_ablation as rl
 from agents.zoo import find_agent
-from experiments.studies.building_blocks.blocks import (
-    LEFT,
-    RIGHT,
-    Block,
-    is_attribution_a_guide,
-    losses,
-)
+from experiments.studies.building_blocks import words
+from experiments.studies.building_blocks.blocks import Block, is_attribution_a_guide, losses
 from experiments.studies.building_blocks.figures import atlas, guide_figure, over_time_figure
-from experiments.studies.building_blocks.words import (
-    tell_block,
-    tell_guide,
-    tell_maximisation,
-    tell_over_time,
-)
 from experiments.studies.registry import DRIVING, Answer
+from rl_ablation.analysis import top_states as states
 from rl_ablation.analysis.attribution import paths, through_groups
 from rl_ablation.analysis.maximisation import maximise
-from rl_ablation.analysis.top_states import (
-    Direction,
-    frames,
-    group_direction,
-    top_states,
-    unit_direction,
-)
+from rl_ablation.analysis.top_states import Direction, top_states, unit_direction
 from rl_ablation.groupings.factors import factorise, factors
 from rl_ablation.measures.laps import BEND
 from rl_ablation.rollouts.activity import Activity
-from rl_ablation.rollouts.episodes import REFERENCE, Episodes
+from rl_ablation.rollouts.episodes import REFERENCE
 from rl_ablation.rollouts.recording import Recording, record
 from rl_ablation.rollouts.rollout import SITE
 
@@ -111,7 +95,7 @@ class Lab:
         if part.group == "singles":
             return unit_direction(site, units[0], self.agent.sites[site])
         if part.group != "factors":
-            return group_direction(part, self.activity[site])
+            return states.group_direction(part, self.activity[site])
         factor = int(part.name.rpartition("-")[2])
         pattern = factorise(self.activity[site], self.size.factors).patterns[factor]
         own = np.isin(np.arange(len(pattern)), units)
@@ -124,8 +108,8 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     agent = find_agent("lap")
     how: dict[str, Any] = {"conditions": size.conditions, "seed": seed, "horizon": size.horizon}
     activity = rl.record_activity(agent, **how)
-    visited = Episodes(size.visited, stream=REFERENCE, **how)
-    visits = record(agent, [*(SITE + site for site in agent.sites), "bend"], visited)
+    signals = [*(SITE + site for site in agent.sites), "bend"]
+    visits = record(agent, signals, rl.Episodes(size.visited, stream=REFERENCE, **how))
     lab = Lab(agent, activity, visits, size)
     groups = factors(agent, size.factors, activity)
     plan = rl.layers(agent) + groups + rl.singles(agent)
@@ -139,16 +123,16 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     through = steering_over_time(lab, groups)
     units = unit_table(lab, run, groups)
     guide, points = is_attribution_a_guide(agent, activity, losses(run), groups, seed)
-    words = [*(tell_block(block) for block in blocks), tell_guide(guide, points)]
-    words += [tell_over_time(through), tell_maximisation(units)]
+    text = [*map(words.tell_block, blocks), words.tell_guide(guide, points)]
+    text += [words.tell_over_time(through), words.tell_maximisation(units)]
     figures = {
         "atlas": atlas(blocks, agent, lab.baseline, size.confirmed),
         "over_time": over_time_figure(through, visits.trace.dt),
         "guide": guide_figure(points, guide),
     }
-    measured = pd.concat([block.loss for block in blocks])
-    tables = {"units": units, "guide": guide, "guide_points": points, "blocks": measured}
-    return Answer("\n\n".join(words), figures, tables)
+    tables = {"units": units, "guide": guide, "guide_points": points}
+    tables["blocks"] = pd.concat([block.loss for block in blocks])
+    return Answer("\n\n".join(text), figures, tables)
 
 
 def matters_most(run: rl.Map, shown: int) -> rl.Plan:
@@ -157,9 +141,8 @@ def matters_most(run: rl.Map, shown: int) -> rl.Plan:
     total = rows.assign(harm=rows["harm"].clip(upper=0)).groupby("lesion")["harm"].sum()
     taken: list[rl.Lesion] = []
     for group, most in (("layers", 1), ("factors", shown), ("singles", 1)):
-        names = [x.name for x in run.plan if x.group == group]
-        worst = total[names].sort_values(kind="stable").index[:most]
-        taken += [run.plan[str(name)] for name in worst]
+        parts = [x for x in run.plan if x.group == group]
+        taken += sorted(parts, key=lambda x: float(total[x.name]))[:most]
     return rl.Plan(taken)
 
 
@@ -170,7 +153,7 @@ def look_at(lab: Lab, chosen: rl.Plan, run: rl.Map) -> list[Block]:
     maximised = maximise(lab.agent, directions, lab.activity["obs"].samples)
     tops = [top_states(x, lab.visits, lab.size.pictures) for x in directions]
     look = {"width": 320, "height": 240, "camera": "chase"}
-    shots = iter(frames(lab.agent, lab.visits, [m for top in tops for m in top], **look))
+    shots = iter(states.frames(lab.agent, lab.visits, [m for top in tops for m in top], **look))
     trace, bend = lab.visits.trace, lab.visits.trace["bend"]
     blocks = []
     for part, direction, best, top in zip(parts, directions, maximised, tops, strict=True):
@@ -178,20 +161,11 @@ def look_at(lab: Lab, chosen: rl.Plan, run: rl.Map) -> list[Block]:
         some = np.linspace(0, len(steps) - 1, min(STATES, len(steps))).astype(int)
         inputs = trace["@obs"][steps[some], episodes[some]]
         push = paths(lab.agent, inputs, rl.Plan([part]), lab.baseline)[:, 0]
-        controls = rows["lesion"].str.startswith(f"{direction.site}/random-{part.size}-")
-        blocks.append(
-            Block(
-                part=part,
-                pictures=[next(shots) for _ in top],
-                maximised=best,
-                by_sensor=push.mean(0),
-                by_wheel=push.sum(1),
-                places=places(bend[steps, episodes]),
-                usual=places(bend[trace.alive]),
-                loss=rows[rows["lesion"] == part.name],
-                controls=rows[controls],
-            )
-        )
+        when = {"places": places(bend[steps, episodes]), "usual": places(bend[trace.alive])}
+        loss = rows[rows["lesion"] == part.name]
+        null = rows[rows["lesion"].str.startswith(f"{direction.site}/random-{part.size}-")]
+        shown, through = [next(shots) for _ in top], (push.mean(0), push.sum(1))
+        blocks.append(Block(part, shown, best, *through, **when, loss=loss, controls=null))
     return blocks
 
 
@@ -212,18 +186,16 @@ def steering_over_time(lab: Lab, groups: rl.Plan) -> pd.DataFrame:
     steps = np.flatnonzero(trace.alive[:, 0])[: round(lab.size.seconds / trace.dt)]
     parts = rl.Plan(g for g in groups if last in g.cut)
     through = through_groups(lab.agent, trace["@obs"][steps, 0], parts, lab.baseline)
-    frame = pd.DataFrame(through[..., RIGHT] - through[..., LEFT], columns=parts.names[1:])
-    frame.insert(0, "bend", trace["bend"][steps, 0])
-    return frame
+    steering = pd.DataFrame(np.diff(through)[..., 0], columns=parts.names[1:])
+    return pd.DataFrame({"bend": trace["bend"][steps, 0]}).join(steering)
 
 
 def unit_table(lab: Lab, run: rl.Map, groups: rl.Plan) -> pd.DataFrame:
     """A row for each hidden unit: its group, what activates it most, what its loss does."""
     sites, trace = lab.agent.sites, lab.visits.trace
     owner = {f"{s}/{u}": g.name for g in groups for s, us in g.cut.items() for u in us}
-    directions = [
-        unit_direction(s, u, sites[s]) for s in lab.agent.network.sizes for u in range(sites[s])
-    ]
+    units = [(s, u) for s, count in lab.agent.network.sizes.items() for u in range(count)]
+    directions = [unit_direction(s, u, sites[s]) for s, u in units]
     maximised = maximise(lab.agent, directions, lab.activity["obs"].samples)
     table = []
     for direction, best in zip(directions, maximised, strict=True):

@@ -1,8 +1,8 @@
 """Handwritten digits as a world of one step, and small classifiers that learn them.
 
 An episode: see an image, name its digit, done. It exists to run the instrument on a task whose
-answers are published. The images are the 1797 of
-8 × 8 pixels that come with scikit-learn (Alpaydin & Kaynak 1998).
+answers are published. The images are the 1797 of 8 × 8 pixels that come with scikit-learn (Alpaydin
+& Kaynak 1998).
 """
 
 from __future__ import annotations
@@ -73,14 +73,8 @@ class DigitsBatch(VectorEnv):
 
     Observation (64,): pixels in [0, 1]. Action: the digit. Condition ``"3"`` is a held-out image
     of a 3, drawn by the seed; ``"3/17"`` is that very image, so that a sweep can show every one
-    once; without a condition the digit is drawn as well.
-
-    Args:
-        num_envs: Examinees.
-        label_seed: Shuffles the labels of the training images; None leaves the true ones.
-        autoreset_mode: Only "Disabled".
-        max_episode_steps: There is one step, whatever this says.
-        nthread: Not used.
+    once; without a condition the digit is drawn as well. For ``label_seed`` see `labels`; there is
+    one step, whatever ``max_episode_steps`` says, and ``nthread`` is not used.
     """
 
     metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
@@ -92,13 +86,9 @@ class DigitsBatch(VectorEnv):
     }
 
     def __init__(
-        self,
-        num_envs: int = 1,
-        label_seed: int | None = None,
-        autoreset_mode: str = "Disabled",
-        max_episode_steps: int = 1,
-        nthread: int = 0,
-    ) -> None:
+        self, num_envs: int = 1, label_seed: int | None = None, autoreset_mode: str = "Disabled",
+        max_episode_steps: int = 1, nthread: int = 0,
+    ) -> None:  # fmt: skip
         if AutoresetMode(autoreset_mode) != AutoresetMode.DISABLED:
             raise ValueError(f"digits are not reset by themselves; got {autoreset_mode!r}")
         self.num_envs = num_envs
@@ -107,16 +97,13 @@ class DigitsBatch(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._labels = labels(label_seed)
-        self._digit = np.zeros(num_envs, np.int64)
-        self._image = np.zeros(num_envs, np.int64)
+        self._digit, self._image = np.zeros((2, num_envs), np.int64)
         self._over = np.ones(num_envs, bool)
 
     def reset(  # type: ignore[override]
-        self,
-        *,
-        seed: int | Sequence[int | None] | None = None,
+        self, *, seed: int | Sequence[int | None] | None = None,
         options: Mapping[str, Any] | None = None,
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    ) -> tuple[np.ndarray, dict[str, Any]]:  # fmt: skip
         """Show every row an image; ``options["condition"]`` names one for all, or for each row."""
         asked = (options or {}).get("condition")
         asked = [asked] * self.num_envs if asked is None or isinstance(asked, str) else asked
@@ -144,11 +131,9 @@ class DigitsBatch(VectorEnv):
 
 
 register(
-    id="rl_ablation/Digits-v0",
-    entry_point=None,
+    "rl_ablation/Digits-v0", entry_point=None, max_episode_steps=1,
     vector_entry_point="experiments.studies.digits.world:DigitsBatch",
-    max_episode_steps=1,
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -171,9 +156,8 @@ def networks(subjects: list[Subject], folder: Path, updates: int) -> dict[Subjec
         layers = train(subjects, updates)
         for k, s in enumerate(subjects):
             kwargs = {"label_seed": s.seed} if s.shuffled else {}
-            card = Card(
-                name=s.name, env_id=ENV_ID, env_kwargs=kwargs, activation="relu", squash="argmax"
-            )
+            how: dict[str, Any] = {"activation": "relu", "squash": "argmax"}
+            card = Card(name=s.name, env_id=ENV_ID, env_kwargs=kwargs, **how)
             save(make_mlp([(w[k], b[k, 0]) for w, b in layers], card), folder / s.name)
     return {s: load(folder / s.name) for s in subjects}
 
@@ -184,9 +168,7 @@ def train(subjects: list[Subject], updates: int) -> list[tuple[np.ndarray, np.nd
 
     The loss is cross-entropy − α·(mean over layers of the units' mean SI in the minibatch), after
     Leavitt & Morcos 2020. Networks of one seed share start and minibatches, whatever their α.
-
-    Returns:
-        Weights (N, out, in) and biases (N, 1, out) of each layer.
+    Returns weights (N, out, in) and biases (N, 1, out) of each layer.
     """
     x = torch.from_numpy(images()[:, :TRAINING].reshape(-1, PIXELS))
     known = [labels(s.seed if s.shuffled else None)[:, :TRAINING].ravel() for s in subjects]

@@ -38,7 +38,7 @@ from agents.essence import MADE_FROM, Essence, dagger, gradient_twin, load_essen
 from agents.zoo import find, score
 from envs.lap import CONDITIONS
 from experiments.studies.essence.figures import locality_figure, outside_figure
-from experiments.studies.essence.units import lap_plane, made_by, twin_influence, view
+from experiments.studies.essence.units import influences, lap_plane, made_by, view
 from experiments.studies.essence.words import RANDOM, TOGETHER, ZERO, tell
 from experiments.studies.registry import DRIVING, Answer
 from rl_ablation.analysis.boundaries import far_outside
@@ -79,15 +79,12 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     size = QUICK if quick else Size()
     teacher = load_folder(find("lap"))
     pairs = [make_pair(folder, teacher, size, seed + n) for n in range(size.pairs)]
-    networks = {
-        "essence": [essence.policy for essence, _ in pairs],
-        "twin": [twin for _, twin in pairs],
-        "teacher": [teacher],
-    }
+    essences, twins = [essence.policy for essence, _ in pairs], [twin for _, twin in pairs]
+    networks = {"essence": essences, "twin": twins, "teacher": [teacher]}
+    every = [(sort, n, p) for sort, members in networks.items() for n, p in enumerate(members)]
     scores = pd.DataFrame(
         {"network": sort, "pair": n} | {k: v for k, v in score(p, 24).items() if k in SCORES}
-        for sort, members in networks.items()
-        for n, p in enumerate(members)
+        for sort, n, p in every
     )
     local, maps = cut_all(folder, networks, size, seed)
     visited = pairs[0][0].data.obs
@@ -95,15 +92,9 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     plane = lap_plane(visited)
     made = made_by(pairs, plane, visited)
     outside = pd.concat(
-        far_outside(p, visited, teacher, seed).assign(network=sort, pair=n)
-        for sort, members in networks.items()
-        for n, p in enumerate(members)
+        far_outside(p, visited, teacher, seed).assign(network=sort, pair=n) for sort, n, p in every
     )
-    essence, twin = pairs[0]
-    views = [
-        view(essence.policy, "essence", essence, essence.pull, plane, visited),
-        view(twin, "twin", essence, twin_influence(essence, twin), plane, visited),
-    ]
+    views = [view(made, pairs[0][0], plane, visited) for made in influences(*pairs[0])]
     figures = {"locality": locality_figure(local, maps, views), "outside": outside_figure(outside)}
     tables = {"locality": local, "scores": scores, "units": made, "outside": outside}
     return Answer(tell(scores, local, made, outside, plane.share), figures, tables)
@@ -157,10 +148,8 @@ def cut(folder: Path, policy: rl.Policy, size: Size, seed: int) -> tuple[pd.Data
     parts = equal_parts(policy, size.parts, activity)
     both = variants(parts, ["mean", "zero"])
     shuffled = equal_parts(policy, size.parts, seed=seed).with_kind("mean")
-    run = rl.sweep(
-        policy, both + shuffled, measures=MEASURES, folder=folder, episodes=size.episodes,
-        activity=activity, **how,
-    )  # fmt: skip
+    how |= {"measures": MEASURES, "folder": folder, "activity": activity}
+    run = rl.sweep(policy, both + shuffled, episodes=size.episodes, **how)
     zero = [x for x in both if x.name.endswith(f"{VARIANT}zero")]
     mean = [x for x in both if x not in zero]
     return run.table(), {TOGETHER: mean, ZERO: zero, RANDOM: list(shuffled)}

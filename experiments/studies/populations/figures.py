@@ -25,7 +25,7 @@ def draw(pairs: pd.DataFrame, rules: pd.DataFrame, best: str) -> Figure:
         wide.pivot(index="rule", columns="layer", values=column).loc[list(RULES), names]
         for column in ("rho", "q")
     )
-    cells = grid.map(number) + (q < LEVEL).replace({True: "*", False: ""})
+    cells = grid.map(number) + np.where(q < LEVEL, "*", "")
     labels = [f"→ {rule}" if rule == best else str(rule) for rule in grid.index]
     mesh = style.heatmap(right, grid, labels, names, cells=cells.to_numpy(), turn=40)
     right.set_title(
