@@ -27,8 +27,7 @@ class Block:
 
     title: str  # what the colour is
     cmap: str
-    limits: tuple[float, float]  # its ends
-    ticks: Mapping[float, str]  # value → label of the colour bar
+    ticks: Mapping[float, str]  # value → label of the colour bar, from its lower to its upper end
     # Title of each column → site → values of the units, (H,).
     maps: Mapping[str, Mapping[str, np.ndarray]]
     outlined: Mapping[str, Mapping[str, np.ndarray]]  # the same → units to outline, (H,) bool
@@ -40,7 +39,7 @@ def mean_block(scanned: Scan) -> Block:
     # A few loud units must not make all others look alike.
     most = float(np.nanquantile(np.abs(np.stack(list(scanned.means.values()))), 0.98))
     ticks = {-most: number(-most), 0.0: "0", most: number(most)}
-    return Block("mean activity", "cividis", (-most, most), ticks, means, {})
+    return Block("mean activity", "cividis", ticks, means, {})
 
 
 def contrast_block(scanned: Scan, table: pd.DataFrame) -> Block:
@@ -50,7 +49,7 @@ def contrast_block(scanned: Scan, table: pd.DataFrame) -> Block:
     sure = {n: scanned.split((part["p_fwe"] < LEVEL).to_numpy()) for n, part in parts.items()}
     title = "contrast [the unit's s.d.]; outlined: p < 5 %"
     ticks = {-2.0: "−2", 0.0: "0", 2.0: "+2"}
-    return Block(title, style.DIVERGING, (-2.0, 2.0), ticks, strength, sure)
+    return Block(title, style.DIVERGING, ticks, strength, sure)
 
 
 def lesion_block(scanned: Scan, rows: pd.DataFrame, measures: Sequence[str]) -> Block:
@@ -68,7 +67,7 @@ def lesion_block(scanned: Scan, rows: pd.DataFrame, measures: Sequence[str]) -> 
     sure = {titles[m]: scanned.split((q[m] < LEVEL).to_numpy()) for m in measures}
     title = "change when the unit is cut, of the intact value; outlined: q < 5 %"
     ticks = {-most: f"{most:.0%} worse", 0.0: "0", most: f"{most:.0%} better"}
-    return Block(title, style.DIVERGING, (-most, most), ticks, maps, sure)
+    return Block(title, style.DIVERGING, ticks, maps, sure)
 
 
 @style.styled
@@ -80,18 +79,16 @@ def unit_layouts(title: str, cells: Mapping[str, np.ndarray], blocks: Sequence[B
     widths = [len(block.maps) for block in blocks]
     figure = style.page(0.9 + 1.6 * sum(widths), 1.5 + 1.75 * len(cells), title)
     # One grid for all keeps the layers in line; narrow empty columns part the blocks.
-    wide = [w for n in widths for w in (*[1.0] * n, 0.12)][:-1]
-    tall = [1.0] * len(cells) + [0.07]
+    wide, tall = [w for n in widths for w in (*[1.0] * n, 0.12)][:-1], [1.0] * len(cells) + [0.07]
     grid = figure.add_gridspec(len(tall), len(wide), width_ratios=wide, height_ratios=tall)
     first = 0
     for block in blocks:
-        for column, (name, values) in enumerate(block.maps.items(), start=first):
+        for column, name in enumerate(block.maps, start=first):
             for row, site in enumerate(cells):
                 axes = figure.add_subplot(grid[row, column])
-                outlined = block.outlined.get(name, {}).get(site)
-                image = _layer(axes, values[site], cells[site], outlined, block)
+                image = _layer(axes, block, name, site, cells[site])
                 if column == 0:
-                    axes.set_ylabel(f"{site}\n{values[site].size} units")
+                    axes.set_ylabel(f"{site}\n{len(cells[site])} units")
                 if row == 0:
                     axes.set_title(name, loc="center")
         place = figure.add_subplot(grid[len(cells), first : first + len(block.maps)])
@@ -102,14 +99,12 @@ def unit_layouts(title: str, cells: Mapping[str, np.ndarray], blocks: Sequence[B
     return figure
 
 
-def _layer(
-    axes: Axes, values: np.ndarray, cells: np.ndarray, outlined: np.ndarray | None, block: Block
-) -> AxesImage:
-    low, high = block.limits
+def _layer(axes: Axes, block: Block, name: str, site: str, cells: np.ndarray) -> AxesImage:
+    (low, *_, high), values = block.ticks, block.maps[name][site]
     image = axes.imshow(as_image(values, cells), cmap=block.cmap, vmin=low, vmax=high)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set(color="#bbbbbb", visible=True)
-    for row, column in cells[outlined] if outlined is not None else ():
+    for row, column in cells[block.outlined[name][site]] if block.outlined else ():
         corner = (column - 0.44, row - 0.44)
         axes.add_patch(Rectangle(corner, 0.88, 0.88, fill=False, ec="#111111", lw=0.7))
     return image

@@ -79,8 +79,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     cuts = rl.sweep(agent, plan, episodes=12, measures=DRIVING, folder=folder / "singles", **how)
     cells = {site: unit_layout(samples) for site, samples in found.samples.items()}
     rows = overall(cuts.effects())
-    damage = unit_effects(rows, found)
-    ranks = agreement(table, damage, found, seed)
+    ranks = agreement(table, unit_effects(rows, found), found, seed)
     title = f"{agent.name}: what each unit does (left, middle) and what its loss changes (right)"
     blocks = [draw.mean_block(found), draw.contrast_block(found, table)]
     blocks.append(draw.lesion_block(found, rows, DRIVING[:3]))
@@ -138,10 +137,8 @@ def one_episode(
 ) -> tuple[pd.Series, dict[str, np.ndarray]]:
     """One episode of the track with three bends each way.
 
-    Returns:
-        Seconds → curvature of the track ahead, 1/m; site → activity in s.d. from its mean, (T, H),
-        every unit signed so that it is positive in left bends on average: a tanh unit's own sign
-        means nothing.
+    Seconds → curvature of the track ahead, 1/m; site → activity in s.d. from its mean, (T, H), each
+    unit signed to be positive in left bends on average: a tanh unit's own sign means nothing.
     """
     signals = ["bend", *(SITE + site for site in found.sites)]
     trace = record(agent, signals, rl.Episodes(1, seed, TRACKS[:1], steps)).trace

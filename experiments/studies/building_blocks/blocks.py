@@ -108,10 +108,11 @@ def is_attribution_a_guide(
                 "forward speed": loss.loc[part.name, "forward_speed.alive"],
             })  # fmt: skip
     frame, ranks = pd.DataFrame(points), []
-    for (level, part), (guide, behaviour) in product(frame.groupby("level", sort=False), GUIDES):
-        passing, spread, lost = part[[guide, "spread", behaviour]].to_numpy().T
+    parts = frame.groupby("level", sort=False)
+    for (label, rows), (guide, behaviour) in product(parts, GUIDES):
+        passing, spread, lost = rows[[guide, "spread", behaviour]].to_numpy().T
         rho = rank_correlation(passing, lost, seed)[:3]
         alone = rank_correlation(spread, lost, seed)[0]
-        ranks.append((level, guide, behaviour, len(part), *rho, alone))
+        ranks.append((label, guide, behaviour, len(rows), *rho, alone))
     columns = ["level", "through", "loss", "n", "rho", "ci_low", "ci_high", "rho_spread"]
     return pd.DataFrame(ranks, columns=columns), frame

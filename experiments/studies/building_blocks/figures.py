@@ -91,16 +91,18 @@ def _fan(axes: PolarAxes, obs: np.ndarray, usual: np.ndarray, reach: float, bloc
 def _strip(axes: Axes, block: Block, reach: float, last: bool) -> None:
     """Sensors × wheels: purple speeds the wheel up, orange slows it; the leftmost ray at left."""
     order = [*range(RAYS - 1, -1, -1), *range(RAYS, len(block.by_sensor))]
-    colours = {"cmap": style.DIVERGING, "vmin": -reach, "vmax": reach}
-    axes.imshow(block.by_sensor[order].T, aspect="auto", **colours)
+    shown = block.by_sensor[order].T
+    axes.imshow(shown, cmap=style.DIVERGING, vmin=-reach, vmax=reach, aspect="auto")
     axes.set_yticks([0, 1], ["left\nwheel", "right\nwheel"])
     axes.axvline(RAYS - 0.5, color=style.INK, lw=0.8)
     axes.axhline(0.5, color="white", lw=1)
     names = ["ray left", "ahead", "right", *OTHERS] if last else [""] * (3 + len(OTHERS))
     axes.set_xticks([0, (RAYS - 1) / 2, RAYS - 1, *range(RAYS, len(order))], names)
-    looks = [{"ha": "left"}, {"ha": "center"}, {"ha": "right"}, *[{"rotation": 90}] * len(OTHERS)]
-    for label, look in zip(axes.get_xticklabels(), looks, strict=True):
-        label.set(**look)
+    labels = axes.get_xticklabels()
+    for label, side in zip(labels, ("left", "center", "right"), strict=False):
+        label.set(horizontalalignment=side)
+    for label in labels[3:]:
+        label.set(rotation=90)
     axes.tick_params(length=2)
 
 

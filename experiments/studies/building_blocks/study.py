@@ -119,8 +119,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     cuts = chosen + rl.random_groups(agent, chosen, size.draws, seed)
     again = rl.sweep(agent, cuts, episodes=size.confirmed, measures=BEHAVIOURS,
                   folder=folder / "measured-on", **{**how, "seed": seed + 1})  # fmt: skip
-    blocks = look_at(lab, chosen, again)
-    through = steering_over_time(lab, groups)
+    blocks, through = look_at(lab, chosen, again), steering_over_time(lab, groups)
     units = unit_table(lab, run, groups)
     guide, points = is_attribution_a_guide(agent, activity, losses(run), groups, seed)
     text = [*map(words.tell_block, blocks), words.tell_guide(guide, points)]
@@ -161,11 +160,11 @@ def look_at(lab: Lab, chosen: rl.Plan, run: rl.Map) -> list[Block]:
         some = np.linspace(0, len(steps) - 1, min(STATES, len(steps))).astype(int)
         inputs = trace["@obs"][steps[some], episodes[some]]
         push = paths(lab.agent, inputs, rl.Plan([part]), lab.baseline)[:, 0]
-        when = {"places": places(bend[steps, episodes]), "usual": places(bend[trace.alive])}
+        here, usual = places(bend[steps, episodes]), places(bend[trace.alive])
         loss = rows[rows["lesion"] == part.name]
         null = rows[rows["lesion"].str.startswith(f"{direction.site}/random-{part.size}-")]
-        shown, through = [next(shots) for _ in top], (push.mean(0), push.sum(1))
-        blocks.append(Block(part, shown, best, *through, **when, loss=loss, controls=null))
+        shown, mean, wheels = [next(shots) for _ in top], push.mean(0), push.sum(1)
+        blocks.append(Block(part, shown, best, mean, wheels, here, usual, loss, null))
     return blocks
 
 
@@ -178,9 +177,8 @@ def places(bend: np.ndarray) -> dict[str, float]:
 def steering_over_time(lab: Lab, groups: rl.Plan) -> pd.DataFrame:
     """How much steering passes through each group of the last hidden layer along an episode.
 
-    Returns:
-        A row for each step: ``bend``, 1/m, then a column for each group: right minus left wheel
-        against the mean observation, above 0 turns left. Together they are all the steering.
+    A row for each step: ``bend``, 1/m, then a column for each group: right minus left wheel against
+    the mean observation, above 0 turns left. Together they are all the steering.
     """
     trace, last = lab.visits.trace, list(lab.agent.network.sizes)[-1]
     steps = np.flatnonzero(trace.alive[:, 0])[: round(lab.size.seconds / trace.dt)]
@@ -192,19 +190,18 @@ def steering_over_time(lab: Lab, groups: rl.Plan) -> pd.DataFrame:
 
 def unit_table(lab: Lab, run: rl.Map, groups: rl.Plan) -> pd.DataFrame:
     """A row for each hidden unit: its group, what activates it most, what its loss does."""
-    sites, trace = lab.agent.sites, lab.visits.trace
+    sizes, bend = lab.agent.network.sizes, lab.visits.trace["bend"]
     owner = {f"{s}/{u}": g.name for g in groups for s, us in g.cut.items() for u in us}
-    units = [(s, u) for s, count in lab.agent.network.sizes.items() for u in range(count)]
-    directions = [unit_direction(s, u, sites[s]) for s, u in units]
+    directions = [unit_direction(s, u, count) for s, count in sizes.items() for u in range(count)]
     maximised = maximise(lab.agent, directions, lab.activity["obs"].samples)
     table = []
     for direction, best in zip(directions, maximised, strict=True):
         (top,) = top_states(direction, lab.visits, 1)
+        job = lab.visits.jobs[top.episode]
         table.append({
             "unit": direction.name, "group": owner.get(direction.name, ""), "top_value": top.value,
-            "top_seed": lab.visits.jobs[top.episode].seed,
-            "top_condition": lab.visits.jobs[top.episode].condition, "top_step": top.step,
-            "top_bend": float(trace["bend"][top.step, top.episode]),
+            "top_seed": job.seed, "top_condition": job.condition, "top_step": top.step,
+            "top_bend": float(bend[top.step, top.episode]),
             "optimised_value": best.value, "optimised_percentile": best.percentile,
         })  # fmt: skip
     rows = losses(run)

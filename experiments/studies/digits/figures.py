@@ -56,9 +56,9 @@ def _gained(axes: Axes, gains: pd.DataFrame) -> None:
     for x, values in enumerate(both):
         low, high = interval(nested_bootstrap(list(values[:, None]), rng))
         mean = values.mean()
-        error, offset = [[mean - low], [high - mean]], {"textcoords": "offset points"}
+        error, text = [[mean - low], [high - mean]], number(mean, "+.1%")
         axes.errorbar(x, mean, error, color=PURPLE, marker="D", capsize=5, lw=2, zorder=5)
-        axes.annotate(number(mean, "+.1%"), (x, mean), (10, 6), color=PURPLE, **offset)
+        axes.annotate(text, (x, mean), (10, 6), textcoords="offset points", color=PURPLE)
     axes.axhline(0, color="black", lw=0.8, ls=":")
     axes.set_xlim(-0.4, 1.5)
     axes.set_xticks([0, 1], ["on the images\nthat chose it", "on fresh images"])
@@ -69,9 +69,8 @@ def _fallen(axes: Axes, falls: pd.DataFrame) -> None:
     for kind, colour in (("true", PURPLE), ("shuffled", ORANGE)):
         part = falls[falls["labels"] == kind]
         per_network = part.groupby(["network", "dose"])["lesioned"].mean().unstack()
-        area = np.mean([a.mean() for a in areas_of(falls, kind).values()])
         axes.plot(per_network.columns, per_network.T, color=colour, lw=0.6, alpha=0.35)
-        label = f"{kind} labels, area {number(area)}"
+        label = f"{kind} labels, area {number(np.mean(areas_of(falls, kind)))}"
         axes.plot(per_network.columns, per_network.mean(), color=colour, lw=2.5, label=label)
     axes.axhline(0.1, color="black", lw=0.8, ls=":")
     axes.text(0.02, 0.11, "guessing", fontsize=8)
@@ -83,12 +82,12 @@ def _fallen(axes: Axes, falls: pd.DataFrame) -> None:
 def _steered(axes: Axes, steered: pd.DataFrame) -> None:
     wide = steered.pivot(index="network", columns="alpha", values="accuracy")
     reached = steered.groupby("alpha")["selectivity"].mean()
-    alphas = reached.index.tolist()
+    alphas: list[float] = wide.columns.tolist()
     places = range(len(alphas))
     axes.plot(places, wide.T, color=GREY, lw=0.6, alpha=0.6)
     axes.plot(places, wide.mean(), color=PURPLE, lw=2.5, marker="o")
     axes.axvline(alphas.index(0.0), color="black", lw=0.8, ls=":")
-    ticks = [f"{number(a, '+g') if a else 0}\n{number(si)}" for a, si in reached.items()]
+    ticks = [f"{number(a, '+g') if a else 0}\n{number(reached[a])}" for a in alphas]
     axes.set_xticks(places, ticks)
     axes.set_xlabel("α: weight of selectivity in training; below it the selectivity reached")
     axes.set_ylabel("accuracy on held-out images")

@@ -39,7 +39,6 @@ from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.rollouts.recording import record
 from rl_ablation.stats import LEVEL, benjamini_hochberg, interval, nested_bootstrap
 
-ALPHAS = (-1.0, -0.2, -0.05, 0.0, 0.05, 0.2, 1.0)
 SHUFFLES = 1999
 LITTLE = 0.02
 """What counts as "costs little", fixed before the first run: less than 2 points of accuracy."""
@@ -49,20 +48,19 @@ LITTLE = 0.02
 class Size:
     """How much is done."""
 
-    networks: int
-    updates: int
-    orders: int
-    alphas: tuple[float, ...]
-    images: int  # of each digit, in each half
+    networks: int = 10
+    updates: int = 1500
+    orders: int = 10
+    alphas: tuple[float, ...] = (-1.0, -0.2, -0.05, 0.0, 0.05, 0.2, 1.0)
+    images: int = HELD_OUT // 2  # of each digit, in each half
 
 
-FULL = Size(networks=10, updates=1500, orders=10, alphas=ALPHAS, images=HELD_OUT // 2)
 QUICK = Size(networks=3, updates=400, orders=2, alphas=(-1.0, 0.0, 1.0), images=12)
 
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     """Train the networks, cut them, and compare with what was published."""
-    size = QUICK if quick else FULL
+    size = QUICK if quick else Size()
     seeds = range(seed, seed + size.networks)
     steered = [Subject(s, alpha) for alpha in size.alphas for s in seeds]
     shuffled = [Subject(s, shuffled=True) for s in seeds]
@@ -84,13 +82,13 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         curve = curves(right(subject, plan, every(0, TRAINING)), "return")
         labels = "shuffled" if subject.shuffled else "true"
         falls.append(curve.assign(network=subject.seed, labels=labels))
+    fallen = pd.concat(falls)
     rows = [
         (s.alpha, s.seed, answers(right(s, rl.Plan(), exam))[INTACT].mean(),
          selectivity(agents[s], exam))
         for s in steered
     ]  # fmt: skip
     accuracy = pd.DataFrame(rows, columns=["alpha", "network", "accuracy", "selectivity"])
-    fallen = pd.concat(falls)
     checks = verdicts(losses, gains, fallen, accuracy)
     text = tell(checks, losses, gains, fallen, accuracy)
     tables = {"checks": checks, "losses": losses, "gains": gains, "falls": fallen}
@@ -165,7 +163,7 @@ def verdicts(
     rng = np.random.default_rng(0)
     particular = [(part["q"] < LEVEL).to_numpy(float) for _, part in losses.groupby("network")]
     confirmed = list(gains["confirmed"].to_numpy(float)[:, None])
-    true, shuffled = (list(areas_of(falls, kind).values()) for kind in ("true", "shuffled"))
+    true, shuffled = (areas_of(falls, kind) for kind in ("true", "shuffled"))
     accuracy = steered.pivot(index="network", columns="alpha", values="accuracy")
     most, least = max(steered["alpha"]), min(steered["alpha"])
 
@@ -197,7 +195,6 @@ def verdicts(
 def judge(bootstrap: np.ndarray, border: float, side: int) -> tuple[float, float, float, str]:
     """The mean, its interval, and whether that is on the published side of the border."""
     low, high = interval(bootstrap)
-    agrees = "unclear"
-    if low > border or high < border:
-        agrees = "yes" if (low > border) == (side > 0) else "no"
+    where = side * (int(low > border) - int(high < border))
+    agrees = {1: "yes", 0: "unclear", -1: "no"}[where]
     return float(bootstrap.mean()), low, high, agrees

@@ -10,11 +10,10 @@ from rl_ablation.formats import Estimate
 from rl_ablation.stats import LEVEL, permutation_p
 
 
-def areas_of(falls: pd.DataFrame, kind: str) -> dict[int, np.ndarray]:
-    """Network → areas of its orders."""
-    chosen = falls[falls["labels"] == kind]
-    networks = chosen["network"].unique().tolist()
-    return {n: areas(chosen[chosen["network"] == n]).to_numpy() for n in networks}
+def areas_of(falls: pd.DataFrame, kind: str) -> list[np.ndarray]:
+    """The areas of each network's orders."""
+    networks = falls[falls["labels"] == kind].groupby("network", sort=False)
+    return [areas(part).to_numpy() for _, part in networks]
 
 
 def tell(
@@ -30,10 +29,7 @@ def tell(
     )
     clear = losses[losses["q"] < LEVEL]
     hurt = clear if len(clear) else losses
-    true, shuffled = (
-        np.array([a.mean() for a in areas_of(falls, kind).values()])
-        for kind in ("true", "shuffled")
-    )
+    true, shuffled = (np.mean(areas_of(falls, kind), axis=1) for kind in ("true", "shuffled"))
     learnt = falls[falls["dose"] == 0].groupby("labels")["lesioned"].mean()
     by_alpha = steered.groupby("alpha")[["selectivity", "accuracy"]].mean()
     lowest, plain, highest = by_alpha.iloc[0], by_alpha.loc[0.0], by_alpha.iloc[-1]

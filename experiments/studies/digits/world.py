@@ -201,9 +201,9 @@ def train(subjects: list[Subject], updates: int) -> list[tuple[np.ndarray, np.nd
 def minibatch_selectivity(h: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Mean class selectivity of each network's units, differentiable: (N, B, H), (N, B) -> (N,)."""
     member = F.one_hot(target, DIGITS).float()
-    count = member.sum(1)
-    means = torch.einsum("nbc,nbh->nch", member, h) / count.clamp(min=1)[..., None]
-    absent = (count == 0)[..., None]
+    count = member.sum(1)[..., None]
+    means = torch.einsum("nbc,nbh->nch", member, h) / count.clamp(min=1)
+    absent = count == 0
     largest = means.masked_fill(absent, -1.0).amax(1)
     rest = (means.sum(1) - largest) / ((~absent).sum(1) - 1)
     return ((largest - rest) / (largest + rest + TINY)).mean(1)

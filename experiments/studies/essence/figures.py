@@ -66,7 +66,7 @@ def _shares(axes: Axes, local: pd.DataFrame) -> None:
     names = {n: style.short_label(n) for n in rows["measure"] if n != "all"}
     _estimates(axes, rows, "measure", {**names, "all": "all harmed"})
     axes.axhline(len(names) - 0.5, color="#bbbbbb", lw=0.8)
-    gap = words.row_of(local, words.DIFFERENCE, words.SHARE, words.TOGETHER)
+    gap = words.row_of(local, words.DIFFERENCE, words.SHARE)
     axes.set_xlabel(
         "share of a layer's harm done by its worst part\n"
         f"{words.DIFFERENCE} where both are harmed:\n{words.with_interval(gap)}"
@@ -86,8 +86,7 @@ def _map(axes: Axes, frame: pd.DataFrame) -> QuadMesh:
 def _boundary(axes: Axes, shown: View) -> None:
     surface = shown.surface
     over = surface.x, surface.y, surface.values
-    colours = {"cmap": style.DIVERGING, "vmin": -1, "vmax": 1, "alpha": 0.55}
-    axes.pcolormesh(*over, rasterized=True, **colours)
+    axes.pcolormesh(*over, cmap=style.DIVERGING, vmin=-1, vmax=1, alpha=0.55, rasterized=True)
     axes.plot(*shown.visited.T, ".", color="#666666", ms=2, alpha=0.5)
     axes.plot([], [], ".", color="#666666", ms=7, label="visited states")
     axes.contour(*over, levels=[0], colors="black", linewidths=2)
@@ -95,8 +94,8 @@ def _boundary(axes: Axes, shown: View) -> None:
     what = f"{len(shown.carriers)} of {shown.samples} samples have 90 % of the influence"
     axes.plot(*shown.carriers.T, "o", ms=5, mfc="none", mec="#000000", mew=0.9, label=what,
               alpha=1.0 if len(shown.carriers) < 100 else 0.35)  # fmt: skip
-    axes.set(xlim=surface.x[[0, -1]], ylim=surface.y[[0, -1]])
-    axes.set(xlabel=surface.plane.names[0], ylabel=surface.plane.names[1])
+    x, y = surface.plane.names
+    axes.set(xlim=surface.x[[0, -1]], ylim=surface.y[[0, -1]], xlabel=x, ylabel=y)
     title = f"{shown.network}, h0 unit {shown.unit} (orange −1, purple +1)"
     axes.set_title(title, color=COLOURS[shown.network])
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), labelspacing=0.2)

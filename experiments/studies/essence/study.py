@@ -44,7 +44,7 @@ from experiments.studies.registry import DRIVING, Answer
 from rl_ablation.analysis.boundaries import far_outside
 from rl_ablation.analysis.localisation import changes, full_size, localisation, mean_change
 from rl_ablation.groupings.controls import equal_parts
-from rl_ablation.lesions.lesion import VARIANT
+from rl_ablation.lesions.lesion import INTACT, VARIANT
 from rl_ablation.lesions.variants import variants
 from rl_ablation.policies.storage import load_folder
 
@@ -94,7 +94,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     outside = pd.concat(
         far_outside(p, visited, teacher, seed).assign(network=sort, pair=n) for sort, n, p in every
     )
-    views = [view(made, pairs[0][0], plane, visited) for made in influences(*pairs[0])]
+    views = [view(one, pairs[0][0], plane, visited) for one in influences(*pairs[0])]
     figures = {"locality": locality_figure(local, maps, views), "outside": outside_figure(outside)}
     tables = {"locality": local, "scores": scores, "units": made, "outside": outside}
     return Answer(tell(scores, local, made, outside, plane.share), figures, tables)
@@ -115,20 +115,18 @@ def cut_all(
     folder: Path, networks: dict[str, list[rl.Policy]], size: Size, seed: int
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     """Cut every part of every network; the indices of locality, and the first pair's maps."""
-    changed: dict[str, dict[str, list[np.ndarray]]] = {c: {} for c in (TOGETHER, ZERO, RANDOM)}
-    layers: dict[str, list[str]] = {}
-    names: dict[str, list[str]] = {}
-    intact = np.zeros(len(MEASURES))
-    for sort, members in networks.items():
-        for n, policy in enumerate(members):
-            table, plans = cut(folder / "cuts" / f"{sort}-{n}", policy, size, seed)
-            for kind, plan in plans.items():
-                changed[kind].setdefault(sort, []).append(changes(table, plan, MEASURES))
-            regions = [x for x in plans[TOGETHER] if x.size]
-            layers[sort] = [next(iter(x.cut)) for x in regions]
-            names.setdefault(sort, [f"{x.name} ({x.size})" for x in regions])
-            if sort == "teacher":
-                intact = table[table["lesion"] == "intact"][list(MEASURES)].mean().to_numpy()
+    done = {
+        sort: [cut(folder / "cuts" / f"{sort}-{n}", p, size, seed) for n, p in enumerate(members)]
+        for sort, members in networks.items()
+    }
+    changed = {
+        kind: {s: [changes(t, plans[kind], MEASURES) for t, plans in done[s]] for s in done}
+        for kind in (TOGETHER, ZERO, RANDOM)
+    }
+    regions = {s: [x for x in members[0][1][TOGETHER] if x.size] for s, members in done.items()}
+    layers = {s: [next(iter(x.cut)) for x in parts] for s, parts in regions.items()}
+    table = done["teacher"][0][0]
+    intact = table[table["lesion"] == INTACT][list(MEASURES)].mean().to_numpy()
     every = [c for sorts in changed.values() for members in sorts.values() for c in members]
     full = full_size(every, intact)
     how: dict[str, Any] = {"contrasts": [("essence", "twin")], "resamples": size.resamples}
@@ -136,8 +134,10 @@ def cut_all(
         localisation(sorts, layers, MEASURES, full, seed=seed, **how).assign(cut=cut)
         for cut, sorts in changed.items()
     )
-    first = {sort: mean_change(changed[TOGETHER][sort][0]) / full for sort in networks}
-    maps = {s: pd.DataFrame(rows, names[s], list(MEASURES)) for s, rows in first.items()}
+    maps = {}
+    for sort, parts in regions.items():
+        change, names = changed[TOGETHER][sort][0], [f"{x.name} ({x.size})" for x in parts]
+        maps[sort] = pd.DataFrame(mean_change(change) / full, names, list(MEASURES))
     return local.reset_index(drop=True), maps
 
 

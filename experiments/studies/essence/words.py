@@ -18,9 +18,7 @@ NETWORKS = ("essence", "twin", "teacher")
 
 def rows_of(local: pd.DataFrame, **where: str) -> pd.DataFrame:
     """The rows of a table that have these values in these columns."""
-    for column, value in where.items():
-        local = local[local[column] == value]
-    return local
+    return local[(local[list(where)] == list(where.values())).all(axis=1)]
 
 
 def row_of(
@@ -85,8 +83,8 @@ def _checks(local: pd.DataFrame, index: str) -> str:
 def _locality(local: pd.DataFrame) -> str:
     gap, gini = (row_of(local, DIFFERENCE, index) for index in (SHARE, GINI))
     rows = rows_of(local, network=DIFFERENCE, index=SHARE, cut=TOGETHER, measure="all")
-    rows = rows[rows["layer"] != "all"].to_dict("records")
-    phrases = [f"{row['layer']} {with_interval(row)}" for row in rows]
+    layers = rows[rows["layer"] != "all"].to_dict("records")
+    phrases = [f"{row['layer']} {with_interval(row)}" for row in layers]
     return (
         "*Locality.* With equal parts of units that are active together, the share of a layer's "
         f"harm to a behaviour that its worst part does is {_three(local, SHARE)}, over the layers "
@@ -128,7 +126,7 @@ def _made(made: pd.DataFrame, plane_share: float) -> str:
 
 
 def _outside(outside: pd.DataFrame) -> str:
-    mean = outside.groupby(["network", "states"], sort=False)[["saturated", "gap"]].mean()
+    mean: Any = outside.groupby(["network", "states"], sort=False)[["saturated", "gap"]].mean()
     saturated, gap = (mean[column].unstack("states", sort=False) for column in mean)
     near, far, mixed = gap.columns[[0, -2, -1]]
     phrases = [
@@ -137,7 +135,7 @@ def _outside(outside: pd.DataFrame) -> str:
         for s in NETWORKS
     ]
     gap = gap.loc[["essence", "twin"], [near, far, mixed]]
-    gaps = [f"{s} {' / '.join(map(number, row))}" for s, row in gap.iterrows()]
+    gaps = [f"{s} {' / '.join(map(number, gap.loc[s]))}" for s in NETWORKS[:2]]
     nearer, closer = gap[near].idxmin(), gap[far].idxmin()
     where = f"both where robots have been and at {far}"
     if nearer != closer:

@@ -95,8 +95,8 @@ def examine(
         where = {"network": subject.name, "site": site}
         divisions += [where | agreement(table, activity, site, measures, k, seed) for k in ks]
         vectors = effect_vectors(table, site, measures)
-        effect, *halves = map(importance_of, (vectors, vectors[0::2], vectors[1::2]))
-        reached = rank_correlation(*halves, seed)[0]
+        effect, half, other = map(importance_of, (vectors, vectors[0::2], vectors[1::2]))
+        reached = rank_correlation(half, other, seed)[0]
         for rule in RULES:
             values = read[read["site"] == site][rule].to_numpy()
             rho = rank_correlation(values, effect, seed)

@@ -21,7 +21,7 @@ About 3 minutes on 2 cores, and 2 for each agent not trained yet; ``rl-ablation 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from agents.recipes import RECIPES, Recipe
 from experiments.studies.registry import DRIVING, Answer, trained
 from experiments.studies.seeds.figures import recurrence_figure
 from experiments.studies.seeds.words import PROFILE, SPECIFIC, tell
-from rl_ablation.analysis.consistency import Consistency, consistency, paired_harm
+from rl_ablation.analysis.consistency import consistency, paired_harm
 from rl_ablation.analysis.localisation import gini, worst_share
 from rl_ablation.groupings.controls import random_divisions
 from rl_ablation.rollouts.world import conditions_of
@@ -79,7 +79,10 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     }
     figure = recurrence_figure(title, {f"seed {s}": f for s, f in frames.items()}, found, local)
     table = pd.concat(frames, names=["seed"]).reset_index()
-    tables = {"localisation": local, "regions": table, "similarity": similarity(found, seeds)}
+    first, second = np.triu_indices(len(seeds), 1)
+    pairs = pd.DataFrame({"a": np.array(seeds)[first], "b": np.array(seeds)[second]})
+    similarity = pairs.assign(**{how: r.scores[first, second] for how, r in found.items()})
+    tables = {"localisation": local, "regions": table, "similarity": similarity}
     return Answer(tell(found, local, maps, names), {"recurrence": figure}, tables)
 
 
@@ -106,10 +109,3 @@ def _against_random(index: Callable[[np.ndarray], np.ndarray], harm: np.ndarray)
     own, *others = index(finite_mean(harm, empty=0.0))
     random = finite_mean(np.stack(others))
     return np.stack([own, random, own - random])
-
-
-def similarity(found: dict[str, Consistency], seeds: Sequence[int]) -> pd.DataFrame:
-    """Every pair's similarity: a row for each pair of seeds."""
-    first, second = np.triu_indices(len(seeds), 1)
-    pairs = {"a": np.array(seeds)[first], "b": np.array(seeds)[second]}
-    return pd.DataFrame({**pairs, **{how: r.scores[first, second] for how, r in found.items()}})
