@@ -19,7 +19,6 @@ About 2 minutes on 2 quiet cores; ``rl-ablation study brain-scan``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +78,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     cuts = rl.sweep(agent, plan, episodes=12, measures=DRIVING, folder=folder / "singles", **how)
     cells = {site: unit_layout(samples) for site, samples in found.samples.items()}
     rows = overall(cuts.effects())
-    ranks = agreement(table, unit_effects(rows, found), found, seed)
+    ranks = agreement(table, rows, found, seed)
     title = f"{agent.name}: what each unit does (left, middle) and what its loss changes (right)"
     blocks = [draw.mean_block(found), draw.contrast_block(found, table)]
     blocks.append(draw.lesion_block(found, rows, DRIVING[:3]))
@@ -101,19 +100,12 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     return Answer("\n\n".join(text), figures, tables)
 
 
-def unit_effects(rows: pd.DataFrame, found: Scan) -> dict[str, np.ndarray]:
-    """Measure → harm of each unit's cut, (units of all sites,); NaN where it was not cut."""
+def agreement(table: pd.DataFrame, rows: pd.DataFrame, found: Scan, seed: int) -> pd.DataFrame:
+    """Rank correlation of a unit's response with what its cut changes, within each layer."""
     names = [f"{site}/{unit}" for site, size in found.sites.items() for unit in range(size)]
     wide = rows.assign(harm=harm(rows)).pivot(index="lesion", columns="measure", values="harm")
-    return {m: wide[m].reindex(names).to_numpy() for m in DRIVING}
-
-
-def agreement(
-    table: pd.DataFrame, damage: Mapping[str, np.ndarray], found: Scan, seed: int
-) -> pd.DataFrame:
-    """Rank correlation of a unit's response with what its cut changes, within each layer."""
-    anything = np.sqrt((np.stack([damage[m] for m in DRIVING]) ** 2).mean(0))
-    left, right = damage["left_turning.alive"], damage["right_turning.alive"]
+    damage = np.stack([wide[m].reindex(names) for m in DRIVING])  # NaN where a unit was not cut
+    anything, (_, left, right, _) = np.sqrt((damage**2).mean(0)), damage
     needed = {
         (SIDE, "one side's turning more than the other's"): np.abs(left - right),
         (SIDE, "anything"): anything,
@@ -125,8 +117,7 @@ def agreement(
         strength = table[table["contrast"] == contrast]["strength"].abs().to_numpy()
         responses = found.split(strength)
         for site, values in found.split(effect).items():
-            rho = rank_correlation(responses[site], values, seed)
-            ranks.append((contrast, what, site, *rho))
+            ranks.append((contrast, what, site, *rank_correlation(responses[site], values, seed)))
     names = ["contrast", "needed for", "site", "rho", "low", "high", "p"]
     frame = pd.DataFrame(ranks, columns=names).dropna()
     return frame.assign(q=benjamini_hochberg(frame["p"].to_numpy()))

@@ -124,11 +124,9 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     guide, points = is_attribution_a_guide(agent, activity, losses(run), groups, seed)
     text = [*map(words.tell_block, blocks), words.tell_guide(guide, points)]
     text += [words.tell_over_time(through), words.tell_maximisation(units)]
-    figures = {
-        "atlas": atlas(blocks, agent, lab.baseline, size.confirmed),
-        "over_time": over_time_figure(through, visits.trace.dt),
-        "guide": guide_figure(points, guide),
-    }
+    figures = {"atlas": atlas(blocks, agent, lab.baseline, size.confirmed)}
+    figures["over_time"] = over_time_figure(through, visits.trace.dt)
+    figures["guide"] = guide_figure(points, guide)
     tables = {"units": units, "guide": guide, "guide_points": points}
     tables["blocks"] = pd.concat([block.loss for block in blocks])
     return Answer("\n\n".join(text), figures, tables)

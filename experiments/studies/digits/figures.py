@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -82,7 +83,7 @@ def _fallen(axes: Axes, falls: pd.DataFrame) -> None:
 def _steered(axes: Axes, steered: pd.DataFrame) -> None:
     wide = steered.pivot(index="network", columns="alpha", values="accuracy")
     reached = steered.groupby("alpha")["selectivity"].mean()
-    alphas: list[float] = wide.columns.tolist()
+    alphas: list[Any] = wide.columns.tolist()
     places = range(len(alphas))
     axes.plot(places, wide.T, color=GREY, lw=0.6, alpha=0.6)
     axes.plot(places, wide.mean(), color=PURPLE, lw=2.5, marker="o")

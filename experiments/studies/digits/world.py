@@ -1,8 +1,8 @@
 """Handwritten digits as a world of one step, and small classifiers that learn them.
 
 An episode: see an image, name its digit, done. It exists to run the instrument on a task whose
-answers are published. The images are the 1797 of 8 × 8 pixels that come with scikit-learn (Alpaydin
-& Kaynak 1998).
+answers are published. The images, 1797 of 8 × 8 pixels, come with scikit-learn (Alpaydin & Kaynak
+1998).
 """
 
 from __future__ import annotations
@@ -31,10 +31,8 @@ from rl_ablation.policies.storage import make_mlp, save
 
 ENV_ID = "experiments.studies.digits.world:rl_ablation/Digits-v0"
 DIGITS = 10
-TRAINING = 50  # images of each digit to learn from
-HELD_OUT = 120  # images of each digit to be examined on
+TRAINING, HELD_OUT = 50, 120  # images of each digit to learn from, and to be examined on
 PIXELS = 64
-
 SIZES = (PIXELS, 32, 32, DIGITS)  # of the classifiers' layers
 BATCH, RATE = 100, 3e-3
 

@@ -67,10 +67,9 @@ class Size:
 
 
 QUICK = Size(
-    pairs=1,
+    pairs=1, parts=3, episodes=6, horizon=60, resamples=40,
     distil={"rounds": 1, "episodes": 6, "concepts": 3, "subconcepts": 2, "samples": 240,
             "horizon": 100},
-    parts=3, episodes=6, horizon=60, resamples=40,
 )  # fmt: skip
 
 

@@ -21,12 +21,10 @@ def rows_of(local: pd.DataFrame, **where: str) -> pd.DataFrame:
     return local[(local[list(where)] == list(where.values())).all(axis=1)]
 
 
-def row_of(
-    local: pd.DataFrame, network: str, index: str, cut: str = TOGETHER, layer: str = "all"
-) -> pd.Series:
-    """The row of an index over all measures."""
-    rows = rows_of(local, network=network, index=index, cut=cut, layer=layer, measure="all")
-    return rows.iloc[0]
+def row_of(local: pd.DataFrame, network: str, index: str, cut: str = TOGETHER) -> pd.Series:
+    """The row of an index over all layers and measures."""
+    where = {"network": network, "index": index, "cut": cut, "layer": "all", "measure": "all"}
+    return rows_of(local, **where).iloc[0]
 
 
 def with_interval(row: Any) -> str:

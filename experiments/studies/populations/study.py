@@ -71,11 +71,9 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     rules = rules.assign(q=benjamini_hochberg(rules["p"].to_numpy()))
     pairs = pairs.assign(q=benjamini_hochberg(pairs["p"].to_numpy()))
     best, shown = choose_rule(rules), pairs[pairs["k"] == K]
-    return Answer(
-        f"{tell_divisions(shown)}\n\n{tell_rules(rules, best)}",
-        {"populations": draw(shown, rules, best)},
-        {"divisions": pairs, "rules": rules},
-    )
+    text = f"{tell_divisions(shown)}\n\n{tell_rules(rules, best)}"
+    figures = {"populations": draw(shown, rules, best)}
+    return Answer(text, figures, {"divisions": pairs, "rules": rules})
 
 
 def examine(
@@ -89,8 +87,7 @@ def examine(
     measures = subject.measures
     run = rl.sweep(agent, rl.singles(agent), episodes=subject.episodes, measures=measures, **how)
     table, read = run.table(), importance(agent, activity)
-    divisions: list[dict[str, object]] = []
-    ranks: list[dict[str, object]] = []
+    divisions, ranks = [], []
     for site in agent.network.sizes:
         where = {"network": subject.name, "site": site}
         divisions += [where | agreement(table, activity, site, measures, k, seed) for k in ks]

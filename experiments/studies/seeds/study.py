@@ -21,8 +21,6 @@ About 3 minutes on 2 cores, and 2 for each agent not trained yet; ``rl-ablation 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,21 +89,22 @@ def localisation(harms: list[np.ndarray], seed: int, resamples: int = 2000) -> p
 
     ``difference`` is the clusters' index minus the mean of the random divisions'.
     """
-    rows = []
-    for name, index in (("worst share", worst_share), ("gini", gini)):
-        each = partial(_against_random, index)
-        ends = hierarchical_bootstrap(harms, each, resamples=resamples, seed=seed)
-        single = [each(harm) for harm in harms]
-        for row, division in enumerate(("clusters", "random", "difference")):
-            for column, behaviour in enumerate(BEHAVIOURS):
-                values = (values[row, column] for values in (*ends, *single))
-                rows.append((name, behaviour, division, *values))
-    columns = ["index", "behaviour", "division", "iqm", "ci_low", "ci_high"]
-    return pd.DataFrame(rows, columns=[*columns, *(f"network {k}" for k in range(len(harms)))])
+    ends = hierarchical_bootstrap(harms, _against_random, resamples=resamples, seed=seed)
+    values = np.stack([*ends, *map(_against_random, harms)])
+    keys = pd.MultiIndex.from_product(
+        [["worst share", "gini"], ["clusters", "random", "difference"], BEHAVIOURS],
+        names=["index", "division", "behaviour"],
+    )
+    columns = ["iqm", "ci_low", "ci_high", *(f"network {k}" for k in range(len(harms)))]
+    table = pd.DataFrame(values.reshape(len(values), -1).T, keys, columns).reset_index()
+    return table[["index", "behaviour", "division", *columns]]
 
 
-def _against_random(index: Callable[[np.ndarray], np.ndarray], harm: np.ndarray) -> np.ndarray:
-    """(3, behaviours): of the clusters, of random divisions that do any harm, their difference."""
-    own, *others = index(finite_mean(harm, empty=0.0))
-    random = finite_mean(np.stack(others))
-    return np.stack([own, random, own - random])
+def _against_random(harm: np.ndarray) -> np.ndarray:
+    """(2 indices, 3, behaviours): of clusters, of random divisions that harm, their difference."""
+    both = []
+    for index in (worst_share, gini):
+        own, *others = index(finite_mean(harm, empty=0.0))
+        random = finite_mean(np.stack(others))
+        both.append([own, random, own - random])
+    return np.array(both)

@@ -48,10 +48,8 @@ def _tell_behaviour(
     rows = here.set_index("division").loc[["clusters", "random", "difference"]]
     ends = ("iqm", "ci_low", "ci_high")
     own, random, gap = (Estimate.of(row, *ends) for row in rows.to_dict("records"))
-    sites = [
-        regions[int(harm[:, column].argmin())].partition("/")[0]
-        for harm, regions in zip(maps, names, strict=True)
-    ]
+    worst = [int(harm[:, column].argmin()) for harm in maps]
+    sites = [regions[k].partition("/")[0] for regions, k in zip(names, worst, strict=True)]
     site = max(sorted(set(sites)), key=sites.count)
     label = MEASURES[behaviour].label
     label = label[:1].upper() + label[1:]
