@@ -28,8 +28,7 @@ class Block:
     title: str  # what the colour is
     cmap: str
     ticks: Mapping[float, str]  # value → label of the colour bar, from its lower to its upper end
-    # Title of each column → site → values of the units, (H,).
-    maps: Mapping[str, Mapping[str, np.ndarray]]
+    maps: Mapping[str, Mapping[str, np.ndarray]]  # column's title → site → values of units, (H,)
     outlined: Mapping[str, Mapping[str, np.ndarray]]  # the same → units to outline, (H,) bool
 
 
@@ -47,9 +46,9 @@ def contrast_block(scanned: Scan, table: pd.DataFrame) -> Block:
     parts = {str(name): part for name, part in table.groupby("contrast", sort=False)}
     strength = {n: scanned.split(part["strength"].to_numpy()) for n, part in parts.items()}
     sure = {n: scanned.split((part["p_fwe"] < LEVEL).to_numpy()) for n, part in parts.items()}
-    title = "contrast [the unit's s.d.]; outlined: p < 5 %"
     ticks = {-2.0: "−2", 0.0: "0", 2.0: "+2"}
-    return Block(title, style.DIVERGING, ticks, strength, sure)
+    name = "contrast [the unit's s.d.]; outlined: p < 5 %"
+    return Block(name, style.DIVERGING, ticks, strength, sure)
 
 
 def lesion_block(scanned: Scan, rows: pd.DataFrame, measures: Sequence[str]) -> Block:
@@ -57,10 +56,8 @@ def lesion_block(scanned: Scan, rows: pd.DataFrame, measures: Sequence[str]) -> 
     better = rows["measure"].map(lambda m: MEASURES[m].better)
     rows = rows.assign(share=better * rows["delta"] / rows["intact"])
     names = [f"{site}/{unit}" for site, size in scanned.sites.items() for unit in range(size)]
-    share, q = (
-        rows.pivot(index="lesion", columns="measure", values=column).reindex(names)
-        for column in ("share", "q")
-    )
+    wide = rows.pivot(index="lesion", columns="measure", values=["share", "q"]).reindex(names)
+    share, q = wide["share"], wide["q"]
     most = max(0.01, float(np.nanmax(np.abs(share[list(measures)]))))
     titles = {m: f"cut:\n{style.short_label(m)}" for m in measures}
     maps = {titles[m]: scanned.split(share[m].to_numpy()) for m in measures}
@@ -72,10 +69,7 @@ def lesion_block(scanned: Scan, rows: pd.DataFrame, measures: Sequence[str]) -> 
 
 @style.styled
 def unit_layouts(title: str, cells: Mapping[str, np.ndarray], blocks: Sequence[Block]) -> Figure:
-    """Layers × maps, each layer in its layout; a block of columns shares a colour bar below it.
-
-    ``cells``: site → place of each unit, of `rl_ablation.analysis.layout.unit_layout`.
-    """
+    """Layers × maps, units at their ``cells``; a block of columns shares a colour bar below it."""
     widths = [len(block.maps) for block in blocks]
     figure = style.page(0.9 + 1.6 * sum(widths), 1.5 + 1.75 * len(cells), title)
     # One grid for all keeps the layers in line; narrow empty columns part the blocks.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -16,7 +16,6 @@ from rl_ablation.mapping.evidence import scale
 from rl_ablation.rollouts.activity import Activity
 from rl_ablation.stats import rank_correlation
 
-LEFT, RIGHT = 0, 1  # the wheels among the actions
 TURNING = ("left_turning.alive", "right_turning.alive")
 GUIDES = (("steering", "turning"), ("steering", "centring"), ("speed", "forward speed"))
 """What passes through, and the behaviour that should suffer for it."""
@@ -29,15 +28,11 @@ class Block:
     part: rl.Lesion  # its units
     pictures: Sequence[np.ndarray]  # visited moments at which it is most active
     maximised: Maximum  # the plausible input that activates it most
-    # Contribution of each sensor through it to each wheel at its moments, (18, 2).
-    by_sensor: np.ndarray
+    by_sensor: np.ndarray  # contribution of each sensor through it to each wheel then, (18, 2)
     by_wheel: np.ndarray  # what passes through it to each wheel at those moments, (N, 2)
-    # Share of those moments in left bends, right bends and on straights.
-    places: Mapping[str, float]
-    usual: Mapping[str, float]  # the same of all visited moments
+    place: str  # where on the track they lie more than others do
     loss: pd.DataFrame  # its effects, with ``harm``, ``low`` and ``high``
-    # The same of random cuts of its size in its layer; empty if there are none.
-    controls: pd.DataFrame
+    controls: pd.DataFrame  # the same of random cuts of its size in its layer, if there are any
 
     @property
     def units(self) -> str:
@@ -56,12 +51,6 @@ class Block:
             does.append("speeds up" if speed > 0 else "slows down")
         return ", ".join(does)
 
-    @property
-    def place(self) -> str:
-        """Where its moments lie more than others do."""
-        where = max(self.places, key=lambda name: self.places[name] - self.usual[name])
-        return f"{where}: {self.places[where]:.0%} (of all moments {self.usual[where]:.0%})"
-
 
 def steering_shares(through: pd.DataFrame) -> pd.Series:
     """The share of all steering that passes through each group, the largest first."""
@@ -73,7 +62,7 @@ def losses(run: rl.Map) -> pd.DataFrame:
     """A run's effects with ``harm``, the change as a share of its measure's full size (below 0 is
     worse), and the ends of its interval, ``low`` and ``high``, in the same measure."""
     rows = run.effects()
-    rows = rows[rows["condition"] == "all"].copy()
+    rows = rows[rows["condition"] == "all"]
     full = rows["measure"].map(scale(rows))
     share = rows["measure"].map(lambda m: rl.MEASURES[m].better or 1) / full
     ends = rows[["ci_low", "ci_high"]].mul(share, axis=0)
@@ -100,7 +89,7 @@ def is_attribution_a_guide(
             ((site, units),) = part.cut.items()
             points.append({
                 "level": level, "name": part.name,
-                "steering": np.abs(through[:, k, RIGHT] - through[:, k, LEFT]).mean(),
+                "steering": np.abs(np.diff(through[:, k])).mean(),  # right − left wheel
                 "speed": np.abs(through[:, k].mean(-1)).mean(),
                 "spread": np.sqrt((activity[site].std[list(units)] ** 2).sum()),
                 "turning": loss.loc[part.name, list(TURNING)].mean(),

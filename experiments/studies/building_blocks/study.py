@@ -74,20 +74,9 @@ class Lab:
     """What every part is looked at with."""
 
     agent: rl.Policy
-    activity: Activity
+    activity: Activity  # the mean visited input is what everything is attributed against
     visits: Recording
     size: Size
-
-    @property
-    def baseline(self) -> np.ndarray:
-        """The mean visited network input, against which everything is attributed."""
-        return self.activity["obs"].mean
-
-    def moments(self, values: np.ndarray) -> np.ndarray:
-        """The moments with the largest values, as (steps, episodes) to index with."""
-        alive = self.visits.trace.alive
-        level = np.quantile(values[alive], 1 - MOST_ACTIVE)
-        return np.argwhere(alive & (values >= level)).T
 
     def direction(self, part: rl.Lesion) -> Direction:
         """What counts as its activity: a unit's own, a factor's, a layer's main direction."""
@@ -114,17 +103,17 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     groups = factors(agent, size.factors, activity)
     plan = rl.layers(agent) + groups + rl.singles(agent)
     run = rl.sweep(agent, plan, episodes=size.episodes, measures=BEHAVIOURS, activity=activity,
-                folder=folder / "chosen-on", **how)  # fmt: skip
+                   folder=folder / "chosen-on", **how)  # fmt: skip
     chosen = matters_most(run, size.shown)
     cuts = chosen + rl.random_groups(agent, chosen, size.draws, seed)
     again = rl.sweep(agent, cuts, episodes=size.confirmed, measures=BEHAVIOURS,
-                  folder=folder / "measured-on", **{**how, "seed": seed + 1})  # fmt: skip
+                     folder=folder / "measured-on", **{**how, "seed": seed + 1})  # fmt: skip
     blocks, through = look_at(lab, chosen, again), steering_over_time(lab, groups)
     units = unit_table(lab, run, groups)
     guide, points = is_attribution_a_guide(agent, activity, losses(run), groups, seed)
     text = [*map(words.tell_block, blocks), words.tell_guide(guide, points)]
     text += [words.tell_over_time(through), words.tell_maximisation(units)]
-    figures = {"atlas": atlas(blocks, agent, lab.baseline, size.confirmed)}
+    figures = {"atlas": atlas(blocks, agent, activity["obs"].mean, size.confirmed)}
     figures["over_time"] = over_time_figure(through, visits.trace.dt)
     figures["guide"] = guide_figure(points, guide)
     tables = {"units": units, "guide": guide, "guide_points": points}
@@ -145,31 +134,35 @@ def matters_most(run: rl.Map, shown: int) -> rl.Plan:
 
 def look_at(lab: Lab, chosen: rl.Plan, run: rl.Map) -> list[Block]:
     """When each part is active, what it contributes then, what its loss does."""
-    parts, rows = chosen.lesions[1:], losses(run)
+    parts, rows, obs = chosen.lesions[1:], losses(run), lab.activity["obs"]
     directions = [lab.direction(part) for part in parts]
-    maximised = maximise(lab.agent, directions, lab.activity["obs"].samples)
+    maximised = maximise(lab.agent, directions, obs.samples)
     tops = [top_states(x, lab.visits, lab.size.pictures) for x in directions]
     look = {"width": 320, "height": 240, "camera": "chase"}
     shots = iter(states.frames(lab.agent, lab.visits, [m for top in tops for m in top], **look))
     trace, bend = lab.visits.trace, lab.visits.trace["bend"]
     blocks = []
     for part, direction, best, top in zip(parts, directions, maximised, tops, strict=True):
-        steps, episodes = lab.moments(direction.along(trace[f"@{direction.site}"]))
+        active = direction.along(trace[f"@{direction.site}"])
+        level = np.quantile(active[trace.alive], 1 - MOST_ACTIVE)
+        steps, episodes = np.nonzero(trace.alive & (active >= level))
         some = np.linspace(0, len(steps) - 1, min(STATES, len(steps))).astype(int)
         inputs = trace["@obs"][steps[some], episodes[some]]
-        push = paths(lab.agent, inputs, rl.Plan([part]), lab.baseline)[:, 0]
-        here, usual = places(bend[steps, episodes]), places(bend[trace.alive])
+        push = paths(lab.agent, inputs, rl.Plan([part]), obs.mean)[:, 0]
+        place = where(bend[steps, episodes], bend[trace.alive])
         loss = rows[rows["lesion"] == part.name]
         null = rows[rows["lesion"].str.startswith(f"{direction.site}/random-{part.size}-")]
         shown, mean, wheels = [next(shots) for _ in top], push.mean(0), push.sum(1)
-        blocks.append(Block(part, shown, best, mean, wheels, here, usual, loss, null))
+        blocks.append(Block(part, shown, best, mean, wheels, place, loss, null))
     return blocks
 
 
-def places(bend: np.ndarray) -> dict[str, float]:
-    """Shares of moments in left bends, in right bends and on straights."""
-    left, right = float((bend > BEND).mean()), float((bend < -BEND).mean())
-    return {"left bends": left, "right bends": right, "straights": 1 - left - right}
+def where(bend: np.ndarray, usual: np.ndarray) -> str:
+    """Where moments lie more than others do, from the bend at both."""
+    left, right = (np.array([(s * b > BEND).mean() for b in (bend, usual)]) for s in (1, -1))
+    shares = {"left bends": left, "right bends": right, "straights": 1 - left - right}
+    name, (own, rest) = max(shares.items(), key=lambda item: item[1][0] - item[1][1])
+    return f"{name}: {own:.0%} (of all moments {rest:.0%})"
 
 
 def steering_over_time(lab: Lab, groups: rl.Plan) -> pd.DataFrame:
@@ -181,7 +174,7 @@ def steering_over_time(lab: Lab, groups: rl.Plan) -> pd.DataFrame:
     trace, last = lab.visits.trace, list(lab.agent.network.sizes)[-1]
     steps = np.flatnonzero(trace.alive[:, 0])[: round(lab.size.seconds / trace.dt)]
     parts = rl.Plan(g for g in groups if last in g.cut)
-    through = through_groups(lab.agent, trace["@obs"][steps, 0], parts, lab.baseline)
+    through = through_groups(lab.agent, trace["@obs"][steps, 0], parts, lab.activity["obs"].mean)
     steering = pd.DataFrame(np.diff(through)[..., 0], columns=parts.names[1:])
     return pd.DataFrame({"bend": trace["bend"][steps, 0]}).join(steering)
 

@@ -83,11 +83,10 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         labels = "shuffled" if subject.shuffled else "true"
         falls.append(curve.assign(network=subject.seed, labels=labels))
     fallen = pd.concat(falls)
-    rows = [
-        (s.alpha, s.seed, answers(right(s, rl.Plan(), exam))[INTACT].mean(),
-         selectivity(agents[s], exam))
-        for s in steered
-    ]  # fmt: skip
+    rows = []
+    for s in steered:
+        share = answers(right(s, rl.Plan(), exam))[INTACT].mean()
+        rows.append((s.alpha, s.seed, share, selectivity(agents[s], exam)))
     accuracy = pd.DataFrame(rows, columns=["alpha", "network", "accuracy", "selectivity"])
     checks = verdicts(losses, gains, fallen, accuracy)
     text = tell(checks, losses, gains, fallen, accuracy)
@@ -157,8 +156,7 @@ def verdicts(
     """Published direction against measurement, a row for each check.
 
     ``agrees`` is "yes" where the whole 95 % interval (networks resampled first) lies on the
-    published side of ``border``, "no" where it lies on the other, else "unclear". The tables are
-    those of `study`.
+    published side of ``border``, "no" where it lies on the other, else "unclear".
     """
     rng = np.random.default_rng(0)
     particular = [(part["q"] < LEVEL).to_numpy(float) for _, part in losses.groupby("network")]
@@ -172,12 +170,10 @@ def verdicts(
 
     paper = "Leavitt & Morcos 2020"
     rows = [
-        ("units that hurt one digit more than the others, share of units",
-         "Meyes 2019, Zhou 2018", "some: above 5 %",
-         nested_bootstrap(particular, rng), LEVEL, 1),
-        ("gain of the best unit × digit on fresh images, accuracy",
-         "Meyes 2019", "some digit gains: above 0",
-         nested_bootstrap(confirmed, rng), 0.0, 1),
+        ("units that hurt one digit more than the others, share of units", "Meyes 2019, Zhou 2018",
+         "some: above 5 %", nested_bootstrap(particular, rng), LEVEL, 1),
+        ("gain of the best unit × digit on fresh images, accuracy", "Meyes 2019",
+         "some digit gains: above 0", nested_bootstrap(confirmed, rng), 0.0, 1),
         ("area under cumulative ablation, true − shuffled labels",
          "Morcos 2018", "memorised falls faster: above 0",
          nested_bootstrap(true, rng) - nested_bootstrap(shuffled, rng), 0.0, 1),

@@ -30,21 +30,17 @@ from rl_ablation.policies.policy import Card, Policy
 from rl_ablation.policies.storage import make_mlp, save
 
 ENV_ID = "experiments.studies.digits.world:rl_ablation/Digits-v0"
-DIGITS = 10
 TRAINING, HELD_OUT = 50, 120  # images of each digit to learn from, and to be examined on
-PIXELS = 64
+DIGITS, PIXELS = 10, 64
 SIZES = (PIXELS, 32, 32, DIGITS)  # of the classifiers' layers
 BATCH, RATE = 100, 3e-3
 
 
 @cache
 def images() -> np.ndarray:
-    """Images by digit, (10, 170, 64) float32 in [0, 1], the first 50 of each for training.
-
-    Mixed once and for all, since neighbours in the file come from one writer.
-    """
+    """Images by digit, (10, 170, 64) float32 in [0, 1], the first 50 of each for training."""
     data, target = load_digits(return_X_y=True)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(0)  # mixed, since neighbours in the file come from one writer
     kept = [rng.permutation(data[target == d])[: TRAINING + HELD_OUT] for d in range(DIGITS)]
     return (np.stack(kept) / 16.0).astype(np.float32)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +26,7 @@ class View:
     unit: int  # its number in h0
     surface: Surface  # its activity over the plane
     visited: np.ndarray  # features of visited states, (S, 2)
-    # Features of the training samples that have 90 % of the influence on it, (C, 2).
-    carriers: np.ndarray
+    carriers: np.ndarray  # those of the training samples with 90 % of the influence on it, (C, 2)
     samples: int  # how many training samples there were
 
 
@@ -40,9 +38,8 @@ def lap_plane(visited: np.ndarray) -> Plane:
         rays = (angle >= least) & (angle <= most)
         return np.append(LIDAR_RANGE * rays / rays.sum(), np.zeros(visited.shape[1] - rays.size))
 
-    features = {"room ahead [m]": room(-15, 15)}
-    features["room left − right [m]"] = room(15, 45) - room(-45, -15)
-    return boundaries.fit_plane(visited, features)
+    bend = {"room left − right [m]": room(15, 45) - room(-45, -15)}
+    return boundaries.fit_plane(visited, {"room ahead [m]": room(-15, 15), **bend})
 
 
 def influences(essence: Essence, twin: Policy) -> list[Made]:
@@ -52,9 +49,7 @@ def influences(essence: Essence, twin: Policy) -> list[Made]:
     return [("essence", essence.policy, essence.pull), ("twin", twin, pull)]
 
 
-def made_by(
-    pairs: Sequence[tuple[Essence, Policy]], plane: Plane, visited: np.ndarray
-) -> pd.DataFrame:
+def made_by(pairs: list[tuple[Essence, Policy]], plane: Plane, visited: np.ndarray) -> pd.DataFrame:
     """Each h0 unit: the share of samples that has 90 % of the influence, how true the plane is."""
     tables = []
     for n, pair in enumerate(pairs):

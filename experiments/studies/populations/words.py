@@ -49,10 +49,8 @@ def tell_rules(rules: pd.DataFrame, best: str) -> str:
     held = rules[own & ~chosen_on]
     if held.empty:
         return f"{head} There is no other network to judge it on in this quick version."
-    judged = [
-        f"{row['network']} {row['site']} {Estimate.of(row, 'rho')}"
-        for row in held.to_dict("records")
-    ]
+    rows = held.to_dict("records")
+    judged = [f"{row['network']} {row['site']} {Estimate.of(row, 'rho')}" for row in rows]
     up = ((held["rho"] > 0) & (held["q"] < LEVEL)).sum()
     rest = rules[~chosen_on & (rules["rule"] == "activity")]
     return (
