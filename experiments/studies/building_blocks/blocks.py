@@ -99,7 +99,7 @@ def is_attribution_a_guide(
     frame, ranks = pd.DataFrame(points), []
     parts = frame.groupby("level", sort=False)
     for (label, rows), (guide, behaviour) in product(parts, GUIDES):
-        passing, spread, lost = rows[[guide, "spread", behaviour]].to_numpy().T
+        passing, spread, lost = (rows[c].to_numpy() for c in (guide, "spread", behaviour))
         rho = rank_correlation(passing, lost, seed)[:3]
         alone = rank_correlation(spread, lost, seed)[0]
         ranks.append((label, guide, behaviour, len(rows), *rho, alone))
