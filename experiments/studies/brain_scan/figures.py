@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 from rl_ablation.analysis.layout import as_image
 from rl_ablation.analysis.scan import Scan
 from rl_ablation.formats import number
+from rl_ablation.measures.laps import BEND
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.reports import style
 from rl_ablation.stats import LEVEL
@@ -26,10 +27,8 @@ class Block:
 
     title: str  # what the colour is
     cmap: str
-    limits: tuple[float, float]  # its ends
-    ticks: Mapping[float, str]  # value → label of the colour bar
-    # Title of each column → site → values of the units, (H,).
-    maps: Mapping[str, Mapping[str, np.ndarray]]
+    ticks: Mapping[float, str]  # value → label of the colour bar, from its lower to its upper end
+    maps: Mapping[str, Mapping[str, np.ndarray]]  # column's title → site → values of units, (H,)
     outlined: Mapping[str, Mapping[str, np.ndarray]]  # the same → units to outline, (H,) bool
 
 
@@ -39,20 +38,17 @@ def mean_block(scanned: Scan) -> Block:
     # A few loud units must not make all others look alike.
     most = float(np.nanquantile(np.abs(np.stack(list(scanned.means.values()))), 0.98))
     ticks = {-most: number(-most), 0.0: "0", most: number(most)}
-    return Block("mean activity", "cividis", (-most, most), ticks, means, {})
+    return Block("mean activity", "cividis", ticks, means, {})
 
 
 def contrast_block(scanned: Scan, table: pd.DataFrame) -> Block:
     """Contrasts of `rl_ablation.analysis.scan.contrasts`, significant units outlined."""
     parts = {str(name): part for name, part in table.groupby("contrast", sort=False)}
-    return Block(
-        "contrast [the unit's s.d.]; outlined: p < 5 %",
-        style.DIVERGING,
-        (-2.0, 2.0),
-        {-2.0: "−2", 0.0: "0", 2.0: "+2"},
-        {name: scanned.split(part["strength"].to_numpy()) for name, part in parts.items()},
-        {name: scanned.split((part["p_fwe"] < LEVEL).to_numpy()) for name, part in parts.items()},
-    )
+    strength = {n: scanned.split(part["strength"].to_numpy()) for n, part in parts.items()}
+    sure = {n: scanned.split((part["p_fwe"] < LEVEL).to_numpy()) for n, part in parts.items()}
+    ticks = {-2.0: "−2", 0.0: "0", 2.0: "+2"}
+    name = "contrast [the unit's s.d.]; outlined: p < 5 %"
+    return Block(name, style.DIVERGING, ticks, strength, sure)
 
 
 def lesion_block(scanned: Scan, rows: pd.DataFrame, measures: Sequence[str]) -> Block:
@@ -60,46 +56,33 @@ def lesion_block(scanned: Scan, rows: pd.DataFrame, measures: Sequence[str]) -> 
     better = rows["measure"].map(lambda m: MEASURES[m].better)
     rows = rows.assign(share=better * rows["delta"] / rows["intact"])
     names = [f"{site}/{unit}" for site, size in scanned.sites.items() for unit in range(size)]
-    share, q = (
-        rows.pivot(index="lesion", columns="measure", values=column).reindex(names)
-        for column in ("share", "q")
-    )
+    wide = rows.pivot(index="lesion", columns="measure", values=["share", "q"]).reindex(names)
+    share, q = wide["share"], wide["q"]
     most = max(0.01, float(np.nanmax(np.abs(share[list(measures)]))))
     titles = {m: f"cut:\n{style.short_label(m)}" for m in measures}
-    return Block(
-        "change when the unit is cut, of the intact value; outlined: q < 5 %",
-        style.DIVERGING,
-        (-most, most),
-        {-most: f"{most:.0%} worse", 0.0: "0", most: f"{most:.0%} better"},
-        {titles[m]: scanned.split(share[m].to_numpy()) for m in measures},
-        {titles[m]: scanned.split((q[m] < LEVEL).to_numpy()) for m in measures},
-    )
+    maps = {titles[m]: scanned.split(share[m].to_numpy()) for m in measures}
+    sure = {titles[m]: scanned.split((q[m] < LEVEL).to_numpy()) for m in measures}
+    title = "change when the unit is cut, of the intact value; outlined: q < 5 %"
+    ticks = {-most: f"{most:.0%} worse", 0.0: "0", most: f"{most:.0%} better"}
+    return Block(title, style.DIVERGING, ticks, maps, sure)
 
 
 @style.styled
 def unit_layouts(title: str, cells: Mapping[str, np.ndarray], blocks: Sequence[Block]) -> Figure:
-    """Layers × maps, each layer in its layout; a block of columns shares a colour bar below it.
-
-    Args:
-        title: What the figure shows.
-        cells: Site → place of each unit, of `rl_ablation.analysis.layout.unit_layout`.
-        blocks: The columns.
-    """
+    """Layers × maps, units at their ``cells``; a block of columns shares a colour bar below it."""
     widths = [len(block.maps) for block in blocks]
     figure = style.page(0.9 + 1.6 * sum(widths), 1.5 + 1.75 * len(cells), title)
     # One grid for all keeps the layers in line; narrow empty columns part the blocks.
-    wide = [w for n in widths for w in (*[1.0] * n, 0.12)][:-1]
-    tall = [1.0] * len(cells) + [0.07]
+    wide, tall = [w for n in widths for w in (*[1.0] * n, 0.12)][:-1], [1.0] * len(cells) + [0.07]
     grid = figure.add_gridspec(len(tall), len(wide), width_ratios=wide, height_ratios=tall)
     first = 0
     for block in blocks:
-        for column, (name, values) in enumerate(block.maps.items(), start=first):
+        for column, name in enumerate(block.maps, start=first):
             for row, site in enumerate(cells):
                 axes = figure.add_subplot(grid[row, column])
-                outlined = block.outlined.get(name, {}).get(site)
-                image = _layer(axes, values[site], cells[site], outlined, block)
+                image = _layer(axes, block, name, site, cells[site])
                 if column == 0:
-                    axes.set_ylabel(f"{site}\n{values[site].size} units")
+                    axes.set_ylabel(f"{site}\n{len(cells[site])} units")
                 if row == 0:
                     axes.set_title(name, loc="center")
         place = figure.add_subplot(grid[len(cells), first : first + len(block.maps)])
@@ -110,14 +93,12 @@ def unit_layouts(title: str, cells: Mapping[str, np.ndarray], blocks: Sequence[B
     return figure
 
 
-def _layer(
-    axes: Axes, values: np.ndarray, cells: np.ndarray, outlined: np.ndarray | None, block: Block
-) -> AxesImage:
-    low, high = block.limits
+def _layer(axes: Axes, block: Block, name: str, site: str, cells: np.ndarray) -> AxesImage:
+    (low, *_, high), values = block.ticks, block.maps[name][site]
     image = axes.imshow(as_image(values, cells), cmap=block.cmap, vmin=low, vmax=high)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set(color="#bbbbbb", visible=True)
-    for row, column in cells[outlined] if outlined is not None else ():
+    for row, column in cells[block.outlined[name][site]] if block.outlined else ():
         corner = (column - 0.44, row - 0.44)
         axes.add_patch(Rectangle(corner, 0.88, 0.88, fill=False, ec="#111111", lw=0.7))
     return image
@@ -125,16 +106,12 @@ def _layer(
 
 @style.styled
 def over_time(
-    bend: pd.Series, straight: float, activity: Mapping[str, np.ndarray],
-    cells: Mapping[str, np.ndarray],
-) -> Figure:  # fmt: skip
+    bend: pd.Series, activity: Mapping[str, np.ndarray], cells: Mapping[str, np.ndarray]
+) -> Figure:
     """Activity along one episode, units in the order of their layout, below the track's bend.
 
-    Args:
-        bend: Curvature of the track ahead, 1/m, by seconds.
-        straight: Less curvature than this is straight.
-        activity: Site → activity in s.d. from its mean, (T, H).
-        cells: Site → place of each unit.
+    ``bend``: curvature of the track ahead, 1/m, by seconds; ``activity``: site → s.d. from its
+    mean, (T, H); ``cells``: site → place of each unit.
     """
     title = "Activity along a lap, each unit signed so that it is purple in left bends on average"
     figure = style.page(10.5, 2.0 + 2.1 * len(activity), title)
@@ -142,7 +119,7 @@ def over_time(
     top, *panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     time = bend.index.to_numpy()
     for sign, colour, label in ((1, style.PURPLE, "left bend"), (-1, style.ORANGE, "right bend")):
-        where = (sign * bend > straight).to_numpy()
+        where = (sign * bend > BEND).to_numpy()
         top.fill_between(time, bend, where=where, color=colour, step="mid", label=label)
     top.plot(time, bend, color="#333333", lw=0.8)
     top.set(ylabel="bend [1/m]", ylim=(bend.min() - 0.1, bend.max() + 0.7))
@@ -153,8 +130,7 @@ def over_time(
             values[:, order].T, aspect="auto", cmap=style.DIVERGING, vmin=-2, vmax=2,
             extent=(time[0], time[-1], values.shape[1], 0), interpolation="nearest",
         )  # fmt: skip
-        axes.set_ylabel(f"{site}: units in\nthe layout's order")
-        axes.set_yticks([])
+        axes.set(ylabel=f"{site}: units in\nthe layout's order", yticks=[])
     panels[-1].set_xlabel("time [s]")
     style.colour_bar(image, panels, ("−2 s.d.", "mean", "+2 s.d."), aspect=24)
     return figure

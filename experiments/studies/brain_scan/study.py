@@ -19,7 +19,6 @@ About 2 minutes on 2 quiet cores; ``rl-ablation study brain-scan``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +27,13 @@ import pandas as pd
 
 import rl_ablation as rl
 from agents.zoo import find_agent
-from experiments.studies.brain_scan.figures import (
-    contrast_block,
-    lesion_block,
-    mean_block,
-    over_time,
-    unit_layouts,
-)
+from experiments.studies.brain_scan import figures as draw
 from experiments.studies.brain_scan.words import tell_agreement, tell_contrasts, tell_damage
 from experiments.studies.registry import DRIVING, Answer
 from rl_ablation.analysis.layout import unit_layout
 from rl_ablation.analysis.scan import BENDS, Context, Scan, contrasts, scan
 from rl_ablation.mapping.claims import overall
 from rl_ablation.mapping.evidence import harm
-from rl_ablation.measures.laps import BEND
-from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.recording import record
 from rl_ablation.rollouts.rollout import SITE, Trace
 from rl_ablation.stats import benjamini_hochberg, rank_correlation
@@ -53,7 +44,6 @@ PAIRS = {
     "bend −\nstraight": (["left bend", "right bend"], ["straight"]),
 }
 SIDE, BENDING = PAIRS
-SHOWN = DRIVING[:3]
 
 LEGS: dict[str, Context] = {
     "stand": lambda t: (t["command_vx"] == 0) & (t["command_yaw"] == 0) & (t["command_vy"] == 0),
@@ -82,64 +72,52 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     horizon = 200 if quick else None
     how: dict[str, Any] = {"seed": seed, "horizon": horizon}
     tracks, subjects = (TRACKS[:2], 12) if quick else (TRACKS, 24)
-    found = scan(agent, BENDS, ["bend"], Episodes(subjects, seed, tracks, horizon))
+    found = scan(agent, BENDS, ["bend"], rl.Episodes(subjects, seed, tracks, horizon))
     table = contrasts(found, PAIRS, seed)
     plan = rl.singles(agent, ["h1"] if quick else None)
     cuts = rl.sweep(agent, plan, episodes=12, measures=DRIVING, folder=folder / "singles", **how)
     cells = {site: unit_layout(samples) for site, samples in found.samples.items()}
     rows = overall(cuts.effects())
-    damage = unit_effects(rows, found)
-    ranks = agreement(table, damage, found, seed)
+    ranks = agreement(table, rows, found, seed)
     title = f"{agent.name}: what each unit does (left, middle) and what its loss changes (right)"
-    blocks = [mean_block(found), contrast_block(found, table), lesion_block(found, rows, SHOWN)]
+    blocks = [draw.mean_block(found), draw.contrast_block(found, table)]
+    blocks.append(draw.lesion_block(found, rows, DRIVING[:3]))
     bend, activity = one_episode(agent, found, table, seed, horizon or 300)
-    figures = {
-        "lap": unit_layouts(title, cells, blocks),
-        "time": over_time(bend, BEND, activity, cells),
-    }
+    figures = {"lap": draw.unit_layouts(title, cells, blocks)}
+    figures["time"] = draw.over_time(bend, activity, cells)
     tables = {"contrasts": table, "effects": rows, "agreement": ranks}
     text = [tell_contrasts(table), tell_damage(rows), tell_agreement(ranks)]
     if not quick:
         legs = find_agent("quadruped")
         signals = ["command_vx", "command_vy", "command_yaw", "foot_contact"]
-        walked = scan(legs, LEGS, signals, Episodes(16, seed, LEG_CONDITIONS))
+        walked = scan(legs, LEGS, signals, rl.Episodes(16, seed, LEG_CONDITIONS))
         tables["quadruped"] = contrasts(walked, LEG_PAIRS, seed)
         places = {site: unit_layout(samples) for site, samples in walked.samples.items()}
-        figures["quadruped"] = unit_layouts(
-            f"{legs.name}: mean activity and its contrasts (outlined: family-wise p < 5 %)",
-            places,
-            [mean_block(walked), contrast_block(walked, tables["quadruped"])],
-        )
+        title = f"{legs.name}: mean activity and its contrasts (outlined: family-wise p < 5 %)"
+        blocks = [draw.mean_block(walked), draw.contrast_block(walked, tables["quadruped"])]
+        figures["quadruped"] = draw.unit_layouts(title, places, blocks)
         text.append(f"Quadruped: {tell_contrasts(tables['quadruped'])}")
     return Answer("\n\n".join(text), figures, tables)
 
 
-def unit_effects(rows: pd.DataFrame, found: Scan) -> dict[str, np.ndarray]:
-    """Measure → harm of each unit's cut, (units of all sites,); NaN where it was not cut."""
+def agreement(table: pd.DataFrame, rows: pd.DataFrame, found: Scan, seed: int) -> pd.DataFrame:
+    """Rank correlation of a unit's response with what its cut changes, within each layer."""
     names = [f"{site}/{unit}" for site, size in found.sites.items() for unit in range(size)]
     wide = rows.assign(harm=harm(rows)).pivot(index="lesion", columns="measure", values="harm")
-    return {m: wide[m].reindex(names).to_numpy() for m in DRIVING}
-
-
-def agreement(
-    table: pd.DataFrame, damage: Mapping[str, np.ndarray], found: Scan, seed: int
-) -> pd.DataFrame:
-    """Rank correlation of a unit's response with what its cut changes, within each layer."""
-    both = np.stack([damage[m] for m in DRIVING])
-    left, right = damage["left_turning.alive"], damage["right_turning.alive"]
+    damage = np.stack([wide[m].reindex(names) for m in DRIVING])  # NaN where a unit was not cut
+    anything, (_, left, right, _) = np.sqrt((damage**2).mean(0)), damage
     needed = {
         (SIDE, "one side's turning more than the other's"): np.abs(left - right),
-        (SIDE, "anything"): np.sqrt((both**2).mean(0)),
+        (SIDE, "anything"): anything,
         (BENDING, "turning"): np.sqrt((left**2 + right**2) / 2),
-        (BENDING, "anything"): np.sqrt((both**2).mean(0)),
+        (BENDING, "anything"): anything,
     }
     ranks = []
     for (contrast, what), effect in needed.items():
         strength = table[table["contrast"] == contrast]["strength"].abs().to_numpy()
         responses = found.split(strength)
         for site, values in found.split(effect).items():
-            rho = rank_correlation(responses[site], values, seed)
-            ranks.append((contrast, what, site, *rho))
+            ranks.append((contrast, what, site, *rank_correlation(responses[site], values, seed)))
     names = ["contrast", "needed for", "site", "rho", "low", "high", "p"]
     frame = pd.DataFrame(ranks, columns=names).dropna()
     return frame.assign(q=benjamini_hochberg(frame["p"].to_numpy()))
@@ -150,13 +128,11 @@ def one_episode(
 ) -> tuple[pd.Series, dict[str, np.ndarray]]:
     """One episode of the track with three bends each way.
 
-    Returns:
-        Seconds → curvature of the track ahead, 1/m; site → activity in s.d. from its mean, (T, H),
-        every unit signed so that it is positive in left bends on average: a tanh unit's own sign
-        means nothing.
+    Seconds → curvature of the track ahead, 1/m; site → activity in s.d. from its mean, (T, H), each
+    unit signed to be positive in left bends on average: a tanh unit's own sign means nothing.
     """
     signals = ["bend", *(SITE + site for site in found.sites)]
-    trace = record(agent, signals, Episodes(1, seed, TRACKS[:1], steps)).trace
+    trace = record(agent, signals, rl.Episodes(1, seed, TRACKS[:1], steps)).trace
     ran = int(trace.steps[0])
     side = table[table["contrast"] == SIDE]["strength"].to_numpy()
     sign = found.split(np.where(side < 0, -1.0, 1.0))

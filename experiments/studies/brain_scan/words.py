@@ -26,10 +26,8 @@ def tell_contrasts(table: pd.DataFrame) -> str:
 def tell_damage(rows: pd.DataFrame) -> str:
     """How many units' cuts change each behaviour by themselves."""
     cut = rows["lesion"].nunique()
-    counts = [
-        f"{MEASURES[m].label} {int((rows[rows['measure'] == m]['q'] < LEVEL).sum())}"
-        for m in dict.fromkeys(rows["measure"])
-    ]
+    sure = (rows["q"] < LEVEL).groupby(rows["measure"], sort=False).sum()
+    counts = [f"{MEASURES[str(m)].label} {n}" for m, n in sure.items()]
     return f"Units, of {cut} cut one at a time, whose loss changes (q < 5 %): {', '.join(counts)}."
 
 
@@ -41,10 +39,10 @@ def tell_agreement(ranks: pd.DataFrame) -> str:
         f"q = {row['q']:.3f})"
         for row in ranks.to_dict("records")
     ]
-    sure = ranks[ranks["q"] < LEVEL]
-    up, down = int((sure["rho"] > 0).sum()), int((sure["rho"] < 0).sum())
+    sure = ranks[ranks["q"] < LEVEL]["rho"]
     head = (
         f"Does what responds matter? Of {len(ranks)} rank correlations between a unit's response "
-        f"and what its loss changes, {up} are clearly positive and {down} clearly negative:"
+        f"and what its loss changes, {(sure > 0).sum()} are clearly positive and "
+        f"{(sure < 0).sum()} clearly negative:"
     )
     return "\n".join([head, "", *lines])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,6 @@ from rl_ablation.mapping.evidence import scale
 from rl_ablation.rollouts.activity import Activity
 from rl_ablation.stats import rank_correlation
 
-LEFT, RIGHT = 0, 1  # the wheels among the actions
 TURNING = ("left_turning.alive", "right_turning.alive")
 GUIDES = (("steering", "turning"), ("steering", "centring"), ("speed", "forward speed"))
 """What passes through, and the behaviour that should suffer for it."""
@@ -28,15 +28,11 @@ class Block:
     part: rl.Lesion  # its units
     pictures: Sequence[np.ndarray]  # visited moments at which it is most active
     maximised: Maximum  # the plausible input that activates it most
-    # Contribution of each sensor through it to each wheel at its moments, (18, 2).
-    by_sensor: np.ndarray
+    by_sensor: np.ndarray  # contribution of each sensor through it to each wheel then, (18, 2)
     by_wheel: np.ndarray  # what passes through it to each wheel at those moments, (N, 2)
-    # Share of those moments in left bends, right bends and on straights.
-    places: Mapping[str, float]
-    usual: Mapping[str, float]  # the same of all visited moments
+    place: str  # where on the track they lie more than others do
     loss: pd.DataFrame  # its effects, with ``harm``, ``low`` and ``high``
-    # The same of random cuts of its size in its layer; empty if there are none.
-    controls: pd.DataFrame
+    controls: pd.DataFrame  # the same of random cuts of its size in its layer, if there are any
 
     @property
     def units(self) -> str:
@@ -55,12 +51,6 @@ class Block:
             does.append("speeds up" if speed > 0 else "slows down")
         return ", ".join(does)
 
-    @property
-    def place(self) -> str:
-        """Where its moments lie more than others do."""
-        where = max(self.places, key=lambda name: self.places[name] - self.usual[name])
-        return f"{where}: {self.places[where]:.0%} (of all moments {self.usual[where]:.0%})"
-
 
 def steering_shares(through: pd.DataFrame) -> pd.Series:
     """The share of all steering that passes through each group, the largest first."""
@@ -72,7 +62,7 @@ def losses(run: rl.Map) -> pd.DataFrame:
     """A run's effects with ``harm``, the change as a share of its measure's full size (below 0 is
     worse), and the ends of its interval, ``low`` and ``high``, in the same measure."""
     rows = run.effects()
-    rows = rows[rows["condition"] == "all"].copy()
+    rows = rows[rows["condition"] == "all"]
     full = rows["measure"].map(scale(rows))
     share = rows["measure"].map(lambda m: rl.MEASURES[m].better or 1) / full
     ends = rows[["ci_low", "ci_high"]].mul(share, axis=0)
@@ -82,14 +72,7 @@ def losses(run: rl.Map) -> pd.DataFrame:
 def is_attribution_a_guide(
     agent: rl.Policy, activity: Activity, losses: pd.DataFrame, groups: rl.Plan, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Compare what passes through units and groups with what their loss does.
-
-    Args:
-        agent: A robot whose two actions are its left and right wheel.
-        activity: Its visited activity; attributions are against the mean input.
-        losses: Effects of cutting every unit and group, with ``harm``.
-        groups: Groups of units.
-        seed: Of the bootstrap.
+    """Compare what passes through units and groups, against the mean input, with their `losses`.
 
     Returns:
         The rank correlations, a row for each level (units of a layer, groups) and behaviour, with
@@ -106,7 +89,7 @@ def is_attribution_a_guide(
             ((site, units),) = part.cut.items()
             points.append({
                 "level": level, "name": part.name,
-                "steering": np.abs(through[:, k, RIGHT] - through[:, k, LEFT]).mean(),
+                "steering": np.abs(np.diff(through[:, k])).mean(),  # right − left wheel
                 "speed": np.abs(through[:, k].mean(-1)).mean(),
                 "spread": np.sqrt((activity[site].std[list(units)] ** 2).sum()),
                 "turning": loss.loc[part.name, list(TURNING)].mean(),
@@ -114,14 +97,11 @@ def is_attribution_a_guide(
                 "forward speed": loss.loc[part.name, "forward_speed.alive"],
             })  # fmt: skip
     frame, ranks = pd.DataFrame(points), []
-    for level in dict.fromkeys(frame["level"]):
-        part = frame[frame["level"] == level]
-        for through_name, behaviour in GUIDES:
-            effect = part[behaviour].to_numpy()
-            rho, low, high, _ = rank_correlation(part[through_name].to_numpy(), effect, seed)
-            spread, *_ = rank_correlation(part["spread"].to_numpy(), effect, seed)
-            ranks.append({
-                "level": level, "through": through_name, "loss": behaviour, "n": len(part),
-                "rho": rho, "ci_low": low, "ci_high": high, "rho_spread": spread,
-            })  # fmt: skip
-    return pd.DataFrame(ranks), frame
+    parts = frame.groupby("level", sort=False)
+    for (label, rows), (guide, behaviour) in product(parts, GUIDES):
+        passing, spread, lost = (rows[c].to_numpy() for c in (guide, "spread", behaviour))
+        rho = rank_correlation(passing, lost, seed)[:3]
+        alone = rank_correlation(spread, lost, seed)[0]
+        ranks.append((label, guide, behaviour, len(rows), *rho, alone))
+    columns = ["level", "through", "loss", "n", "rho", "ci_low", "ci_high", "rho_spread"]
+    return pd.DataFrame(ranks, columns=columns), frame

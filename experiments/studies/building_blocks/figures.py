@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
+import rl_ablation as rl
 from envs.lap_model import LIDAR_ANGLES, LIDAR_RANGE
-from experiments.studies.building_blocks.blocks import Block, steering_shares
+from experiments.studies.building_blocks.blocks import GUIDES, Block, steering_shares
 from rl_ablation.analysis.maximisation import raw_observation
 from rl_ablation.formats import Estimate, number
 from rl_ablation.measures.laps import BEND
-from rl_ablation.policies.policy import Policy
 from rl_ablation.reports import style
 
 RAYS = len(LIDAR_ANGLES)
@@ -23,7 +23,7 @@ OTHERS = ("left wheel", "right wheel", "yaw rate")  # sensors after the rays
 
 
 @style.styled
-def atlas(blocks: Sequence[Block], agent: Policy, baseline: np.ndarray, episodes: int) -> Figure:
+def atlas(blocks: Sequence[Block], agent: rl.Policy, baseline: np.ndarray, episodes: int) -> Figure:
     """A row for each part: when it is active, what it contributes, what its loss does."""
     pictures = max(len(block.pictures) for block in blocks)
     title = (
@@ -52,7 +52,6 @@ def atlas(blocks: Sequence[Block], agent: Policy, baseline: np.ndarray, episodes
     ends = pd.concat([b.loss[["low", "high"]] for b in blocks])
     harms = (min(-1.0, float(ends["low"].min())), max(0.3, float(ends["high"].max())))
     for row, block in enumerate(blocks, start=1):
-        last = row == len(blocks)
         for column, picture in enumerate(block.pictures):
             axes = figure.add_subplot(grid[row, column])
             axes.imshow(picture)
@@ -64,9 +63,9 @@ def atlas(blocks: Sequence[Block], agent: Policy, baseline: np.ndarray, episodes
         fan = figure.add_subplot(grid[row, pictures], projection="polar")
         assert isinstance(fan, PolarAxes)
         _fan(fan, raw[row], raw[0], reach, block)
-        _strip(figure.add_subplot(grid[row, pictures + 1]), block, sensors, last)
+        _strip(figure.add_subplot(grid[row, pictures + 1]), block, sensors, row == len(blocks))
         _wheels(figure.add_subplot(grid[row, pictures + 2]), block, wheels)
-        _harms(figure.add_subplot(grid[row, pictures + 3]), block, harms, last)
+        _harms(figure.add_subplot(grid[row, pictures + 3]), block, harms, row == len(blocks))
     return figure
 
 
@@ -81,10 +80,9 @@ def _fan(axes: PolarAxes, obs: np.ndarray, usual: np.ndarray, reach: float, bloc
     axes.set_rticks(np.arange(1, reach), labels=[])
     axes.set_xticks(np.deg2rad([-90, -45, 0, 45, 90]), labels=[])
     axes.grid(visible=True)
-    speed = obs[RAYS : RAYS + 2]
     axes.text(
         0.5, 0.14,
-        f"wheels {number(speed[0])}, {number(speed[1])}\nyaw {number(5 * obs[-1])} rad/s\n"
+        f"wheels {number(obs[RAYS])}, {number(obs[RAYS + 1])}\nyaw {number(5 * obs[-1])} rad/s\n"
         f"farther out than {block.maximised.percentile:.0f} %",
         transform=axes.transAxes, ha="center", va="top", fontsize=7.5, in_layout=False,
     )  # fmt: skip
@@ -98,12 +96,12 @@ def _strip(axes: Axes, block: Block, reach: float, last: bool) -> None:
     axes.set_yticks([0, 1], ["left\nwheel", "right\nwheel"])
     axes.axvline(RAYS - 0.5, color=style.INK, lw=0.8)
     axes.axhline(0.5, color="white", lw=1)
-    axes.set_xticks([0, (RAYS - 1) / 2, RAYS - 1, *range(RAYS, len(order))])
-    names = ["ray left", "ahead", "right", *OTHERS]
-    axes.set_xticklabels(names if last else [""] * len(names))
-    for label, side in zip(axes.get_xticklabels(), ("left", "center", "right"), strict=False):
+    names = ["ray left", "ahead", "right", *OTHERS] if last else [""] * (3 + len(OTHERS))
+    axes.set_xticks([0, (RAYS - 1) / 2, RAYS - 1, *range(RAYS, len(order))], names)
+    labels = axes.get_xticklabels()
+    for label, side in zip(labels, ("left", "center", "right"), strict=False):
         label.set(horizontalalignment=side)
-    for label in axes.get_xticklabels()[3:]:
+    for label in labels[3:]:
         label.set(rotation=90)
     axes.tick_params(length=2)
 
@@ -121,26 +119,21 @@ def _wheels(axes: Axes, block: Block, reach: float) -> None:
 
 
 def _harms(axes: Axes, block: Block, reach: tuple[float, float], last: bool) -> None:
-    loss = block.loss.to_dict("records")
-    for y, row in enumerate(loss):
-        found = Estimate.of(row, "harm")
+    names = []
+    for y, row in enumerate(block.loss.to_dict("records")):
+        found, label = Estimate.of(row, "harm"), style.short_label(row["measure"])
         colour = style.verdict_colour(found.value, clear=found.sign != 0)
         axes.barh(y, found.value, color=colour, height=0.66)
         axes.plot([found.low, found.high], [y, y], color=style.INK, lw=1.2)
-    names = [
-        f"{style.short_label(r['measure'])}  {number(r['intact'])} → {number(r['lesioned'])}"
-        for r in loss
-    ]
+        names.append(f"{label}  {number(row['intact'])} → {number(row['lesioned'])}")
     style.name_rows(axes, names)
     axes.grid(visible=False)
     axes.yaxis.tick_right()
     axes.tick_params(axis="y", length=0)
     axes.set_xlim(1.05 * reach[0], 1.05 * reach[1])
     if last:
-        axes.set_xlabel(
-            "worse ←   → better\n(share of largest change;\nline: 95 % interval, grey: includes 0)",
-            fontsize=7.5,
-        )
+        text = "(share of largest change;\nline: 95 % interval, grey: includes 0)"
+        axes.set_xlabel(f"worse ←   → better\n{text}", fontsize=7.5)
 
 
 @style.styled
@@ -172,22 +165,20 @@ def over_time_figure(through: pd.DataFrame, dt: float) -> Figure:
 @style.styled
 def guide_figure(points: pd.DataFrame, guide: pd.DataFrame) -> Figure:
     """What passes through each unit or group against what its loss does."""
-    pairs = list(dict.fromkeys(zip(guide["through"], guide["loss"], strict=True)))
     levels = list(dict.fromkeys(guide["level"]))
     title = (
         "Does what passes through a part predict what its loss does? "
         "Spearman's ρ of passing and loss, 95 % interval"
     )
-    figure = style.page(1 + 3.6 * len(pairs), 0.8 + 2.5 * len(levels), title, size=12)
-    panels = figure.subplots(len(levels), len(pairs), squeeze=False)
-    for row, level in enumerate(levels):
-        for column, (through, loss) in enumerate(pairs):
-            axes, part = panels[row, column], points[points["level"] == level]
-            axes.scatter(part[through], -part[loss], s=22, color=style.PURPLE, alpha=0.7, lw=0)
-            axes.axhline(0, color=style.INK, lw=0.6)
-            found = guide[(guide["level"] == level) & (guide["loss"] == loss)].iloc[0]
-            rho = Estimate.of(found, "rho", "ci_low", "ci_high")
-            axes.set_title(f"ρ = {rho}", loc="center")
-            axes.set_xlabel(f"mean |{through}| through it")
-            axes.set_ylabel(f"{level}\nworse ← {loss}" if column == 0 else f"worse ← {loss}")
+    figure = style.page(1 + 3.6 * len(GUIDES), 0.8 + 2.5 * len(levels), title, size=12)
+    panels = figure.subplots(len(levels), len(GUIDES), squeeze=False)
+    for axes, row in zip(panels.flat, guide.to_dict("records"), strict=True):
+        part, dots = points[points["level"] == row["level"]], {"s": 22, "alpha": 0.7, "lw": 0}
+        axes.scatter(part[row["through"]], -part[row["loss"]], color=style.PURPLE, **dots)
+        axes.axhline(0, color=style.INK, lw=0.6)
+        rho = Estimate.of(row, "rho", "ci_low", "ci_high")
+        axes.set_title(f"ρ = {rho}", loc="center")
+        axes.set_xlabel(f"mean |{row['through']}| through it")
+        first = f"{row['level']}\n" if axes in panels[:, 0] else ""
+        axes.set_ylabel(f"{first}worse ← {row['loss']}")
     return figure

@@ -28,34 +28,18 @@ import pandas as pd
 
 import rl_ablation as rl
 from agents.zoo import find_agent
-from experiments.studies.building_blocks.blocks import (
-    LEFT,
-    RIGHT,
-    Block,
-    is_attribution_a_guide,
-    losses,
-)
+from experiments.studies.building_blocks import words
+from experiments.studies.building_blocks.blocks import Block, is_attribution_a_guide, losses
 from experiments.studies.building_blocks.figures import atlas, guide_figure, over_time_figure
-from experiments.studies.building_blocks.words import (
-    tell_block,
-    tell_guide,
-    tell_maximisation,
-    tell_over_time,
-)
 from experiments.studies.registry import DRIVING, Answer
+from rl_ablation.analysis import top_states as states
 from rl_ablation.analysis.attribution import paths, through_groups
 from rl_ablation.analysis.maximisation import maximise
-from rl_ablation.analysis.top_states import (
-    Direction,
-    frames,
-    group_direction,
-    top_states,
-    unit_direction,
-)
+from rl_ablation.analysis.top_states import Direction, top_states, unit_direction
 from rl_ablation.groupings.factors import factorise, factors
 from rl_ablation.measures.laps import BEND
 from rl_ablation.rollouts.activity import Activity
-from rl_ablation.rollouts.episodes import REFERENCE, Episodes
+from rl_ablation.rollouts.episodes import REFERENCE
 from rl_ablation.rollouts.recording import Recording, record
 from rl_ablation.rollouts.rollout import SITE
 
@@ -90,20 +74,9 @@ class Lab:
     """What every part is looked at with."""
 
     agent: rl.Policy
-    activity: Activity
+    activity: Activity  # the mean visited input is what everything is attributed against
     visits: Recording
     size: Size
-
-    @property
-    def baseline(self) -> np.ndarray:
-        """The mean visited network input, against which everything is attributed."""
-        return self.activity["obs"].mean
-
-    def moments(self, values: np.ndarray) -> np.ndarray:
-        """The moments with the largest values, as (steps, episodes) to index with."""
-        alive = self.visits.trace.alive
-        level = np.quantile(values[alive], 1 - MOST_ACTIVE)
-        return np.argwhere(alive & (values >= level)).T
 
     def direction(self, part: rl.Lesion) -> Direction:
         """What counts as its activity: a unit's own, a factor's, a layer's main direction."""
@@ -111,7 +84,7 @@ class Lab:
         if part.group == "singles":
             return unit_direction(site, units[0], self.agent.sites[site])
         if part.group != "factors":
-            return group_direction(part, self.activity[site])
+            return states.group_direction(part, self.activity[site])
         factor = int(part.name.rpartition("-")[2])
         pattern = factorise(self.activity[site], self.size.factors).patterns[factor]
         own = np.isin(np.arange(len(pattern)), units)
@@ -124,31 +97,28 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     agent = find_agent("lap")
     how: dict[str, Any] = {"conditions": size.conditions, "seed": seed, "horizon": size.horizon}
     activity = rl.record_activity(agent, **how)
-    visited = Episodes(size.visited, stream=REFERENCE, **how)
-    visits = record(agent, [*(SITE + site for site in agent.sites), "bend"], visited)
+    signals = [*(SITE + site for site in agent.sites), "bend"]
+    visits = record(agent, signals, rl.Episodes(size.visited, stream=REFERENCE, **how))
     lab = Lab(agent, activity, visits, size)
     groups = factors(agent, size.factors, activity)
     plan = rl.layers(agent) + groups + rl.singles(agent)
     run = rl.sweep(agent, plan, episodes=size.episodes, measures=BEHAVIOURS, activity=activity,
-                folder=folder / "chosen-on", **how)  # fmt: skip
+                   folder=folder / "chosen-on", **how)  # fmt: skip
     chosen = matters_most(run, size.shown)
     cuts = chosen + rl.random_groups(agent, chosen, size.draws, seed)
     again = rl.sweep(agent, cuts, episodes=size.confirmed, measures=BEHAVIOURS,
-                  folder=folder / "measured-on", **{**how, "seed": seed + 1})  # fmt: skip
-    blocks = look_at(lab, chosen, again)
-    through = steering_over_time(lab, groups)
+                     folder=folder / "measured-on", **{**how, "seed": seed + 1})  # fmt: skip
+    blocks, through = look_at(lab, chosen, again), steering_over_time(lab, groups)
     units = unit_table(lab, run, groups)
     guide, points = is_attribution_a_guide(agent, activity, losses(run), groups, seed)
-    words = [*(tell_block(block) for block in blocks), tell_guide(guide, points)]
-    words += [tell_over_time(through), tell_maximisation(units)]
-    figures = {
-        "atlas": atlas(blocks, agent, lab.baseline, size.confirmed),
-        "over_time": over_time_figure(through, visits.trace.dt),
-        "guide": guide_figure(points, guide),
-    }
-    measured = pd.concat([block.loss for block in blocks])
-    tables = {"units": units, "guide": guide, "guide_points": points, "blocks": measured}
-    return Answer("\n\n".join(words), figures, tables)
+    text = [*map(words.tell_block, blocks), words.tell_guide(guide, points)]
+    text += [words.tell_over_time(through), words.tell_maximisation(units)]
+    figures = {"atlas": atlas(blocks, agent, activity["obs"].mean, size.confirmed)}
+    figures["over_time"] = over_time_figure(through, visits.trace.dt)
+    figures["guide"] = guide_figure(points, guide)
+    tables = {"units": units, "guide": guide, "guide_points": points}
+    tables["blocks"] = pd.concat([block.loss for block in blocks])
+    return Answer("\n\n".join(text), figures, tables)
 
 
 def matters_most(run: rl.Map, shown: int) -> rl.Plan:
@@ -157,82 +127,72 @@ def matters_most(run: rl.Map, shown: int) -> rl.Plan:
     total = rows.assign(harm=rows["harm"].clip(upper=0)).groupby("lesion")["harm"].sum()
     taken: list[rl.Lesion] = []
     for group, most in (("layers", 1), ("factors", shown), ("singles", 1)):
-        names = [x.name for x in run.plan if x.group == group]
-        worst = total[names].sort_values(kind="stable").index[:most]
-        taken += [run.plan[str(name)] for name in worst]
+        parts = [x for x in run.plan if x.group == group]
+        taken += sorted(parts, key=lambda x: float(total[x.name]))[:most]
     return rl.Plan(taken)
 
 
 def look_at(lab: Lab, chosen: rl.Plan, run: rl.Map) -> list[Block]:
     """When each part is active, what it contributes then, what its loss does."""
-    parts, rows = chosen.lesions[1:], losses(run)
+    parts, rows, obs = chosen.lesions[1:], losses(run), lab.activity["obs"]
     directions = [lab.direction(part) for part in parts]
-    maximised = maximise(lab.agent, directions, lab.activity["obs"].samples)
+    maximised = maximise(lab.agent, directions, obs.samples)
     tops = [top_states(x, lab.visits, lab.size.pictures) for x in directions]
     look = {"width": 320, "height": 240, "camera": "chase"}
-    shots = iter(frames(lab.agent, lab.visits, [m for top in tops for m in top], **look))
+    shots = iter(states.frames(lab.agent, lab.visits, [m for top in tops for m in top], **look))
     trace, bend = lab.visits.trace, lab.visits.trace["bend"]
     blocks = []
     for part, direction, best, top in zip(parts, directions, maximised, tops, strict=True):
-        steps, episodes = lab.moments(direction.along(trace[f"@{direction.site}"]))
+        active = direction.along(trace[f"@{direction.site}"])
+        level = np.quantile(active[trace.alive], 1 - MOST_ACTIVE)
+        steps, episodes = np.nonzero(trace.alive & (active >= level))
         some = np.linspace(0, len(steps) - 1, min(STATES, len(steps))).astype(int)
         inputs = trace["@obs"][steps[some], episodes[some]]
-        push = paths(lab.agent, inputs, rl.Plan([part]), lab.baseline)[:, 0]
-        controls = rows["lesion"].str.startswith(f"{direction.site}/random-{part.size}-")
-        blocks.append(
-            Block(
-                part=part,
-                pictures=[next(shots) for _ in top],
-                maximised=best,
-                by_sensor=push.mean(0),
-                by_wheel=push.sum(1),
-                places=places(bend[steps, episodes]),
-                usual=places(bend[trace.alive]),
-                loss=rows[rows["lesion"] == part.name],
-                controls=rows[controls],
-            )
-        )
+        push = paths(lab.agent, inputs, rl.Plan([part]), obs.mean)[:, 0]
+        place = where(bend[steps, episodes], bend[trace.alive])
+        loss = rows[rows["lesion"] == part.name]
+        null = rows[rows["lesion"].str.startswith(f"{direction.site}/random-{part.size}-")]
+        shown, mean, wheels = [next(shots) for _ in top], push.mean(0), push.sum(1)
+        blocks.append(Block(part, shown, best, mean, wheels, place, loss, null))
     return blocks
 
 
-def places(bend: np.ndarray) -> dict[str, float]:
-    """Shares of moments in left bends, in right bends and on straights."""
-    left, right = float((bend > BEND).mean()), float((bend < -BEND).mean())
-    return {"left bends": left, "right bends": right, "straights": 1 - left - right}
+def where(bend: np.ndarray, usual: np.ndarray) -> str:
+    """Where moments lie more than others do, from the bend at both."""
+    left, right = (np.array([(s * b > BEND).mean() for b in (bend, usual)]) for s in (1, -1))
+    shares = {"left bends": left, "right bends": right, "straights": 1 - left - right}
+    name, (own, rest) = max(shares.items(), key=lambda item: item[1][0] - item[1][1])
+    return f"{name}: {own:.0%} (of all moments {rest:.0%})"
 
 
 def steering_over_time(lab: Lab, groups: rl.Plan) -> pd.DataFrame:
     """How much steering passes through each group of the last hidden layer along an episode.
 
-    Returns:
-        A row for each step: ``bend``, 1/m, then a column for each group: right minus left wheel
-        against the mean observation, above 0 turns left. Together they are all the steering.
+    A row for each step: ``bend``, 1/m, then a column for each group: right minus left wheel against
+    the mean observation, above 0 turns left. Together they are all the steering.
     """
     trace, last = lab.visits.trace, list(lab.agent.network.sizes)[-1]
     steps = np.flatnonzero(trace.alive[:, 0])[: round(lab.size.seconds / trace.dt)]
     parts = rl.Plan(g for g in groups if last in g.cut)
-    through = through_groups(lab.agent, trace["@obs"][steps, 0], parts, lab.baseline)
-    frame = pd.DataFrame(through[..., RIGHT] - through[..., LEFT], columns=parts.names[1:])
-    frame.insert(0, "bend", trace["bend"][steps, 0])
-    return frame
+    through = through_groups(lab.agent, trace["@obs"][steps, 0], parts, lab.activity["obs"].mean)
+    steering = pd.DataFrame(np.diff(through)[..., 0], columns=parts.names[1:])
+    return pd.DataFrame({"bend": trace["bend"][steps, 0]}).join(steering)
 
 
 def unit_table(lab: Lab, run: rl.Map, groups: rl.Plan) -> pd.DataFrame:
     """A row for each hidden unit: its group, what activates it most, what its loss does."""
-    sites, trace = lab.agent.sites, lab.visits.trace
+    sizes, bend = lab.agent.network.sizes, lab.visits.trace["bend"]
     owner = {f"{s}/{u}": g.name for g in groups for s, us in g.cut.items() for u in us}
-    directions = [
-        unit_direction(s, u, sites[s]) for s in lab.agent.network.sizes for u in range(sites[s])
-    ]
+    directions = [unit_direction(s, u, count) for s, count in sizes.items() for u in range(count)]
     maximised = maximise(lab.agent, directions, lab.activity["obs"].samples)
     table = []
     for direction, best in zip(directions, maximised, strict=True):
         (top,) = top_states(direction, lab.visits, 1)
+        job = lab.visits.jobs[top.episode]
         table.append({
             "unit": direction.name, "group": owner.get(direction.name, ""), "top_value": top.value,
-            "top_seed": lab.visits.jobs[top.episode].seed,
-            "top_condition": lab.visits.jobs[top.episode].condition, "top_step": top.step,
-            "top_bend": float(trace["bend"][top.step, top.episode]),
+            "top_seed": job.seed, "top_condition": job.condition, "top_step": top.step,
+            "top_bend": float(bend[top.step, top.episode]),
             "optimised_value": best.value, "optimised_percentile": best.percentile,
         })  # fmt: skip
     rows = losses(run)

@@ -20,15 +20,11 @@ def tell_block(block: Block) -> str:
         f"adds {number(left)} to the left wheel and {number(right)} to the right (of full speed, "
         f"before clipping): it {block.push.replace(', ', ' and ')}. "
     )
-    clear = block.loss[(block.loss["low"] > 0) | (block.loss["high"] < 0)]
-    clear = clear[clear["harm"].abs() > TRIFLE]
-    clear = clear.sort_values("harm", key=np.abs, ascending=False)[:3]
-    changes = [change(row) for row in clear.to_dict("records")]
-    text += (
-        f"Without it: {'; '.join(changes)}."
-        if changes
-        else "Its loss changes nothing clearly by more than a trifle."
-    )
+    clear = block.loss.query("(low > 0 or high < 0) and abs(harm) > @TRIFLE")
+    worst = clear.sort_values("harm", key=np.abs, ascending=False)[:3]
+    changes = "; ".join(map(change, worst.to_dict("records")))
+    nothing = "Its loss changes nothing clearly by more than a trifle."
+    text += f"Without it: {changes}." if changes else nothing
     if len(block.controls):
         null = block.controls.assign(harm=block.controls["harm"].clip(upper=0))
         totals = null.groupby("lesion")["harm"].sum()
@@ -52,9 +48,9 @@ def tell_guide(guide: pd.DataFrame, points: pd.DataFrame) -> str:
             f"{number(rho.value)}, 95 % CI {rho.ends()}; "
             f"from the spread of activity alone {number(row['rho_spread'])})"
         )
-    hits = int((guide["ci_low"] > 0).sum())
+    hits = (guide["ci_low"] > 0).sum()
     units = points[points["level"].str.startswith("units")]
-    most = {name: float(units[name].abs().max()) for name in dict.fromkeys(guide["loss"])}
+    most = units[guide["loss"].unique()].abs().max()
     small = ", ".join(f"{name} by {share:.1%}" for name, share in most.items())
     return (
         f"Is attribution a guide to what a loss does? In {hits} of {len(guide)} comparisons "

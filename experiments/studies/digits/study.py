@@ -30,23 +30,15 @@ import pandas as pd
 import rl_ablation as rl
 from experiments.studies.digits.figures import four_panels
 from experiments.studies.digits.words import areas_of, tell
-from experiments.studies.digits.world import (
-    HELD_OUT,
-    TRAINING,
-    Subject,
-    every,
-    networks,
-)
+from experiments.studies.digits.world import HELD_OUT, TRAINING, Subject, every, networks
 from experiments.studies.registry import Answer
 from rl_ablation.analysis.curves import curves
 from rl_ablation.analysis.selectivity import class_selectivity
 from rl_ablation.groupings.orders import random_orders
 from rl_ablation.lesions.lesion import INTACT
-from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.recording import record
 from rl_ablation.stats import LEVEL, benjamini_hochberg, interval, nested_bootstrap
 
-ALPHAS = (-1.0, -0.2, -0.05, 0.0, 0.05, 0.2, 1.0)
 SHUFFLES = 1999
 LITTLE = 0.02
 """What counts as "costs little", fixed before the first run: less than 2 points of accuracy."""
@@ -56,20 +48,19 @@ LITTLE = 0.02
 class Size:
     """How much is done."""
 
-    networks: int
-    updates: int
-    orders: int
-    alphas: tuple[float, ...]
-    images: int  # of each digit, in each half
+    networks: int = 10
+    updates: int = 1500
+    orders: int = 10
+    alphas: tuple[float, ...] = (-1.0, -0.2, -0.05, 0.0, 0.05, 0.2, 1.0)
+    images: int = HELD_OUT // 2  # of each digit, in each half
 
 
-FULL = Size(networks=10, updates=1500, orders=10, alphas=ALPHAS, images=HELD_OUT // 2)
 QUICK = Size(networks=3, updates=400, orders=2, alphas=(-1.0, 0.0, 1.0), images=12)
 
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     """Train the networks, cut them, and compare with what was published."""
-    size = QUICK if quick else FULL
+    size = QUICK if quick else Size()
     seeds = range(seed, seed + size.networks)
     steered = [Subject(s, alpha) for alpha in size.alphas for s in seeds]
     shuffled = [Subject(s, shuffled=True) for s in seeds]
@@ -92,30 +83,24 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         labels = "shuffled" if subject.shuffled else "true"
         falls.append(curve.assign(network=subject.seed, labels=labels))
     fallen = pd.concat(falls)
-    accuracy = pd.DataFrame(
-        {
-            "alpha": subject.alpha,
-            "network": subject.seed,
-            "accuracy": answers(right(subject, rl.Plan(), exam))[INTACT].mean(),
-            "selectivity": selectivity(agents[subject], exam),
-        }
-        for subject in steered
-    )
+    rows = []
+    for s in steered:
+        share = answers(right(s, rl.Plan(), exam))[INTACT].mean()
+        rows.append((s.alpha, s.seed, share, selectivity(agents[s], exam)))
+    accuracy = pd.DataFrame(rows, columns=["alpha", "network", "accuracy", "selectivity"])
     checks = verdicts(losses, gains, fallen, accuracy)
-    tables = {"checks": checks, "losses": losses, "gains": gains, "falls": fallen}
-    figure = four_panels(losses, gains, fallen, accuracy, checks)
     text = tell(checks, losses, gains, fallen, accuracy)
-    return Answer(text, {"checks": figure}, {**tables, "selectivity": accuracy})
+    tables = {"checks": checks, "losses": losses, "gains": gains, "falls": fallen}
+    tables["selectivity"] = accuracy
+    return Answer(text, {"checks": four_panels(tables)}, tables)
 
 
 def selectivity(agent: rl.Policy, exam: list[str]) -> float:
     """Mean class selectivity over the layers, on the images of the exam."""
-    sites = list(agent.network.sizes)
-    seen = record(
-        agent, [f"@{s}" for s in sites], Episodes(len(exam), conditions=tuple(exam))
-    ).moments()
+    signals = [f"@{site}" for site in agent.network.sizes]
+    seen = record(agent, signals, rl.Episodes(len(exam), conditions=tuple(exam))).moments()
     classes = digits_of(pd.Index(exam))
-    return float(np.mean([class_selectivity(seen[f"@{s}"], classes).mean() for s in sites]))
+    return float(np.mean([class_selectivity(seen[s], classes).mean() for s in signals]))
 
 
 def answers(run: rl.Map) -> pd.DataFrame:
@@ -131,7 +116,7 @@ def digits_of(conditions: pd.Index) -> np.ndarray:
 def halves(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What each cut lost of every image, image × lesion, on either half of the images."""
     lost = table.drop(columns=INTACT).rsub(table[INTACT], axis=0)
-    odd = np.array([int(c.partition("/")[2]) % 2 for c in lost.index], bool)
+    odd = lost.index.str.partition("/").get_level_values(2).astype(int) % 2 == 1
     return lost[~odd], lost[odd]
 
 
@@ -145,10 +130,9 @@ def particular_losses(table: pd.DataFrame, network: int) -> pd.DataFrame:
     digits, lost = digits_of(confirm.index), confirm.to_numpy()
     per_digit = confirm.groupby(digits).mean()
     here = per_digit.to_numpy()[worst, np.arange(len(worst))]
-    rng = np.random.default_rng(network)
     each = int((digits == 0).sum())  # alike for all digits, so one set of shuffles does for all
-    shuffled = rng.permuted(np.tile(np.arange(len(digits)) < each, (SHUFFLES, 1)), axis=1)
-    null = shuffled.astype(float) @ lost / each
+    own = np.tile(np.arange(len(digits)) < each, (SHUFFLES, 1))
+    null = np.random.default_rng(network).permuted(own, axis=1).astype(float) @ lost / each
     p = (1 + (null >= here - 1e-9).sum(0)) / (1 + SHUFFLES)
     found = {"network": network, "unit": confirm.columns, "digit": worst, "worst_loss": here}
     found |= {"mean_loss": per_digit.mean().to_numpy(), "p": p, "q": benjamini_hochberg(p)}
@@ -162,8 +146,8 @@ def chosen_gain(table: pd.DataFrame, network: int) -> dict[str, object]:
     unit = gain.max().idxmax()
     digit = gain[unit].idxmax()
     fresh = 0.0 - confirm[unit][digits_of(confirm.index) == digit].mean()
-    found = {"network": network, "unit": unit, "digit": digit}
-    return {**found, "chosen": gain[unit].max(), "confirmed": fresh}
+    found = {"network": network, "unit": unit, "digit": digit, "chosen": gain[unit].max()}
+    return {**found, "confirmed": fresh}
 
 
 def verdicts(
@@ -173,32 +157,23 @@ def verdicts(
 
     ``agrees`` is "yes" where the whole 95 % interval (networks resampled first) lies on the
     published side of ``border``, "no" where it lies on the other, else "unclear".
-
-    Args:
-        losses: A row for each network × unit: ``network``, ``q``.
-        gains: A row for each network: ``confirmed``.
-        falls: Curves of `rl_ablation.analysis.curves.curves` with ``network`` and ``labels``.
-        steered: A row for each network × ``alpha``: ``accuracy``.
     """
     rng = np.random.default_rng(0)
     particular = [(part["q"] < LEVEL).to_numpy(float) for _, part in losses.groupby("network")]
-    confirmed = [np.array([g]) for g in gains["confirmed"]]
-    true, shuffled = (list(areas_of(falls, kind).values()) for kind in ("true", "shuffled"))
-    accuracy = {a: part.sort_values("network")["accuracy"].to_numpy()
-                for a, part in steered.groupby("alpha")}  # fmt: skip
+    confirmed = list(gains["confirmed"].to_numpy(float)[:, None])
+    true, shuffled = (areas_of(falls, kind) for kind in ("true", "shuffled"))
+    accuracy = steered.pivot(index="network", columns="alpha", values="accuracy")
     most, least = max(steered["alpha"]), min(steered["alpha"])
 
     def gap(one: float, other: float) -> np.ndarray:
-        return nested_bootstrap(list((accuracy[one] - accuracy[other])[:, None]), rng)
+        return nested_bootstrap(list((accuracy[one] - accuracy[other]).to_numpy()[:, None]), rng)
 
     paper = "Leavitt & Morcos 2020"
     rows = [
-        ("units that hurt one digit more than the others, share of units",
-         "Meyes 2019, Zhou 2018", "some: above 5 %",
-         nested_bootstrap(particular, rng), LEVEL, 1),
-        ("gain of the best unit × digit on fresh images, accuracy",
-         "Meyes 2019", "some digit gains: above 0",
-         nested_bootstrap(confirmed, rng), 0.0, 1),
+        ("units that hurt one digit more than the others, share of units", "Meyes 2019, Zhou 2018",
+         "some: above 5 %", nested_bootstrap(particular, rng), LEVEL, 1),
+        ("gain of the best unit × digit on fresh images, accuracy", "Meyes 2019",
+         "some digit gains: above 0", nested_bootstrap(confirmed, rng), 0.0, 1),
         ("area under cumulative ablation, true − shuffled labels",
          "Morcos 2018", "memorised falls faster: above 0",
          nested_bootstrap(true, rng) - nested_bootstrap(shuffled, rng), 0.0, 1),
@@ -216,7 +191,6 @@ def verdicts(
 def judge(bootstrap: np.ndarray, border: float, side: int) -> tuple[float, float, float, str]:
     """The mean, its interval, and whether that is on the published side of the border."""
     low, high = interval(bootstrap)
-    agrees = "unclear"
-    if low > border or high < border:
-        agrees = "yes" if (low > border) == (side > 0) else "no"
+    where = side * (int(low > border) - int(high < border))
+    agrees = {1: "yes", 0: "unclear", -1: "no"}[where]
     return float(bootstrap.mean()), low, high, agrees

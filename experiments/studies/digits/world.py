@@ -1,8 +1,8 @@
 """Handwritten digits as a world of one step, and small classifiers that learn them.
 
 An episode: see an image, name its digit, done. It exists to run the instrument on a task whose
-answers are published. The images are the 1797 of
-8 × 8 pixels that come with scikit-learn (Alpaydin & Kaynak 1998).
+answers are published. The images, 1797 of 8 × 8 pixels, come with scikit-learn (Alpaydin & Kaynak
+1998).
 """
 
 from __future__ import annotations
@@ -30,23 +30,17 @@ from rl_ablation.policies.policy import Card, Policy
 from rl_ablation.policies.storage import make_mlp, save
 
 ENV_ID = "experiments.studies.digits.world:rl_ablation/Digits-v0"
-DIGITS = 10
-TRAINING = 50  # images of each digit to learn from
-HELD_OUT = 120  # images of each digit to be examined on
-PIXELS = 64
-
+TRAINING, HELD_OUT = 50, 120  # images of each digit to learn from, and to be examined on
+DIGITS, PIXELS = 10, 64
 SIZES = (PIXELS, 32, 32, DIGITS)  # of the classifiers' layers
 BATCH, RATE = 100, 3e-3
 
 
 @cache
 def images() -> np.ndarray:
-    """Images by digit, (10, 170, 64) float32 in [0, 1], the first 50 of each for training.
-
-    Mixed once and for all, since neighbours in the file come from one writer.
-    """
+    """Images by digit, (10, 170, 64) float32 in [0, 1], the first 50 of each for training."""
     data, target = load_digits(return_X_y=True)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(0)  # mixed, since neighbours in the file come from one writer
     kept = [rng.permutation(data[target == d])[: TRAINING + HELD_OUT] for d in range(DIGITS)]
     return (np.stack(kept) / 16.0).astype(np.float32)
 
@@ -73,14 +67,8 @@ class DigitsBatch(VectorEnv):
 
     Observation (64,): pixels in [0, 1]. Action: the digit. Condition ``"3"`` is a held-out image
     of a 3, drawn by the seed; ``"3/17"`` is that very image, so that a sweep can show every one
-    once; without a condition the digit is drawn as well.
-
-    Args:
-        num_envs: Examinees.
-        label_seed: Shuffles the labels of the training images; None leaves the true ones.
-        autoreset_mode: Only "Disabled".
-        max_episode_steps: There is one step, whatever this says.
-        nthread: Not used.
+    once; without a condition the digit is drawn as well. For ``label_seed`` see `labels`; there is
+    one step, whatever ``max_episode_steps`` says, and ``nthread`` is not used.
     """
 
     metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
@@ -92,13 +80,9 @@ class DigitsBatch(VectorEnv):
     }
 
     def __init__(
-        self,
-        num_envs: int = 1,
-        label_seed: int | None = None,
-        autoreset_mode: str = "Disabled",
-        max_episode_steps: int = 1,
-        nthread: int = 0,
-    ) -> None:
+        self, num_envs: int = 1, label_seed: int | None = None, autoreset_mode: str = "Disabled",
+        max_episode_steps: int = 1, nthread: int = 0,
+    ) -> None:  # fmt: skip
         if AutoresetMode(autoreset_mode) != AutoresetMode.DISABLED:
             raise ValueError(f"digits are not reset by themselves; got {autoreset_mode!r}")
         self.num_envs = num_envs
@@ -107,16 +91,13 @@ class DigitsBatch(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._labels = labels(label_seed)
-        self._digit = np.zeros(num_envs, np.int64)
-        self._image = np.zeros(num_envs, np.int64)
+        self._digit, self._image = np.zeros((2, num_envs), np.int64)
         self._over = np.ones(num_envs, bool)
 
     def reset(  # type: ignore[override]
-        self,
-        *,
-        seed: int | Sequence[int | None] | None = None,
+        self, *, seed: int | Sequence[int | None] | None = None,
         options: Mapping[str, Any] | None = None,
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    ) -> tuple[np.ndarray, dict[str, Any]]:  # fmt: skip
         """Show every row an image; ``options["condition"]`` names one for all, or for each row."""
         asked = (options or {}).get("condition")
         asked = [asked] * self.num_envs if asked is None or isinstance(asked, str) else asked
@@ -144,11 +125,9 @@ class DigitsBatch(VectorEnv):
 
 
 register(
-    id="rl_ablation/Digits-v0",
-    entry_point=None,
+    "rl_ablation/Digits-v0", entry_point=None, max_episode_steps=1,
     vector_entry_point="experiments.studies.digits.world:DigitsBatch",
-    max_episode_steps=1,
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -171,9 +150,8 @@ def networks(subjects: list[Subject], folder: Path, updates: int) -> dict[Subjec
         layers = train(subjects, updates)
         for k, s in enumerate(subjects):
             kwargs = {"label_seed": s.seed} if s.shuffled else {}
-            card = Card(
-                name=s.name, env_id=ENV_ID, env_kwargs=kwargs, activation="relu", squash="argmax"
-            )
+            how: dict[str, Any] = {"activation": "relu", "squash": "argmax"}
+            card = Card(name=s.name, env_id=ENV_ID, env_kwargs=kwargs, **how)
             save(make_mlp([(w[k], b[k, 0]) for w, b in layers], card), folder / s.name)
     return {s: load(folder / s.name) for s in subjects}
 
@@ -184,9 +162,7 @@ def train(subjects: list[Subject], updates: int) -> list[tuple[np.ndarray, np.nd
 
     The loss is cross-entropy − α·(mean over layers of the units' mean SI in the minibatch), after
     Leavitt & Morcos 2020. Networks of one seed share start and minibatches, whatever their α.
-
-    Returns:
-        Weights (N, out, in) and biases (N, 1, out) of each layer.
+    Returns weights (N, out, in) and biases (N, 1, out) of each layer.
     """
     x = torch.from_numpy(images()[:, :TRAINING].reshape(-1, PIXELS))
     known = [labels(s.seed if s.shuffled else None)[:, :TRAINING].ravel() for s in subjects]
@@ -219,9 +195,9 @@ def train(subjects: list[Subject], updates: int) -> list[tuple[np.ndarray, np.nd
 def minibatch_selectivity(h: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Mean class selectivity of each network's units, differentiable: (N, B, H), (N, B) -> (N,)."""
     member = F.one_hot(target, DIGITS).float()
-    count = member.sum(1)
-    means = torch.einsum("nbc,nbh->nch", member, h) / count.clamp(min=1)[..., None]
-    absent = (count == 0)[..., None]
+    count = member.sum(1)[..., None]
+    means = torch.einsum("nbc,nbh->nch", member, h) / count.clamp(min=1)
+    absent = count == 0
     largest = means.masked_fill(absent, -1.0).amax(1)
     rest = (means.sum(1) - largest) / ((~absent).sum(1) - 1)
     return ((largest - rest) / (largest + rest + TINY)).mean(1)

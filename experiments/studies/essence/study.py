@@ -38,13 +38,13 @@ from agents.essence import MADE_FROM, Essence, dagger, gradient_twin, load_essen
 from agents.zoo import find, score
 from envs.lap import CONDITIONS
 from experiments.studies.essence.figures import locality_figure, outside_figure
-from experiments.studies.essence.units import lap_plane, made_by, twin_influence, view
+from experiments.studies.essence.units import influences, lap_plane, made_by, view
 from experiments.studies.essence.words import RANDOM, TOGETHER, ZERO, tell
 from experiments.studies.registry import DRIVING, Answer
 from rl_ablation.analysis.boundaries import far_outside
 from rl_ablation.analysis.localisation import changes, full_size, localisation, mean_change
 from rl_ablation.groupings.controls import equal_parts
-from rl_ablation.lesions.lesion import VARIANT
+from rl_ablation.lesions.lesion import INTACT, VARIANT
 from rl_ablation.lesions.variants import variants
 from rl_ablation.policies.storage import load_folder
 
@@ -67,10 +67,9 @@ class Size:
 
 
 QUICK = Size(
-    pairs=1,
+    pairs=1, parts=3, episodes=6, horizon=60, resamples=40,
     distil={"rounds": 1, "episodes": 6, "concepts": 3, "subconcepts": 2, "samples": 240,
             "horizon": 100},
-    parts=3, episodes=6, horizon=60, resamples=40,
 )  # fmt: skip
 
 
@@ -79,15 +78,12 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     size = QUICK if quick else Size()
     teacher = load_folder(find("lap"))
     pairs = [make_pair(folder, teacher, size, seed + n) for n in range(size.pairs)]
-    networks = {
-        "essence": [essence.policy for essence, _ in pairs],
-        "twin": [twin for _, twin in pairs],
-        "teacher": [teacher],
-    }
+    essences, twins = [essence.policy for essence, _ in pairs], [twin for _, twin in pairs]
+    networks = {"essence": essences, "twin": twins, "teacher": [teacher]}
+    every = [(sort, n, p) for sort, members in networks.items() for n, p in enumerate(members)]
     scores = pd.DataFrame(
         {"network": sort, "pair": n} | {k: v for k, v in score(p, 24).items() if k in SCORES}
-        for sort, members in networks.items()
-        for n, p in enumerate(members)
+        for sort, n, p in every
     )
     local, maps = cut_all(folder, networks, size, seed)
     visited = pairs[0][0].data.obs
@@ -95,15 +91,9 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     plane = lap_plane(visited)
     made = made_by(pairs, plane, visited)
     outside = pd.concat(
-        far_outside(p, visited, teacher, seed).assign(network=sort, pair=n)
-        for sort, members in networks.items()
-        for n, p in enumerate(members)
+        far_outside(p, visited, teacher, seed).assign(network=sort, pair=n) for sort, n, p in every
     )
-    essence, twin = pairs[0]
-    views = [
-        view(essence.policy, "essence", essence, essence.pull, plane, visited),
-        view(twin, "twin", essence, twin_influence(essence, twin), plane, visited),
-    ]
+    views = [view(one, pairs[0][0], plane, visited) for one in influences(*pairs[0])]
     figures = {"locality": locality_figure(local, maps, views), "outside": outside_figure(outside)}
     tables = {"locality": local, "scores": scores, "units": made, "outside": outside}
     return Answer(tell(scores, local, made, outside, plane.share), figures, tables)
@@ -124,20 +114,18 @@ def cut_all(
     folder: Path, networks: dict[str, list[rl.Policy]], size: Size, seed: int
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     """Cut every part of every network; the indices of locality, and the first pair's maps."""
-    changed: dict[str, dict[str, list[np.ndarray]]] = {c: {} for c in (TOGETHER, ZERO, RANDOM)}
-    layers: dict[str, list[str]] = {}
-    names: dict[str, list[str]] = {}
-    intact = np.zeros(len(MEASURES))
-    for sort, members in networks.items():
-        for n, policy in enumerate(members):
-            table, plans = cut(folder / "cuts" / f"{sort}-{n}", policy, size, seed)
-            for kind, plan in plans.items():
-                changed[kind].setdefault(sort, []).append(changes(table, plan, MEASURES))
-            regions = [x for x in plans[TOGETHER] if x.size]
-            layers[sort] = [next(iter(x.cut)) for x in regions]
-            names.setdefault(sort, [f"{x.name} ({x.size})" for x in regions])
-            if sort == "teacher":
-                intact = table[table["lesion"] == "intact"][list(MEASURES)].mean().to_numpy()
+    done = {
+        sort: [cut(folder / "cuts" / f"{sort}-{n}", p, size, seed) for n, p in enumerate(members)]
+        for sort, members in networks.items()
+    }
+    changed = {
+        kind: {s: [changes(t, plans[kind], MEASURES) for t, plans in done[s]] for s in done}
+        for kind in (TOGETHER, ZERO, RANDOM)
+    }
+    regions = {s: [x for x in members[0][1][TOGETHER] if x.size] for s, members in done.items()}
+    layers = {s: [next(iter(x.cut)) for x in parts] for s, parts in regions.items()}
+    table = done["teacher"][0][0]
+    intact = table[table["lesion"] == INTACT][list(MEASURES)].mean().to_numpy()
     every = [c for sorts in changed.values() for members in sorts.values() for c in members]
     full = full_size(every, intact)
     how: dict[str, Any] = {"contrasts": [("essence", "twin")], "resamples": size.resamples}
@@ -145,8 +133,10 @@ def cut_all(
         localisation(sorts, layers, MEASURES, full, seed=seed, **how).assign(cut=cut)
         for cut, sorts in changed.items()
     )
-    first = {sort: mean_change(changed[TOGETHER][sort][0]) / full for sort in networks}
-    maps = {s: pd.DataFrame(rows, names[s], list(MEASURES)) for s, rows in first.items()}
+    maps = {}
+    for sort, parts in regions.items():
+        change, names = changed[TOGETHER][sort][0], [f"{x.name} ({x.size})" for x in parts]
+        maps[sort] = pd.DataFrame(mean_change(change) / full, names, list(MEASURES))
     return local.reset_index(drop=True), maps
 
 
@@ -157,10 +147,8 @@ def cut(folder: Path, policy: rl.Policy, size: Size, seed: int) -> tuple[pd.Data
     parts = equal_parts(policy, size.parts, activity)
     both = variants(parts, ["mean", "zero"])
     shuffled = equal_parts(policy, size.parts, seed=seed).with_kind("mean")
-    run = rl.sweep(
-        policy, both + shuffled, measures=MEASURES, folder=folder, episodes=size.episodes,
-        activity=activity, **how,
-    )  # fmt: skip
+    how |= {"measures": MEASURES, "folder": folder, "activity": activity}
+    run = rl.sweep(policy, both + shuffled, episodes=size.episodes, **how)
     zero = [x for x in both if x.name.endswith(f"{VARIANT}zero")]
     mean = [x for x in both if x not in zero]
     return run.table(), {TOGETHER: mean, ZERO: zero, RANDOM: list(shuffled)}

@@ -18,17 +18,13 @@ NETWORKS = ("essence", "twin", "teacher")
 
 def rows_of(local: pd.DataFrame, **where: str) -> pd.DataFrame:
     """The rows of a table that have these values in these columns."""
-    for column, value in where.items():
-        local = local[local[column] == value]
-    return local
+    return local[(local[list(where)] == list(where.values())).all(axis=1)]
 
 
-def row_of(
-    local: pd.DataFrame, network: str, index: str, cut: str, layer: str = "all"
-) -> pd.Series:
-    """The row of an index over all measures."""
-    rows = rows_of(local, network=network, index=index, cut=cut, layer=layer, measure="all")
-    return rows.iloc[0]
+def row_of(local: pd.DataFrame, network: str, index: str, cut: str = TOGETHER) -> pd.Series:
+    """The row of an index over all layers and measures."""
+    where = {"network": network, "index": index, "cut": cut, "layer": "all", "measure": "all"}
+    return rows_of(local, **where).iloc[0]
 
 
 def with_interval(row: Any) -> str:
@@ -39,12 +35,9 @@ def with_interval(row: Any) -> str:
 
 
 def tell(
-    scores: pd.DataFrame,
-    local: pd.DataFrame,
-    made: pd.DataFrame,
-    outside: pd.DataFrame,
+    scores: pd.DataFrame, local: pd.DataFrame, made: pd.DataFrame, outside: pd.DataFrame,
     plane_share: float,
-) -> str:
+) -> str:  # fmt: skip
     """The findings in sentences."""
     parts = [_scores(scores), _locality(local), _selectivity(local)]
     return "\n\n".join([*parts, _made(made, plane_share), _outside(outside)])
@@ -71,13 +64,12 @@ def _verdict(row: Any, more: str, less: str) -> str:
 
 
 def _three(local: pd.DataFrame, index: str) -> str:
-    phrases = [f"{with_interval(row_of(local, s, index, TOGETHER))} in the {s}" for s in NETWORKS]
-    return ", ".join(phrases)
+    return ", ".join(f"{with_interval(row_of(local, s, index))} in the {s}" for s in NETWORKS)
 
 
 def _checks(local: pd.DataFrame, index: str) -> str:
     """Whether the difference keeps its sign under another kind of cut, and with random parts."""
-    gap = row_of(local, DIFFERENCE, index, TOGETHER)
+    gap = row_of(local, DIFFERENCE, index)
     phrases = []
     for cut, name in ((ZERO, "held at zero instead of the mean"), (RANDOM, "parts drawn by lot")):
         row = row_of(local, DIFFERENCE, index, cut)
@@ -87,11 +79,10 @@ def _checks(local: pd.DataFrame, index: str) -> str:
 
 
 def _locality(local: pd.DataFrame) -> str:
-    gap = row_of(local, DIFFERENCE, SHARE, TOGETHER)
-    layers = [x for x in dict.fromkeys(rows_of(local, network=DIFFERENCE)["layer"]) if x != "all"]
-    rows = {layer: row_of(local, DIFFERENCE, SHARE, TOGETHER, layer) for layer in layers}
-    phrases = [f"{layer} {with_interval(row)}" for layer, row in rows.items()]
-    gini = row_of(local, DIFFERENCE, GINI, TOGETHER)
+    gap, gini = (row_of(local, DIFFERENCE, index) for index in (SHARE, GINI))
+    rows = rows_of(local, network=DIFFERENCE, index=SHARE, cut=TOGETHER, measure="all")
+    layers = rows[rows["layer"] != "all"].to_dict("records")
+    phrases = [f"{row['layer']} {with_interval(row)}" for row in layers]
     return (
         "*Locality.* With equal parts of units that are active together, the share of a layer's "
         f"harm to a behaviour that its worst part does is {_three(local, SHARE)}, over the layers "
@@ -99,14 +90,14 @@ def _locality(local: pd.DataFrame) -> str:
         f"are harmed (pairs × layers × behaviours: {gap['cells']}), the essence network's "
         f"functions are {_verdict(gap, 'more local than', 'less local than')} the twin's by this "
         f"index: difference {with_interval(gap)}; layer by layer {', '.join(phrases)}. The Gini "
-        f"coefficient differs by {with_interval(gini)}. Checks: "
-        f"{_checks(local, SHARE)}. The indices tell how harm is divided, not how much there is."
+        f"coefficient differs by {with_interval(gini)}. Checks: {_checks(local, SHARE)}. "
+        "The indices tell how harm is divided, not how much there is."
     )
 
 
 def _selectivity(local: pd.DataFrame) -> str:
-    gap, harms = (row_of(local, DIFFERENCE, index, TOGETHER) for index in (PER_PART, HARMING))
-    count = len(dict.fromkeys(local["measure"])) - 1
+    gap, harms = (row_of(local, DIFFERENCE, index) for index in (PER_PART, HARMING))
+    count = local["measure"].nunique() - 1
     return (
         f"*Selectivity.* A behaviour counts as harmed at {HARMED:.0%} of a full-size change. Of "
         f"the {count} behaviours, a part that harms any harms {_three(local, PER_PART)}. The "
@@ -133,28 +124,22 @@ def _made(made: pd.DataFrame, plane_share: float) -> str:
 
 
 def _outside(outside: pd.DataFrame) -> str:
-    columns = ["saturated", "at_limit", "gap"]
-    mean = outside.groupby(["network", "states"], sort=False)[columns].mean()
-    states = list(dict.fromkeys(outside["states"]))
-    near, far, mixed = states[0], states[-2], states[-1]
+    mean: Any = outside.groupby(["network", "states"], sort=False)[["saturated", "gap"]].mean()
+    saturated, gap = (mean[column].unstack("states", sort=False) for column in mean)
+    near, far, mixed = gap.columns[[0, -2, -1]]
     phrases = [
-        f"{s}: {mean.loc[(s, near), 'saturated']:.0%} of hidden units saturated in visited states, "
-        f"{mean.loc[(s, far), 'saturated']:.0%} at {far}"
+        f"{s}: {saturated.loc[s, near]:.0%} of hidden units saturated in visited states, "
+        f"{saturated.loc[s, far]:.0%} at {far}"
         for s in NETWORKS
     ]
-    gaps = [
-        f"{s} {' / '.join(number(mean.loc[(s, x), 'gap']) for x in (near, far, mixed))}"
-        for s in NETWORKS
-        if s != "teacher"
-    ]
-    closer = min(("essence", "twin"), key=lambda s: float(mean.loc[(s, far), "gap"]))
-    nearer = min(("essence", "twin"), key=lambda s: float(mean.loc[(s, near), "gap"]))
-    where = (
-        f"the {nearer} is nearer to the teacher both where robots have been and at {far}"
-        if nearer == closer
-        else f"the {nearer} is nearer to the teacher where robots have been, the {closer} at {far}"
-    )
+    gap = gap.loc[["essence", "twin"], [near, far, mixed]]
+    gaps = [f"{s} {' / '.join(map(number, gap.loc[s]))}" for s in NETWORKS[:2]]
+    nearer, closer = gap[near].idxmin(), gap[far].idxmin()
+    where = f"both where robots have been and at {far}"
+    if nearer != closer:
+        where = f"where robots have been, the {closer} at {far}"
     return (
         f"*Far outside.* {'; '.join(phrases)}. RMS distance of the action from the teacher's in "
-        f"visited states / at {far} / with sensors shuffled: {'; '.join(gaps)}: {where}."
+        f"visited states / at {far} / with sensors shuffled: {'; '.join(gaps)}: the {nearer} is "
+        f"nearer to the teacher {where}."
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rl_ablation.analysis.weights import RULES
@@ -19,13 +18,27 @@ def draw(pairs: pd.DataFrame, rules: pd.DataFrame, best: str) -> Figure:
     figure = style.page(11.5, 4.9)
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.25])
     names = list(pairs["network"] + " " + pairs["site"])
-    _divisions(left, pairs, names)
-    wide = rules.assign(layer=rules["network"] + " " + rules["site"])
-    grid, q = (
-        wide.pivot(index="rule", columns="layer", values=column).loc[list(RULES), names]
-        for column in ("rho", "q")
-    )
-    cells = grid.map(number) + (q < LEVEL).replace({True: "*", False: ""})
+    style.name_rows(left, names)
+    for y, row in enumerate(pairs.to_dict("records")):
+        left.plot(row["chance"], y, "|", color=style.ORANGE, ms=14, mew=2)
+        left.plot(row["effect_self"], y, "D", color="#888888", ms=6)
+        left.plot(row["activity_self"], y, "s", color="#bbbbbb", ms=6)
+        style.estimate(left, y, Estimate.of(row, "ari"), style.PURPLE, filled=row["q"] < LEVEL)
+    for marker, label, colour in (
+        ("o", "the two kinds agree (filled: q < 5 %)", style.PURPLE),
+        ("|", "95 % of shuffled labels", style.ORANGE),
+        ("D", "by effect, two halves", "#888888"),
+        ("s", "by activity, two halves", "#bbbbbb"),
+    ):
+        left.plot(np.nan, np.nan, marker, color=colour, label=label, mew=2 if marker == "|" else 1)
+    left.set(ylim=(len(pairs) + 1.2, -0.6), xlim=(-0.15, 1.05))
+    left.set_xlabel("adjusted Rand index (1: the same division)")
+    left.legend(loc="lower right")
+    left.set_title("Divisions by activity against divisions by effect")
+    layered = rules.assign(layer=rules["network"] + " " + rules["site"])
+    wide = layered.pivot(index="rule", columns="layer", values=["rho", "q"]).loc[list(RULES)]
+    grid, q = wide["rho"][names], wide["q"][names]
+    cells = grid.map(number) + np.where(q < LEVEL, "*", "")
     labels = [f"→ {rule}" if rule == best else str(rule) for rule in grid.index]
     mesh = style.heatmap(right, grid, labels, names, cells=cells.to_numpy(), turn=40)
     right.set_title(
@@ -34,23 +47,3 @@ def draw(pairs: pd.DataFrame, rules: pd.DataFrame, best: str) -> Figure:
     )
     style.colour_bar(mesh, right, ("−1", "0", "1"), aspect=18)
     return figure
-
-
-def _divisions(axes: Axes, pairs: pd.DataFrame, names: list[str]) -> None:
-    style.name_rows(axes, names)
-    for y, row in enumerate(pairs.to_dict("records")):
-        axes.plot(row["chance"], y, "|", color=style.ORANGE, ms=14, mew=2)
-        axes.plot(row["effect_self"], y, "D", color="#888888", ms=6)
-        axes.plot(row["activity_self"], y, "s", color="#bbbbbb", ms=6)
-        style.estimate(axes, y, Estimate.of(row, "ari"), style.PURPLE, filled=row["q"] < LEVEL)
-    for marker, label, colour in (
-        ("o", "the two kinds agree (filled: q < 5 %)", style.PURPLE),
-        ("|", "95 % of shuffled labels", style.ORANGE),
-        ("D", "by effect, two halves", "#888888"),
-        ("s", "by activity, two halves", "#bbbbbb"),
-    ):
-        axes.plot(np.nan, np.nan, marker, color=colour, label=label, mew=2 if marker == "|" else 1)
-    axes.set(ylim=(len(pairs) + 1.2, -0.6), xlim=(-0.15, 1.05))
-    axes.set_xlabel("adjusted Rand index (1: the same division)")
-    axes.legend(loc="lower right")
-    axes.set_title("Divisions by activity against divisions by effect")

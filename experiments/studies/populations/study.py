@@ -21,6 +21,7 @@ About 3 minutes on 2 quiet cores, and 2 more where the trainings are not there y
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -64,20 +65,15 @@ def subjects(quick: bool) -> list[Subject]:
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     """Cut every unit of every network, compare the divisions and the rules."""
-    divisions, ranks = [], []
-    for subject in subjects(quick):
-        one, other = examine(subject, folder, seed, (K,) if quick else (K, *OTHER_K))
-        divisions += one
-        ranks += other
-    pairs, rules = pd.DataFrame(divisions), pd.DataFrame(ranks)
+    ks = (K,) if quick else (K, *OTHER_K)
+    found = [examine(subject, folder, seed, ks) for subject in subjects(quick)]
+    pairs, rules = (pd.DataFrame(chain(*rows)) for rows in zip(*found, strict=True))
     rules = rules.assign(q=benjamini_hochberg(rules["p"].to_numpy()))
     pairs = pairs.assign(q=benjamini_hochberg(pairs["p"].to_numpy()))
     best, shown = choose_rule(rules), pairs[pairs["k"] == K]
-    return Answer(
-        f"{tell_divisions(shown)}\n\n{tell_rules(rules, best)}",
-        {"populations": draw(shown, rules, best)},
-        {"divisions": pairs, "rules": rules},
-    )
+    text = f"{tell_divisions(shown)}\n\n{tell_rules(rules, best)}"
+    figures = {"populations": draw(shown, rules, best)}
+    return Answer(text, figures, {"divisions": pairs, "rules": rules})
 
 
 def examine(
@@ -87,30 +83,22 @@ def examine(
     agent = subject.agent
     how: dict[str, Any] = {"seed": seed, "horizon": subject.horizon}
     activity = rl.record_activity(agent, conditions=conditions_of(agent) or ("",), **how)
-    run = rl.sweep(
-        agent, rl.singles(agent), episodes=subject.episodes, measures=subject.measures,
-        folder=folder / subject.name.replace(" ", "-"), activity=activity, **how,
-    )  # fmt: skip
+    how |= {"activity": activity, "folder": folder / subject.name.replace(" ", "-")}
+    measures = subject.measures
+    run = rl.sweep(agent, rl.singles(agent), episodes=subject.episodes, measures=measures, **how)
     table, read = run.table(), importance(agent, activity)
-    divisions: list[dict[str, object]] = []
-    ranks: list[dict[str, object]] = []
+    divisions, ranks = [], []
     for site in agent.network.sizes:
         where = {"network": subject.name, "site": site}
-        for k in ks:
-            divisions.append(
-                {**where, **agreement(table, activity, site, subject.measures, k, seed)}
-            )
-        vectors = effect_vectors(table, site, subject.measures)
-        effect = importance_of(vectors)
-        halves = importance_of(vectors[0::2]), importance_of(vectors[1::2])
-        reached = rank_correlation(*halves, seed)[0]
+        divisions += [where | agreement(table, activity, site, measures, k, seed) for k in ks]
+        vectors = effect_vectors(table, site, measures)
+        effect, half, other = map(importance_of, (vectors, vectors[0::2], vectors[1::2]))
+        reached = rank_correlation(half, other, seed)[0]
         for rule in RULES:
             values = read[read["site"] == site][rule].to_numpy()
-            rho, low, high, p = rank_correlation(values, effect, seed)
-            ranks.append(
-                {**where, "rule": rule, "rho": rho, "low": low, "high": high, "p": p,
-                 "effect_self": reached}
-            )  # fmt: skip
+            rho = rank_correlation(values, effect, seed)
+            found = dict(zip(("rho", "low", "high", "p"), rho, strict=True))
+            ranks.append({**where, "rule": rule, **found, "effect_self": reached})
     return divisions, ranks
 
 

@@ -22,40 +22,37 @@ def tell_divisions(pairs: pd.DataFrame) -> str:
         f"effect {number(row['effect_self'])}"
         for row in pairs.to_dict("records")
     ]
-    own = float(pairs["effect_self"].median())
+    own, verdict = pairs["effect_self"].median(), ", so no more than about that can be asked."
+    if own < RELIABLE:
+        verdict = (
+            ": what single cuts change is too little, or too different from episode to episode, to "
+            "divide units by, so here the question stays open."
+        )
     head = (
         f"**Active together, alike in effect?** The two divisions into {k} groups agree beyond "
         f"chance in {len(sure)} of {len(pairs)} layers; the adjusted Rand index is "
-        f"{number(float(pairs['ari'].median()))} in the median, where 1 is the same division. "
-        f"Divisions by effect from two halves of the episodes agree by {number(own)}"
-        + (
-            ": what single cuts change is too little, or too different from episode to episode, to "
-            "divide units by, so here the question stays open."
-            if own < RELIABLE
-            else ", so no more than about that can be asked."
-        )
+        f"{number(pairs['ari'].median())} in the median, where 1 is the same division. "
+        f"Divisions by effect from two halves of the episodes agree by {number(own)}{verdict}"
     )
     return "\n".join([head, "", *lines])
 
 
 def tell_rules(rules: pd.DataFrame, best: str) -> str:
     """Whether weights show importance, on networks that the rule was not chosen on."""
-    networks = list(dict.fromkeys(rules["network"]))
-    own = rules[rules["rule"] == best]
-    first = own[own["network"] == networks[0]]["rho"].mean()
+    chooser = rules["network"].iloc[0]
+    chosen_on, own = rules["network"] == chooser, rules["rule"] == best
+    first = rules[own & chosen_on]["rho"].mean()
     head = (
-        f"**Importance from weights alone?** On {networks[0]} the best rule is {best} "
-        f"({RULES[best]}), mean rank correlation with the measured effect {number(first)}."
+        f"**Importance from weights alone?** On {chooser} the best rule is {best} ({RULES[best]}), "
+        f"mean rank correlation with the measured effect {number(first)}."
     )
-    held = own[own["network"] != networks[0]]
+    held = rules[own & ~chosen_on]
     if held.empty:
         return f"{head} There is no other network to judge it on in this quick version."
-    judged = [
-        f"{row['network']} {row['site']} {Estimate.of(row, 'rho')}"
-        for row in held.to_dict("records")
-    ]
-    up = int(((held["rho"] > 0) & (held["q"] < LEVEL)).sum())
-    rest = rules[(rules["network"] != networks[0]) & (rules["rule"] == "activity")]
+    rows = held.to_dict("records")
+    judged = [f"{row['network']} {row['site']} {Estimate.of(row, 'rho')}" for row in rows]
+    up = ((held["rho"] > 0) & (held["q"] < LEVEL)).sum()
+    rest = rules[~chosen_on & (rules["rule"] == "activity")]
     return (
         f"{head} On the networks it was not chosen on: {'; '.join(judged)}. It is clearly positive "
         f"in {up} of {len(held)} layers, {number(held['rho'].mean())} in the mean; activity "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
@@ -20,13 +21,10 @@ def recurrence_figure(
 ) -> Figure:  # fmt: skip
     """Maps side by side, the same row being matched regions; below, the evidence.
 
-    Args:
-        title: Of the figure.
-        maps: Network → harm, regions × behaviours, below 0 is worse.
-        found: Name → recurrence; the first one's typical network gives the order of the rows.
-        local: Columns index, behaviour, division, iqm, ci_low, ci_high, and ``network k``.
+    ``maps``: network → harm, regions × behaviours, below 0 is worse. The typical network of the
+    first in ``found``, name → recurrence, gives the order of the rows.
     """
-    regions, behaviours = max(map(len, maps.values())), len(local["behaviour"].unique())
+    regions, behaviours = max(map(len, maps.values())), local["behaviour"].nunique()
     top, bottom = 1.5 + 0.33 * regions, 1.6 + 0.4 * behaviours
     figure = style.page(11.5, top + bottom, title + "\n", size=12)
     grid = figure.add_gridspec(2, 1, height_ratios=[top, bottom], hspace=0.05)
@@ -62,8 +60,7 @@ def _similarity(axes: Axes, recurrence: Consistency, name: str) -> None:
     score, p = number(recurrence.score), recurrence.p
     axes.set_title(f"similarity, {name}:\n{score}, p = {p:.3f} uncorrected")
     axes.set_xlabel("mean similarity over pairs of networks")
-    axes.set_xlim(min(0.0, recurrence.null.min(), recurrence.score), 1.0)
-    axes.set_yticks([])
+    axes.set(xlim=(min(0.0, recurrence.null.min(), recurrence.score), 1.0), yticks=[])
     axes.spines["left"].set_visible(False)
 
 
@@ -75,9 +72,9 @@ def _local(axes: Axes, local: pd.DataFrame, regions: int) -> None:
         ("random", style.GREY, 0.16, "random regions of their sizes"),
     ):
         part = local[local["division"] == division]
+        heights = np.arange(len(part)) + shift
+        axes.plot(part[singles], heights, "o", ms=4, mfc="none", mec=colour)
         for y, row in enumerate(part.to_dict("records")):
-            axes.plot([row[c] for c in singles], [y + shift] * len(singles), "o", ms=4, mfc="none",
-                      mec=colour)  # fmt: skip
             found = Estimate.of(row, "iqm", "ci_low", "ci_high")
             name = label if y == 0 else None
             style.estimate(axes, y + shift, found, colour, "D", label=name)

@@ -21,9 +21,8 @@ About 3 minutes on 2 cores, and 2 for each agent not trained yet; ``rl-ablation 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +32,7 @@ from agents.recipes import RECIPES, Recipe
 from experiments.studies.registry import DRIVING, Answer, trained
 from experiments.studies.seeds.figures import recurrence_figure
 from experiments.studies.seeds.words import PROFILE, SPECIFIC, tell
-from rl_ablation.analysis.consistency import Consistency, consistency, paired_harm
+from rl_ablation.analysis.consistency import consistency, paired_harm
 from rl_ablation.analysis.localisation import gini, worst_share
 from rl_ablation.groupings.controls import random_divisions
 from rl_ablation.rollouts.world import conditions_of
@@ -41,13 +40,9 @@ from rl_ablation.stats import finite_mean, hierarchical_bootstrap
 
 BEHAVIOURS = (*DRIVING, "crash")
 TINY = Recipe(
-    name="lap-tiny",
-    env_id="envs:rl_ablation/Lap-v0",
-    steps=16_384,
-    num_envs=32,
-    net_arch=(16, 16),
+    name="lap-tiny", env_id="envs:rl_ablation/Lap-v0", steps=16_384, num_envs=32, net_arch=(16, 16),
     ppo={"n_steps": 64, "batch_size": 512, "n_epochs": 4, "gamma": 0.98},
-)
+)  # fmt: skip
 """For the quick version: trained for seconds, it hardly drives."""
 
 
@@ -55,13 +50,16 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     """Map each network, match their clusters, and measure how local each behaviour is."""
     recipe, seeds = (TINY, range(2)) if quick else (RECIPES["lap"], range(5))
     k, episodes, draws, horizon = (2, 6, 2, 150) if quick else (4, 24, 4, None)
+    how: dict[str, Any] = {"seed": seed, "horizon": horizon}
     names, harms = [], []
     for training in seeds:
         agent = trained(recipe, training)
-        plan, divisions = divide(agent, k, draws, seed, horizon)
+        activity = rl.record_activity(agent, conditions=conditions_of(agent) or ("",), **how)
+        plan = rl.clusters(agent, k, activity)
+        divisions = random_divisions(plan, draws, seed)
         run = rl.sweep(
-            agent, rl.layers(agent) + sum(divisions, plan), episodes=episodes, seed=seed,
-            measures=BEHAVIOURS, folder=folder / f"{recipe.name}-{training}", horizon=horizon,
+            agent, rl.layers(agent) + sum(divisions, plan), episodes=episodes,
+            measures=BEHAVIOURS, folder=folder / f"{recipe.name}-{training}", **how,
         )  # fmt: skip
         regions = [[x.name for x in part if x.size] for part in (plan, *divisions)]
         flat = paired_harm(run, [name for part in regions for name in part], BEHAVIOURS)
@@ -69,31 +67,21 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         harms.append(flat.reshape(len(flat), len(regions), -1, len(BEHAVIOURS)))
         names.append(regions[0])
     maps = [finite_mean(harm[:, 0], empty=0.0) for harm in harms]
-    found = {
-        PROFILE: consistency(maps, seed=seed),
-        SPECIFIC: consistency(maps, specific=True, seed=seed),
-    }
+    found = {PROFILE: consistency(maps, seed=seed)}
+    found[SPECIFIC] = consistency(maps, specific=True, seed=seed)
     local = localisation(harms, seed)
     title = f"{recipe.name}: what each cluster is for, in {len(maps)} networks"
-    networks = [f"seed {s}" for s in seeds]
-    frames = [
-        pd.DataFrame(harm, regions, list(BEHAVIOURS)).rename_axis("region")
-        for harm, regions in zip(maps, names, strict=True)
-    ]
-    figure = recurrence_figure(title, dict(zip(networks, frames, strict=True)), found, local)
-    table = pd.concat(dict(zip(seeds, frames, strict=True)), names=["seed"]).reset_index()
-    tables = {"localisation": local, "regions": table, "similarity": similarity(found, seeds)}
+    frames = {
+        s: pd.DataFrame(harm, regions, list(BEHAVIOURS)).rename_axis("region")
+        for s, harm, regions in zip(seeds, maps, names, strict=True)
+    }
+    figure = recurrence_figure(title, {f"seed {s}": f for s, f in frames.items()}, found, local)
+    table = pd.concat(frames, names=["seed"]).reset_index()
+    first, second = np.triu_indices(len(seeds), 1)
+    pairs = pd.DataFrame({"a": np.array(seeds)[first], "b": np.array(seeds)[second]})
+    similarity = pairs.assign(**{how: r.scores[first, second] for how, r in found.items()})
+    tables = {"localisation": local, "regions": table, "similarity": similarity}
     return Answer(tell(found, local, maps, names), {"recurrence": figure}, tables)
-
-
-def divide(
-    agent: rl.Policy, k: int, draws: int, seed: int, horizon: int | None
-) -> tuple[rl.Plan, list[rl.Plan]]:
-    """A network's functional clusters, and random divisions of the same sizes."""
-    conditions = conditions_of(agent) or ("",)
-    activity = rl.record_activity(agent, conditions=conditions, seed=seed, horizon=horizon)
-    plan = rl.clusters(agent, k, activity)
-    return plan, random_divisions(plan, draws, seed)
 
 
 def localisation(harms: list[np.ndarray], seed: int, resamples: int = 2000) -> pd.DataFrame:
@@ -101,30 +89,22 @@ def localisation(harms: list[np.ndarray], seed: int, resamples: int = 2000) -> p
 
     ``difference`` is the clusters' index minus the mean of the random divisions'.
     """
-    rows = []
-    for name, index in (("worst share", worst_share), ("gini", gini)):
-        each = partial(_against_random, index)
-        ends = hierarchical_bootstrap(harms, each, resamples=resamples, seed=seed)
-        single = [each(harm) for harm in harms]
-        for row, division in enumerate(("clusters", "random", "difference")):
-            for column, behaviour in enumerate(BEHAVIOURS):
-                values = (values[row, column] for values in (*ends, *single))
-                rows.append((name, behaviour, division, *values))
-    columns = ["index", "behaviour", "division", "iqm", "ci_low", "ci_high"]
-    return pd.DataFrame(rows, columns=[*columns, *(f"network {k}" for k in range(len(harms)))])
+    ends = hierarchical_bootstrap(harms, _against_random, resamples=resamples, seed=seed)
+    values = np.stack([*ends, *map(_against_random, harms)])
+    keys = pd.MultiIndex.from_product(
+        [["worst share", "gini"], ["clusters", "random", "difference"], BEHAVIOURS],
+        names=["index", "division", "behaviour"],
+    )
+    columns = ["iqm", "ci_low", "ci_high", *(f"network {k}" for k in range(len(harms)))]
+    table = pd.DataFrame(values.reshape(len(values), -1).T, keys, columns).reset_index()
+    return table[["index", "behaviour", "division", *columns]]
 
 
-def _against_random(index: Callable[[np.ndarray], np.ndarray], harm: np.ndarray) -> np.ndarray:
-    """(3, behaviours): of the clusters, of random divisions that do any harm, their difference."""
-    own, *others = index(finite_mean(harm, empty=0.0))
-    there = np.isfinite(others)
-    count = there.sum(0)
-    random = np.where(there, others, 0.0).sum(0) / np.where(count > 0, count, np.nan)
-    return np.stack([own, random, own - random])
-
-
-def similarity(found: dict[str, Consistency], seeds: Sequence[int]) -> pd.DataFrame:
-    """Every pair's similarity: a row for each pair of seeds."""
-    first, second = np.triu_indices(len(seeds), 1)
-    pairs = {"a": np.array(seeds)[first], "b": np.array(seeds)[second]}
-    return pd.DataFrame({**pairs, **{how: r.scores[first, second] for how, r in found.items()}})
+def _against_random(harm: np.ndarray) -> np.ndarray:
+    """(2 indices, 3, behaviours): of clusters, of random divisions that harm, their difference."""
+    both = []
+    for index in (worst_share, gini):
+        own, *others = index(finite_mean(harm, empty=0.0))
+        random = finite_mean(np.stack(others))
+        both.append([own, random, own - random])
+    return np.array(both)

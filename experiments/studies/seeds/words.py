@@ -13,11 +13,9 @@ PROFILE, SPECIFIC = "profile", "beyond mean harm"
 
 
 def tell(
-    found: dict[str, Consistency],
-    local: pd.DataFrame,
-    maps: list[np.ndarray],
+    found: dict[str, Consistency], local: pd.DataFrame, maps: list[np.ndarray],
     names: list[list[str]],
-) -> str:
+) -> str:  # fmt: skip
     """The findings in sentences, from the numbers."""
     lines = []
     for how, what in (
@@ -34,7 +32,7 @@ def tell(
             f"from shuffled maps ({number(shuffled)}) to the same map (1); p = {p:.3f} "
             f"(Bonferroni, {len(found)} tests)."
         )
-    for column, behaviour in enumerate(dict.fromkeys(local["behaviour"])):
+    for column, behaviour in enumerate(local["behaviour"].unique()):
         lines.append(_tell_behaviour(column, behaviour, local, maps, names))
     lines.append(
         f"- {len(maps)} seeds of one recipe: an interval over so few covers less than its nominal "
@@ -46,19 +44,12 @@ def tell(
 def _tell_behaviour(
     column: int, behaviour: str, local: pd.DataFrame, maps: list[np.ndarray], names: list[list[str]]
 ) -> str:
-    rows = {
-        row["division"]: row
-        for row in local.to_dict("records")
-        if row["behaviour"] == behaviour and row["index"] == "worst share"
-    }
-    own, random, gap = (
-        Estimate.of(rows[division], "iqm", "ci_low", "ci_high")
-        for division in ("clusters", "random", "difference")
-    )
-    sites = [
-        regions[int(harm[:, column].argmin())].partition("/")[0]
-        for harm, regions in zip(maps, names, strict=True)
-    ]
+    here = local[(local["behaviour"] == behaviour) & (local["index"] == "worst share")]
+    rows = here.set_index("division").loc[["clusters", "random", "difference"]]
+    ends = ("iqm", "ci_low", "ci_high")
+    own, random, gap = (Estimate.of(row, *ends) for row in rows.to_dict("records"))
+    worst = [int(harm[:, column].argmin()) for harm in maps]
+    sites = [regions[k].partition("/")[0] for regions, k in zip(names, worst, strict=True)]
     site = max(sorted(set(sites)), key=sites.count)
     label = MEASURES[behaviour].label
     label = label[:1].upper() + label[1:]

@@ -7,7 +7,7 @@ import pytest
 from experiments.studies.building_blocks.study import QUICK, matters_most, study
 from experiments.studies.building_blocks.words import tell_guide
 from rl_ablation.errors import LabError
-from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.map import Map
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +34,12 @@ def test_the_quick_study_looks_at_all_three_levels(done):
     units = answer.tables["units"]
     assert len(units) == 128
     assert units["optimised_percentile"].max() <= 99.5
-    assert set(units["group"]) <= {"", *Run(folder / "chosen-on").plan.names}
+    assert set(units["group"]) <= {"", *Map(folder / "chosen-on").plan.names}
 
 
 def test_what_is_shown_was_chosen_on_other_episodes(done):
     _, folder = done
-    first, second = Run(folder / "chosen-on"), Run(folder / "measured-on")
+    first, second = Map(folder / "chosen-on"), Map(folder / "measured-on")
     assert not set(first.table()["seed"]) & set(second.table()["seed"])
     assert set(matters_most(first, QUICK.shown).names) <= set(second.plan.names)
     names = [n for n in second.plan.names if "random-" in n]
