@@ -66,9 +66,12 @@ def effects(table: pd.DataFrame, measures: dict[str, str], seed: int = 0) -> pd.
 
 
 def _compare(
-    part: pd.DataFrame, names: list[str], measures: dict[str, str], claims: np.ndarray,
+    part: pd.DataFrame,
+    names: list[str],
+    measures: dict[str, str],
+    claims: np.ndarray,
     rng: np.random.Generator,
-) -> pd.DataFrame:  # fmt: skip
+) -> pd.DataFrame:
     wide = part.pivot(index="episode", columns="lesion", values=[*measures, "unstable"])
     wide = wide.astype(np.float64)
     keys = list(measures)

@@ -116,9 +116,12 @@ def mean_changes(
 
 
 def size_matched(
-    effects: pd.DataFrame, regions: tuple[Plan, pd.DataFrame],
-    controls: Sequence[tuple[Plan, pd.DataFrame]], measures: Sequence[str], group: str = "random",
-) -> pd.DataFrame:  # fmt: skip
+    effects: pd.DataFrame,
+    regions: tuple[Plan, pd.DataFrame],
+    controls: Sequence[tuple[Plan, pd.DataFrame]],
+    measures: Sequence[str],
+    group: str = "random",
+) -> pd.DataFrame:
     """Compare each region with random cuts of its size, layer and kind on the same episodes.
 
     Of the effects, rows of condition "all", the deltas give the direction. Regions and controls

@@ -126,9 +126,12 @@ def _next_site(policy: Policy, lesion: Lesion) -> str:
 
 
 def _miss(
-    lesion: Lesion, masks: _Masks, after: Mapping[str, np.ndarray], replay: _Replay,
+    lesion: Lesion,
+    masks: _Masks,
+    after: Mapping[str, np.ndarray],
+    replay: _Replay,
     activity: Activity,
-) -> float:  # fmt: skip
+) -> float:
     """Largest difference between the values at the cut sites and what the lesion says they are."""
     worst = 0.0
     earlier: dict[str, tuple[np.ndarray, np.ndarray]] = {}

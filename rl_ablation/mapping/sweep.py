@@ -179,9 +179,13 @@ def _keep_names(run: Run, world: World) -> None:
 
 
 def _run_shard(
-    run: Run, agent: Policy, activity: Activity, world: World, pairs: Sequence[tuple[int, int]],
+    run: Run,
+    agent: Policy,
+    activity: Activity,
+    world: World,
+    pairs: Sequence[tuple[int, int]],
     advance: Callable[[int], None],
-) -> pd.DataFrame:  # fmt: skip
+) -> pd.DataFrame:
     lesions = [run.spec.lesions[x] for x, _ in pairs]
     jobs = [run.episodes.job(x, k) for x, (_, k) in zip(lesions, pairs, strict=True)]
     trace = rollout(

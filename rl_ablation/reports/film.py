@@ -55,9 +55,16 @@ class _Side:
 
 
 def film(
-    run: Map, lesion: str, *, episode: int | None = None, path: str | Path | None = None,
-    seconds: float = SECONDS, fps: int = 10, progress: bool = True, env: str | None = None,
-) -> Path:  # fmt: skip
+    run: Map,
+    lesion: str,
+    *,
+    episode: int | None = None,
+    path: str | Path | None = None,
+    seconds: float = SECONDS,
+    fps: int = 10,
+    progress: bool = True,
+    env: str | None = None,
+) -> Path:
     """Film the intact policy beside a lesioned one in the same episode of a run.
 
     The run must keep its policy; a lesion is asked for by its name or its label (``"left wheel"``).
