@@ -91,10 +91,7 @@ def sweep_speed(policy: rl.Policy, horizon: int, replay: Replay) -> Callable[[],
         )
         evaluate(measures, trace)
         speed = float(trace.alive.sum()) / (time.perf_counter() - began)
-        replay.extend(
-            (ctrl, np.flatnonzero(alive))
-            for ctrl, alive in zip(controls, trace.alive, strict=False)
-        )
+        replay.extend(zip(controls, map(np.flatnonzero, trace.alive), strict=False))
         return speed
 
     return run
@@ -155,11 +152,8 @@ def envpool_speed(policy: rl.Policy, task: str, steps: int) -> Callable[[], floa
 
 def compare(speeds: Speeds) -> dict[str, float]:
     """Median speed of each, measured in turn so that a slow moment of the machine hits all."""
-    taken: dict[str, list[float]] = {name: [] for name in speeds}
-    for _ in range(ROUNDS):
-        for name, run in speeds.items():
-            taken[name].append(run())
-    return {name: median(values) for name, values in taken.items()}
+    rounds = [{name: run() for name, run in speeds.items()} for _ in range(ROUNDS)]
+    return {name: median(taken[name] for taken in rounds) for name in speeds}
 
 
 def bench() -> dict[str, float]:
@@ -180,10 +174,8 @@ def bench() -> dict[str, float]:
         replay = []
         policy = random_policy("HalfCheetah-v5", hidden)
         console.print(f"HalfCheetah, {hidden}×{hidden}")
-        speeds = {
-            "sweep": sweep_speed(policy, 200, replay),
-            "physics": physics_speed(policy, replay),
-        }
+        speeds = {"sweep": sweep_speed(policy, 200, replay)}
+        speeds["physics"] = physics_speed(policy, replay)
         if (pool := envpool_speed(policy, "HalfCheetah-v5", 200)) is not None:
             speeds["envpool"] = pool
         elif hidden == 64:
@@ -196,10 +188,8 @@ def bench() -> dict[str, float]:
 
 def _with_ratios(speeds: dict[str, float], prefix: str) -> dict[str, float]:
     figures = {f"{prefix}{name}_steps_per_s": round(value, 1) for name, value in speeds.items()}
-    for name, value in speeds.items():
-        if name != "sweep":
-            figures[f"{prefix}sweep_over_{name}"] = round(speeds["sweep"] / value, 3)
-    return figures
+    ratios = {name: speeds["sweep"] / value for name, value in speeds.items() if name != "sweep"}
+    return figures | {f"{prefix}sweep_over_{name}": round(x, 3) for name, x in ratios.items()}
 
 
 def main() -> None:

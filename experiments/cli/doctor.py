@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 _DRAW = """
@@ -35,52 +37,37 @@ class Check:
 
 def checks() -> list[Check]:
     """Look at everything that can be missing."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    new, python = sys.version_info >= (3, 11), ".".join(map(str, sys.version_info[:3]))
+    setup = "run `make setup`, or pip install rl-ablation"
     return [
-        _python(),
-        *(_package(p) for p in _PACKAGES),
-        _pins(),
-        _batch(),
-        _ffmpeg(),
-        _drawing(),
-        _cpus(),
-    ]
+        Check("python", new, python, "use Python 3.11 or newer"),
+        *(Check(p, bool(_version(p)), _version(p) or "missing", setup) for p in _PACKAGES),
+        _pins(), _batch(), _ffmpeg(), _drawing(),
+        Check("cpu cores", True, str(cores), needed=False),
+    ]  # fmt: skip
 
 
-def _python() -> Check:
-    version = ".".join(map(str, sys.version_info[:3]))
-    return Check("python", sys.version_info >= (3, 11), version, "use Python 3.11 or newer")
-
-
-def _package(name: str) -> Check:
+def _version(package: str) -> str | None:
     try:
-        return Check(name, True, importlib.metadata.version(name))
+        return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return Check(name, False, "missing", "run `make setup`, or pip install rl-ablation")
+        return None
 
 
 def _pins() -> Check:
     """Are the installed versions those that were tested? Only known in a checkout."""
-    path = Path(__file__).parents[2] / "constraints.txt"
+    path, mend = Path(__file__).parents[2] / "constraints.txt", "pip install -c constraints.txt …"
     if not path.exists():
-        return Check(
-            "tested versions", True, "no constraints.txt here to compare with", needed=False
-        )
-    other = []
-    for line in path.read_text().splitlines():
-        name, equals, version = line.partition("==")
-        if not equals or line.startswith("#"):
-            continue
-        try:
-            have = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        tested = have.startswith(version[:-1]) if version.endswith(".*") else have == version
-        if not tested:
-            other.append(f"{name} {have} (tested: {version})")
-    found = "all as tested" if not other else ", ".join(other)
-    return Check(
-        "tested versions", not other, found, "pip install -c constraints.txt …", needed=False
-    )
+        found = "no constraints.txt here to compare with"
+        return Check("tested versions", True, found, needed=False)
+    pins = re.findall(r"^([^#\n]+?)==(.*)$", path.read_text(), re.MULTILINE)
+    other = [
+        f"{name} {have} (tested: {version})"
+        for name, version in pins
+        if (have := _version(name)) is not None and not fnmatch(have, version)
+    ]
+    return Check("tested versions", not other, ", ".join(other) or "all as tested", mend, False)
 
 
 def _batch() -> Check:
@@ -114,11 +101,5 @@ def _drawing() -> Check:
         "films need it, all else works without; on Debian or Ubuntu: "
         "sudo apt install libegl1 libgl1 libgl1-mesa-dri, then MUJOCO_GL=egl"
     )
-    return Check(
-        "drawing", False, f"fails with MUJOCO_GL {backend}: {last[:120]}", mend, needed=False
-    )
-
-
-def _cpus() -> Check:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Check("cpu cores", True, str(cores), needed=False)
+    found = f"fails with MUJOCO_GL {backend}: {last[:120]}"
+    return Check("drawing", False, found, mend, needed=False)

@@ -6,9 +6,7 @@ from __future__ import annotations
 def entries(what: str, env: str | None = None) -> dict[str, str]:
     """Name → one line, of agents, envs, kinds, groupings, studies or measures.
 
-    Args:
-        what: Of which.
-        env: With measures: only those that this environment's signals allow.
+    Of measures there are only those that the signals of ``env`` allow, if one is given.
     """
     if what == "agents":
         from agents import zoo
@@ -52,9 +50,5 @@ def entries(what: str, env: str | None = None) -> dict[str, str]:
 
         chosen = applicable(world_signals(World(env, 1)))
     arrow = {1: "more is better", -1: "less is better", 0: ""}
-    return {
-        m.name: ", ".join(
-            filter(None, [m.doc.rstrip("."), m.unit and f"[{m.unit}]", arrow[m.better]])
-        )
-        for m in chosen
-    }
+    about = {m.name: (m.doc.rstrip("."), m.unit and f"[{m.unit}]", arrow[m.better]) for m in chosen}
+    return {name: ", ".join(filter(None, words)) for name, words in about.items()}

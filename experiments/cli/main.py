@@ -18,19 +18,8 @@ from rl_ablation.errors import LabError
 # Heavy imports (torch, mujoco) wait inside the commands, so that --help answers at once.
 BAD_INPUT, INTERRUPTED = 2, 130
 
-
-COMMANDS: dict[str, Callable[..., None]] = {
-    "train": train,
-    "map": map_,
-    "plan": plan,
-    "video": video,
-    "report": report,
-    "show": show,
-    "list": list_,
-    "study": study,
-    "doctor": doctor,
-    "demo": demo,
-}
+FUNCTIONS = (train, map_, plan, video, report, show, list_, study, doctor, demo)
+COMMANDS: dict[str, Callable[..., None]] = {f.__name__.rstrip("_"): f for f in FUNCTIONS}
 
 
 def main(arguments: list[str] | None = None) -> int:

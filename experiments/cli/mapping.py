@@ -45,15 +45,9 @@ def map_(
     from rl_ablation.reports.pipeline import make_map
 
     run = make_map(
-        find_agent(agent, **asdict(source)),
-        cuts.groups,
-        episodes,
-        design,
-        execution,
-        measures=cuts.measures,
-        films=films,
-        command=shlex.join(["rl-ablation", *sys.argv[1:]]),
-    )
+        find_agent(agent, **asdict(source)), cuts.groups, episodes, design, execution,
+        measures=cuts.measures, films=films, command=shlex.join(["rl-ablation", *sys.argv[1:]]),
+    )  # fmt: skip
     tell_run(run.folder, json)
 
 
@@ -62,23 +56,14 @@ def tell_run(folder: Path, as_json: bool) -> None:
     from rl_ablation.mapping.map import Map
     from rl_ablation.reports.words import headlines
 
-    run = Map(folder)
-    findings = headlines(run)
+    findings, page = headlines(Map(folder)), folder / "report.html"
     if as_json:
-        print_json(
-            {
-                "run": folder,
-                "report": folder / "report.html",
-                "effects": folder / "effects.csv",
-                "findings": [asdict(f) for f in findings],
-            }
-        )
+        found = [asdict(f) for f in findings]
+        effects = folder / "effects.csv"
+        print_json({"run": folder, "report": page, "effects": effects, "findings": found})
         return
-    for finding in findings:
-        say(finding.text)
-    if not findings:
-        say("no cut changed a behaviour clearly")
-    say(f"report: {folder / 'report.html'}")
+    say("\n".join(f.text for f in findings) or "no cut changed a behaviour clearly")
+    say(f"report: {page}")
 
 
 def video(
@@ -161,7 +146,7 @@ def plan(
         if not row["wanted"]:
             count = "never varies"
         intact, wanted, spread = (number(row[k]) for k in ("intact", "wanted", "spread"))
-        unit = row["unit"]
-        say(f"{row['measure']:<22}{intact:>14}{f'{wanted} {unit}':>20}{spread:>16}{count:>10}")
+        wanted = f"{wanted} {row['unit']}"
+        say(f"{row['measure']:<22}{intact:>14}{wanted:>20}{spread:>16}{count:>10}")
     half = needed(table, 0.5)
     say(f"\nenough for all: --episodes {needed(table)}; for half of them: --episodes {half}")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import typing
 from collections.abc import Collection
 from dataclasses import MISSING, dataclass, fields
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,11 +20,8 @@ RunArg = Annotated[Path, tyro.conf.arg(metavar="RUN")]
 NAMES = {"count": "episodes", "horizon": "max_steps", "folder": "out", "kinds": "kind"}
 """Fields whose option has another name."""
 _COMMAS = " Several with commas."
-ADDED = {
-    "kinds": f" Kinds: {', '.join(KINDS)}.{_COMMAS}",
-    "conditions": _COMMAS,
-    "measures": _COMMAS,
-}
+ADDED = dict.fromkeys(("conditions", "measures"), _COMMAS)
+ADDED["kinds"] = f" Kinds: {', '.join(KINDS)}.{_COMMAS}"
 """What the help of an option says besides the field's documentation."""
 
 
@@ -35,40 +32,31 @@ class BadOption(Exception):
 def options(value: type, leave: Collection[str] = ()) -> Any:
     """Options for the fields of a frozen value, to annotate an argument of that type with.
 
-    A field that holds several words takes them in one text with commas.
-
-    Args:
-        value: A dataclass whose docstring documents its fields.
-        leave: Fields that get no option and keep their default.
+    The value is a dataclass whose docstring documents its fields; those left out get no option and
+    keep their default. A field that holds several words takes them in one text with commas.
     """
     docs = {p.arg_name: p.description or "" for p in docstring_parser.parse(value.__doc__).params}
     hints = typing.get_type_hints(value)
     chosen = {NAMES.get(f.name, f.name): f for f in fields(value) if f.name not in leave}
     parameters = []
+    several = {f.name for f in chosen.values() if _several(hints[f.name])}
     for name, field in chosen.items():
-        hint = hints[field.name]
-        kind = (str | None) if _several(hint) else hint
+        kind = (str | None) if field.name in several else hints[field.name]
         text = " ".join(docs[field.name].split()) + ADDED.get(field.name, "")
         assert field.default is not MISSING
-        annotation = Annotated[kind, tyro.conf.arg(help=text)]  # type: ignore[valid-type]
-        parameters.append(
-            inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=annotation
-            )
-        )
+        about = Annotated[kind, tyro.conf.arg(help=text)]  # type: ignore[valid-type]
+        only = Parameter.KEYWORD_ONLY
+        parameters.append(Parameter(name, only, default=field.default, annotation=about))
 
     def make(**given: Any) -> Any:
-        filled = {}
-        for name, entry in given.items():
-            field = chosen[name]
-            words = _several(hints[field.name]) and entry is not None
-            filled[field.name] = split(entry) if words else entry
+        filled = {chosen[name].name: entry for name, entry in given.items()}
+        filled |= {name: split(filled[name]) for name in several & filled.keys()}
         try:
             return value(**filled)
         except LabError as error:
             raise BadOption(error) from None
 
-    make.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    make.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     make.__annotations__ = {p.name: p.annotation for p in parameters}
     make.__doc__ = docstring_parser.parse(value.__doc__).short_description
     make.__name__ = value.__name__

@@ -50,11 +50,9 @@ def train(
     if json:
         print_json({"policy": folder / "policy", "scores": scores})
         return
-    told = {
-        k: v for k, v in scores.items() if k in ("return", "progress", "crash", "fall", "seconds")
-    }
+    told = [k for k in scores if k in ("return", "progress", "crash", "fall", "seconds")]
     say(f"policy: {folder / 'policy'}")
-    say("score:  " + ", ".join(f"{k} {v:.4g}" for k, v in told.items()))
+    say("score:  " + ", ".join(f"{k} {scores[k]:.4g}" for k in told))
     say(f"next:   rl-ablation map {folder / 'policy'}")
 
 

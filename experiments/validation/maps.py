@@ -51,18 +51,11 @@ def blind_map(
 ) -> rl.Map:
     """Map a policy as the lab maps any, knowing nothing of its roles."""
     plan = rl.singles(planted.policy) + rl.clusters(planted.policy, activity=activity)
+    how = {"episodes": size.episodes, "discovery": size.discovery, **how}
     return rl.lesion_map(
-        planted.policy,
-        plan,
-        measures=BEHAVIOURS,
-        horizon=size.horizon,
-        seed=seed,
-        folder=folder,
-        threads=1,
-        activity=activity,
-        progress=False,
-        **{"episodes": size.episodes, "discovery": size.discovery, **how},
-    )
+        planted.policy, plan, measures=BEHAVIOURS, horizon=size.horizon, seed=seed, folder=folder,
+        threads=1, activity=activity, progress=False, **how,
+    )  # fmt: skip
 
 
 def score_policy(index: int, folder: Path, seed: int, size: Size) -> None:
@@ -130,10 +123,8 @@ def truth_plan(planted: Planted) -> rl.Plan:
 def score_cells(found: pd.DataFrame, truth: pd.DataFrame, roles: Mapping[str, str]) -> pd.DataFrame:
     """Put the truth beside the map's single-unit cells and judge each.
 
-    Args:
-        found: Effects table of the map.
-        truth: From `true_effects`, for the units that are wired to matter.
-        roles: Name of the single cut → role.
+    Found is the effects table of the map; the truth is from `true_effects`, for the units that are
+    wired to matter; roles are name of the single cut → role.
 
     Returns:
         The cells with ``role``, the truth, and booleans ``claimed``, ``right`` (a claim that is
@@ -157,34 +148,29 @@ def score_cells(found: pd.DataFrame, truth: pd.DataFrame, roles: Mapping[str, st
 
 def holds(cells: pd.DataFrame) -> pd.Series:
     """Whether each interval, stretched for the truth's own error, holds the true change."""
-    stretch = np.sqrt(1 + cells["n"] / cells["true_n"])
-    low = cells["delta"] + stretch * (cells["ci_low"] - cells["delta"])
-    high = cells["delta"] + stretch * (cells["ci_high"] - cells["delta"])
-    slack = 1e-9 * cells["true_delta"].abs()
-    return (low - slack <= cells["true_delta"]) & (cells["true_delta"] <= high + slack)
+    stretch, true = np.sqrt(1 + cells["n"] / cells["true_n"]), cells["true_delta"]
+    ends = cells[["ci_low", "ci_high"]].sub(cells["delta"], axis=0).mul(stretch, axis=0)
+    low, high = (cells["delta"] + ends[side] for side in ends)
+    return true.between(low - 1e-9 * true.abs(), high + 1e-9 * true.abs())
 
 
 def null_table(pool: pd.DataFrame, lesions: int, rng: np.random.Generator) -> pd.DataFrame:
     """A behaviour table in which every "lesion" is the intact robot on episodes of its own.
 
-    Args:
-        pool: Behaviour table of intact episodes, as many of each condition as lesions + 1 divide.
-        lesions: How many.
-        rng: Shuffles the episodes.
+    The pool is a behaviour table of intact episodes, which are shuffled: as many of each condition
+    as lesions + 1 divide.
     """
-    parts: list[pd.DataFrame] = []
+    names = [INTACT, *(f"null-{k}" for k in range(lesions))]
+    parts = []
     for _, episodes in pool.groupby("condition", sort=True):
         mixed = episodes.iloc[rng.permutation(len(episodes))]
-        names = [INTACT, *(f"null-{k}" for k in range(lesions))]
-        rows = len(mixed) // len(names)
-        first = sum(len(part) for part in parts) // len(names)
-        parts.append(
-            mixed.iloc[: rows * len(names)].assign(
-                lesion=np.tile(names, rows), episode=first + np.repeat(np.arange(rows), len(names))
-            )
-        )
+        parts.append(mixed.iloc[: len(mixed) // len(names) * len(names)])
+    table = pd.concat(parts, ignore_index=True)
     # One condition, so that the family is the map's over all conditions and nothing else.
-    return pd.concat(parts, ignore_index=True).assign(condition="", group="null")
+    return table.assign(
+        lesion=np.resize(names, len(table)), episode=np.arange(len(table)) // len(names),
+        condition="", group="null",
+    )  # fmt: skip
 
 
 def null_rejections(pool: pd.DataFrame, size: Size, seed: int) -> dict[str, int]:
@@ -225,28 +211,21 @@ def matters(planted: Planted, lesion: rl.Lesion) -> set[str]:
 def speed_without(truth: pd.DataFrame) -> dict[str, float]:
     """True change of forward speed, m/s, without either twin and without both."""
     rows = truth[truth["measure"] == "forward_speed.alive"].set_index("lesion")["true_delta"]
-    names = {f"h0/{'+'.join(roles)}": "+".join(roles) for roles in (TWINS[:1], TWINS[1:], TWINS)}
-    return {short: float(rows[name]) for name, short in names.items()}
+    return {x: float(rows[f"h0/{x}"]) for x in (*TWINS, "+".join(TWINS))}
 
 
 def dissociated(run: rl.Map, planted: Planted) -> bool:
     """Whether the lab names a pure left cut against a pure right cut."""
-    for found in double_dissociations(run, TURNING):
-        if [matters(planted, run.plan[name]) for name in (found.a, found.b)] == [
-            {side} for side in STEERING
-        ]:
-            return True
-    return False
+    wanted = [{side} for side in STEERING]
+    pairs = ((found.a, found.b) for found in double_dissociations(run, TURNING))
+    return any([matters(planted, run.plan[x]) for x in pair] == wanted for pair in pairs)
 
 
 def compare(fixed: rl.Map, adaptive: rl.Map, cells: pd.DataFrame) -> dict[str, float]:
     """How many cells two maps of one policy decide alike, and the steps that each took.
 
-    Args:
-        fixed: One map.
-        adaptive: The other.
-        cells: From `score_cells`. ``clear`` cells have a true effect of 0, or of 1 s.d. and more:
-            for what lies between, two maps of other seeds do not decide alike either.
+    Of the cells of `score_cells` those are ``clear`` that have a true effect of 0, or of 1 s.d. and
+    more: for what lies between, two maps of other seeds do not decide alike either.
     """
     cells = cells.set_index(["lesion", "measure"])
     clear = cells["real"] | (cells["true_effect"] == 0)
@@ -270,8 +249,7 @@ def compare(fixed: rl.Map, adaptive: rl.Map, cells: pd.DataFrame) -> dict[str, f
 
 def stage_steps(run: rl.Map) -> int:
     """Control steps of a map's discovery and confirmation."""
-    confirmation = run.confirmation
-    stages = [run] if confirmation is None else [run, confirmation]
+    stages = [stage for stage in (run, run.confirmation) if stage is not None]
     return sum(int(stage.whole_table()["steps"].to_numpy().sum()) for stage in stages)
 
 

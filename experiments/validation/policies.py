@@ -83,19 +83,14 @@ class _Layer:
 
     def shuffled(self, rng: np.random.Generator) -> _Layer:
         order = rng.permutation(len(self.roles))
-        return _Layer(
-            self.inputs,
-            [self.weights[k] for k in order],
-            [self.biases[k] for k in order],
-            [self.roles[k] for k in order],
-        )
+        parts = (self.weights, self.biases, self.roles)
+        return _Layer(self.inputs, *([part[k] for k in order] for part in parts))
 
 
 def plant(seed: int) -> Planted:
     """Build the planted policy of a seed; the same seed gives the same bytes.
 
-    Args:
-        seed: Draws sizes, gains, receptive fields and the order of the units.
+    It draws sizes, gains, receptive fields and the order of the units.
     """
     rng = np.random.default_rng(np.random.SeedSequence([seed, 0x9A27]))
     first = _first_layer(rng).shuffled(rng)
@@ -105,19 +100,12 @@ def plant(seed: int) -> Planted:
         (_wheels(rng, second), np.zeros(2)),
     ]
     card = Card(
-        name=f"planted-{seed}",
-        env_id=ENV,
-        algorithm="built by hand",
-        activation="relu",
-        squash="clip",
-        seed=seed,
-    )
+        name=f"planted-{seed}", env_id=ENV, algorithm="built by hand", activation="relu",
+        squash="clip", seed=seed,
+    )  # fmt: skip
     policy = make_mlp(weights, card, low=-np.ones(2), high=np.ones(2))
-    roles = {
-        f"h{k}/{unit}": role
-        for k, layer in enumerate((first, second))
-        for unit, role in enumerate(layer.roles)
-    }
+    layers = {"h0": first.roles, "h1": second.roles}
+    roles = {f"{site}/{k}": role for site, x in layers.items() for k, role in enumerate(x)}
     return Planted(policy, roles)
 
 
@@ -202,15 +190,9 @@ def true_effects(
 ) -> pd.DataFrame:
     """What cuts really do, measured by doing them many times.
 
-    No statistics of the lab are used, only its sweep: these are plain means.
-
-    Args:
-        planted: The policy.
-        plan: The cuts.
-        episodes: Of each cut; many more than the map's that is to be judged.
-        seed: Other than that map's, so that the episodes are fresh.
-        folder: Run folder; a finished one is only read.
-        **how: For `rl_ablation.mapping.sweep`: measures, conditions, horizon, …
+    No statistics of the lab are used, only its sweep: these are plain means. There are many more
+    episodes of each cut than the map's that is to be judged, with another seed than that map's, so
+    that they are fresh. A finished folder is only read. For the rest see `sweep`.
 
     Returns:
         A row for each lesion × measure, in the measures' units: ``true_delta``, the mean paired
@@ -230,12 +212,7 @@ def true_effects(
         delta = change.mean()
         with np.errstate(divide="ignore", invalid="ignore"):
             effect = (delta / spread).where(delta != 0, 0.0)
-        columns = {
-            "true_delta": delta,
-            "true_sd": change.std(),
-            "true_effect": effect,
-            "true_n": change.count(),
-        }
+        columns = {"measure": measure, "true_delta": delta, "true_sd": change.std()}
+        columns |= {"true_effect": effect, "true_n": change.count()}
         parts.append(pd.DataFrame(columns).rename_axis("lesion").reset_index())
-        parts[-1].insert(1, "measure", measure)
     return pd.concat(parts, ignore_index=True)

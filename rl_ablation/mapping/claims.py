@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
-from rl_ablation.lesions.lesion import INTACT
+from rl_ablation.mapping import evidence
 from rl_ablation.mapping.evidence import FAILURE, TRIFLE, claims, differences, harm, scale
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import ALIVE, MEASURES
@@ -29,9 +30,9 @@ def valued(run: Map) -> list[str]:
     return [m for m in behaviours(run) if MEASURES[m].better] or behaviours(run)
 
 
-def worth_telling(run: Map, rows: pd.DataFrame) -> pd.DataFrame:
+def worth_telling(run: Map) -> pd.DataFrame:
     """The significant rows of some size, in behaviours that do not tell the same story twice."""
-    rows = rows.assign(harm=harm(rows))
+    rows = changes(run)
     rows = rows[rows["measure"].isin(distinct(rows, valued(run), 8))]
     return rows[(rows["q"] < LEVEL) & (rows["harm"].abs() > TOLD)]
 
@@ -41,21 +42,15 @@ def distinct(rows: pd.DataFrame, measures: Sequence[str], most: int) -> list[str
 
     Two measures tell the same story if their harm over the lesions correlates beyond ±0.9, in size
     and in rank: in size alone, one cut that ruins everything would make all stories one. With
-    fewer than four lesions that says nothing, and no measure is left out for it.
-
-    Args:
-        rows: Effects with a column ``harm``, one condition.
-        measures: To choose from.
-        most: How many.
+    fewer than four lesions that says nothing, and no measure is left out for it. The rows are
+    effects under one condition, with a column ``harm``.
     """
     wide = rows.pivot(index="lesion", columns="measure", values="harm")
     wide = wide.reindex(columns=list(measures)).fillna(0.0)  # a map that confirms nothing has none
-    ranks = wide.rank()
     chosen: list[str] = []
 
     def same(one: str, other: str) -> bool:
-        pairs = ((wide[one], wide[other]), (ranks[one], ranks[other]))
-        return all(abs(np.corrcoef(*pair)[0, 1]) > 0.9 for pair in pairs)
+        return all(abs(np.corrcoef(x[one], x[other])[0, 1]) > 0.9 for x in (wide, wide.rank()))
 
     for name in wide.abs().mean().sort_values(ascending=False, kind="stable").index:
         if len(chosen) == most or not wide[name].any():
@@ -71,11 +66,16 @@ def overall(effects: pd.DataFrame, *, controls: bool = False) -> pd.DataFrame:
     return rows if controls else claims(rows)
 
 
+def changes(run: Map) -> pd.DataFrame:
+    """The run's claims over all conditions, with ``harm``."""
+    rows = overall(run.effects())
+    return rows.assign(harm=harm(rows))
+
+
 def telling_rows(run: Map) -> pd.DataFrame:
     """Effects over all conditions, in behaviours that do not tell the same story twice; layers only
     if nothing smaller was cut."""
-    rows = overall(run.effects())
-    rows = rows.assign(harm=harm(rows))
+    rows = changes(run)
     groups = rows[rows["group"] != "layers"]
     rows = groups if len(groups) else rows
     return rows[rows["measure"].isin(distinct(rows, valued(run), 8))]
@@ -91,9 +91,9 @@ def headline_regions(run: Map, most: int = 4) -> list[str]:
     clear = rows[(rows["q"] < LEVEL) & (rows["harm"].abs() > TOLD)]
     if clear.empty:
         return []
-    worst = clear.loc[clear.groupby("measure")["harm"].idxmin()]
+    worst = clear.loc[clear.groupby("measure")["harm"].idxmin(), "lesion"]
     lost = clear.groupby("lesion")["harm"].agg(lambda h: h.clip(upper=0).sum())
-    return list(lost[lost.index.isin(worst["lesion"])].sort_values(kind="stable").index[:most])
+    return list(lost[lost.index.isin(worst)].sort_values(kind="stable").index[:most])
 
 
 def typical_episode(run: Map, lesion: str) -> int:
@@ -104,12 +104,12 @@ def typical_episode(run: Map, lesion: str) -> int:
     rows = overall(run.effects(), controls=True)
     rows = rows[rows["measure"].isin(behaviours(run))]
     here = rows.assign(harm=harm(rows).abs())[rows["lesion"] == lesion]
-    if here.empty or here["harm"].isna().all():
+    if here["harm"].isna().all():
         return 0
     measure = str(here.sort_values("harm", ascending=False)["measure"].iloc[0])
-    table = run.table().pivot(index="episode", columns="lesion", values=measure)
-    change = (table[lesion] - table[INTACT]).dropna().sort_values(kind="stable")
-    return int(change.index[(len(change) - 1) // 2]) if len(change) else 0
+    change = differences(run.table(), [measure])[measure][lesion].dropna()
+    order = change.sort_values(kind="stable").index
+    return int(order[(len(order) - 1) // 2]) if len(order) else 0
 
 
 def improvements(run: Map) -> pd.DataFrame:
@@ -122,9 +122,7 @@ def improvements(run: Map) -> pd.DataFrame:
         q, p_random, harm; ``better_in`` and ``of``, the conditions in which it is better, of how
         many; ``costs``, the behaviours that the same cut makes worse.
     """
-    effects = run.effects()
-    rows = overall(effects)
-    rows = rows.assign(harm=harm(rows))
+    effects, rows = run.effects(), changes(run)
     rows = rows[(rows["class"] != FAILURE) & (rows["group"] != "layers")]
     has_sign = [m for m in behaviours(run) if MEASURES[m].better]
     rows = rows[rows["measure"].isin(has_sign) & (rows["q"] < LEVEL)]
@@ -164,60 +162,43 @@ class Dissociation:
     p_random: float = np.nan
 
 
-def double_dissociations(
-    run: Map, measures: Sequence[str], hurt: float = 0.4, spare: float = 0.25
-) -> list[Dissociation]:
+def double_dissociations(run: Map, measures: Sequence[str] | None = None) -> list[Dissociation]:
     """Pairs of regions and behaviours that cross over, strongest first.
 
-    A region hurts a behaviour with a significant harm of at least ``hurt`` of a full-size change
-    (see `scale`), and spares one with a harm of less than ``spare``. The strength is the least of
-    the four contrasts. Where the run has size-matched random cuts for both regions, ``p_random`` is
-    the share of pairs of such cuts that cross over as strongly. Crossing over is needed for, but
-    does not prove, separate modules (Plaut 1995).
+    A region hurts a behaviour with a significant harm of at least 0.4 of a full-size change (see
+    `scale`), and spares one with a harm of less than 0.25. The strength is the least of the four
+    contrasts. Where the run has size-matched random cuts for both regions, ``p_random`` is the
+    share of pairs of such cuts that cross over as strongly. Crossing over is needed for, but does
+    not prove, separate modules (Plaut 1995). Without measures it looks at those that cuts change
+    most.
     """
-    rows = overall(run.effects())
-    size = scale(rows)
-    rows = rows[rows["measure"].isin(measures) & ~rows["group"].isin(["layers"])]
-    rows = rows.assign(harm=_in_units(rows["delta"], rows["measure"], size).fillna(0.0))
+    rows = changes(run).fillna({"harm": 0.0})
+    chosen = distinct(rows, valued(run), 8) if measures is None else list(measures)
+    rows = rows[rows["measure"].isin(chosen) & (rows["group"] != "layers")]
     if rows.empty:
         return []
-    value = rows.pivot(index="lesion", columns="measure", values="harm")[list(measures)]
-    clear = rows.pivot(index="lesion", columns="measure", values="q")[list(measures)] < LEVEL
+    value = rows.pivot(index="lesion", columns="measure", values="harm")[chosen]
+    clear = rows.pivot(index="lesion", columns="measure", values="q")[chosen] < LEVEL
     value = value.clip(upper=0.0)  # what gets better is not hurt, and no more dissociated for it
-    hurts, spares = (value <= -hurt) & clear, value > -spare
-    draws = _random_harm(run, measures, size)
+    hurts, spares = (value <= -0.4) & clear, value > -0.25
+    draws = random_harm(run, chosen)
     found = []
-    for i, x in enumerate(measures):
-        for y in list(measures)[i + 1 :]:
-            for a in value.index[hurts[x] & spares[y]]:
-                for b in value.index[hurts[y] & spares[x]]:
-                    strength = float(min(value[y][a] - value[x][a], value[x][b] - value[y][b]))
-                    p = _crossing(
-                        draws.get(run.plan[a].place), draws.get(run.plan[b].place), x, y, strength
-                    )
-                    found.append(Dissociation(str(a), str(b), x, y, strength, p))
+    for x, y in combinations(chosen, 2):
+        for a in value.index[hurts[x] & spares[y]]:
+            for b in value.index[hurts[y] & spares[x]]:
+                strength = float(min(value[y][a] - value[x][a], value[x][b] - value[y][b]))
+                one, other = (draws.get(run.plan[name].place) for name in (a, b))
+                p = _crossing(one, other, x, y, strength)
+                found.append(Dissociation(str(a), str(b), x, y, strength, p))
     return sorted(found, key=lambda d: -d.strength)
 
 
-def _in_units(delta: pd.Series, measure: pd.Series, size: pd.Series) -> pd.Series:
-    sign = measure.map(lambda m: MEASURES[m].better or 1).astype(float)
-    return sign * delta / measure.map(size).astype(float)
-
-
-def _random_harm(
-    run: Map, measures: Sequence[str], size: pd.Series
-) -> dict[tuple[object, ...], pd.DataFrame]:
+def random_harm(run: Map, measures: Sequence[str]) -> dict[tuple[object, ...], pd.DataFrame]:
     """Harm of each random cut of the run's controls: place → (draws × measures)."""
-    found: dict[tuple[object, ...], list[pd.DataFrame]] = {}
-    for control in run.controls:
-        change = differences(control.table(), measures)
-        harms = pd.DataFrame(
-            {m: (MEASURES[m].better or 1) * change[m].mean() / size[m] for m in measures}
-        ).fillna(0.0)
-        for lesion in control.plan:
-            if lesion.size:
-                found.setdefault(lesion.place, []).append(harms.loc[[lesion.name]])
-    return {where: pd.concat(parts) for where, parts in found.items()}
+    unit = scale(overall(run.effects()))[list(measures)]
+    unit *= [MEASURES[m].better or 1 for m in measures]
+    means = evidence.mean_changes([(c.plan, c.table()) for c in run.controls], measures)
+    return {place: change / unit for place, change in means.items()}
 
 
 def _crossing(
@@ -226,7 +207,6 @@ def _crossing(
     """Share of pairs of random cuts, one of each place, that cross over as strongly."""
     if a is None or b is None:
         return float("nan")
-    a, b = a.clip(upper=0.0), b.clip(upper=0.0)
-    one, other = (a[y] - a[x]).to_numpy(), (b[x] - b[y]).to_numpy()
-    pairs = np.minimum(one[:, None], other[None])
+    a, b = (draws.fillna(0.0).clip(upper=0.0) for draws in (a, b))
+    pairs = np.minimum.outer((a[y] - a[x]).to_numpy(), (b[x] - b[y]).to_numpy())
     return float((1 + (pairs >= strength).sum()) / (1 + pairs.size))

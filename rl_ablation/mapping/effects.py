@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from rl_ablation import stats
 from rl_ablation.lesions.lesion import INTACT
-from rl_ablation.stats import bca_intervals, benjamini_hochberg, identical, max_t_p, sign_flip_p
 
 CONTROLS = ("random", "baselines", "checks", "doses")
 """Groups that are no claims: they stay out of the family that q and p_fwe correct for."""
@@ -43,41 +43,32 @@ COLUMNS = {
 
 
 def effects(table: pd.DataFrame, measures: dict[str, str], seed: int = 0) -> pd.DataFrame:
-    """Compare every lesion with the intact policy, episode by episode.
+    """Compare every lesion with the intact policy, episode by episode; a table of ``COLUMNS``.
 
-    Args:
-        table: The behaviour table of a run: a row for each lesion × episode, with the columns
-            lesion, group, kind, units, episode, condition, unstable, and one for each measure.
-        measures: Name → unit of the measures to compare.
-        seed: Of the resampling; the same table and seed give the same numbers.
-
-    Returns:
-        A tidy table with the columns of ``COLUMNS``. With several conditions there are rows for
-        each of them and for all together.
+    The behaviour table has a row for each lesion × episode, with the columns lesion, group, kind,
+    units, episode, condition, unstable, and one for each measure; measures are name → unit. With
+    several conditions there are rows for each of them and for all together. The same table and
+    seed of the resampling give the same numbers.
     """
     about = table.drop_duplicates("lesion").set_index("lesion")[["group", "kind", "units"]]
     names = [name for name in about.index if name != INTACT]
     if not names:
         return pd.DataFrame(columns=list(COLUMNS))
     claims = ~about["group"].reindex(names).isin(CONTROLS).to_numpy()
-    rng = np.random.default_rng
-    conditions = list(dict.fromkeys(table["condition"]))
-    subsets = ["all", *conditions] if len(conditions) > 1 else ["all"]
-    frames = []
-    for condition in subsets:
-        part = table if condition == "all" else table[table["condition"] == condition]
-        frames.append(_compare(part, names, measures, condition, claims, rng(seed)))
-    result = pd.concat(frames, ignore_index=True)
-    for column in about:
-        result[column] = about[column].reindex(result["lesion"]).to_numpy()
-    return result[list(COLUMNS)]
+    parts = {"all": table}
+    if table["condition"].nunique() > 1:
+        parts |= {str(name): rows for name, rows in table.groupby("condition", sort=False)}
+    frames = [
+        _compare(part, names, measures, claims, np.random.default_rng(seed)).assign(condition=name)
+        for name, part in parts.items()
+    ]
+    return pd.concat(frames, ignore_index=True).join(about, on="lesion")[list(COLUMNS)]
 
 
 def _compare(
     part: pd.DataFrame,
     names: list[str],
     measures: dict[str, str],
-    condition: str,
     claims: np.ndarray,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
@@ -88,31 +79,25 @@ def _compare(
     intact = np.stack([wide[m][[INTACT]].to_numpy() for m in keys])
     both = np.isfinite(lesioned) & np.isfinite(intact)
     difference = np.where(both, lesioned - intact, np.nan)
-    episodes = difference.shape[1]
-    cells = difference.transpose(1, 0, 2).reshape(episodes, -1)
-    low, high = bca_intervals(cells, rng)
+    cells = difference.transpose(1, 0, 2).reshape(len(wide), -1)
+    low, high = stats.bca_intervals(cells, rng)
     # Equal differences show no spread to resample: 24 episodes without a crash do not prove that
     # there are none, they bound their share to 3/24 (the rule of three).
     low, high = (np.where(low == high, np.nan, end) for end in (low, high))
-    p = sign_flip_p(cells, rng)
+    p = stats.sign_flip_p(cells, rng)
     family = np.flatnonzero(np.tile(claims, len(keys)))
     q, p_fwe = np.full(len(p), np.nan), np.full(len(p), np.nan)
-    same = identical(cells[:, family], np.repeat(np.arange(len(keys)), len(names))[family])
-    q[family] = benjamini_hochberg(p[family], same)
-    p_fwe[family] = max_t_p(cells[:, family], rng)
+    same = stats.identical(cells[:, family], np.repeat(np.arange(len(keys)), len(names))[family])
+    q[family] = stats.benjamini_hochberg(p[family], same)
+    p_fwe[family] = stats.max_t_p(cells[:, family], rng)
     n = both.sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        delta = np.where(both, difference, 0.0).sum(1) / np.where(n > 0, n, np.nan)
-        before, after = (
-            _moments(np.broadcast_to(intact, both.shape), both),
-            _moments(lesioned, both),
-        )
-        pooled = np.sqrt((before[1] + after[1]) / 2)
-        effect = np.where(delta == 0, 0.0, delta / pooled)
+        delta = stats.finite_mean(difference, 1)
+        before, after = _moments(intact, both), _moments(lesioned, both)
+        effect = np.where(delta == 0, 0.0, delta / np.sqrt((before[1] + after[1]) / 2))
     return pd.DataFrame(
         {
             "lesion": np.tile(names, len(keys)),
-            "condition": condition,
             "measure": np.repeat(keys, len(names)),
             "unit": np.repeat([measures[k] for k in keys], len(names)),
             "intact": before[0].ravel(),
@@ -133,7 +118,6 @@ def _compare(
 def _moments(values: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and unbiased variance over episodes (axis 1) of the entries in ``where``."""
     n = where.sum(1)
-    kept = np.where(where, values, 0.0)
-    mean = kept.sum(1) / np.where(n > 0, n, np.nan)
+    mean = stats.finite_mean(np.where(where, values, np.nan), 1)
     square = np.where(where, (values - mean[:, None]) ** 2, 0.0).sum(1)
     return mean, square / np.where(n > 1, n - 1, np.nan)

@@ -72,10 +72,10 @@ def claims(effects: pd.DataFrame) -> pd.DataFrame:
     return effects[~effects["group"].isin(NO_CLAIMS) & ~variant]
 
 
-def selected(effects: pd.DataFrame, level: float = SELECT) -> list[str]:
+def selected(effects: pd.DataFrame) -> list[str]:
     """The lesions that a discovery's effects send to confirmation, in the order of the table."""
-    rows = effects[(effects["condition"] == "all") & (effects["q"] < level)]
-    return list(dict.fromkeys(rows["lesion"]))
+    rows = effects[(effects["condition"] == "all") & (effects["q"] < SELECT)]
+    return list(rows["lesion"].unique())
 
 
 def merge(discovery: pd.DataFrame, confirmed: pd.DataFrame | None) -> pd.DataFrame:
@@ -94,11 +94,25 @@ def merge(discovery: pd.DataFrame, confirmed: pd.DataFrame | None) -> pd.DataFra
 
 def differences(table: pd.DataFrame, measures: Sequence[str]) -> dict[str, pd.DataFrame]:
     """Measure → paired differences from the intact robot, a row an episode, a column a lesion."""
-    found = {}
-    for name in measures:
-        wide = table.pivot(index="episode", columns="lesion", values=name)
-        found[name] = wide.drop(columns=INTACT).sub(wide[INTACT], axis=0)
-    return found
+    wide = {m: table.pivot(index="episode", columns="lesion", values=m) for m in measures}
+    return {m: w.drop(columns=INTACT).sub(w[INTACT], axis=0) for m, w in wide.items()}
+
+
+def mean_changes(
+    controls: Sequence[tuple[Plan, pd.DataFrame]], measures: Sequence[str], group: str = "random"
+) -> dict[tuple[object, ...], pd.DataFrame]:
+    """Mean change by each cut of a group in these plans and tables: place → (cuts × measures)."""
+    found: dict[tuple[object, ...], list[pd.DataFrame]] = {}
+    for plan, table in controls:
+        change = differences(table, measures)
+        places: dict[tuple[object, ...], list[str]] = {}
+        for x in plan:
+            if x.group == group:
+                places.setdefault(x.place, []).append(x.name)
+        for place, names in places.items():
+            means = pd.DataFrame({m: change[m][names].mean() for m in measures})
+            found.setdefault(place, []).append(means)
+    return {place: pd.concat(parts) for place, parts in found.items()}
 
 
 def size_matched(
@@ -110,67 +124,44 @@ def size_matched(
 ) -> pd.DataFrame:
     """Compare each region with random cuts of its size, layer and kind on the same episodes.
 
-    Args:
-        effects: Rows of condition "all"; their delta gives the direction.
-        regions: The plan and behaviour table that hold the regions.
-        controls: Plans and tables that hold the random cuts. Only the episodes that they have are
-            used of the regions' table too.
-        measures: To compare in.
-        group: Of the random cuts.
+    Of the effects, rows of condition "all", the deltas give the direction. Regions and controls
+    are plans and behaviour tables; of the regions' only the episodes that all controls have count.
 
     Returns:
         Columns lesion, measure, random, draws, p_random; a row for each region × measure that has
         controls.
     """
     plan, table = regions
-    draws: dict[tuple[object, ...], dict[str, list[np.ndarray]]] = {}
-    for control_plan, control_table in controls:
-        places: dict[tuple[object, ...], list[str]] = {}
-        for x in control_plan:
-            if x.group == group:
-                places.setdefault(x.place, []).append(x.name)
-        change = differences(control_table, measures)
-        for spot, names in places.items():
-            for name in measures:
-                held = draws.setdefault(spot, {}).setdefault(name, [])
-                held.append(change[name][names].mean().to_numpy())
+    draws = mean_changes(controls, measures, group)
+    columns = ["lesion", "measure", "random", "draws", "p_random"]
     if not draws:
-        return pd.DataFrame(columns=["lesion", "measure", "random", "draws", "p_random"])
+        return pd.DataFrame(columns=columns)
     episodes = set.intersection(*(set(t["episode"]) for _, t in controls))
     own = differences(table[table["episode"].isin(episodes)], measures)
     there = set(table["lesion"])
     where = {x.name: x.place for x in plan if x.group != "random" and x.name in there}
     told = []
     for row in effects[effects["measure"].isin(measures)].to_dict("records"):
-        own_place = where.get(row["lesion"])
-        if own_place is None or own_place not in draws:
+        lesion, measure = row["lesion"], row["measure"]
+        if (place := where.get(lesion)) not in draws:
             continue
-        null = np.concatenate(draws[own_place][row["measure"]])
+        null = draws[place][measure].to_numpy()
         null = null[np.isfinite(null)]
         sign = -1.0 if row["delta"] < 0 else 1.0
-        value = own[row["measure"]][row["lesion"]].mean()
+        value = own[measure][lesion].mean()
         if not null.size or not np.isfinite(value):
             continue
         slack = 1e-12 * max(1.0, abs(value))
         beyond = int((sign * null >= sign * value - slack).sum())
-        told.append(
-            {
-                "lesion": row["lesion"],
-                "measure": row["measure"],
-                "random": float(np.median(null)),
-                "draws": null.size,
-                "p_random": min(1.0, 2 * (1 + beyond) / (1 + null.size)),
-            }
-        )
-    return pd.DataFrame(told, columns=["lesion", "measure", "random", "draws", "p_random"])
+        p = min(1.0, 2 * (1 + beyond) / (1 + null.size))
+        told.append((lesion, measure, float(np.median(null)), null.size, p))
+    return pd.DataFrame(told, columns=columns)
 
 
 def robust(effects: pd.DataFrame) -> pd.Series:
     """Whether delta has one sign under every kind of a cut; NaN where only one kind was run."""
-    base = effects["lesion"].str.partition(VARIANT)[0]
-    grouped = np.sign(effects["delta"]).groupby(
-        [base, effects["condition"], effects["measure"]], sort=False
-    )
+    keys = [effects["lesion"].str.partition(VARIANT)[0], effects["condition"], effects["measure"]]
+    grouped = np.sign(effects["delta"]).groupby(keys, sort=False)
     same = (grouped.transform("min") == grouped.transform("max")).astype(object)
     return same.where(grouped.transform("size") > 1, np.nan)
 
@@ -185,13 +176,12 @@ def classify(effects: pd.DataFrame) -> pd.Series:
     """
     rows = effects[effects["condition"] == "all"]
     rows = rows[~rows["group"].isin(NO_CLAIMS)]
-    rows = rows.assign(harm=harm(rows).fillna(0.0), clear=rows["q"] < LEVEL)
+    change, clear = harm(rows).fillna(0.0), rows["q"] < LEVEL
+    valued = [m for m, x in MEASURES.items() if ALIVE in m and x.better != 0 and not x.task]
     rows = rows.assign(
-        worse=rows["clear"] & (rows["harm"] < -TRIFLE),
-        changed=rows["clear"] & (rows["harm"].abs() > TRIFLE),
-        valued=rows["measure"].map(
-            lambda m: ALIVE in m and MEASURES[m].better != 0 and not MEASURES[m].task
-        ),
+        worse=clear & (change < -TRIFLE),
+        changed=clear & (change.abs() > TRIFLE),
+        valued=rows["measure"].isin(valued),
     )
     told = {}
     for lesion, part in rows.groupby("lesion", sort=False):

@@ -16,15 +16,15 @@ from rl_ablation.groupings.controls import random_groups
 from rl_ablation.lesions.lesion import INTACT, VARIANT, Lesion, Plan
 from rl_ablation.lesions.variants import doses, variants
 from rl_ablation.mapping import evidence
-from rl_ablation.mapping.claims import headline_regions, improvements, overall, worth_telling
+from rl_ablation.mapping.claims import headline_regions, improvements, worth_telling
 from rl_ablation.mapping.design import Execution, Fields, MapDesign, as_episodes, only, typed
 from rl_ablation.mapping.evidence import differences
 from rl_ablation.mapping.map import CONFIRMATION, CONTROLS, DOSES, Map
 from rl_ablation.mapping.probe import probe
 from rl_ablation.mapping.run import MORE, Run
-from rl_ablation.mapping.sweep import sweep
+from rl_ablation.mapping.sweep import recorded, sweep
 from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.activity import Activity, record_activity
+from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.world import settled
 from rl_ablation.stats import LEVEL
@@ -80,18 +80,9 @@ def lesion_map(
     4. *Doses* of the cuts that matter most, and a *probe* of every cut on the states that the
        intact robot visits.
 
-    Args:
-        agent: The policy, with an environment on its card.
-        plan: What to cut.
-        episodes: Those of the confirmation, or only how many.
-        design: What surrounds them.
-        execution: Where and how.
-        measures: Names; None takes all that apply.
-        activity: Recorded intact activity; None records it.
-        **given: Fields of `Episodes`, `MapDesign` and `Execution` by name: ``seed=7``, …
-
-    Returns:
-        The finished map: the discovery, with the other stages inside its folder.
+    The episodes are those of the confirmation, or only how many; for the rest see `sweep`. Fields
+    of `Episodes`, `MapDesign` and `Execution` may be given by name. The finished map is the
+    discovery, with the other stages inside its folder.
 
     Raises:
         LabError: Something does not fit, or the A/A lesion changed something.
@@ -106,7 +97,9 @@ def lesion_map(
             f"discovery must be at least {least}: {design.discovery} episodes cannot cover "
             f"{least} conditions"
         )
-    cuts = _as_designed(plan, design)
+    cuts = plan
+    if design.kinds is not None or design.strength is not None:
+        cuts = variants(plan, design.kinds or ("zero",), design.strength)
     few = max(least, min(FEW, asked.count))
     first = few if design.adaptive else design.discovery
     run = work.sweep(cuts + checks(agent), replace(work.episodes, count=first), execution.folder)
@@ -125,12 +118,6 @@ def lesion_map(
     return Map(run.folder)
 
 
-def _as_designed(plan: Plan, design: MapDesign) -> Plan:
-    if design.kinds is None and design.strength is None:
-        return plan
-    return variants(plan, design.kinds or ("zero",), design.strength)
-
-
 @dataclass(frozen=True)
 class _Work:
     """What all stages of a map share."""
@@ -147,25 +134,14 @@ class _Work:
         """The intact activity, recorded once."""
         if self.activity is not None:
             return self.activity
-        episodes = self.episodes
-        return record_activity(
-            self.agent,
-            conditions=episodes.conditions or ("",),
-            seed=episodes.seed,
-            horizon=episodes.horizon,
-            threads=self.execution.threads,
-        )
+        return recorded(self.agent, self.episodes, self.execution)
 
     def sweep(self, plan: Plan, episodes: Episodes, folder: Path | None) -> Map:
         """Run a stage."""
         return sweep(
-            self.agent,
-            plan,
-            episodes,
-            replace(self.execution, folder=folder),
-            measures=self.measures,
-            activity=self.recorded,
-        )
+            self.agent, plan, episodes, replace(self.execution, folder=folder),
+            measures=self.measures, activity=self.recorded,
+        )  # fmt: skip
 
 
 def _same_is_same(run: Run) -> None:
@@ -199,15 +175,14 @@ def _t(table: pd.DataFrame, measures: Sequence[str]) -> tuple[pd.Series, pd.Seri
 
 def _look_again(work: _Work, run: Map) -> None:
     """Give the lesions that are not settled more episodes, a few at a time."""
-    few, done, look = run.spec.episodes, run.spec.episodes, 1
-    while done + few <= work.design.discovery:
+    few = run.spec.episodes
+    for look in range(1, work.design.discovery // few):
         t, _ = _t(run.whole_table(), run.spec.measures)
         open_ = t.index[(t >= _NOTHING) & (t < _CLEAR)]
         plan = Plan(x for x in run.plan if x.name in open_ and x.group != "baselines")
         if len(plan) == 1:
             return
         work.sweep(plan, work.episodes.stage(0, look, few), run.folder / f"{MORE}-{look}")
-        done, look = done + few, look + 1
 
 
 def _confirm(work: _Work, run: Map, chosen: Plan) -> Map:
@@ -230,20 +205,20 @@ def _draw_controls(work: _Work, run: Map, confirmation: Run, episodes: int) -> N
     """Draw random cuts: a few for each group with something to tell, then up to the design's number
     for those that the findings name, while they may still stand out from them."""
     so_far, draws = Map(run.folder), work.design.controls
-    rows = worth_telling(so_far, overall(so_far.effects()))
+    rows = worth_telling(so_far)
     rows = rows[rows["stage"] == "confirmed"]
     named = {*headline_regions(so_far, _NAMED), *improvements(so_far)["lesion"][:1]}
     open_ = Plan(x for x in confirmation.plan if x.name in set(rows["lesion"]))
     most = 0.5 * LEVEL * (1 + draws)  # (1 + k) above this cannot give p_random < 5 %
     held = (confirmation.plan, confirmation.whole_table())
+    few = replace(confirmation.episodes, count=episodes)
     done: list[tuple[Plan, pd.DataFrame]] = []
     first, some = 0, min(_FIRST_DRAWS, draws)
     while some > 0:
         plan = random_groups(work.agent, open_, some, run.spec.seed, first=first)
         if len(plan) == 1:
             return
-        folder = run.folder / f"{CONTROLS}-{len(done) + 1}"
-        drawn = work.sweep(plan, replace(confirmation.episodes, count=episodes), folder)
+        drawn = work.sweep(plan, few, run.folder / f"{CONTROLS}-{len(done) + 1}")
         done.append((drawn.plan, drawn.table()))
         null = evidence.size_matched(rows, held, done, run.spec.measures)
         alive = null[0.5 * null["p_random"] * (1 + null["draws"]) <= most]
@@ -256,5 +231,4 @@ def _give_doses(work: _Work, run: Map, confirmation: Run, episodes: int) -> None
     names = headline_regions(Map(run.folder), _DOSED)
     plan = doses(Plan(x for x in run.plan if x.name in names))
     if len(plan) > 1:
-        some = replace(confirmation.episodes, count=episodes)
-        work.sweep(plan, some, run.folder / DOSES)
+        work.sweep(plan, replace(confirmation.episodes, count=episodes), run.folder / DOSES)

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 
 from rl_ablation.errors import LabError
 from rl_ablation.files import write_atomically
-from rl_ablation.mapping.evidence import (
-    EVIDENCE_COLUMNS,
-    classify,
-    merge,
-    robust,
-    size_matched,
-)
+from rl_ablation.mapping.evidence import EVIDENCE_COLUMNS, classify, merge, robust, size_matched
 from rl_ablation.mapping.run import Run, part, parts
 
 CONFIRMATION, CONTROLS, DOSES = "confirmation", "controls", "doses"
@@ -26,17 +18,9 @@ class Map(Run):
     """A run folder with the stages of a map inside. The run itself is the discovery.
 
     A plain sweep is a map without further stages.
-
-    Args:
-        folder: An existing run folder.
-
-    Raises:
-        LabError: It is none, or its spec is damaged.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        super().__init__(folder)
-        self._effects: pd.DataFrame | None = None
+    _effects: pd.DataFrame | None = None
 
     @property
     def confirmation(self) -> Run | None:
@@ -75,9 +59,8 @@ class Map(Run):
     def effects(self) -> pd.DataFrame:
         """The whole table: effects, confirmed where they are, and all that stands around them.
 
-        Returns:
-            A row for each lesion × condition × measure; the columns are `EVIDENCE_COLUMNS`. Where
-            there is a confirmation, its numbers are shown for the lesions selected for it.
+        A row for each lesion × condition × measure; the columns are `EVIDENCE_COLUMNS`. Where
+        there is a confirmation, its numbers are shown for the lesions selected for it.
 
         Raises:
             LabError: A shard is missing or damaged.
@@ -101,7 +84,8 @@ class Map(Run):
     def _null(self, effects: pd.DataFrame) -> pd.DataFrame:
         """What random cuts of the same size do; see `size_matched`."""
         own, names = (self.plan, self.whole_table()), list(self.spec.measures)
-        held = own if self.confirmation is None else _held(self.confirmation)
+        sure = self.confirmation
+        held = own if sure is None else (sure.plan, sure.whole_table())
         controls = [(c.plan, c.table()) for c in self.controls]
         if not controls and any(x.group == "random" for x in self.plan):
             held, controls = own, [own]
@@ -110,7 +94,3 @@ class Map(Run):
         single = effects[effects["group"] == "singles"]
         units = size_matched(single, own, [own], names, group="singles")
         return pd.concat([n for n in (groups, units) if len(n)] or [groups])
-
-
-def _held(run: Run) -> tuple:
-    return run.plan, run.whole_table()

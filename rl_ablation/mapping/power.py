@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Unpack
@@ -15,6 +16,7 @@ from rl_ablation.lesions.lesion import INTACT, Plan
 from rl_ablation.mapping.design import Aim, Execution, Fields, as_episodes, only, typed
 from rl_ablation.mapping.evidence import differences
 from rl_ablation.mapping.sweep import sweep
+from rl_ablation.measures.registry import MEASURES
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.episodes import Episodes, episode_seed
@@ -37,14 +39,9 @@ def episodes_needed(d: float, *, tests: int = 1, level: float = 0.05, power: flo
     """Episodes for a two-sided paired test to find a mean difference of ``d`` standard deviations.
 
     Exact for normal differences (non-central t); sign flips need about as many, and never fewer
-    than make a p as small as ``level / tests`` possible: n with 2^(1−n) ≤ level / tests.
-
-    Args:
-        d: Mean over standard deviation of the paired differences.
-        tests: Tests corrected for, by Bonferroni: so many are enough for max-T and
-            Benjamini–Hochberg, which are no stricter.
-        level: Family-wise error rate.
-        power: Chance to find it.
+    than make a p as small as ``level / tests`` possible: n with 2^(1−n) ≤ level / tests. The level
+    is a family-wise error rate; the tests are corrected for by Bonferroni: so many are enough for
+    max-T and Benjamini–Hochberg, which are no stricter.
 
     Raises:
         LabError: A number is out of its range.
@@ -55,21 +52,13 @@ def episodes_needed(d: float, *, tests: int = 1, level: float = 0.05, power: flo
             f"got {level}, {power}, {tests} and {d}"
         )
     least = int(np.ceil(1 - np.log2(level / tests)))
-    low, high = max(2, least) - 1, MOST
-    if d == 0 or _power(d, high, level / tests) < power:
+    if d == 0:
         return MOST
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _power(d, middle, level / tests) >= power:
-            high = middle
-        else:
-            low = middle
-    return high
+    counts = range(max(2, least), MOST)
+    return counts[0] + bisect_left(counts, power, key=lambda n: _power(d, n, level / tests))
 
 
 def _power(d: float, n: int, level: float) -> float:
-    if n < 2:
-        return 0.0
     bar = stats.t.ppf(1 - level / 2, n - 1)
     # Only the tail on the effect's side: the other one would be a claim of the wrong sign.
     return float(np.nan_to_num(stats.nct.sf(bar, n - 1, d * np.sqrt(n)), nan=1.0))
@@ -90,17 +79,8 @@ def plan_episodes(
 
     A pilot runs some of the plan's cuts for a few episodes and takes the upper quartile of the
     standard deviations of their paired differences: cuts that change nothing vary little, and
-    those of interest vary most.
-
-    Args:
-        agent: The policy.
-        plan: What the map will cut.
-        aim: What it shall find.
-        episodes: Of the pilot, at least one a condition.
-        execution: Where and how.
-        measures: Names; None takes all that apply.
-        activity: Recorded intact activity, if there is some.
-        **given: Fields of `Aim`, `Episodes` and `Execution` by name.
+    those of interest vary most. The episodes are the pilot's, at least one a condition; for the
+    rest see `sweep`. Fields of `Aim`, `Episodes` and `Execution` may be given by name.
 
     Returns:
         A row a measure with the columns of ``COLUMNS``.
@@ -111,41 +91,24 @@ def plan_episodes(
         raise LabError("the plan has no cuts; name at least one group")
     some = [cuts[k] for k in np.linspace(0, len(cuts) - 1, min(aim.pilot, len(cuts))).astype(int)]
     only(given, Aim, Episodes, Execution)
-    run = sweep(
-        agent,
-        Plan(some),
-        # The pilot's episodes are none of the map's.
-        replace(asked, seed=episode_seed(asked.seed, 0, stream=3)),
-        typed(execution or Execution(), given),
-        measures=measures,
-        activity=activity,
-    )
+    # The pilot's episodes are none of the map's.
+    asked = replace(asked, seed=episode_seed(asked.seed, 0, stream=3))
+    execution = typed(execution or Execution(), given)
+    run = sweep(agent, Plan(some), asked, execution, measures=measures, activity=activity)
     table = run.table()
     intact = table[table["lesion"] == INTACT]
+    tests = len(cuts) * len(run.measures)
     told = []
-    for measure in run.measures:
-        spread = differences(table, [measure.name])[measure.name].std()
+    for name, changes in differences(table, run.spec.measures).items():
+        spread = changes.std()
         spread = spread[spread > 0]
-        usual = float(intact[measure.name].std())
+        usual = float(intact[name].std())
         wanted = aim.effect * usual
         varies = float(spread.quantile(0.75)) if len(spread) else 0.0
         d = wanted / varies if varies > 0 else (np.inf if wanted > 0 else 0.0)
-        told.append(
-            {
-                "measure": measure.name,
-                "unit": measure.unit,
-                "intact": float(intact[measure.name].mean()),
-                "spread_intact": usual,
-                "wanted": wanted,
-                "spread": varies,
-                "episodes": episodes_needed(
-                    min(d, 1e3),
-                    tests=len(cuts) * len(run.measures),
-                    level=aim.level,
-                    power=aim.power,
-                ),
-            }
-        )
+        count = episodes_needed(min(d, 1e3), tests=tests, level=aim.level, power=aim.power)
+        mean = float(intact[name].mean())
+        told.append((name, MEASURES[name].unit, mean, usual, wanted, varies, count))
     return pd.DataFrame(told, columns=list(COLUMNS))
 
 

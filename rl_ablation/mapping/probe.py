@@ -16,7 +16,7 @@ import pandas as pd
 from sklearn.covariance import LedoitWolf
 
 from rl_ablation.errors import LabError
-from rl_ablation.lesions.lesion import INTACT, Lesion, Plan
+from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.lesions.masks import Masks
 from rl_ablation.lesions.methods import KINDS
 from rl_ablation.policies.policy import Policy
@@ -56,17 +56,10 @@ def probe(
     after Ledoit & Wolf 2004; the effective dimensions are the intact activity's own mean squared
     distance, so that 1 is what the layer is used to. NaN if the site is constant.
 
-    A lesion's onset, offset and condition are ignored: this is what it does while it lasts.
-
-    Args:
-        policy: The policy.
-        plan: The lesions.
-        activity: What `record_activity` gave for this policy.
-        samples: States to show, evenly spaced over the recording.
-        seed: Of kinds that draw; each state has its own stream.
-
-    Returns:
-        A row for each lesion but the intact policy; see ``COLUMNS``.
+    A lesion's onset, offset and condition are ignored: this is what it does while it lasts. The
+    samples are evenly spaced over what `record_activity` gave for this policy; the seed is for
+    kinds that draw, each state has its own stream. There is a row for each lesion but the intact
+    policy; see ``COLUMNS``.
 
     Raises:
         LabError: Too few samples, or activity that is not this policy's.
@@ -85,9 +78,7 @@ def probe(
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(len(rows), np.uint64)]
     usual: dict[str, Callable[[np.ndarray], float]] = {}
     table = []
-    for lesion in plan:
-        if lesion.name == INTACT:
-            continue
+    for lesion in plan.lesions[1:]:  # the first is the intact policy
         always = lesion.model_copy(update={"onset": 0, "offset": None, "when": None})
         masks = Masks([always] * len(rows), seeds, policy.sites, activity)
         drawn = masks.at(0, np.arange(len(rows)))
@@ -95,14 +86,8 @@ def probe(
         site = _next_site(policy, lesion)
         if site not in usual:
             usual[site] = _strangeness(activity[site].samples)
-        table.append(
-            {
-                "lesion": lesion.name,
-                "took": _miss(always, drawn, after, replay, activity),
-                "direct": _change(actions, changed),
-                "off_manifold": usual[site](after[site]),
-            }
-        )
+        took = _miss(always, drawn, after, replay, activity)
+        table.append((lesion.name, took, _change(actions, changed), usual[site](after[site])))
     return pd.DataFrame(table, columns=list(COLUMNS))
 
 
@@ -110,15 +95,15 @@ def _moments(policy: Policy, activity: Activity, samples: int) -> np.ndarray:
     """Which of the recorded moments to show."""
     if missing := [s for s in policy.sites if s not in activity]:
         raise LabError(f"the activity lacks {', '.join(missing)}; record it with record_activity")
-    for site, units in policy.sites.items():
-        if activity[site].samples.shape != (len(activity["obs"].samples), units):
-            raise LabError(
-                f"the activity of {site!r} has the shape {activity[site].samples.shape}; this "
-                f"policy needs ({len(activity['obs'].samples)}, {units})"
-            )
-    if samples < 2 or len(activity["obs"].samples) < 2:
-        raise LabError(f"a probe needs at least 2 samples, got {samples}")
     have = len(activity["obs"].samples)
+    for site, units in policy.sites.items():
+        if (shape := activity[site].samples.shape) != (have, units):
+            raise LabError(
+                f"the activity of {site!r} has the shape {shape}; this policy needs "
+                f"({have}, {units})"
+            )
+    if min(samples, have) < 2:
+        raise LabError(f"a probe needs at least 2 samples, got {samples}")
     return np.linspace(0, have - 1, min(samples, have)).astype(int)
 
 

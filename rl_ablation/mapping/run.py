@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -29,7 +30,6 @@ NAMES = "names.json"
 
 MORE = "more"
 """Runs inside a run with further episodes for some of its lesions: ``more-1``, ``more-2``, …"""
-
 
 _NAMES = TypeAdapter(dict[str, list[str]])
 
@@ -63,9 +63,6 @@ class Spec(BaseModel):
 class Run:
     """A run folder: the sweep's spec and results.
 
-    Args:
-        folder: An existing run folder.
-
     Raises:
         LabError: It is none, or its spec is damaged.
     """
@@ -80,7 +77,6 @@ class Run:
         except (ValidationError, UnicodeDecodeError) as error:
             raise LabError(f"{path}: damaged spec: {one_line(error)}") from None
         self._own: tuple[int, pd.DataFrame] | None = None  # further episodes make it stale
-        self._policy: Policy | None = None
 
     @property
     def plan(self) -> Plan:
@@ -98,16 +94,14 @@ class Run:
         """The measures of the run."""
         return [MEASURES[name] for name in self.spec.measures]
 
-    @property
+    @cached_property
     def policy(self) -> Policy:
         """The policy that was lesioned.
 
         Raises:
             LabError: The run keeps no policy (it was no MLP), or it is damaged.
         """
-        if self._policy is None:
-            self._policy = load_folder(self.folder / "policy")
-        return self._policy
+        return load_folder(self.folder / "policy")
 
     @property
     def activity(self) -> Activity:
@@ -227,13 +221,7 @@ def _content(frame: pd.DataFrame) -> str:
 def write_shard(run: Run, index: int, frame: pd.DataFrame) -> None:
     """Write a shard of a run with its digest."""
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    table = table.replace_schema_metadata(
-        {
-            **(table.schema.metadata or {}),
-            b"spec": run.spec.digest,
-            b"content": _content(table.to_pandas()),
-        }
-    )
+    about = {b"spec": run.spec.digest, b"content": _content(table.to_pandas())}
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
+    pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **about}), sink)
     write_atomically(run.shard_path(index), sink.getvalue().to_pybytes())

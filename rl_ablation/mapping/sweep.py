@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import logging
 import platform
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Unpack
@@ -52,15 +53,9 @@ def sweep(
     Calling it again with the same arguments goes on where it stopped; a finished run returns at
     once. Numbers do not depend on threads, on interruptions, or on the rest of the plan.
 
-    Args:
-        agent: The policy, with an environment on its card.
-        plan: What to cut.
-        episodes: Which episodes, or only how many.
-        execution: Where and how.
-        measures: Names; None takes all that apply.
-        activity: Intact activity already recorded by `record_activity` with this seed and these
-            conditions; None records it.
-        **given: Fields of `Episodes` and `Execution` by name: ``seed=7``, ``threads=1``, …
+    The agent has an environment on its card. Measures are named, None takes all that apply; intact
+    activity is that of `record_activity` with this seed and these conditions, None records it.
+    Fields of `Episodes` and `Execution` may be given by name: ``seed=7``, ``threads=1``, …
 
     Raises:
         LabError: Something does not fit, or the folder holds another run.
@@ -79,16 +74,18 @@ def sweep(
         activity = load_activity(path)
     else:
         if activity is None:
-            activity = record_activity(
-                agent,
-                conditions=spec.conditions,
-                seed=spec.seed,
-                horizon=spec.horizon,
-                threads=execution.threads,
-            )
+            activity = recorded(agent, run.episodes, execution)
         save_activity(activity, path)
     _run_shards(run, agent, activity, todo, execution)
     return run
+
+
+def recorded(agent: Policy, episodes: Episodes, execution: Execution) -> Activity:
+    """The intact activity that lesions on these episodes are made with."""
+    return record_activity(
+        agent, conditions=episodes.conditions or ("",), seed=episodes.seed,
+        horizon=episodes.horizon, threads=execution.threads,
+    )  # fmt: skip
 
 
 def _make_spec(
@@ -120,33 +117,26 @@ def _open_folder(agent: Policy, spec: Spec, folder: Path | None) -> Map:
     if (path / "spec.json").exists():
         run = Map(path)
         if run.spec.digest != spec.digest:
+            one, other = run.spec.model_dump(), spec.model_dump()
+            what = " and ".join(k for k in one if one[k] != other[k]) or "formats"
             raise LabError(
-                f"{path} holds a run of another spec (its {_difference(run.spec, spec)} differ); "
+                f"{path} holds a run of another spec (its {what} differ); "
                 "choose another folder, or delete it"
             )
         return run
     # A start broken off before its spec was written is taken up; anything else is not ours.
-    ours = {"shards", "policy", "versions.txt"}
-    if path.exists() and any(
-        p.name not in ours and not p.name.startswith((".spec.json.", ".versions.txt."))
-        for p in path.iterdir()
-    ):
+    ours = re.compile(r"shards|policy|versions\.txt|\.(spec\.json|versions\.txt)\..*")
+    if path.exists() and not all(ours.fullmatch(p.name) for p in path.iterdir()):
         raise LabError(f"{path} is not empty and holds no run; choose another folder")
     (path / "shards").mkdir(parents=True, exist_ok=True)
     if isinstance(agent.network, MLP):
         save(agent, path / "policy")
     packages = ("rl-ablation", "mujoco", "gymnasium", "torch", "numpy")
-    versions = {p: importlib.metadata.version(p) for p in packages}
-    lines = [f"python {platform.python_version()}", *(f"{p} {v}" for p, v in versions.items())]
-    write_atomically(path / "versions.txt", "\n".join(lines) + "\n")
+    versions = "".join(f"{p} {importlib.metadata.version(p)}\n" for p in packages)
+    write_atomically(path / "versions.txt", f"python {platform.python_version()}\n{versions}")
     # The spec comes last: a folder with a spec is a complete start.
     write_atomically(path / "spec.json", spec.model_dump_json(indent=1) + "\n")
     return Map(path)
-
-
-def _difference(one: Spec, other: Spec) -> str:
-    a, b = one.model_dump(), other.model_dump()
-    return " and ".join(k for k in a if a[k] != b[k]) or "formats"
 
 
 def _done(run: Run, index: int, size: int) -> bool:
@@ -165,12 +155,10 @@ def _run_shards(
 ) -> None:
     spec, shards = run.spec, run.shards()
     worlds: dict[int, World] = {}
-    total = sum(len(shards[i]) for i in todo)
+    total = sum(len(shards[i]) for i in todo) * spec.horizon
     (run.folder / "shards").mkdir(exist_ok=True)
     try:
-        with bar(
-            "rolling out", total * spec.horizon, "robot steps", show=execution.progress
-        ) as advance:
+        with bar("rolling out", total, "robot steps", show=execution.progress) as advance:
             for index in todo:
                 rows = len(shards[index])
                 if rows not in worlds:
@@ -199,17 +187,12 @@ def _run_shard(
     advance: Callable[[int], None],
 ) -> pd.DataFrame:
     lesions = [run.spec.lesions[x] for x, _ in pairs]
-    episodes = run.episodes
-    jobs = [episodes.job(x, k) for x, (_, k) in zip(lesions, pairs, strict=True)]
+    jobs = [run.episodes.job(x, k) for x, (_, k) in zip(lesions, pairs, strict=True)]
     trace = rollout(
-        agent,
-        world,
-        jobs,
+        agent, world, jobs, activity=activity, horizon=run.spec.horizon,
         signals=list(dict.fromkeys(s for m in run.measures for s in m.signals)),
-        activity=activity,
-        horizon=run.spec.horizon,
         on_step=lambda step, running: advance(len(jobs)),
-    )
+    )  # fmt: skip
     ran = int(trace.alive.any(1).sum())
     advance(len(jobs) * (run.spec.horizon - ran))  # everyone ended early
     values = evaluate(run.measures, trace)

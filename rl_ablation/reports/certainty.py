@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 
 from rl_ablation.formats import number
-from rl_ablation.mapping.claims import (
-    distinct,
-    double_dissociations,
-    improvements,
-    overall,
-    valued,
-    worth_telling,
-)
-from rl_ablation.mapping.evidence import FAILURE, NONE, SPECIFIC, harm
+from rl_ablation.mapping.claims import double_dissociations, improvements, overall, worth_telling
+from rl_ablation.mapping.evidence import FAILURE, NONE, SPECIFIC
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.reports.labels import labels
@@ -27,32 +22,30 @@ def certainty(run: Map) -> list[str]:
     rows = overall(effects)
     if rows.empty:
         return []
-    sentences = [
-        _stages(run, rows),
-        _corrections(rows),
-        _same(run),
-        _luck(rows),
-        _random(run, rows),
-        _kinds(rows),
-        _classes(rows),
-        _brainless(run, effects),
-        _manipulation(run, rows),
-        _crossed(run, rows),
-        _better(run),
+    same = (
+        "The A/A lesion, which goes through the whole machinery and cuts nothing, changed nothing, "
+        "to the bit."
+    )
+    one = (
         "This is one network. Whether another training seed puts its functions into like regions "
-        "is another question, which needs several of them.",
-    ]
+        "is another question, which needs several of them."
+    )
+    sentences = [
+        _stages(run, rows), _corrections(rows), same * any(x.group == "checks" for x in run.plan),
+        _luck(rows), _random(run), _kinds(rows), _classes(rows), _brainless(run, effects),
+        _manipulation(run, rows), _crossed(run), _better(run), one,
+    ]  # fmt: skip
     return [s for s in sentences if s]
 
 
 def _stages(run: Map, rows: pd.DataFrame) -> str:
     total = rows["lesion"].nunique()
-    sure = rows[rows["stage"] == "confirmed"]
     if run.confirmation is None:
         return (
             f"All {total} cuts were measured once, on {run.spec.episodes} episodes, and nothing "
             "was confirmed on fresh seeds: treat the best of many as a candidate."
         )
+    sure = rows[rows["stage"] == "confirmed"]
     n = int(sure["n"].max()) if len(sure) else 0
     return (
         f"{sure['lesion'].nunique()} of {total} cuts changed something in the discovery and went "
@@ -70,31 +63,19 @@ def _corrections(rows: pd.DataFrame) -> str:
     )
 
 
-def _same(run: Map) -> str:
-    if not any(x.group == "checks" for x in run.plan):
-        return ""
-    return (
-        "The A/A lesion, which goes through the whole machinery and cuts nothing, changed nothing, "
-        "to the bit."
-    )
-
-
 def _luck(rows: pd.DataFrame) -> str:
     sure = rows[(rows["stage"] == "confirmed") & (rows["q"] < LEVEL)]
-    sure = sure[(sure["delta_discovery"] != 0) & sure["delta_discovery"].notna()]
-    if len(sure) < 10:
+    ratio = (sure["delta"] / sure["delta_discovery"].replace(0, np.nan)).dropna()
+    if len(ratio) < 10:
         return ""
-    ratio = float((sure["delta"] / sure["delta_discovery"]).median())
-    kept = float((np.sign(sure["delta"]) == np.sign(sure["delta_discovery"])).mean())
     return (
-        f"On fresh seeds the confirmed changes are {ratio:.0%} of what the discovery showed "
-        f"(median), and {kept:.0%} have its sign."
+        f"On fresh seeds the confirmed changes are {ratio.median():.0%} of what the discovery "
+        f"showed (median), and {(ratio > 0).mean():.0%} have its sign."
     )
 
 
-def _random(run: Map, rows: pd.DataFrame) -> str:
-    told = worth_telling(run, rows)
-    told = told[told["draws"].notna()]
+def _random(run: Map) -> str:
+    told = worth_telling(run).dropna(subset="draws")
     if told.empty:
         return ""
     groups = told["lesion"].nunique()
@@ -111,8 +92,7 @@ def _random(run: Map, rows: pd.DataFrame) -> str:
 
 
 def _kinds(rows: pd.DataFrame) -> str:
-    sure = rows[(rows["q"] < LEVEL)]
-    asked = sure[sure["robust"].notna()]
+    asked = rows[rows["q"] < LEVEL].dropna(subset="robust")
     if asked.empty:
         return (
             "Only one kind of cut was run. What a unit is replaced by can decide the answer: "
@@ -126,28 +106,24 @@ def _kinds(rows: pd.DataFrame) -> str:
 
 
 def _classes(rows: pd.DataFrame) -> str:
-    count = rows.drop_duplicates("lesion")["class"].value_counts()
+    count = Counter(rows.drop_duplicates("lesion")["class"])
     return (
-        f"{int(count.get(NONE, 0))} cuts have no effect of any size, {int(count.get(SPECIFIC, 0))} "
-        f"a specific one, and {int(count.get(FAILURE, 0))} leave a robot that does nothing well, "
-        "which says little about what the region is for."
+        f"{count[NONE]} cuts have no effect of any size, {count[SPECIFIC]} a specific one, and "
+        f"{count[FAILURE]} leave a robot that does nothing well, which says little about what the "
+        "region is for."
     )
 
 
 def _brainless(run: Map, effects: pd.DataFrame) -> str:
     rows = effects[(effects["group"] == "baselines") & (effects["condition"] == "all")]
-    scores = (m.name for m in run.measures if m.task and ALIVE not in m.name)
-    main = next(scores, "return")
+    main = next((m.name for m in run.measures if m.task and ALIVE not in m.name), "return")
     rows = rows[rows["measure"] == main]
     if rows.empty:
         return ""
     pairs = zip(rows["lesion"], rows["lesioned"], strict=True)
-    values = ", ".join(f"{name} {number(float(value))}" for name, value in pairs)
-    unit = MEASURES[main].unit
-    return (
-        f"Without a brain the robot scores: {values}; intact {number(rows['intact'].iloc[0])}"
-        f"{' ' + unit if unit else ''} ({MEASURES[main].label})."
-    )
+    values = ", ".join(f"{name} {number(value)}" for name, value in pairs)
+    intact = f"{number(rows['intact'].iloc[0])} {MEASURES[main].unit}".rstrip()
+    return f"Without a brain the robot scores: {values}; intact {intact} ({MEASURES[main].label})."
 
 
 def _manipulation(run: Map, rows: pd.DataFrame) -> str:
@@ -155,28 +131,25 @@ def _manipulation(run: Map, rows: pd.DataFrame) -> str:
     if each["took"].isna().all():
         return ""
     told = labels(run)
-    failed = [told[x] for x in each[~(each["took"] == 0)]["lesion"]]
     took = "Every cut took: the cut units had exactly the values the cut gives them. "
-    if failed:
+    if failed := [told[x] for x in each[each["took"] != 0]["lesion"]]:
         took = f"Cuts that did not take exactly: {', '.join(failed[:5])}. "
     far = each.sort_values("off_manifold", ascending=False).iloc[0]
     return took + (
         "How far a cut drives the next layer off what it normally sees is "
-        f"{number(float(each['off_manifold'].median()))} in the median (1 is normal), "
-        f"most after {told[far['lesion']]} ({number(float(far['off_manifold']))}); what such a cut "
-        "does may be the shock as much as the loss."
+        f"{number(each['off_manifold'].median())} in the median (1 is normal), most after "
+        f"{told[far['lesion']]} ({number(far['off_manifold'])}); what such a cut does may be the "
+        "shock as much as the loss."
     )
 
 
-def _crossed(run: Map, rows: pd.DataFrame) -> str:
-    rows = rows.assign(harm=harm(rows))
-    found = double_dissociations(run, distinct(rows, valued(run), 8))
+def _crossed(run: Map) -> str:
+    found = double_dissociations(run)
     if not found:
         return "No two regions doubly dissociate any two behaviours."
-    d, told = found[0], labels(run)
-    chance = (
-        "" if np.isnan(d.p_random) else f"; {d.p_random:.1%} of pairs of random cuts do as much"
-    )
+    d, told, chance = found[0], labels(run), ""
+    if not np.isnan(d.p_random):
+        chance = f"; {d.p_random:.1%} of pairs of random cuts do as much"
     return (
         f"Strongest of {len(found)} double dissociation{'s' * (len(found) > 1)}: {told[d.a]} is "
         f"needed for {MEASURES[d.x].label} and not for {MEASURES[d.y].label}, {told[d.b]} the "
@@ -188,19 +161,17 @@ def _better(run: Map) -> str:
     found = improvements(run)
     if found.empty:
         return "No cut improves a behaviour in a way that fresh seeds confirm."
-    best = found.iloc[0]
-    unit = f" {MEASURES[best['measure']].unit}" if MEASURES[best["measure"]].unit else ""
-    count = found["lesion"].nunique()
+    best, count = found.iloc[0], found["lesion"].nunique()
+    measure = MEASURES[best["measure"]]
     text = (
         f"{count} cut{'s improve' if count > 1 else ' improves'} a behaviour on fresh seeds, most "
-        f"{labels(run)[best['lesion']]}: {MEASURES[best['measure']].label} "
-        f"{number(best['intact'])} → {number(best['lesioned'])}{unit}"
-    )
+        f"{labels(run)[best['lesion']]}: {measure.label} {number(best['intact'])} → "
+        f"{number(best['lesioned'])} {measure.unit}"
+    ).rstrip()
     if best["of"] > 1:
         text += f", better in {best['better_in']} of {best['of']} conditions"
     if np.isfinite(best["p_random"]):
         more = "more" if best["p_random"] < LEVEL else "not clearly more"
         text += f", {more} than pruning as many random units (p = {best['p_random']:.2g})"
-    return text + (
-        f"; its price is in {best['costs']}." if best["costs"] else ", at no clear price."
-    )
+    price = f"; its price is in {best['costs']}." if best["costs"] else ", at no clear price."
+    return text + price

@@ -9,14 +9,12 @@ from typing import TypeVar
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rl_ablation.analysis.layout import as_grid
 from rl_ablation.errors import LabError
 from rl_ablation.formats import Estimate, number
-from rl_ablation.mapping.claims import behaviours, distinct, overall
-from rl_ablation.mapping.evidence import harm
+from rl_ablation.mapping.claims import behaviours, changes, distinct
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.reports import style
@@ -68,12 +66,6 @@ def _chosen(run: Map, measures: Sequence[str] | None) -> list[str]:
     return behaviours(run) if measures is None else list(measures)
 
 
-def _rows(run: Map) -> pd.DataFrame:
-    """The run's claims over all conditions, with ``harm``."""
-    rows = overall(run.effects())
-    return rows.assign(harm=harm(rows))
-
-
 def _alive(run: Map, rows: pd.DataFrame, most: int) -> list[str]:
     """The behaviours that cuts change most, those while alive where there are such."""
     found = behaviours(run)
@@ -90,7 +82,7 @@ def heatmap(run: Map, measures: Sequence[str] | None = None) -> Figure:
 
     Cells whose change does not pass the false discovery rate are left white.
     """
-    rows = _rows(run)
+    rows = changes(run)
     if rows.empty:
         raise LabError("this run has no lesions to draw; map with at least one group")
     chosen = _chosen(run, measures)
@@ -99,33 +91,37 @@ def heatmap(run: Map, measures: Sequence[str] | None = None) -> Figure:
         twins = [m for m in chosen if m + ALIVE in chosen and wide[m].equals(wide[m + ALIVE])]
         chosen = [m for m in chosen if m.removesuffix(ALIVE) not in twins or m in twins]
     groups = rows[rows["group"] != "singles"]
+    names = list(groups["lesion"].unique())[: 2 * _MAX_ROWS]
     if groups.empty:  # many single units: the ones that matter most
-        order = rows.groupby("lesion")["harm"].agg(lambda h: np.nanmax(np.abs(h), initial=0.0))
-        names = list(order.sort_values(ascending=False).head(_MAX_ROWS).index)
-    else:
-        names = list(dict.fromkeys(groups["lesion"]))[: 2 * _MAX_ROWS]
+        names = _largest(rows, _MAX_ROWS)
     colour = rows.assign(shown=rows["harm"].where(rows["q"] < LEVEL, 0.0))
-    grid = colour.pivot(index="lesion", columns="measure", values="shown").loc[names, chosen]
-    values = rows.pivot(index="lesion", columns="measure", values="lesioned").loc[names, chosen]
-    intact = rows.groupby("measure")["intact"].mean()
+    wide = colour.pivot(index="lesion", columns="measure", values=["shown", "lesioned"]).loc[names]
+    cells = wide["lesioned"][chosen].map(number).to_numpy()
+    intact = rows.groupby("measure")["intact"].mean().map(number)
     units = rows.drop_duplicates("lesion").set_index("lesion")["units"]
     told = labels(run)
     title = f"What each cut changes in {run.spec.agent}"
-    figure = style.page(2.6 + 0.72 * len(chosen), 2.1 + 0.3 * len(names), title)
+    figure = style.page(2.6 + 0.72 * len(chosen), 1.9 + 0.3 * max(4, len(names)), title)
     axes = figure.subplots()
     rows_named = [f"{told[n]}  ({units[n]})" for n in names]
-    heads = [_column_head(name, intact[name]) for name in chosen]
-    cells = values.map(number).to_numpy()
-    mesh = style.heatmap(axes, grid.fillna(0.0), rows_named, heads, cells=cells, above=True)
+    heads = [f"{MEASURES[m].label}: {intact[m]} {MEASURES[m].unit}".rstrip() for m in chosen]
+    grid = wide["shown"][chosen].fillna(0.0)
+    mesh = style.heatmap(axes, grid, rows_named, heads, cells=cells, above=True)
     style.colour_bar(mesh, axes, _ENDS, shrink=min(1.0, 8 / len(names)), aspect=12)
-    axes.set_xlabel(
+    style.note(
+        figure,
         f"cells: value after the cut, {_episodes(rows)} paired episodes; "
         "rows: region (units cut); columns: behaviour, intact value\n"
         "colour: change relative to the column's largest; white: not significant "
         f"(false discovery rate {LEVEL:.0%})",
-        fontsize=7.5, loc="left",
-    )  # fmt: skip
+    )
     return figure
+
+
+def _largest(rows: pd.DataFrame, most: int) -> list[str]:
+    """The lesions with the largest changes, the largest first."""
+    size = rows.groupby("lesion")["harm"].agg(lambda h: np.nanmax(np.abs(h), initial=0.0))
+    return list(size.sort_values(ascending=False).head(most).index)
 
 
 def _episodes(rows: pd.DataFrame) -> str:
@@ -133,11 +129,6 @@ def _episodes(rows: pd.DataFrame) -> str:
     confirmed = rows[rows["stage"] == "confirmed"]
     n = int((rows if confirmed.empty else confirmed)["n"].max())
     return f"{n} fresh" if len(confirmed) else str(n)
-
-
-def _column_head(name: str, intact: float) -> str:
-    unit = MEASURES[name].unit
-    return f"{MEASURES[name].label}: {number(intact)}{' ' + unit if unit else ''}"
 
 
 @figure("The same in the network: each square is a unit.")
@@ -148,7 +139,7 @@ def network(run: Map) -> Figure:
     Single cuts colour their own unit. Without them, a unit takes the colour of the smallest group
     it was cut with.
     """
-    rows = _rows(run)
+    rows = changes(run)
     rows["harm"] = rows["harm"].where(rows["q"] < LEVEL, 0.0)
     hidden = [s for s in run.spec.sites if s not in ("obs", "action")]
     chosen = _alive(run, rows, 6)
@@ -183,31 +174,24 @@ def network(run: Map) -> Figure:
 @style.styled
 def intervals(run: Map, measures: Sequence[str] | None = None) -> Figure:
     """Effects with their 95 % intervals, the regions with the largest ones, a panel a behaviour."""
-    rows = _rows(run)
+    rows = changes(run)
     chosen = _alive(run, rows, 4) if measures is None else _chosen(run, measures)
-    size = rows[rows["measure"].isin(chosen)].groupby("lesion")["harm"]
-    largest = size.agg(lambda h: np.nanmax(np.abs(h), initial=0.0)).sort_values(ascending=False)
-    names = list(largest.head(14).index)
+    names = _largest(rows[rows["measure"].isin(chosen)], 14)
     title = f"Changes with 95 % intervals: {run.spec.agent}, {_episodes(rows)} paired episodes"
     figure = style.page(1.6 + 2.3 * len(chosen), 1.3 + 0.26 * len(names), title)
     panels = figure.subplots(1, len(chosen), sharey=True, squeeze=False)[0]
     told = labels(run)
-    for axes, name in zip(panels, chosen, strict=True):
-        part = rows[rows["measure"] == name].set_index("lesion").loc[names]
-        _forest(axes, part.rename(index=told), name)
+    for axes, measure in zip(panels, (MEASURES[name] for name in chosen), strict=True):
+        part = rows[rows["measure"] == measure.name].set_index("lesion").loc[names]
+        style.name_rows(axes, [told[name] for name in names])
+        for y, row in enumerate(part.to_dict("records")):
+            clear = row["q"] < LEVEL
+            colour = style.verdict_colour(row["delta"] * (measure.better or 1), clear)
+            found = Estimate.of(row, "delta", "ci_low", "ci_high")
+            style.estimate(axes, y, found, colour, filled=clear)
+        axes.set_xlabel(f"change [{measure.unit}]" if measure.unit else "change")
+        axes.set_title(measure.label, loc="center")
     return figure
-
-
-def _forest(axes: Axes, part: pd.DataFrame, name: str) -> None:
-    measure = MEASURES[name]
-    style.name_rows(axes, list(part.index))
-    for y, row in enumerate(part.to_dict("records")):
-        clear = row["q"] < LEVEL
-        colour = style.verdict_colour(row["delta"] * (measure.better or 1), clear)
-        found = Estimate.of(row, "delta", "ci_low", "ci_high")
-        style.estimate(axes, y, found, colour, filled=clear)
-    axes.set_xlabel(f"change [{measure.unit}]" if measure.unit else "change")
-    axes.set_title(measure.label, loc="center")
 
 
 def draw_all(run: Map) -> dict[str, Path]:

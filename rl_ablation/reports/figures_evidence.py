@@ -5,21 +5,24 @@ Each is a function ``Map -> Figure | None``; None where the run lacks what it wo
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from rl_ablation.formats import number
 from rl_ablation.lesions.lesion import VARIANT
 from rl_ablation.mapping.claims import (
+    changes,
     distinct,
     double_dissociations,
     overall,
+    random_harm,
     valued,
     worth_telling,
 )
-from rl_ablation.mapping.evidence import differences, harm, scale
+from rl_ablation.mapping.evidence import scale
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.reports import style
@@ -38,20 +41,19 @@ _MOST = 12
 @style.styled
 def random_cuts(run: Map) -> Figure | None:
     """Each region's largest changes beside random cuts of its size in its layer."""
-    controls = [(c.plan, c.table()) for c in run.controls]
-    told = worth_telling(run, overall(run.effects()))
-    told = told[told["draws"].notna()]
-    if told.empty or not controls:
+    told = worth_telling(run).dropna(subset="draws")
+    if told.empty or not run.controls:
         return None
     told = told.reindex(told["harm"].abs().sort_values(ascending=False).index)
     told = told.groupby("lesion", sort=False).head(3).head(_MOST)
     told = told.sort_values("lesion", kind="stable")
-    size = scale(overall(run.effects()))
+    drawn = random_harm(run, list(told["measure"].unique()))
     figure = style.page(9.6, 1.4 + 0.32 * len(told), "Is it this region, or only so many units?")
     axes = figure.subplots()
     names, named = [], labels(run)
     for y, row in enumerate(told.to_dict("records")):
-        draws = _draws(controls, run.plan[row["lesion"]].place, row["measure"], size)
+        place = run.plan[row["lesion"]].place  # that of a single unit may have no random cuts
+        draws = drawn[place][row["measure"]].to_numpy() if place in drawn else np.empty(0)
         # Golden-ratio steps spread any number of dots evenly, without drawing lots.
         spread = 0.28 * (2 * (np.arange(draws.size) * 0.618034 % 1) - 1)
         axes.plot(draws, y + spread, ".", color=style.GREY, ms=3.5, alpha=0.7, zorder=1)
@@ -69,37 +71,21 @@ def random_cuts(run: Map) -> Figure | None:
     return figure
 
 
-def _draws(
-    controls: list[tuple], where: tuple[object, ...], measure: str, size: pd.Series
-) -> np.ndarray:
-    sign = MEASURES[measure].better or 1
-    found = []
-    for plan, table in controls:
-        names = [x.name for x in plan if x.size and x.place == where]
-        if names:
-            change = differences(table, [measure])[measure][names].mean()
-            found.append(sign * change.to_numpy() / size[measure])
-    values = np.concatenate(found) if found else np.empty(0)
-    return values[np.isfinite(values)]
-
-
 @figure("The regions that matter most, turned down step by step. Bars: 95 % intervals.")
 @style.styled
 def dose_response(run: Map) -> Figure | None:
     """How behaviours change as a region's units are turned down from 1 to 0."""
-    dosed = run.doses
-    if dosed is None:
+    if (dosed := run.doses) is None:
         return None
-    rows = dosed.own_effects()
-    rows = rows[rows["condition"] == "all"]
+    rows = overall(dosed.own_effects(), controls=True)
     size = scale(overall(run.effects()))
-    told = worth_telling(run, overall(run.effects()))
+    told = worth_telling(run)
     told = told.reindex(told["harm"].abs().sort_values(ascending=False).index)
     rows = rows.assign(
         region=rows["lesion"].str.partition(VARIANT)[0],
         gain=rows["lesion"].str.rpartition(" ")[2].astype(float),
     )
-    regions = list(dict.fromkeys(rows["region"]))
+    regions = list(rows["region"].unique())
     names = {r: list(told[told["lesion"] == r]["measure"][:3]) for r in regions}
     colour = dict(zip(dict.fromkeys(m for n in names.values() for m in n), _COLOURS, strict=False))
     title = "How much of a region must go before a behaviour does?"
@@ -109,14 +95,11 @@ def dose_response(run: Map) -> Figure | None:
         for name in names[region]:
             part = rows[(rows["region"] == region) & (rows["measure"] == name)]
             part = part.sort_values("gain", ascending=False)
-            x = [1.0, *part["gain"]]
-            y, low, high = (
-                np.array([0.0, *part[c]]) * (MEASURES[name].better or 1) / size[name]
-                for c in ("delta", "ci_low", "ci_high")
-            )
-            ends = np.abs(np.vstack([np.minimum(low, high), np.maximum(low, high)]) - y)
+            kept = part[["delta", "ci_low", "ci_high"]].to_numpy().T
+            y, *ends = np.insert(kept, 0, 0.0, 1) * (MEASURES[name].better or 1) / size[name]
             axes.errorbar(
-                x, y, ends, color=colour.get(name, style.GREY), marker="o", ms=4, lw=1.6,
+                [1.0, *part["gain"]], y, np.abs(np.sort(ends, 0) - y),
+                color=colour.get(name, style.GREY), marker="o", ms=4, lw=1.6,
                 elinewidth=1, capsize=2, label=MEASURES[name].label,
             )  # fmt: skip
         axes.set_title(labels(run)[region], loc="center")
@@ -136,35 +119,33 @@ def dose_response(run: Map) -> Figure | None:
 @style.styled
 def dissociations(run: Map) -> Figure | None:
     """Regions × behaviours, with the pair that crosses over most clearly framed."""
-    rows = overall(run.effects())
-    rows = rows.assign(harm=harm(rows).fillna(0.0))
+    rows = changes(run).fillna({"harm": 0.0})
     names = distinct(rows, valued(run), 8)
     found = double_dissociations(run, names)
     if not found:
         return None
     best, named = found[0], labels(run)
     involved = list(dict.fromkeys(r for d in found for r in (d.a, d.b)))[:_MOST]
-    grid = rows.pivot(index="lesion", columns="measure", values="harm").loc[involved, names]
-    q = rows.pivot(index="lesion", columns="measure", values="q").loc[involved, names]
+    wide = rows.pivot(index="lesion", columns="measure", values=["harm", "q"]).loc[involved]
+    grid, clear = wide["harm"][names], wide["q"][names] < LEVEL
     figure = style.page(
-        3.2 + 0.9 * len(names), 2.6 + 0.34 * len(involved),
+        3.2 + 0.9 * len(names), 2.4 + 0.34 * len(involved),
         f"Double dissociation: {named[best.a]} and {named[best.b]}",
     )  # fmt: skip
     axes = figure.subplots()
     text = grid.map(lambda h: number(100 * h).partition(".")[0] if abs(h) >= 0.005 else "0")
-    heads = [MEASURES[m].label for m in names]
-    shown, cells = grid.where(q < LEVEL, 0.0), text.to_numpy()
     mesh = style.heatmap(
-        axes, shown, [named[r] for r in involved], heads, cells=cells, above=True, turn=40
-    )
-    style.colour_bar(mesh, axes, shrink=0.7, aspect=12)
-    for region in (best.a, best.b):
-        for name in (best.x, best.y):
-            corner = (names.index(name), involved.index(region))
-            axes.add_patch(Rectangle(corner, 1, 1, fill=False, ec="#111111", lw=2.2))
-    chance = "" if np.isnan(best.p_random) else f"; {best.p_random:.1%} of random pairs do as much"
-    axes.set_xlabel(
-        f"cells: confirmed change, % of a full-size one; framed: the clearest of {len(found)} "
-        f"crossings{chance}", fontsize=7.5, loc="left",
+        axes, grid.where(clear, 0.0), [named[r] for r in involved],
+        [MEASURES[m].label for m in names], cells=text.to_numpy(), above=True, turn=40,
     )  # fmt: skip
+    style.colour_bar(mesh, axes, shrink=0.7, aspect=12)
+    for region, name in product((best.a, best.b), (best.x, best.y)):
+        corner = (names.index(name), involved.index(region))
+        axes.add_patch(Rectangle(corner, 1, 1, fill=False, ec="#111111", lw=2.2))
+    chance = "" if np.isnan(best.p_random) else f"; {best.p_random:.1%} of random pairs do as much"
+    style.note(
+        figure,
+        f"cells: confirmed change, % of a full-size one; framed: the clearest of {len(found)} "
+        f"crossings{chance}",
+    )
     return figure

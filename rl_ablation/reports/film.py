@@ -13,7 +13,7 @@ import gymnasium as gym
 import imageio_ffmpeg
 import matplotlib as mpl
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from rl_ablation.analysis.layout import grid_shape
 from rl_ablation.env_ids import find_spec, trust
@@ -29,8 +29,6 @@ from rl_ablation.policies.policy import Policy
 from rl_ablation.progress import bar
 from rl_ablation.reports.labels import film_name, labels, named
 from rl_ablation.reports.style import DIVERGING
-from rl_ablation.rollouts.activity import Activity
-from rl_ablation.rollouts.episodes import episode_seed
 from rl_ablation.rollouts.world import quiet
 
 SECONDS = 15.0
@@ -44,6 +42,7 @@ class _Side:
     """One of the two robots."""
 
     title: str
+    lesion: Lesion
     masks: Masks
     gates: Gates
     env: gym.Env
@@ -51,8 +50,6 @@ class _Side:
     info: dict[str, Any]
     picture: Image.Image
     activity: dict[str, np.ndarray]
-    cut: Mapping[str, tuple[int, ...]]
-    steps: int = 0
     off: bool = False  # the lesion's condition does not hold: nothing is crossed out
     ended: str = ""
 
@@ -70,16 +67,11 @@ def film(
 ) -> Path:
     """Film the intact policy beside a lesioned one in the same episode of a run.
 
-    Args:
-        run: The run; it must keep its policy.
-        lesion: A lesion of its plan by name, or by its label (``"left wheel"``).
-        episode: Which of the run's episodes; None takes a typical one.
-        path: The film; None takes ``films/<lesion>.mp4`` in the run folder.
-        seconds: Length at most, of robot time.
-        fps: Frames per second of robot time; steps between frames are run but not drawn.
-        progress: Show a progress bar when standard error is a terminal.
-        env: An id that the run names, as your word for it: where the environment is neither
-            Gymnasium's nor this lab's, a file alone does not get it run.
+    The run must keep its policy; a lesion is asked for by its name or its label (``"left wheel"``).
+    Without an episode it is a typical one, without a path ``films/<lesion>.mp4`` in the run folder.
+    Seconds, at most, and frames per second are of robot time: steps between frames are run but not
+    drawn. ``env`` is an id that the run names, as your word for it: where the environment is
+    neither Gymnasium's nor this lab's, a file alone does not get it run.
 
     Raises:
         LabError: No such lesion or episode, an environment without your word, or nothing can be
@@ -99,19 +91,18 @@ def film(
     standard = run.folder / "films" / f"{film_name(lesion)}.mp4"
     path = standard if path is None else Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    seed = episode_seed(spec.seed, episode)
-    condition = spec.conditions[episode % len(spec.conditions)]
     sides: list[_Side] = []
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
     try:
         without = f"without {labels(run)[lesion]}"
         for title, what in ((INTACT, run.plan[INTACT]), (without, chosen)):
-            sides.append(_start(title, what, policy, spec, seed, condition, run.activity))
+            sides.append(_start(title, what, run, episode))
         dt = 1.0 / float(sides[0].env.metadata.get("render_fps") or 1.0)
         every = max(1, round(1.0 / (dt * fps)))
         total = min(spec.horizon, max(1, round(seconds / dt)))
-        peak = {s: np.abs(x.samples).max(0).max() for s, x in run.activity.items()}
-        head = condition if condition else spec.env_id.rpartition(":")[2]
+        peak = {s: np.abs(x.samples).max() for s, x in run.activity.items()}
+        condition = run.episodes.job(chosen, episode).condition
+        head = condition or spec.env_id.rpartition(":")[2]
         with (
             _writer(temporary, len(sides), max(1, round(1 / (dt * every)))) as write,
             bar("filming", total, "steps", show=progress) as advance,
@@ -154,15 +145,8 @@ def _page_size(sides: int) -> tuple[int, int]:
     return sides * WIDTH + (sides - 1) * _GAP, _HEAD + HEIGHT + _BAND
 
 
-def _start(
-    title: str,
-    lesion: Lesion,
-    policy: Policy,
-    spec: Any,
-    seed: int,
-    condition: str,
-    activity: Activity,
-) -> _Side:
+def _start(title: str, lesion: Lesion, run: Map, episode: int) -> _Side:
+    spec, policy, job = run.spec, run.policy, run.episodes.job(lesion, episode)
     size: dict[str, Any] = {"width": WIDTH, "height": HEIGHT}
     made = find_spec(spec.env_id)
     try:
@@ -171,8 +155,8 @@ def _start(
                 env = gym.make(made, render_mode="rgb_array", **size, **spec.env_kwargs)
             except TypeError:  # an environment with a picture size of its own
                 env = gym.make(made, render_mode="rgb_array", **spec.env_kwargs)
-            options = {"condition": condition} if condition else None
-            obs, info = env.reset(seed=seed, options=options)
+            options = {"condition": job.condition} if job.condition else None
+            obs, info = env.reset(seed=job.seed, options=options)
             picture = _picture(env)
     except LabError:
         raise
@@ -181,9 +165,9 @@ def _start(
             f"cannot draw {spec.env_id}: {one_line(error)}; "
             "`rl-ablation doctor` says what is missing"
         ) from None
-    masks, gates = Masks([lesion], [seed], policy.sites, activity), Gates([lesion.when])
+    masks = Masks([lesion], [job.seed], policy.sites, run.activity)
     units = {site: np.zeros((1, n), np.float32) for site, n in policy.sites.items()}
-    return _Side(title, masks, gates, env, np.asarray(obs), info, picture, units, lesion.cut)
+    return _Side(title, lesion, masks, Gates([lesion.when]), env, obs, info, picture, units)
 
 
 def _picture(env: gym.Env) -> Image.Image:
@@ -195,7 +179,7 @@ def _picture(env: gym.Env) -> Image.Image:
 
 
 def _step(side: _Side, policy: Policy, step: int, dt: float, draw: bool) -> None:
-    row, seen = np.zeros(1, int), side.obs.reshape(1, -1)
+    row, seen = np.zeros(1, int), np.asarray(side.obs).reshape(1, -1)
     said = {k: np.asarray(v)[None] for k, v in side.info.items()}
     off = side.gates.closed({**said, "obs": seen}, row, started=step > 0)
     side.off = off is not None and bool(off[0])
@@ -203,20 +187,13 @@ def _step(side: _Side, policy: Policy, step: int, dt: float, draw: bool) -> None
     space = side.env.action_space
     if isinstance(space, gym.spaces.Box):
         action = action.reshape(space.shape).astype(space.dtype)
-    obs, _, terminated, truncated, info = side.env.step(action)
-    side.info = info
-    side.obs, side.steps = np.asarray(obs), step + 1
+    side.obs, _, terminated, truncated, side.info = side.env.step(action)
     if terminated or truncated:
-        endings = (m for m in MEASURES.values() if m.ending and np.any(info.get(m.signals[0])))
-        how = next((m.ending for m in endings), "ended")
-        word = how if terminated else "time is up"
-        side.ended = f"{word} at {side.steps * dt:.1f} s"
+        ends = (m for m in MEASURES.values() if m.ending and np.any(side.info.get(m.signals[0])))
+        how = next((m.ending for m in ends), "ended")
+        side.ended = f"{how if terminated else 'time is up'} at {(step + 1) * dt:.1f} s"
     if draw or side.ended:
         side.picture = _picture(side.env)
-
-
-def _font(size: int) -> Any:
-    return ImageFont.load_default(size)
 
 
 def _compose(sides: list[_Side], head: str, peak: Mapping[str, float]) -> np.ndarray:
@@ -228,13 +205,11 @@ def _compose(sides: list[_Side], head: str, peak: Mapping[str, float]) -> np.nda
         if side.ended:
             picture = Image.blend(picture, Image.new("RGB", picture.size, _PAPER), 0.45)
         page.paste(picture, (left, _HEAD))
-        draw.text((left + 8, 7), side.title, fill=_INK if k == 0 else _CUT, font=_font(18))
-        if side.ended:
-            draw.text(
-                (left + WIDTH / 2, _HEAD + 20), side.ended, fill=_INK, font=_font(22), anchor="ma"
-            )
+        draw.text((left + 8, 7), side.title, fill=_INK if k == 0 else _CUT, font_size=18)
+        middle = (left + WIDTH / 2, _HEAD + 20)
+        draw.text(middle, side.ended, fill=_INK, font_size=22, anchor="ma")
         _draw_activity(draw, side, left, _HEAD + HEIGHT + 4, peak)
-    draw.text((page.width - 8, 9), head, fill=_SOFT, font=_font(15), anchor="ra")
+    draw.text((page.width - 8, 9), head, fill=_SOFT, font_size=15, anchor="ra")
     return np.asarray(page)
 
 
@@ -243,19 +218,17 @@ def _draw_activity(
 ) -> None:
     """Each site as a grid of units: orange positive, purple negative, cut units crossed out."""
     shapes = {site: grid_shape(values.size) for site, values in side.activity.items()}
-    height = _BAND - 30
+    height, gap = _BAND - 30, 14
     widest = max(rows for rows, _ in shapes.values())
     columns = sum(c for _, c in shapes.values())
-    gap = 14
     cell = max(2, min(height // widest, (WIDTH - 16 - gap * (len(shapes) - 1)) // columns))
-    colours = mpl.colormaps[DIVERGING + "_r"]
-    x = left + 8
+    colours, x = mpl.colormaps[DIVERGING + "_r"], left + 8
     for site, values in side.activity.items():
         rows, wide = shapes[site]
         size = max(cell, min(height // rows, 20 if rows < widest else cell))
         size = cell if columns * cell > WIDTH - 60 else min(size, 14)
-        draw.text((x, top), site, fill=_SOFT, font=_font(13))
-        cut = set() if side.off else set(side.cut.get(site, ()))
+        draw.text((x, top), site, fill=_SOFT, font_size=13)
+        cut = () if side.off else side.lesion.cut.get(site, ())
         shade = colours(0.5 + 0.5 * np.clip(values[0] / max(peak.get(site, 1.0), 1e-9), -1, 1))
         for unit in range(values.size):
             cx, cy = x + unit % wide * size, top + 20 + unit // wide * size
@@ -263,6 +236,6 @@ def _draw_activity(
             draw.rectangle(box, fill=tuple(int(255 * c) for c in shade[unit][:3]))
             if unit in cut:
                 draw.rectangle(box, fill=(225, 225, 225))
-                draw.line((box[0], box[1], box[2], box[3]), fill=_CUT, width=1)
+                draw.line(box, fill=_CUT, width=1)
                 draw.line((box[0], box[3], box[2], box[1]), fill=_CUT, width=1)
         x += wide * size + gap

@@ -10,12 +10,7 @@ from rl_ablation.mapping.run import Run
 
 
 def label(lesion: Lesion, names: Mapping[str, Sequence[str]]) -> str:
-    """``"left wheel"`` for ``action/0``.
-
-    Args:
-        lesion: The lesion.
-        names: Site → names of its units; a site without any keeps its numbers.
-    """
+    """``"left wheel"`` for ``action/0``; a site without names of its units keeps its numbers."""
     cut, mark, how = lesion.name.partition(VARIANT)
     for site, known in names.items():
         for unit in lesion.cut.get(site, ()):

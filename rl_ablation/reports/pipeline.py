@@ -12,17 +12,17 @@ import pandas as pd
 
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.registry import parse_groups
-from rl_ablation.mapping.claims import distinct, double_dissociations, overall, valued
+from rl_ablation.mapping.claims import double_dissociations
 from rl_ablation.mapping.design import Aim, Execution, MapDesign
-from rl_ablation.mapping.evidence import harm
 from rl_ablation.mapping.lesion_map import FEW, lesion_map
 from rl_ablation.mapping.map import Map
 from rl_ablation.mapping.power import plan_episodes
+from rl_ablation.mapping.sweep import recorded
 from rl_ablation.policies.policy import Policy
 from rl_ablation.reports.film import film
+from rl_ablation.reports.labels import film_name
 from rl_ablation.reports.report import report
 from rl_ablation.reports.words import headlines
-from rl_ablation.rollouts.activity import Activity, record_activity
 from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.world import conditions_of, settled
 
@@ -44,21 +44,15 @@ def make_map(
 ) -> Map:
     """Map in two stages, film and report; the run folder then holds ``report.html``.
 
-    Args:
-        agent: The policy, with an environment on its card.
-        groups: Groupings, see `rl_ablation.groupings.registry.parse_groups`.
-        episodes: Those of the confirmation.
-        design: What surrounds them; findings are told of the first kind of cut.
-        execution: Where and how.
-        measures: None takes all that apply.
-        films: How many of the headline regions to film; without a way to draw, none.
-        command: For the report: what repeats this.
+    For groups see `rl_ablation.groupings.registry.parse_groups`, for the rest `lesion_map`; of
+    several kinds of cut findings are told of the first. So many of the headline regions are filmed;
+    without a way to draw, none. The report says by what command this is repeated.
     """
     if films < 0:
         raise LabError(f"films must be 0 or more, got {films}")
     execution = execution or Execution()
     episodes = settled(agent, episodes or Episodes())
-    activity = _recorded(agent, episodes, execution)
+    activity = recorded(agent, episodes, execution)
     plan = parse_groups(groups, agent, activity, episodes.seed)
     run = lesion_map(agent, plan, episodes, design, execution, measures=measures, activity=activity)
     film_headlines(run, films)
@@ -76,7 +70,7 @@ def plan_map(
     """How many episodes a map of these groups needs; see `plan_episodes`."""
     conditions = conditions_of(agent, episodes.conditions)
     episodes = settled(agent, replace(episodes, count=max(FEW, len(conditions))))
-    activity = _recorded(agent, episodes, Execution())
+    activity = recorded(agent, episodes, Execution())
     plan = parse_groups(groups, agent, activity, episodes.seed)
     with tempfile.TemporaryDirectory() as folder:  # a pilot is not kept
         execution = Execution(Path(folder) / "pilot")
@@ -85,27 +79,15 @@ def plan_map(
         )
 
 
-def _recorded(agent: Policy, episodes: Episodes, execution: Execution) -> Activity:
-    return record_activity(
-        agent,
-        conditions=episodes.conditions or ("",),
-        seed=episodes.seed,
-        horizon=episodes.horizon,
-        threads=execution.threads,
-    )
-
-
 def film_headlines(run: Map, most: int) -> list[Path]:
     """Film the regions that the findings name, and the pair that crosses over most clearly, as far
     as this machine can draw."""
-    rows = overall(run.effects())
     names = [finding.lesion for finding in headlines(run)[:most]]
-    if most and len(rows):
-        behaviours = distinct(rows.assign(harm=harm(rows)), valued(run), 8)
-        names += [r for d in double_dissociations(run, behaviours)[:1] for r in (d.a, d.b)]
+    if most:
+        names += [r for d in double_dissociations(run)[:1] for r in (d.a, d.b)]
     paths: list[Path] = []
     for name in dict.fromkeys(names):
-        path = run.folder / "films" / f"{name.replace('/', '-')}.mp4"
+        path = run.folder / "films" / f"{film_name(name)}.mp4"
         try:
             there = path.exists()
             paths.append(path if there else film(run, name, path=path, seconds=FILM_SECONDS))

@@ -28,13 +28,8 @@ from rl_ablation.stats import LEVEL
 def report(run: Map, films: Sequence[Path] | None = None, command: str = "") -> Path:
     """Write ``report.html`` (and ``effects.csv`` and the figures) into the run folder.
 
-    Args:
-        run: A finished run.
-        films: Films to put inside; None takes those in the run's ``films`` folder.
-        command: The command that repeats the run, if it was made by one.
-
-    Returns:
-        The report.
+    The films are put inside; None takes those in the run's ``films`` folder. The command is the one
+    that repeats the run, if it was made by one.
     """
     effects = run.effects()
     write_atomically(run.folder / "effects.csv", effects.to_csv(index=False))
@@ -43,8 +38,7 @@ def report(run: Map, films: Sequence[Path] | None = None, command: str = "") -> 
     rows = overall(effects, controls=True).sort_values("q", kind="stable")
     table = run.table()
     intact = table[table["lesion"] == INTACT]
-    spec = run.spec
-    told = labels(run)
+    spec, told = run.spec, labels(run)
     stems = {film_name(name): text for name, text in told.items()}
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rl_ablation.reports", "."), autoescape=True, trim_blocks=True
@@ -80,9 +74,8 @@ def report(run: Map, films: Sequence[Path] | None = None, command: str = "") -> 
         level=LEVEL,
         unstable=float(table["unstable"].mean()),
     )
-    path = run.folder / "report.html"
-    write_atomically(path, page)
-    return path
+    write_atomically(run.folder / "report.html", page)
+    return run.folder / "report.html"
 
 
 def _data(mime: str, path: Path) -> str:

@@ -6,6 +6,7 @@ of colour blindness can tell the pair apart.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -70,6 +71,14 @@ def page(width: float, height: float, title: str = "", size: float = 11) -> Figu
     return figure
 
 
+def note(figure: Figure, text: str, size: float = 7.5) -> None:
+    """Write small print below all else, broken to the page's width; the page grows by it."""
+    wide = int(figure.get_figwidth() * 72 / (0.5 * size))
+    lines = [line for part in text.splitlines() for line in textwrap.wrap(part, wide)]
+    figure.set_figheight(figure.get_figheight() + 1.4 * size / 72 * len(lines))
+    figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=size)
+
+
 def heading(figure: FigureBase, title: str, size: float = 11) -> None:
     """Write a title over a figure or a part of one."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=size, fontweight="bold")
@@ -110,26 +119,18 @@ def heatmap(
     axes: Axes, values: Any, names: Sequence[str], heads: Sequence[str], *, limit: float = 1.0,
     cells: Any = None, above: bool = False, turn: float = 55,
 ) -> QuadMesh:  # fmt: skip
-    """Rows × columns in colour, 0 white; NaN is left out.
+    """Rows × columns (R, C) in colour, 0 white, full at the limit; NaN is left out.
 
-    Args:
-        axes: Where.
-        values: (R, C).
-        names: Of the rows.
-        heads: Of the columns.
-        limit: The value of full colour.
-        cells: Texts to write into them, (R, C).
-        above: Write the heads above.
-        turn: Degrees by which the heads are turned.
+    Cells are texts to write into them, (R, C). The heads of columns can stand above, and are turned
+    by so many degrees.
     """
     sns.heatmap(
         np.asarray(values, float), ax=axes, cmap=DIVERGING, vmin=-limit, vmax=limit, annot=cells,
         fmt="", annot_kws={"size": 8}, linewidths=0.5, linecolor="white", cbar=False,
     )  # fmt: skip
     side = "center" if turn == 0 else "left" if above else "right"
-    axes.set_xticks(
-        np.arange(len(heads)) + 0.5, heads, rotation=turn, ha=side, rotation_mode="anchor"
-    )
+    at = np.arange(len(heads)) + 0.5
+    axes.set_xticks(at, heads, rotation=turn, ha=side, rotation_mode="anchor")
     axes.set_yticks(np.arange(len(names)) + 0.5, names, rotation=0)
     if above:
         axes.xaxis.tick_top()

@@ -34,31 +34,21 @@ def headlines(run: Map, most: int = 4) -> list[Finding]:
     return [_tell(rows[rows["lesion"] == r], told[r]) for r in headline_regions(run, most)]
 
 
-def _tell(rows: pd.DataFrame, label: str, most: int = 3) -> Finding:
+def _tell(rows: pd.DataFrame, label: str) -> Finding:
     clear = rows[(rows["q"] < LEVEL) & (rows["harm"].abs() > TRIFLE)]
     clear = clear.sort_values("harm", key=np.abs, ascending=False)
-    told: list[str] = []
-    bases: set[str] = set()
-    for row in clear.to_dict("records"):
-        base = row["measure"].removesuffix(ALIVE)
-        if base in bases or len(told) == most:
-            continue
-        bases.add(base)
-        told.append(change(row))
-    first = rows.iloc[0]
-    units = int(first["units"])
-    return Finding(
-        str(first["lesion"]),
-        units,
-        f"{label} ({units} unit{'s' * (units != 1)}): {'; '.join(told)}",
-    )
+    once = ~clear["measure"].str.removesuffix(ALIVE).duplicated()
+    told = "; ".join(change(row) for row in clear[once].head(3).to_dict("records"))
+    units = int(rows["units"].iloc[0])
+    text = f"{label} ({units} unit{'s' * (units != 1)}): {told}"
+    return Finding(str(rows["lesion"].iloc[0]), units, text)
 
 
 def change(row: Mapping[Any, Any]) -> str:
     """``forward speed 0.91 → 0.28 m/s (95 % CI of the change −0.69 to −0.59)`` for a row."""
     measure = MEASURES[row["measure"]]
-    unit = f" {measure.unit}" if measure.unit else ""
-    told = f"{measure.label} {number(row['intact'])} → {number(row['lesioned'])}{unit} "
-    if not np.isfinite(row["ci_low"]):
-        return told + "(alike in all episodes)"
-    return told + f"(95 % CI of the change {number(row['ci_low'])} to {number(row['ci_high'])})"
+    value = f"{number(row['intact'])} → {number(row['lesioned'])} {measure.unit}".rstrip()
+    how = "alike in all episodes"
+    if np.isfinite(row["ci_low"]):
+        how = f"95 % CI of the change {number(row['ci_low'])} to {number(row['ci_high'])}"
+    return f"{measure.label} {value} ({how})"
