@@ -28,7 +28,7 @@ from rl_ablation.measures.registry import choose, evaluate
 from rl_ablation.policies.policy import Card
 from rl_ablation.policies.storage import make_mlp
 from rl_ablation.progress import console
-from rl_ablation.rollouts.episodes import Job
+from rl_ablation.rollouts.episodes import Episode
 from rl_ablation.rollouts.rollout import rollout, world_signals
 from rl_ablation.rollouts.world import World, quiet
 
@@ -72,7 +72,7 @@ def sweep_speed(policy: rl.Policy, horizon: int, replay: Replay) -> Callable[[],
     assert policy.card.env_id is not None
     activity = rl.record_activity(policy, episodes=2, horizon=horizon)
     plan = rl.singles(policy).lesions
-    jobs = [Job(plan[i % len(plan)], seed=i) for i in range(ROWS)]
+    jobs = [Episode(plan[i % len(plan)], seed=i) for i in range(ROWS)]
     world = World(policy.card.env_id, ROWS)
     measures = choose(None, world_signals(world))
     signals = list(dict.fromkeys(s for m in measures for s in m.signals))

@@ -16,7 +16,7 @@ import rl_ablation as rl
 from rl_ablation.analysis.localisation import UNHARMED
 from rl_ablation.formats import number
 from rl_ablation.lesions.lesion import INTACT
-from rl_ablation.mapping.claims import TOLD, double_dissociations, overall
+from rl_ablation.mapping.claims import REPORTED_EFFECT, double_dissociations, overall
 from rl_ablation.mapping.evidence import harm
 from rl_ablation.reports.words import change
 from rl_ablation.rollouts.world import conditions_of
@@ -54,11 +54,11 @@ def improvements(run: rl.Map, measures: Sequence[str]) -> pd.DataFrame:
     The rows of `Run.effects` of those lesions × behaviours, with harm and ``held``.
     """
     first, rows = _with_harm(run.own_effects()), _with_harm(run.effects())
-    first = first.query(f"q < {LEVEL} and harm > {TOLD} and group != 'layers'")
+    first = first.query(f"q < {LEVEL} and harm > {REPORTED_EFFECT} and group != 'layers'")
     key = ["lesion", "measure"]
     rows = rows[rows.set_index(key).index.isin(first.set_index(key).index)]
     rows = rows[rows["measure"].isin([m for m in measures if rl.MEASURES[m].better])]
-    held = (rows["stage"] == "confirmed") & (rows["q"] < LEVEL) & (rows["harm"] > TOLD)
+    held = (rows["stage"] == "confirmed") & (rows["q"] < LEVEL) & (rows["harm"] > REPORTED_EFFECT)
     return rows.assign(held=held)
 
 
@@ -121,7 +121,7 @@ def tell_improvements(run: rl.Map, measures: Sequence[str]) -> str:
     seemed = f"{len(found)} improvement{'s' * (len(found) != 1)} showed in the discovery"
     if held.empty:
         return f"{seemed}; none survives confirmation on fresh seeds."
-    costs = _with_harm(run.effects()).query(f"q < {LEVEL} and harm < {-TOLD}")
+    costs = _with_harm(run.effects()).query(f"q < {LEVEL} and harm < {-REPORTED_EFFECT}")
     costs = costs[costs["measure"].map(lambda m: rl.MEASURES[m].better != 0)]
     free, costly = [], []
     for row in held.sort_values("harm", ascending=False, kind="stable").to_dict("records"):
@@ -147,7 +147,7 @@ def tell_crossing(run: rl.Map, measures: Sequence[str]) -> str:
     return (
         f"Double dissociation: {d.a} is needed for {rl.MEASURES[d.x].label} and not for "
         f"{rl.MEASURES[d.y].label}, {d.b} the other way round (the smallest of the four contrasts "
-        f"is {d.strength:.0%} of a full-size change; random pairs of their sizes cross over as "
+        f"is {d.strength:.0%} of the reference effect; random pairs of their sizes cross over as "
         f"strongly with p = {'–' if np.isnan(d.p_random) else f'{max(d.p_random, 0.001):.3f}'})."
     )
 

@@ -15,7 +15,7 @@ from rl_ablation.policies.network import Edit, Network, array_digest
 from rl_ablation.policies.policy import Policy
 
 ATTACK_STEPS = 4  # of the gradient, from each of two starting points
-_TRIFLE = 1e-3
+_OUTSIDE_COST = 1e-3
 
 
 def perturbed(policy: Policy, epsilon: float) -> Policy:
@@ -100,7 +100,7 @@ class Perturbed:
         acts = self._clip(raw)
         # Beyond its bounds an action has no slope. A small reward for what leads back to them
         # brings the attack to where there is one.
-        return ((acts - before) ** 2).sum(1) - _TRIFLE * (raw - acts).abs().sum(1)
+        return ((acts - before) ** 2).sum(1) - _OUTSIDE_COST * (raw - acts).abs().sum(1)
 
     def _clip(self, raw: Tensor) -> Tensor:
         return raw if self.bounds is None else raw.clamp(*self.bounds)

@@ -20,7 +20,7 @@ from scipy.optimize import linear_sum_assignment
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.controls import RANDOM
 from rl_ablation.lesions.lesion import INTACT
-from rl_ablation.mapping.evidence import differences, scale
+from rl_ablation.mapping.evidence import differences, reference_effect
 from rl_ablation.mapping.run import Run
 from rl_ablation.measures.registry import MEASURES
 
@@ -28,8 +28,8 @@ from rl_ablation.measures.registry import MEASURES
 def paired_harm(run: Run, names: Sequence[str], measures: Sequence[str]) -> np.ndarray:
     """What each loss does in each episode, (episodes, lesions, measures); below 0 is worse.
 
-    In full-size changes (see `scale`) over all lesions of the run but its random controls, paired
-    with the intact policy; NaN where either gives no number.
+    In units of `reference_effect` over all lesions of the run but its random controls, paired with
+    the intact policy; NaN where either gives no number.
     """
     table = run.table()
     claimed = [x.name for x in run.plan if x.size and x.group != RANDOM]
@@ -37,7 +37,7 @@ def paired_harm(run: Run, names: Sequence[str], measures: Sequence[str]) -> np.n
     paired = []
     for name, change in differences(table, measures).items():
         means = {"measure": name, "delta": change[claimed].mean(), "intact": intact[name].mean()}
-        full = float(scale(pd.DataFrame(means))[name])
+        full = float(reference_effect(pd.DataFrame(means))[name])
         paired.append((MEASURES[name].better or 1) * change[list(names)].to_numpy(float) / full)
     return np.stack(paired, axis=-1)
 

@@ -29,7 +29,7 @@ from rl_ablation.lesions.masks import Masks
 from rl_ablation.mapping.probe import STILL
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity
-from rl_ablation.rollouts.episodes import Episodes, Job
+from rl_ablation.rollouts.episodes import Episode, Episodes
 from rl_ablation.rollouts.recording import run_jobs
 from rl_ablation.rollouts.rollout import Trace
 from rl_ablation.stats import COVERAGE, RESAMPLES, finite_mean
@@ -125,7 +125,12 @@ def _begun(lesion: Lesion, onset: int) -> Lesion:
 
 
 def _split(
-    policy: Policy, trace: Trace, jobs: Sequence[Job], episodes: int, onset: int, activity: Activity
+    policy: Policy,
+    trace: Trace,
+    jobs: Sequence[Episode],
+    episodes: int,
+    onset: int,
+    activity: Activity,
 ) -> Drift:
     damaged = np.arange(episodes, len(jobs))
     twin = damaged % episodes

@@ -16,16 +16,16 @@ import pandas as pd
 from rl_ablation.errors import LabError
 from rl_ablation.formats import Estimate
 from rl_ablation.lesions.lesion import Lesion
-from rl_ablation.mapping.claims import TOLD, overall
+from rl_ablation.mapping.claims import REPORTED_EFFECT, overall
 from rl_ablation.mapping.evidence import differences, harm
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.stats import COVERAGE, LEVEL, RESAMPLES, finite_mean
 
 HARMED = 0.2
-"""A behaviour counts as harmed when it loses this share of a full-size change."""
+"""A behaviour counts as harmed when it loses this share of the reference effect."""
 FLOOR = 0.25
-"""A full-size change is at least this share of the intact value."""
+"""The reference effect is at least this share of the intact value."""
 INDICES = ("worst part's share", "Gini", "behaviours harmed per part", "parts that harm")
 
 Key = tuple[str, str, int]
@@ -118,7 +118,7 @@ def localisation(
 
     ``networks`` is sort of network → the changes (E, R, M) in each network of that sort; number n
     of one sort and of another belong together, and all sorts share their resamples. ``layers`` is
-    sort → the layer of each part, (R,), ``size`` has the full-size changes, (M,), and ``contrasts``
+    sort → the layer of each part, (R,), ``size`` has the reference effects, (M,), and ``contrasts``
     the pairs of sorts whose difference is wanted.
 
     A row for each ``network`` (or ``"a − b"``) × ``layer`` (or ``all``) × ``index`` × ``measure``
@@ -221,7 +221,7 @@ def region_locality(run: Map, measures: Sequence[str], seed: int = 0) -> pd.Data
     for name in measures:
         part = rows[rows["measure"] == name]
         sure = part[part["stage"] == "confirmed"]
-        clear = (sure["q"] < LEVEL) & (sure["harm"] < -TOLD)
+        clear = (sure["q"] < LEVEL) & (sure["harm"] < -REPORTED_EFFECT)
         row = {"measure": name, "hit": int(clear.sum()), "regions": len(part)}
         if not clear.any():
             found.append({**row, "verdict": UNHARMED})

@@ -25,7 +25,7 @@ from rl_ablation.measures.laps import BEND
 from rl_ablation.measures.registry import MIN_STEPS
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import SAMPLES
-from rl_ablation.rollouts.episodes import REFERENCE, Episodes, Job, episode_seed
+from rl_ablation.rollouts.episodes import REFERENCE, Episode, Episodes, episode_seed
 from rl_ablation.rollouts.recording import run_jobs
 from rl_ablation.rollouts.rollout import SITE, Trace
 from rl_ablation.stats import benjamini_hochberg, finite_mean, max_t_p, sign_flip_p
@@ -82,7 +82,7 @@ def scan(
     if subjects < 2:
         raise LabError(f"a scan needs at least 2 subjects to compare behaviours, got {subjects}")
     jobs = [
-        Job(Lesion(name=INTACT), episode_seed(episodes.seed, k, stream=REFERENCE), condition)
+        Episode(Lesion(name=INTACT), episode_seed(episodes.seed, k, stream=REFERENCE), condition)
         for k in range(subjects)
         for condition in episodes.conditions or ("",)
     ]

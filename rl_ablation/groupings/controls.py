@@ -30,7 +30,7 @@ def random_groups(
     wanted: dict[tuple[object, ...], Lesion] = {}
     for lesion in like:
         if len(lesion.cut) == 1 and 1 < lesion.size < agent.sites[next(iter(lesion.cut))]:
-            wanted.setdefault(lesion.place, lesion)
+            wanted.setdefault(lesion.stratum, lesion)
     places, lesions = list(agent.sites), []
     for model in wanted.values():
         (site,), size = model.cut, model.size

@@ -113,7 +113,7 @@ class Lesion(BaseModel):
         return " ".join(filter(None, words))
 
     @property
-    def place(self) -> tuple[object, ...]:
+    def stratum(self) -> tuple[object, ...]:
         """What a random cut must share with this one to be its control."""
         return tuple(self.cut), self.size, self.manner
 

@@ -61,7 +61,7 @@ def canonical(text: str) -> str:
     return " and ".join(map(str, parse(text)))
 
 
-class Gates:
+class Triggers:
     """The conditions of N robots' lesions, in the order of their rows; None always holds."""
 
     def __init__(self, conditions: Sequence[str | None]) -> None:
@@ -71,12 +71,12 @@ class Gates:
                 having = np.array([other == text for other in conditions])
                 self._terms += [(term, having) for term in parse(text)]
 
-    def closed(
+    def unmet(
         self, signals: Mapping[str, Any], rows: np.ndarray, *, started: bool = True
     ) -> np.ndarray | None:
         """Which of ``rows`` (n,) run unlesioned, given what the world said last; None is no row.
 
-        A value that is not a number, or that the world did not give for a row, opens no gate.
+        A value that is not a number, or that the world did not give for a row, triggers nothing.
         Signals are name → (N, …), with masks ``_name`` of the rows they hold for, as in infos.
         Before a step has been made, not ``started``, a world may not give all of them yet.
 

@@ -10,13 +10,20 @@ import numpy as np
 import pandas as pd
 
 from rl_ablation.mapping import evidence
-from rl_ablation.mapping.evidence import FAILURE, TRIFLE, claims, differences, harm, scale
+from rl_ablation.mapping.evidence import (
+    FAILURE,
+    SMALLEST_EFFECT,
+    claims,
+    differences,
+    harm,
+    reference_effect,
+)
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.stats import LEVEL
 
-TOLD = 0.2
-"""Changes of less than this share of a full-size one are not told as findings."""
+REPORTED_EFFECT = 0.2
+"""Changes of less than this share of the reference effect are not told as findings."""
 
 
 def behaviours(run: Map) -> list[str]:
@@ -34,7 +41,7 @@ def worth_telling(run: Map) -> pd.DataFrame:
     """The significant rows of some size, in behaviours that do not tell the same story twice."""
     rows = changes(run)
     rows = rows[rows["measure"].isin(distinct(rows, valued(run), 8))]
-    return rows[(rows["q"] < LEVEL) & (rows["harm"].abs() > TOLD)]
+    return rows[(rows["q"] < LEVEL) & (rows["harm"].abs() > REPORTED_EFFECT)]
 
 
 def distinct(rows: pd.DataFrame, measures: Sequence[str], most: int) -> list[str]:
@@ -88,7 +95,7 @@ def headline_regions(run: Map, most: int = 4) -> list[str]:
     of all that is lost with them.
     """
     rows = telling_rows(run)
-    clear = rows[(rows["q"] < LEVEL) & (rows["harm"].abs() > TOLD)]
+    clear = rows[(rows["q"] < LEVEL) & (rows["harm"].abs() > REPORTED_EFFECT)]
     if clear.empty:
         return []
     worst = clear.loc[clear.groupby("measure")["harm"].idxmin(), "lesion"]
@@ -126,8 +133,8 @@ def improvements(run: Map) -> pd.DataFrame:
     rows = rows[(rows["class"] != FAILURE) & (rows["group"] != "layers")]
     has_sign = [m for m in behaviours(run) if MEASURES[m].better]
     rows = rows[rows["measure"].isin(has_sign) & (rows["q"] < LEVEL)]
-    worse = rows[rows["harm"] < -TRIFLE].groupby("lesion")["measure"].agg(list)
-    rows = rows[rows["harm"] > TOLD].sort_values("harm", ascending=False, kind="stable")
+    worse = rows[rows["harm"] < -SMALLEST_EFFECT].groupby("lesion")["measure"].agg(list)
+    rows = rows[rows["harm"] > REPORTED_EFFECT].sort_values("harm", ascending=False, kind="stable")
     parts = effects[effects["condition"] != "all"]
     sign = parts["measure"].map(lambda m: MEASURES[m].better).astype(float)
     better = (sign * parts["delta"] > 0).groupby([parts["lesion"], parts["measure"]])
@@ -165,7 +172,7 @@ class Dissociation:
 def double_dissociations(run: Map, measures: Sequence[str] | None = None) -> list[Dissociation]:
     """Pairs of regions and behaviours that cross over, strongest first.
 
-    A region hurts a behaviour with a significant harm of at least 0.4 of a full-size change (see
+    A region hurts a behaviour with a significant harm of at least 0.4 of the reference effect (see
     `scale`), and spares one with a harm of less than 0.25. The strength is the least of the four
     contrasts. Where the run has size-matched random cuts for both regions, ``p_random`` is the
     share of pairs of such cuts that cross over as strongly. Crossing over is needed for, but does
@@ -187,7 +194,7 @@ def double_dissociations(run: Map, measures: Sequence[str] | None = None) -> lis
         for a in value.index[hurts[x] & spares[y]]:
             for b in value.index[hurts[y] & spares[x]]:
                 strength = float(min(value[y][a] - value[x][a], value[x][b] - value[y][b]))
-                one, other = (draws.get(run.plan[name].place) for name in (a, b))
+                one, other = (draws.get(run.plan[name].stratum) for name in (a, b))
                 p = _crossing(one, other, x, y, strength)
                 found.append(Dissociation(str(a), str(b), x, y, strength, p))
     return sorted(found, key=lambda d: -d.strength)
@@ -195,7 +202,7 @@ def double_dissociations(run: Map, measures: Sequence[str] | None = None) -> lis
 
 def random_harm(run: Map, measures: Sequence[str]) -> dict[tuple[object, ...], pd.DataFrame]:
     """Harm of each random cut of the run's controls: place → (draws × measures)."""
-    unit = scale(overall(run.effects()))[list(measures)]
+    unit = reference_effect(overall(run.effects()))[list(measures)]
     unit *= [MEASURES[m].better or 1 for m in measures]
     means = evidence.mean_changes([(c.plan, c.table()) for c in run.controls], measures)
     return {place: change / unit for place, change in means.items()}

@@ -22,8 +22,8 @@ from rl_ablation.stats import LEVEL
 SELECT = 0.10
 """Discovery selects a lesion with any q below this: lenient, since confirmation decides."""
 
-TRIFLE = 0.1
-"""Smaller changes, as a share of a full-size one (see `scale`), do not make a loss specific."""
+SMALLEST_EFFECT = 0.1
+"""Smallest effect of interest, as a share of `reference_effect`: less makes no loss specific."""
 
 SMALL = 0.25
 """A change is drawn and told in proportion to the largest one of its measure, but never to less
@@ -48,8 +48,8 @@ ADDED = {
 EVIDENCE_COLUMNS = {**COLUMNS, **ADDED}
 
 
-def scale(effects: pd.DataFrame) -> pd.Series:
-    """What counts as a full-size change of each measure: index measure, in the measure's unit."""
+def reference_effect(effects: pd.DataFrame) -> pd.Series:
+    """What counts as a full change of each measure: index measure, in the measure's unit."""
     grouped = effects.groupby("measure", sort=False)
     largest = grouped["delta"].agg(lambda d: d.abs().max()).fillna(0.0)
     floor = SMALL * grouped["intact"].agg(lambda x: x.abs().mean()).fillna(0.0)
@@ -63,7 +63,7 @@ def harm(effects: pd.DataFrame) -> pd.Series:
     Where neither is better, below 0 is simply less.
     """
     sign = effects["measure"].map(lambda m: MEASURES[m].better or 1).astype(float)
-    return sign * effects["delta"] / effects["measure"].map(scale(effects)).astype(float)
+    return sign * effects["delta"] / effects["measure"].map(reference_effect(effects)).astype(float)
 
 
 def claims(effects: pd.DataFrame) -> pd.DataFrame:
@@ -108,7 +108,7 @@ def mean_changes(
         places: dict[tuple[object, ...], list[str]] = {}
         for x in plan:
             if x.group == group:
-                places.setdefault(x.place, []).append(x.name)
+                places.setdefault(x.stratum, []).append(x.name)
         for place, names in places.items():
             means = pd.DataFrame({m: change[m][names].mean() for m in measures})
             found.setdefault(place, []).append(means)
@@ -139,7 +139,7 @@ def size_matched(
     episodes = set.intersection(*(set(t["episode"]) for _, t in controls))
     own = differences(table[table["episode"].isin(episodes)], measures)
     there = set(table["lesion"])
-    where = {x.name: x.place for x in plan if x.group != "random" and x.name in there}
+    where = {x.name: x.stratum for x in plan if x.group != "random" and x.name in there}
     told = []
     for row in effects[effects["measure"].isin(measures)].to_dict("records"):
         lesion, measure = row["lesion"], row["measure"]
@@ -179,8 +179,8 @@ def classify(effects: pd.DataFrame) -> pd.Series:
     change, clear = harm(rows).fillna(0.0), rows["q"] < LEVEL
     valued = [m for m, x in MEASURES.items() if ALIVE in m and x.better != 0 and not x.task]
     rows = rows.assign(
-        worse=clear & (change < -TRIFLE),
-        changed=clear & (change.abs() > TRIFLE),
+        worse=clear & (change < -SMALLEST_EFFECT),
+        changed=clear & (change.abs() > SMALLEST_EFFECT),
         valued=rows["measure"].isin(valued),
     )
     told = {}

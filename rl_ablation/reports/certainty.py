@@ -153,7 +153,7 @@ def _crossed(run: Map) -> str:
     return (
         f"Strongest of {len(found)} double dissociation{'s' * (len(found) > 1)}: {told[d.a]} is "
         f"needed for {MEASURES[d.x].label} and not for {MEASURES[d.y].label}, {told[d.b]} the "
-        f"other way round (least contrast {d.strength:.0%} of a full-size change{chance})."
+        f"other way round (least contrast {d.strength:.0%} of the reference effect{chance})."
     )
 
 

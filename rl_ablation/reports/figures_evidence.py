@@ -22,7 +22,7 @@ from rl_ablation.mapping.claims import (
     valued,
     worth_telling,
 )
-from rl_ablation.mapping.evidence import scale
+from rl_ablation.mapping.evidence import reference_effect
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.reports import style
@@ -52,7 +52,7 @@ def random_cuts(run: Map) -> Figure | None:
     axes = figure.subplots()
     names, named = [], labels(run)
     for y, row in enumerate(told.to_dict("records")):
-        place = run.plan[row["lesion"]].place  # that of a single unit may have no random cuts
+        place = run.plan[row["lesion"]].stratum  # that of a single unit may have no random cuts
         draws = drawn[place][row["measure"]].to_numpy() if place in drawn else np.empty(0)
         # Golden-ratio steps spread any number of dots evenly, without drawing lots.
         spread = 0.28 * (2 * (np.arange(draws.size) * 0.618034 % 1) - 1)
@@ -64,7 +64,7 @@ def random_cuts(run: Map) -> Figure | None:
         names.append(f"{named[row['lesion']]} ({row['units']}), {label}, p = {row['p_random']:.2g}")
     style.name_rows(axes, names)
     axes.set_xlabel(
-        "← worse     change, as a share of a full-size one     better →\n"
+        "← worse     change, as a share of the reference effect     better →\n"
         "diamond: the region, confirmed (filled: beyond random cuts, p < 5 %); "
         "grey: random cuts of its size in its layer"
     )
@@ -78,7 +78,7 @@ def dose_response(run: Map) -> Figure | None:
     if (dosed := run.doses) is None:
         return None
     rows = overall(dosed.own_effects(), controls=True)
-    size = scale(overall(run.effects()))
+    size = reference_effect(overall(run.effects()))
     told = worth_telling(run)
     told = told.reindex(told["harm"].abs().sort_values(ascending=False).index)
     rows = rows.assign(
@@ -108,7 +108,7 @@ def dose_response(run: Map) -> Figure | None:
         axes.set_ylim(-1.6, 1.1)
         axes.set_xlabel("gain of its units")
         axes.legend(fontsize=7.5, loc="lower left")
-    panels[0].set_ylabel("change, share of a full-size one\n← worse          better →")
+    panels[0].set_ylabel("change, share of the reference effect\n← worse          better →")
     return figure
 
 
@@ -145,7 +145,7 @@ def dissociations(run: Map) -> Figure | None:
     chance = "" if np.isnan(best.p_random) else f"; {best.p_random:.1%} of random pairs do as much"
     style.note(
         figure,
-        f"cells: confirmed change, % of a full-size one; framed: the clearest of {len(found)} "
+        f"cells: confirmed change, % of the reference effect; framed: the clearest of {len(found)} "
         f"crossings{chance}",
     )
     return figure

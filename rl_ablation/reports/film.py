@@ -21,7 +21,7 @@ from rl_ablation.errors import LabError
 from rl_ablation.files import one_line
 from rl_ablation.lesions.lesion import INTACT, Lesion
 from rl_ablation.lesions.masks import Masks
-from rl_ablation.lesions.triggers import Gates
+from rl_ablation.lesions.triggers import Triggers
 from rl_ablation.mapping.claims import typical_episode
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
@@ -44,7 +44,7 @@ class _Side:
     title: str
     lesion: Lesion
     masks: Masks
-    gates: Gates
+    triggers: Triggers
     env: gym.Env
     obs: np.ndarray
     info: dict[str, Any]
@@ -167,7 +167,7 @@ def _start(title: str, lesion: Lesion, run: Map, episode: int) -> _Side:
         ) from None
     masks = Masks([lesion], [job.seed], policy.sites, run.activity)
     units = {site: np.zeros((1, n), np.float32) for site, n in policy.sites.items()}
-    return _Side(title, lesion, masks, Gates([lesion.when]), env, obs, info, picture, units)
+    return _Side(title, lesion, masks, Triggers([lesion.when]), env, obs, info, picture, units)
 
 
 def _picture(env: gym.Env) -> Image.Image:
@@ -181,7 +181,7 @@ def _picture(env: gym.Env) -> Image.Image:
 def _step(side: _Side, policy: Policy, step: int, dt: float, draw: bool) -> None:
     row, seen = np.zeros(1, int), np.asarray(side.obs).reshape(1, -1)
     said = {k: np.asarray(v)[None] for k, v in side.info.items()}
-    off = side.gates.closed({**said, "obs": seen}, row, started=step > 0)
+    off = side.triggers.unmet({**said, "obs": seen}, row, started=step > 0)
     side.off = off is not None and bool(off[0])
     action = policy.act(seen, side.masks.at(step, row, off), side.activity)[0]
     space = side.env.action_space

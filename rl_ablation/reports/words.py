@@ -11,7 +11,7 @@ import pandas as pd
 
 from rl_ablation.formats import number
 from rl_ablation.mapping.claims import headline_regions, telling_rows
-from rl_ablation.mapping.evidence import TRIFLE
+from rl_ablation.mapping.evidence import SMALLEST_EFFECT
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.reports.labels import labels
@@ -35,7 +35,7 @@ def headlines(run: Map, most: int = 4) -> list[Finding]:
 
 
 def _tell(rows: pd.DataFrame, label: str) -> Finding:
-    clear = rows[(rows["q"] < LEVEL) & (rows["harm"].abs() > TRIFLE)]
+    clear = rows[(rows["q"] < LEVEL) & (rows["harm"].abs() > SMALLEST_EFFECT)]
     clear = clear.sort_values("harm", key=np.abs, ascending=False)
     once = ~clear["measure"].str.removesuffix(ALIVE).duplicated()
     told = "; ".join(change(row) for row in clear[once].head(3).to_dict("records"))

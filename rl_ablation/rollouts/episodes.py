@@ -13,7 +13,7 @@ MEASURED, REFERENCE = 0, 1  # streams of seeds that never meet
 
 
 @dataclass(frozen=True)
-class Job:
+class Episode:
     """One episode to run: a lesion, an episode seed, and a condition ("" if the world has none)."""
 
     lesion: Lesion
@@ -50,15 +50,15 @@ class Episodes:
         if self.horizon is not None and self.horizon < 1:
             raise LabError(f"the horizon must be at least 1 step, got {self.horizon}")
 
-    def jobs(self, lesion: Lesion) -> list[Job]:
+    def jobs(self, lesion: Lesion) -> list[Episode]:
         """The episodes of one lesion; without conditions the world runs as it is."""
         return [self.job(lesion, k) for k in range(self.count)]
 
-    def job(self, lesion: Lesion, k: int) -> Job:
+    def job(self, lesion: Lesion, k: int) -> Episode:
         """Episode ``k`` of a lesion."""
         conditions = self.conditions or ("",)
         seed = episode_seed(self.seed, k, stream=self.stream)
-        return Job(lesion, seed, conditions[k % len(conditions)])
+        return Episode(lesion, seed, conditions[k % len(conditions)])
 
     def stage(self, stage: int, look: int = 0, count: int | None = None) -> Episodes:
         """Fresh episodes for a later stage: they are those of no other stage or seed."""

@@ -11,7 +11,7 @@ import numpy as np
 from rl_ablation.lesions.lesion import INTACT, Lesion
 from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.episodes import Episodes, Job
+from rl_ablation.rollouts.episodes import Episode, Episodes
 from rl_ablation.rollouts.rollout import Trace, rollout
 from rl_ablation.rollouts.world import World, card_env
 
@@ -20,7 +20,7 @@ from rl_ablation.rollouts.world import World, card_env
 class Recording:
     """Episodes of an intact policy: what was run, and what was recorded."""
 
-    jobs: tuple[Job, ...]
+    jobs: tuple[Episode, ...]
     trace: Trace
 
     def moments(self) -> dict[str, np.ndarray]:
@@ -40,7 +40,7 @@ def record(
 def run_jobs(
     policy: Policy,
     signals: Sequence[str],
-    jobs: Sequence[Job],
+    jobs: Sequence[Episode],
     *,
     activity: Mapping[str, SiteStats] | None = None,
     horizon: int | None = None,

@@ -10,9 +10,9 @@ import numpy as np
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.masks import Masks
 from rl_ablation.lesions.methods import SiteStats
-from rl_ablation.lesions.triggers import Gates
+from rl_ablation.lesions.triggers import Triggers
 from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.episodes import Job
+from rl_ablation.rollouts.episodes import Episode
 from rl_ablation.rollouts.world import World
 
 SITE = "@"
@@ -80,7 +80,7 @@ def world_signals(world: World) -> dict[str, tuple[int, ...]]:
 def rollout(
     policy: Policy,
     world: World,
-    jobs: Sequence[Job],
+    jobs: Sequence[Episode],
     *,
     signals: Sequence[str] = ("reward",),
     activity: Mapping[str, SiteStats] | None = None,
@@ -110,7 +110,7 @@ def rollout(
     rows = np.arange(world.rows)
     seeds = [job.seed for job in jobs]
     masks = Masks([job.lesion for job in jobs], seeds, policy.sites, activity)
-    gates = Gates([job.lesion.when for job in jobs])
+    triggers = Triggers([job.lesion.when for job in jobs])
     obs, infos = world.reset(seeds, [job.condition for job in jobs])
     sites = {s: policy.sites[s[1:]] for s in signals if s.startswith(SITE)}
     shape = (horizon, world.rows)
@@ -121,7 +121,7 @@ def rollout(
     for step in range(horizon):
         record = {s[1:]: np.empty((rows.size, n), np.float32) for s, n in sites.items()}
         before = obs.reshape(world.rows, -1)
-        off = gates.closed({**infos, "obs": before}, rows, started=step > 0)
+        off = triggers.unmet({**infos, "obs": before}, rows, started=step > 0)
         chosen = policy.act(before[rows], masks.at(step, rows, off), record)
         actions[rows] = chosen.reshape(rows.size, *actions.shape[1:])
         obs, reward, ended, cut, infos = world.step(actions)

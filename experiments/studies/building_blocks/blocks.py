@@ -12,7 +12,7 @@ import pandas as pd
 import rl_ablation as rl
 from rl_ablation.analysis.attribution import through_groups
 from rl_ablation.analysis.maximisation import Maximum
-from rl_ablation.mapping.evidence import scale
+from rl_ablation.mapping.evidence import reference_effect
 from rl_ablation.rollouts.activity import Activity
 from rl_ablation.stats import rank_correlation
 
@@ -63,7 +63,7 @@ def losses(run: rl.Map) -> pd.DataFrame:
     worse), and the ends of its interval, ``low`` and ``high``, in the same measure."""
     rows = run.effects()
     rows = rows[rows["condition"] == "all"]
-    full = rows["measure"].map(scale(rows))
+    full = rows["measure"].map(reference_effect(rows))
     share = rows["measure"].map(lambda m: rl.MEASURES[m].better or 1) / full
     ends = rows[["ci_low", "ci_high"]].mul(share, axis=0)
     return rows.assign(harm=share * rows["delta"], low=ends.min(axis=1), high=ends.max(axis=1))

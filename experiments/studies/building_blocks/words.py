@@ -9,7 +9,7 @@ from experiments.studies.building_blocks.blocks import Block, steering_shares
 from rl_ablation.formats import Estimate, number
 from rl_ablation.reports.words import change
 
-TRIFLE = 0.02  # of a full-size change; less is not mentioned, however certain
+SMALLEST_EFFECT = 0.02  # of the reference effect; less is not mentioned, however certain
 
 
 def tell_block(block: Block) -> str:
@@ -20,7 +20,7 @@ def tell_block(block: Block) -> str:
         f"adds {number(left)} to the left wheel and {number(right)} to the right (of full speed, "
         f"before clipping): it {block.push.replace(', ', ' and ')}. "
     )
-    clear = block.loss.query("(low > 0 or high < 0) and abs(harm) > @TRIFLE")
+    clear = block.loss.query("(low > 0 or high < 0) and abs(harm) > @SMALLEST_EFFECT")
     worst = clear.sort_values("harm", key=np.abs, ascending=False)[:3]
     changes = "; ".join(map(change, worst.to_dict("records")))
     nothing = "Its loss changes nothing clearly by more than a trifle."
@@ -55,7 +55,7 @@ def tell_guide(guide: pd.DataFrame, points: pd.DataFrame) -> str:
     return (
         f"Is attribution a guide to what a loss does? In {hits} of {len(guide)} comparisons "
         "clearly so:\n\n" + "\n".join(lines) + "\n\n"
-        f"The loss of a single unit changes {small} of a full-size change at most."
+        f"The loss of a single unit changes {small} of the reference effect at most."
     )
 
 

@@ -99,7 +99,7 @@ def _selectivity(local: pd.DataFrame) -> str:
     gap, harms = (row_of(local, DIFFERENCE, index) for index in (PER_PART, HARMING))
     count = local["measure"].nunique() - 1
     return (
-        f"*Selectivity.* A behaviour counts as harmed at {HARMED:.0%} of a full-size change. Of "
+        f"*Selectivity.* A behaviour counts as harmed at {HARMED:.0%} of the reference effect. Of "
         f"the {count} behaviours, a part that harms any harms {_three(local, PER_PART)}. The "
         f"essence network's parts are {_verdict(gap, 'less specific than', 'more specific than')} "
         f"the twin's: difference {with_interval(gap)} behaviours. Checks: "

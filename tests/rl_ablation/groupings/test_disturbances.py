@@ -11,7 +11,7 @@ from rl_ablation.errors import LabError
 from rl_ablation.groupings.orders import noise_ladder, random_orders
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.policies.network import BLOCK
-from rl_ablation.rollouts.episodes import Job
+from rl_ablation.rollouts.episodes import Episode
 from rl_ablation.rollouts.rollout import rollout
 from rl_ablation.rollouts.world import World
 
@@ -116,7 +116,7 @@ def test_it_finds_its_way_back_from_beyond_the_bounds(monkeypatch):
     flat = (policy.act(OBS) == 1).all(1)
     assert flat.sum() > 50
     found = moved(policy, 0.5)[flat]
-    monkeypatch.setattr(attack, "_TRIFLE", 0.0)
+    monkeypatch.setattr(attack, "_OUTSIDE_COST", 0.0)
     plain = moved(policy, 0.5)[flat]
     assert found.mean() > 0.005
     assert (found >= plain).all()
@@ -142,7 +142,7 @@ def test_a_row_knows_only_itself(policy):
 def test_it_rolls_out_with_lesions_and_masks_keep_their_meaning(policy, activity):
     """The recorded observation is the true one, and what is cut stays cut."""
     attacked = perturbed(policy, 0.3)
-    jobs = [Job(Lesion(name="x", cut={"h1": (0, 1)}), s, CONDITIONS[0]) for s in range(3)]
+    jobs = [Episode(Lesion(name="x", cut={"h1": (0, 1)}), s, CONDITIONS[0]) for s in range(3)]
     world = World(LAP, 3, threads=1)
     signals = ("reward", "@h1", "@obs", "obs")
     trace = rollout(attacked, world, jobs, signals=signals, horizon=HORIZON)

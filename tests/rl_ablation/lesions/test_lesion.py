@@ -14,7 +14,7 @@ from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.lesions.masks import Masks
 from rl_ablation.lesions.methods import KINDS, SiteStats
 from rl_ablation.lesions.streams import normals, uniforms
-from rl_ablation.rollouts.episodes import Job
+from rl_ablation.rollouts.episodes import Episode
 from rl_ablation.rollouts.rollout import rollout
 from rl_ablation.rollouts.world import World
 
@@ -22,7 +22,7 @@ from rl_ablation.rollouts.world import World
 def record(policy, activity, lesion, rows=4, horizon=HORIZON, seed=0):
     """Roll out one lesion and record every site; returns the trace."""
     world = World(LAP, rows, threads=1)
-    jobs = [Job(lesion, seed + k, CONDITIONS[k % 2]) for k in range(rows)]
+    jobs = [Episode(lesion, seed + k, CONDITIONS[k % 2]) for k in range(rows)]
     signals = ["obs", *(f"@{site}" for site in policy.sites)]
     try:
         return rollout(policy, world, jobs, signals=signals, activity=activity, horizon=horizon)
@@ -133,7 +133,7 @@ def test_onset_and_offset_are_exact(policy, activity, kind, onset, offset):
     always = Lesion(name="y", cut={"h0": (0, 1)}, kind="clamp")
     rows = [lesion, Lesion(name="intact"), always]
     world = World(LAP, 3, threads=1)
-    jobs = [Job(x, 2, CONDITIONS[0]) for x in rows]
+    jobs = [Episode(x, 2, CONDITIONS[0]) for x in rows]
     trace = rollout(policy, world, jobs, signals=["obs", "@h0"], activity=activity, horizon=18)
     world.close()
     assert trace.alive.all()

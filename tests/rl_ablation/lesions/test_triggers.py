@@ -1,4 +1,4 @@
-"""Gates: a cut lasts exactly while its condition holds, and so for its own robot only."""
+"""Triggers: a cut lasts exactly while its condition holds, and so for its own robot only."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pydantic import ValidationError
 import rl_ablation as rl
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion, Plan
-from rl_ablation.lesions.triggers import Gates, parse
+from rl_ablation.lesions.triggers import Triggers, parse
 from rl_ablation.mapping.run import Spec
-from rl_ablation.rollouts.episodes import Job
+from rl_ablation.rollouts.episodes import Episode
 from rl_ablation.rollouts.rollout import rollout
 from rl_ablation.rollouts.world import World
 
@@ -26,7 +26,7 @@ def play(policy, lesions, *, env_id=LAP, seed=0, activity=None, signals=SIGNALS,
     """One robot for each lesion, all in the same episode."""
     world = World(env_id, len(lesions), threads=1)
     condition = CONDITIONS[0] if env_id == LAP else ""
-    jobs = [Job(lesion, seed, condition) for lesion in lesions]
+    jobs = [Episode(lesion, seed, condition) for lesion in lesions]
     try:
         return rollout(policy, world, jobs, signals=signals, activity=activity, horizon=horizon)
     finally:
@@ -51,7 +51,7 @@ def surgeon(policy, cut_now, horizon=HORIZON):
     return np.array(actions), cuts
 
 
-# A gate against a plain loop that knows neither gates nor masks.
+# A gate against a plain loop that knows neither triggers nor masks.
 
 
 @pytest.mark.parametrize(
@@ -149,16 +149,19 @@ def test_a_third_party_world_is_gated_too():
 
 def test_a_signal_that_comes_with_the_first_step_is_waited_for():
     """Half-cheetahs of Gymnasium tell their speed only once they have moved."""
-    gates = Gates(["speed > 1", None])
+    triggers = Triggers(["speed > 1", None])
     rows = np.arange(2)
-    assert gates.closed({}, rows, started=False).tolist() == [True, False]
+    assert triggers.unmet({}, rows, started=False).tolist() == [True, False]
     said = {"speed": np.array([2.0, 0.0]), "_speed": np.array([True, True])}
-    assert gates.closed(said, rows).tolist() == [False, False]
-    assert gates.closed({**said, "_speed": np.array([False, True])}, rows).tolist() == [True, False]
-    assert gates.closed({"speed": np.array([np.nan, 0])}, rows).tolist() == [True, False]
+    assert triggers.unmet(said, rows).tolist() == [False, False]
+    assert triggers.unmet({**said, "_speed": np.array([False, True])}, rows).tolist() == [
+        True,
+        False,
+    ]
+    assert triggers.unmet({"speed": np.array([np.nan, 0])}, rows).tolist() == [True, False]
     with pytest.raises(LabError, match="no signal 'speed'"):
-        gates.closed({}, rows)
-    assert Gates([None, None]).closed({}, rows) is None
+        triggers.unmet({}, rows)
+    assert Triggers([None, None]).unmet({}, rows) is None
 
 
 # Conditions as text.

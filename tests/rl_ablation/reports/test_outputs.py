@@ -116,7 +116,7 @@ def test_grids_hold_every_unit_once(units):
 # Findings.
 
 N = r"([−\d.]+)"
-TOLD = re.compile(rf"(.+?) {N} → {N} ?(.*?) \(95 % CI of the change {N} to {N}\)")
+REPORTED_EFFECT = re.compile(rf"(.+?) {N} → {N} ?(.*?) \(95 % CI of the change {N} to {N}\)")
 
 
 def test_findings_say_what_the_table_says(run):
@@ -130,7 +130,7 @@ def test_findings_say_what_the_table_says(run):
         units = len([u for c in run.plan[finding.lesion].cut.values() for u in c])
         assert head == f"{finding.lesion} ({units} unit{'s' * (units != 1)})"
         for part in rest.split("; "):
-            match = TOLD.fullmatch(part)
+            match = REPORTED_EFFECT.fullmatch(part)
             assert match, part
             label, before, after, unit, low, high = match.groups()
             name = labels[label]

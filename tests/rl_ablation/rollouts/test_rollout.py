@@ -12,7 +12,7 @@ from conftest import CONDITIONS, DEAD, HORIZON, LAP, MUTE, random_mlp
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.rollouts.activity import load_activity, record_activity, save_activity
-from rl_ablation.rollouts.episodes import Job, episode_seed
+from rl_ablation.rollouts.episodes import Episode, episode_seed
 from rl_ablation.rollouts.rollout import rollout, world_signals
 from rl_ablation.rollouts.world import World
 
@@ -67,7 +67,7 @@ def test_cutting_nothing_changes_nothing_to_the_bit(policy, cut):
     seeds = range(4)
     trace = play(
         policy,
-        [Job(Lesion(name=n, cut=c), s, CONDITIONS[s % 2]) for n, c in (("a", {}), ("b", cut))
+        [Episode(Lesion(name=n, cut=c), s, CONDITIONS[s % 2]) for n, c in (("a", {}), ("b", cut))
          for s in seeds],
     )  # fmt: skip
     same(rows_of(trace, slice(0, 4)), rows_of(trace, slice(4, 8)))
@@ -76,14 +76,16 @@ def test_cutting_nothing_changes_nothing_to_the_bit(policy, cut):
 def test_a_live_unit_changes_something(policy):
     """The check above can fail."""
     lesion = Lesion(name="x", cut={"h0": (0,)})
-    trace = play(policy, [Job(x, 0, CONDITIONS[0]) for x in (INTACT, lesion)])
+    trace = play(policy, [Episode(x, 0, CONDITIONS[0]) for x in (INTACT, lesion)])
     assert not np.array_equal(trace["action"][:, 0], trace["action"][:, 1])
 
 
 @pytest.mark.parametrize(("kind", "strength"), [("gain", 1.0), ("noise", 0.0)])
 def test_kinds_of_no_strength_change_nothing(policy, activity, kind, strength):
     lesion = Lesion(name="x", cut={"h0": (0, 1, 2)}, kind=kind, strength=strength)
-    trace = play(policy, [Job(x, 0, CONDITIONS[0]) for x in (INTACT, lesion)], activity=activity)
+    trace = play(
+        policy, [Episode(x, 0, CONDITIONS[0]) for x in (INTACT, lesion)], activity=activity
+    )
     same(rows_of(trace, slice(0, 1)), rows_of(trace, slice(1, 2)))
 
 
@@ -95,7 +97,7 @@ EDITS = [("h0", (0,)), ("h0", (0, 5, 11)), ("h0", (9,)), ("h1", (0,)), ("h1", (0
 @pytest.mark.parametrize(("site", "units"), EDITS)
 def test_a_mask_equals_edited_weights_in_a_plain_loop(policy, site, units):
     lesion, edited = Lesion(name="x", cut={site: units}), policy.edited(site, units)
-    jobs = [Job(x, seed, CONDITIONS[seed % 2]) for x in (lesion, INTACT) for seed in range(3)]
+    jobs = [Episode(x, seed, CONDITIONS[seed % 2]) for x in (lesion, INTACT) for seed in range(3)]
     trace = play(policy, jobs)
     totals, steps = trace["reward"].sum(0).tolist(), trace.steps.tolist()
     intact = []
@@ -111,7 +113,7 @@ def test_a_mask_equals_edited_weights_in_a_plain_loop(policy, site, units):
 def test_a_mask_equals_edited_weights_step_for_step(policy):
     """To the bit: actions, observations and rewards of one episode."""
     units = (0, 2, 8)
-    trace = play(policy, [Job(Lesion(name="x", cut={"h1": units}), 0, CONDITIONS[0])])
+    trace = play(policy, [Episode(Lesion(name="x", cut={"h1": units}), 0, CONDITIONS[0])])
     edited, env = policy.edited("h1", units), gym.make(LAP)
     obs, _ = env.reset(seed=0, options={"condition": CONDITIONS[0]})
     for t in range(trace.steps[0]):
@@ -133,7 +135,7 @@ def test_a_mask_equals_edited_weights_step_for_step(policy):
 @pytest.fixture(scope="module")
 def crowd(policy, activity, mixed_plan):
     """Every lesion of the mixed plan on seeds 0 to 3, in one batch."""
-    jobs = [Job(x, seed, CONDITIONS[seed % 2]) for x in mixed_plan for seed in range(4)]
+    jobs = [Episode(x, seed, CONDITIONS[seed % 2]) for x in mixed_plan for seed in range(4)]
     return jobs, play(policy, jobs, activity=activity)
 
 
@@ -171,7 +173,7 @@ def test_a_plan_of_500_and_a_row_beyond_a_block(policy, activity, crowd):
     """2000 rows are eight blocks; the crowd's jobs stand at their end."""
     jobs, trace = crowd
     fill = [
-        Job(Lesion(name=f"u{k}", cut={"h0": (k % 12,)}, kind="clamp", strength=k / 500), k, "")
+        Episode(Lesion(name=f"u{k}", cut={"h0": (k % 12,)}, kind="clamp", strength=k / 500), k, "")
         for k in range(2000 - len(jobs))
     ]
     big = play(policy, [*fill, *jobs], activity=activity, horizon=HORIZON)
@@ -179,7 +181,7 @@ def test_a_plan_of_500_and_a_row_beyond_a_block(policy, activity, crowd):
 
 
 def test_two_worlds_in_a_row_or_one_reset_twice_are_the_same(policy):
-    world, jobs = World(LAP, 2, threads=1), [Job(INTACT, s, CONDITIONS[0]) for s in (0, 1)]
+    world, jobs = World(LAP, 2, threads=1), [Episode(INTACT, s, CONDITIONS[0]) for s in (0, 1)]
     first = rollout(policy, world, jobs, signals=SIGNALS, horizon=HORIZON)
     rollout(policy, world, jobs[::-1], signals=SIGNALS, horizon=7)
     again = rollout(policy, world, jobs, signals=SIGNALS, horizon=HORIZON)
@@ -198,7 +200,7 @@ BURST = Lesion(
 def test_a_diverging_row_is_flagged_and_stays_alone():
     """A gain that overflows makes the network say NaN in its own row."""
     linear = random_mlp((18, 12, 10, 2), LAP, activation="identity")
-    jobs = [Job(x, s, CONDITIONS[0]) for x, s in ((INTACT, 0), (BURST, 0), (INTACT, 1))]
+    jobs = [Episode(x, s, CONDITIONS[0]) for x, s in ((INTACT, 0), (BURST, 0), (INTACT, 1))]
     mixed = play(linear, jobs)
     assert np.isnan(mixed["action"][0, 1]).any(), "the lesion must really diverge"
     assert mixed.unstable.tolist() == [False, True, False]
@@ -209,7 +211,7 @@ def test_a_diverging_row_is_flagged_and_stays_alone():
 
 
 def test_nothing_is_written_past_an_end(policy):
-    trace = play(policy, [Job(INTACT, s, CONDITIONS[s % 2]) for s in range(6)])
+    trace = play(policy, [Episode(INTACT, s, CONDITIONS[s % 2]) for s in range(6)])
     assert (trace.steps < HORIZON).any(), "somebody must end early"
     assert np.array_equal(trace.alive, np.arange(HORIZON)[:, None] < trace.steps)
     for name in SIGNALS:
@@ -219,7 +221,7 @@ def test_nothing_is_written_past_an_end(policy):
 
 
 def test_held_keeps_the_last_value(policy):
-    trace = play(policy, [Job(INTACT, s, CONDITIONS[s % 2]) for s in range(6)])
+    trace = play(policy, [Episode(INTACT, s, CONDITIONS[s % 2]) for s in range(6)])
     held = trace.held("progress")
     for row, steps in enumerate(trace.steps):
         assert np.array_equal(held[:steps, row], trace["progress"][:steps, row])
@@ -232,7 +234,7 @@ def test_finished_robots_are_not_run(policy):
     trace = rollout(
         policy,
         world,
-        [Job(INTACT, s, CONDITIONS[s % 2]) for s in range(6)],
+        [Episode(INTACT, s, CONDITIONS[s % 2]) for s in range(6)],
         horizon=HORIZON,
         on_step=lambda step, rows: running.append((step, rows)),
     )
@@ -257,7 +259,7 @@ def test_third_party_environments_are_lesioned_the_same(env_id, units):
         seed=3,  # an untrained one that balances the pole for a second
     )
     lesion = Lesion(name="x", cut={"h0": units})
-    jobs = [Job(x, seed) for x in (INTACT, lesion) for seed in (0, 5)]
+    jobs = [Episode(x, seed) for x in (INTACT, lesion) for seed in (0, 5)]
     trace = play(policy, jobs, env_id=env_id, signals=("reward", "action"))
     for k, job in enumerate(jobs):
         agent = policy.edited("h0", units) if job.lesion.size else policy
@@ -295,7 +297,7 @@ def test_every_robot_of_a_plain_world_starts_under_its_own_condition():
         policy = random_mlp((1, 12, 10, 1), "tests/Slope-v0")
         world = World("tests/Slope-v0", 3)
         assert world.conditions == ["left", "right"]
-        jobs = [Job(INTACT, 0, condition) for condition in ("left", "right", "")]
+        jobs = [Episode(INTACT, 0, condition) for condition in ("left", "right", "")]
         trace = rollout(policy, world, jobs, signals=("reward", "obs"))
         moved = trace["reward"][-1] - trace["obs"][0, :, 0]
         np.testing.assert_allclose(moved, [-0.5, 0.5, 0.0], atol=1e-6)
@@ -307,7 +309,7 @@ def test_nan_in_a_third_party_environment_stays_in_its_row():
     policy = random_mlp((3, 12, 10, 1), "Pendulum-v1", activation="identity", bound=2.0)
     trace = play(
         policy,
-        [Job(INTACT, 0), Job(BURST, 0), Job(INTACT, 1)],
+        [Episode(INTACT, 0), Episode(BURST, 0), Episode(INTACT, 1)],
         env_id="Pendulum-v1",
         signals=("reward",),
     )
@@ -319,7 +321,10 @@ def test_sensors_and_motors_of_a_third_party_environment():
     policy = random_mlp((3, 12, 10, 1), "Pendulum-v1", bound=2.0)
     cuts = [Lesion(name="s", cut={"obs": (0,)}), Lesion(name="m", cut={"action": (0,)})]
     trace = play(
-        policy, [Job(x, 0) for x in cuts], env_id="Pendulum-v1", signals=("@obs", "action", "obs")
+        policy,
+        [Episode(x, 0) for x in cuts],
+        env_id="Pendulum-v1",
+        signals=("@obs", "action", "obs"),
     )
     assert not trace["@obs"][:, 0, 0].any()
     assert trace["obs"][:, 0, 0].any(), "the signal obs is what the world said"
@@ -362,7 +367,7 @@ def test_unknown_environments_are_told_in_one_line():
 def test_policies_that_do_not_fit_are_refused(sizes, squash, line):
     policy = random_mlp((sizes[0], 8, 8, sizes[-1]), LAP, squash=squash)
     with pytest.raises(LabError, match=line):
-        play(policy, [Job(INTACT, 0)])
+        play(policy, [Episode(INTACT, 0)])
 
 
 def test_conditions_signals_and_horizons_that_are_not_there(policy):
@@ -371,10 +376,10 @@ def test_conditions_signals_and_horizons_that_are_not_there(policy):
         world.check_conditions(["moon"])
     world.check_conditions(["", *CONDITIONS])
     with pytest.raises(LabError, match="gives no signal 'altitude'"):
-        rollout(policy, world, [Job(INTACT, 0)], signals=["altitude"], horizon=3)
+        rollout(policy, world, [Episode(INTACT, 0)], signals=["altitude"], horizon=3)
     world.horizon = None
     with pytest.raises(LabError, match="no time limit; give a horizon"):
-        rollout(policy, world, [Job(INTACT, 0)])
+        rollout(policy, world, [Episode(INTACT, 0)])
     world.close()
 
 
@@ -393,8 +398,8 @@ def test_episode_seeds_do_not_meet():
 
 
 def test_seed_0_is_ordinary(policy):
-    trace = play(policy, [Job(INTACT, s, CONDITIONS[0]) for s in (0, 0, 1)], signals=("obs",))
-    again = play(policy, [Job(INTACT, 0, CONDITIONS[0])], signals=("obs",))
+    trace = play(policy, [Episode(INTACT, s, CONDITIONS[0]) for s in (0, 0, 1)], signals=("obs",))
+    again = play(policy, [Episode(INTACT, 0, CONDITIONS[0])], signals=("obs",))
     same(rows_of(trace, slice(0, 1)), rows_of(trace, slice(1, 2)))
     same(rows_of(trace, slice(0, 1)), rows_of(again, slice(0, 1)))
     assert not np.array_equal(trace["obs"][0, 0], trace["obs"][0, 2])
