@@ -13,6 +13,7 @@ import docstring_parser
 import tyro
 
 from rl_ablation.errors import LabError
+from rl_ablation.groupings.registry import usages
 from rl_ablation.lesions.methods import KINDS
 
 AgentArg = Annotated[str, tyro.conf.arg(metavar="AGENT")]
@@ -22,6 +23,9 @@ NAMES = {"count": "episodes", "horizon": "max_steps", "folder": "out", "kinds": 
 _COMMAS = " Several with commas."
 ADDED = dict.fromkeys(("conditions", "measures"), _COMMAS)
 ADDED["kinds"] = f" Kinds: {', '.join(KINDS)}.{_COMMAS}"
+ADDED["groups"] = " " + "; ".join(
+    text if text.startswith(f"{name}:") else f"{name}, {text}" for name, text in usages().items()
+)
 """What the help of an option says besides the field's documentation."""
 
 
@@ -92,7 +96,7 @@ class Cuts:
     """What is cut, and what is measured.
 
     Attributes:
-        groups: What to cut, with commas; `rl-ablation list groupings` says what each word means.
+        groups: What to cut, with commas.
         measures: Behaviours to measure; by default all that apply.
     """
 
