@@ -1,4 +1,4 @@
-"""Findings in words, generated from the effects table and nothing else."""
+"""Claims: which changes of a map are reported, chosen from the effects table and nothing else."""
 
 from __future__ import annotations
 
@@ -172,8 +172,8 @@ class Dissociation:
 def double_dissociations(run: Map, measures: Sequence[str] | None = None) -> list[Dissociation]:
     """Pairs of regions and behaviours that cross over, strongest first.
 
-    A region hurts a behaviour with a significant harm of at least 0.4 of the reference effect (see
-    `scale`), and spares one with a harm of less than 0.25. The strength is the least of the four
+    A region hurts a behaviour with a significant harm of at least 0.4 of the `reference_effect`,
+    and spares one with a harm of less than 0.25. The strength is the least of the four
     contrasts. Where the run has size-matched random cuts for both regions, ``p_random`` is the
     share of pairs of such cuts that cross over as strongly. Crossing over is needed for, but does
     not prove, separate modules (Plaut 1995). Without measures it looks at those that cuts change
@@ -201,17 +201,17 @@ def double_dissociations(run: Map, measures: Sequence[str] | None = None) -> lis
 
 
 def random_harm(run: Map, measures: Sequence[str]) -> dict[tuple[object, ...], pd.DataFrame]:
-    """Harm of each random cut of the run's controls: place → (draws × measures)."""
+    """Harm of each random cut of the run's controls: stratum → (draws × measures)."""
     unit = reference_effect(overall(run.effects()))[list(measures)]
     unit *= [MEASURES[m].better or 1 for m in measures]
     means = evidence.mean_changes([(c.plan, c.table()) for c in run.controls], measures)
-    return {place: change / unit for place, change in means.items()}
+    return {stratum: change / unit for stratum, change in means.items()}
 
 
 def _crossing(
     a: pd.DataFrame | None, b: pd.DataFrame | None, x: str, y: str, strength: float
 ) -> float:
-    """Share of pairs of random cuts, one of each place, that cross over as strongly."""
+    """Share of pairs of random cuts, one of each stratum, that cross over as strongly."""
     if a is None or b is None:
         return float("nan")
     a, b = (draws.fillna(0.0).clip(upper=0.0) for draws in (a, b))
