@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,3 +102,15 @@ def mixed_plan() -> Plan:
             Lesion(name="shaky", cut={"action": (0, 1)}, kind="noise", strength=1.0, offset=30),
         ]
     )
+
+
+@pytest.fixture(scope="session")
+def complete() -> Callable[[Any], bool]:
+    """Whether every figure of a study's answer can be drawn and every table has rows."""
+
+    def check(answer: Any) -> bool:
+        for figure in answer.figures.values():
+            figure.canvas.draw()
+        return all(len(table) for table in answer.tables.values())
+
+    return check
