@@ -18,7 +18,7 @@ from rl_ablation.errors import LabError
 from rl_ablation.formats import number
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.mapping.claims import distinct, overall, typical_episode
-from rl_ablation.mapping.evidence import EVIDENCE_COLUMNS, harm, scale
+from rl_ablation.mapping.evidence import EVIDENCE_COLUMNS, harm, reference_effect
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.reports.figures import FIGURES, draw_all, figure, heatmap
 from rl_ablation.reports.film import HEIGHT, WIDTH, _page_size, film
@@ -189,7 +189,9 @@ def test_scale_blows_no_trifle_up():
             "intact": [1.0, 1.0, 0.0],
         }
     )
-    assert scale(effects).to_dict() == pytest.approx({"forward_speed": 0.25, "crash": 0.25})
+    assert reference_effect(effects).to_dict() == pytest.approx(
+        {"forward_speed": 0.25, "crash": 0.25}
+    )
 
 
 def test_numbers_are_readable():
