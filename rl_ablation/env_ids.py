@@ -60,10 +60,10 @@ def find_spec(env_id: str) -> EnvSpec:
     """
     module, _, name = env_id.rpartition(":")
     asked = env_id not in _from_files or env_id in _named
-    told = env_id if env_id.isprintable() else repr(env_id)
+    shown = env_id if env_id.isprintable() else repr(env_id)
     refusal = LabError(
         f"a file names the environment {env_id!r}, neither Gymnasium's nor this lab's; "
-        f"if its code may run, give your word: --env {told}, or env={env_id!r}"
+        f"if its code may run, give your word: --env {shown}, or env={env_id!r}"
     )
     if module and not asked and module.partition(".")[0] not in _OURS:
         raise refusal

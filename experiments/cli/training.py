@@ -50,9 +50,9 @@ def train(
     if json:
         print_json({"policy": folder / "policy", "scores": scores})
         return
-    told = [k for k in scores if k in ("return", "progress", "crash", "fall", "seconds")]
+    shown = [k for k in scores if k in ("return", "progress", "crash", "fall", "seconds")]
     say(f"policy: {folder / 'policy'}")
-    say("score:  " + ", ".join(f"{k} {scores[k]:.4g}" for k in told))
+    say("score:  " + ", ".join(f"{k} {scores[k]:.4g}" for k in shown))
     say(f"next:   rl-ablation map {folder / 'policy'}")
 
 

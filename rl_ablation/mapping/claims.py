@@ -23,7 +23,7 @@ from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.stats import LEVEL
 
 REPORTED_EFFECT = 0.2
-"""Changes of less than this share of the reference effect are not told as findings."""
+"""Changes of less than this share of the reference effect are not reported as findings."""
 
 
 def behaviours(run: Map) -> list[str]:

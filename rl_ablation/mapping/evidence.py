@@ -26,8 +26,8 @@ SMALLEST_EFFECT = 0.1
 """Smallest effect of interest, as a share of `reference_effect`: less makes no loss specific."""
 
 SMALL = 0.25
-"""A change is drawn and told in proportion to the largest one of its measure, but never to less
-than this share of the intact value, so that a trifle is not blown up."""
+"""A change is drawn and reported in proportion to the largest one of its measure, but never to less
+than this share of the intact value, so that a small change does not look large."""
 
 NONE, SPECIFIC, FAILURE = "no effect", "specific", "failure"
 
@@ -140,7 +140,7 @@ def size_matched(
     own = differences(table[table["episode"].isin(episodes)], measures)
     there = set(table["lesion"])
     where = {x.name: x.stratum for x in plan if x.group != "random" and x.name in there}
-    told = []
+    found = []
     for row in effects[effects["measure"].isin(measures)].to_dict("records"):
         lesion, measure = row["lesion"], row["measure"]
         if (place := where.get(lesion)) not in draws:
@@ -154,8 +154,8 @@ def size_matched(
         slack = 1e-12 * max(1.0, abs(value))
         beyond = int((sign * null >= sign * value - slack).sum())
         p = min(1.0, 2 * (1 + beyond) / (1 + null.size))
-        told.append((lesion, measure, float(np.median(null)), null.size, p))
-    return pd.DataFrame(told, columns=columns)
+        found.append((lesion, measure, float(np.median(null)), null.size, p))
+    return pd.DataFrame(found, columns=columns)
 
 
 def robust(effects: pd.DataFrame) -> pd.Series:
@@ -169,10 +169,10 @@ def robust(effects: pd.DataFrame) -> pd.Series:
 def classify(effects: pd.DataFrame) -> pd.Series:
     """Index lesion: what kind of loss each is; a dead robot says little (Jonas & Kording 2017).
 
-    ``no effect``: no significant change of more than a trifle. ``failure``: most behaviours are
-    lost even while the robot still runs (three quarters or more of those taken while alive and for
-    which more or less is better), or the robot ends early (half its time lost) without any such
-    loss. ``specific``: anything else.
+    ``no effect``: no significant change above the smallest effect of interest. ``failure``: most
+    behaviours are lost even while the robot still runs (three quarters or more of those taken while
+    alive and for which more or less is better), or the robot ends early (half its time lost)
+    without any such loss. ``specific``: anything else.
     """
     rows = effects[effects["condition"] == "all"]
     rows = rows[~rows["group"].isin(NO_CLAIMS)]
@@ -183,16 +183,16 @@ def classify(effects: pd.DataFrame) -> pd.Series:
         changed=clear & (change.abs() > SMALLEST_EFFECT),
         valued=rows["measure"].isin(valued),
     )
-    told = {}
+    classes = {}
     for lesion, part in rows.groupby("lesion", sort=False):
         alive = part[part["valued"]]
         lost = alive["worse"].mean() if len(alive) else 0.0
         lasted = part[part["measure"].map(lambda m: MEASURES[m].lifetime)]
         short = bool((lasted["worse"] & (lasted["lesioned"] < 0.5 * lasted["intact"])).any())
         if not part["changed"].any():
-            told[lesion] = NONE
+            classes[lesion] = NONE
         elif lost >= 0.75 or (short and lost == 0.0):
-            told[lesion] = FAILURE
+            classes[lesion] = FAILURE
         else:
-            told[lesion] = SPECIFIC
-    return pd.Series(told, dtype=object)
+            classes[lesion] = SPECIFIC
+    return pd.Series(classes, dtype=object)

@@ -22,7 +22,7 @@ from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.episodes import Episodes, episode_seed
 
 MOST = 100_000
-"""More episodes than this are told as this."""
+"""More episodes than this are given as this."""
 
 COLUMNS = {
     "measure": "behaviour",
@@ -98,7 +98,7 @@ def plan_episodes(
     table = run.table()
     intact = table[table["lesion"] == INTACT]
     tests = len(cuts) * len(run.measures)
-    told = []
+    entries = []
     for name, changes in differences(table, run.spec.measures).items():
         spread = changes.std()
         spread = spread[spread > 0]
@@ -108,8 +108,8 @@ def plan_episodes(
         d = wanted / varies if varies > 0 else (np.inf if wanted > 0 else 0.0)
         count = episodes_needed(min(d, 1e3), tests=tests, level=aim.level, power=aim.power)
         mean = float(intact[name].mean())
-        told.append((name, MEASURES[name].unit, mean, usual, wanted, varies, count))
-    return pd.DataFrame(told, columns=list(COLUMNS))
+        entries.append((name, MEASURES[name].unit, mean, usual, wanted, varies, count))
+    return pd.DataFrame(entries, columns=list(COLUMNS))
 
 
 def needed(table: pd.DataFrame, share: float = 1.0) -> int:

@@ -110,7 +110,7 @@ class Run:
 
     @property
     def names(self) -> dict[str, list[str]]:
-        """Names of sensors (``obs``) and actuators (``action``), as far as the world told them.
+        """Names of sensors (``obs``) and actuators (``action``), as far as the world names them.
 
         Raises:
             LabError: Their file is damaged.

@@ -56,8 +56,8 @@ class Hooked:
         What a function reads elsewhere (globals, objects in closures) cannot be seen.
         """
         code = [type(part).forward for part in self.module.modules()]
-        told = [_told(f) for f in (*code, self.preprocess, self.postprocess)]
-        sha = hashlib.sha256(repr((str(self.module), sorted(self.sites.items()), told)).encode())
+        entries = [_described(f) for f in (*code, self.preprocess, self.postprocess)]
+        sha = hashlib.sha256(repr((str(self.module), sorted(self.sites.items()), entries)).encode())
         for key, value in sorted(self.module.state_dict().items()):
             sha.update(key.encode())
             if isinstance(value, Tensor):
@@ -228,18 +228,18 @@ def _shape(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
-def _told(value: Any) -> Any:
+def _described(value: Any) -> Any:
     """What can be said of a function, or of a value it holds, alike in every process."""
     function = getattr(value, "__func__", value)
     code = function if isinstance(function, CodeType) else getattr(function, "__code__", None)
     if code is not None:
         held = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
         held += getattr(function, "__defaults__", None) or ()
-        return [code.co_code.hex(), code.co_names, *map(_told, (*code.co_consts, *held))]
+        return [code.co_code.hex(), code.co_names, *map(_described, (*code.co_consts, *held))]
     if isinstance(value, str | bytes | int | float | complex | None):
         return repr(value)
     if isinstance(value, tuple | list):
-        return list(map(_told, value))
+        return list(map(_described, value))
     if isinstance(value, Tensor):
         value = value.detach().cpu().numpy()
     if isinstance(value, np.ndarray):

@@ -110,5 +110,5 @@ def array_digest(values: np.ndarray | None) -> str:
     if values is None:
         return ""
     content = np.ascontiguousarray(values)
-    told = f"{content.dtype}{content.shape}".encode()
-    return hashlib.sha256(told + content.tobytes()).hexdigest()
+    header = f"{content.dtype}{content.shape}".encode()
+    return hashlib.sha256(header + content.tobytes()).hexdigest()

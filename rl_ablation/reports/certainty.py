@@ -75,14 +75,14 @@ def _luck(rows: pd.DataFrame) -> str:
 
 
 def _random(run: Map) -> str:
-    told = worth_telling(run).dropna(subset="draws")
-    if told.empty:
+    against = worth_telling(run).dropna(subset="draws")
+    if against.empty:
         return ""
-    groups = told["lesion"].nunique()
-    beyond = told[told["p_random"] < LEVEL]["lesion"].unique()
+    groups = against["lesion"].nunique()
+    beyond = against[against["p_random"] < LEVEL]["lesion"].unique()
     text = (
         f"{groups} cuts with a change worth telling were held against random cuts of their size "
-        f"in their layer (up to {int(told['draws'].max())}): "
+        f"in their layer (up to {int(against['draws'].max())}): "
     )
     if not len(beyond):
         return text + "none does more than such a cut does; it is how many units go that matters."
@@ -130,15 +130,15 @@ def _manipulation(run: Map, rows: pd.DataFrame) -> str:
     each = rows.drop_duplicates("lesion")
     if each["took"].isna().all():
         return ""
-    told = labels(run)
+    names = labels(run)
     took = "Every cut took: the cut units had exactly the values the cut gives them. "
-    if failed := [told[x] for x in each[each["took"] != 0]["lesion"]]:
+    if failed := [names[x] for x in each[each["took"] != 0]["lesion"]]:
         took = f"Cuts that did not take exactly: {', '.join(failed[:5])}. "
     far = each.sort_values("off_manifold", ascending=False).iloc[0]
     return took + (
         "How far a cut drives the next layer off what it normally sees is "
         f"{number(each['off_manifold'].median())} in the median (1 is normal), most after "
-        f"{told[far['lesion']]} ({number(far['off_manifold'])}); what such a cut does may be the "
+        f"{names[far['lesion']]} ({number(far['off_manifold'])}); what such a cut does may be the "
         "shock as much as the loss."
     )
 
@@ -147,12 +147,12 @@ def _crossed(run: Map) -> str:
     found = double_dissociations(run)
     if not found:
         return "No two regions doubly dissociate any two behaviours."
-    d, told, chance = found[0], labels(run), ""
+    d, names, chance = found[0], labels(run), ""
     if not np.isnan(d.p_random):
         chance = f"; {d.p_random:.1%} of pairs of random cuts do as much"
     return (
-        f"Strongest of {len(found)} double dissociation{'s' * (len(found) > 1)}: {told[d.a]} is "
-        f"needed for {MEASURES[d.x].label} and not for {MEASURES[d.y].label}, {told[d.b]} the "
+        f"Strongest of {len(found)} double dissociation{'s' * (len(found) > 1)}: {names[d.a]} is "
+        f"needed for {MEASURES[d.x].label} and not for {MEASURES[d.y].label}, {names[d.b]} the "
         f"other way round (least contrast {d.strength:.0%} of the reference effect{chance})."
     )
 

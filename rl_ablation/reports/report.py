@@ -38,8 +38,8 @@ def report(run: Map, films: Sequence[Path] | None = None, command: str = "") -> 
     rows = overall(effects, controls=True).sort_values("q", kind="stable")
     table = run.table()
     intact = table[table["lesion"] == INTACT]
-    spec, told = run.spec, labels(run)
-    stems = {film_name(name): text for name, text in told.items()}
+    spec, labelled = run.spec, labels(run)
+    stems = {film_name(name): text for name, text in labelled.items()}
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rl_ablation.reports", "."), autoescape=True, trim_blocks=True
     )
@@ -55,7 +55,7 @@ def report(run: Map, films: Sequence[Path] | None = None, command: str = "") -> 
             for name, path in figures.items()
         ],
         films=[(stems.get(path.stem, path.stem), _data("video/mp4", path)) for path in films],
-        labels=told,
+        labels=labelled,
         kinds={k: KINDS[k].doc for k in dict.fromkeys(x.kind for x in spec.lesions if x.size)},
         behaviours=[
             (m.label, m.doc, m.unit, number(float(np.nanmean(intact[m.name]))))

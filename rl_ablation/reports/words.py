@@ -30,17 +30,17 @@ class Finding:
 def headlines(run: Map, most: int = 4) -> list[Finding]:
     """The regions of `rl_ablation.mapping.claims.headline_regions`, a line each."""
     rows = telling_rows(run)
-    told = labels(run)
-    return [_tell(rows[rows["lesion"] == r], told[r]) for r in headline_regions(run, most)]
+    names = labels(run)
+    return [_tell(rows[rows["lesion"] == r], names[r]) for r in headline_regions(run, most)]
 
 
 def _tell(rows: pd.DataFrame, label: str) -> Finding:
     clear = rows[(rows["q"] < LEVEL) & (rows["harm"].abs() > SMALLEST_EFFECT)]
     clear = clear.sort_values("harm", key=np.abs, ascending=False)
     once = ~clear["measure"].str.removesuffix(ALIVE).duplicated()
-    told = "; ".join(change(row) for row in clear[once].head(3).to_dict("records"))
+    sentence = "; ".join(change(row) for row in clear[once].head(3).to_dict("records"))
     units = int(rows["units"].iloc[0])
-    text = f"{label} ({units} unit{'s' * (units != 1)}): {told}"
+    text = f"{label} ({units} unit{'s' * (units != 1)}): {sentence}"
     return Finding(str(rows["lesion"].iloc[0]), units, text)
 
 

@@ -104,11 +104,13 @@ class World:
     @property
     def names(self) -> dict[str, list[str]]:
         """Names of the units of ``obs`` (sensors) and ``action`` (actuators), where it has them."""
-        told = {
+        entries = {
             "obs": (self.metadata.get("observation_names"), self.obs_size),
             "action": (self.metadata.get("action_names"), self.action_size),
         }
-        return {site: list(map(str, n)) for site, (n, size) in told.items() if n and len(n) == size}
+        return {
+            site: list(map(str, n)) for site, (n, size) in entries.items() if n and len(n) == size
+        }
 
     def fits(self, policy: Policy) -> None:
         """Raise LabError unless the policy's observations and actions are this environment's."""

@@ -23,7 +23,7 @@ def tell_block(block: Block) -> str:
     clear = block.loss.query("(low > 0 or high < 0) and abs(harm) > @SMALLEST_EFFECT")
     worst = clear.sort_values("harm", key=np.abs, ascending=False)[:3]
     changes = "; ".join(map(change, worst.to_dict("records")))
-    nothing = "Its loss changes nothing clearly by more than a trifle."
+    nothing = "Its loss changes nothing clearly by more than the smallest effect of interest."
     text += f"Without it: {changes}." if changes else nothing
     if len(block.controls):
         null = block.controls.assign(harm=block.controls["harm"].clip(upper=0))

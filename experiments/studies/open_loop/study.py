@@ -120,9 +120,9 @@ def ranking(cuts: pd.DataFrame, seed: int) -> pd.DataFrame:
         draws = rng.integers(len(part), size=(stats.RESAMPLES, len(part)))
         loss = part["loss"].to_numpy()
         for what in ("direct", "off_manifold"):
-            told = part[what].to_numpy()
-            ends = np.nanquantile(stats.spearman(told[draws], loss[draws]), [0.025, 0.975])
-            table.append((site, what, float(stats.spearman(told, loss)), *ends, len(part)))
+            foretells = part[what].to_numpy()
+            ends = np.nanquantile(stats.spearman(foretells[draws], loss[draws]), [0.025, 0.975])
+            table.append((site, what, float(stats.spearman(foretells, loss)), *ends, len(part)))
     return pd.DataFrame(table, columns=["site", "what", "rho", "ci_low", "ci_high", "cuts"])
 
 

@@ -18,15 +18,15 @@ def tell_scores(summary: pd.DataFrame) -> str:
     """What the cut cost and how much of it came back."""
     rows = summary.set_index("arm")
 
-    def told(arm: str, key: str = "score") -> Estimate:
+    def gain(arm: str, key: str = "score") -> Estimate:
         return Estimate.of(rows.loc[arm], key, f"{key}_low", f"{key}_high")
 
     text = (
-        f"Laps gained with 95 % intervals: before {told(INTACT)}, cut and not trained {told(CUT)}."
+        f"Laps gained with 95 % intervals: before {gain(INTACT)}, cut and not trained {gain(CUT)}."
     )
     for arm in (FROZEN, REGROW, ON, SCRATCH):
-        text += f"\n- **{arm}**: {told(arm)}; against before {told(arm, 'to_before')}"
-        text += "." if arm == SCRATCH else f", against from scratch {told(arm, 'to_scratch')}."
+        text += f"\n- **{arm}**: {gain(arm)}; against before {gain(arm, 'to_before')}"
+        text += "." if arm == SCRATCH else f", against from scratch {gain(arm, 'to_scratch')}."
     return text
 
 

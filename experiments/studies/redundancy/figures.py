@@ -60,9 +60,9 @@ def _bars(axes: Axes, part: pd.DataFrame, measure: str, names: list[str]) -> Non
     ):
         axes.barh(y + shift, part[value], 0.36, color=colour, label=label)
         axes.hlines(y + shift, part[low], part[high], color=style.INK, lw=1)
-    told = MEASURES[measure]
-    axes.set_title(told.label + (" (avoided)" if told.better < 0 else ""))
-    axes.set_xlabel(f"lost when cut, or contributed [{told.unit or 'share'}]")
+    about = MEASURES[measure]
+    axes.set_title(about.label + (" (avoided)" if about.better < 0 else ""))
+    axes.set_xlabel(f"lost when cut, or contributed [{about.unit or 'share'}]")
 
 
 def _matrix(axes: Axes, pairs: pd.DataFrame, names: list[str], full: float) -> QuadMesh:

@@ -41,9 +41,9 @@ def tell(game: Game) -> str:
 
 
 def _tell_groups(measure: str, part: list[dict[Hashable, Any]], whole: float) -> str:
-    told = MEASURES[measure]
-    label = told.label[:1].upper() + told.label[1:] + (" (avoided)" if told.better < 0 else "")
-    unit = f" {told.unit}" if told.unit else ""
+    about = MEASURES[measure]
+    label = about.label[:1].upper() + about.label[1:] + (" (avoided)" if about.better < 0 else "")
+    unit = f" {about.unit}" if about.unit else ""
     top, single = (max(part, key=lambda row: row[key]) for key in ("value", "value_alone"))
     share = Estimate.of(top, "value", "episodes_low", "episodes_high")
     text = (

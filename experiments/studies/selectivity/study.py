@@ -92,8 +92,8 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     for (alpha, s), policy in policies.items():
         runs = measure_runs(policy, folder / f"alpha{alpha:g}-seed{s}", quick=quick, seed=seed)
         steps += sum(int(run.table()["steps"].sum()) for run in runs.values())
-        likeness = partial(rotation.network_similarity, activities[alpha, s])
-        similar = np.array([likeness(activities[0.0, o]) for o in seeds if o != s])
+        similarity = partial(rotation.network_similarity, activities[alpha, s])
+        similar = np.array([similarity(activities[0.0, o]) for o in seeds if o != s])
         values[alpha, s] = units(policy, quick, seed) | behaviour(runs) | {"similarity": similar}
     networks = pd.DataFrame(
         {"alpha": a, "seed": s, **{k: float(v.mean()) for k, v in values[a, s].items()}}

@@ -87,9 +87,9 @@ def tell_outcome(means: pd.DataFrame, line: Row, metric: Metric) -> str:
     phrases = []
     for sign, word in ((-1, "lower"), (1, "higher")):
         hits = [a for a in rows if a != 0 and _change(rows[a]).sign == sign]
-        told = ", ".join(f"{number(a, 'g')} ({_with_change(rows[a])})" for a in hits)
+        places = ", ".join(f"{number(a, 'g')} ({_with_change(rows[a])})" for a in hits)
         if hits:
-            phrases.append(f"{word} at α = {told}")
+            phrases.append(f"{word} at α = {places}")
     way = "rises with α" if line["rho"] > 0 else "falls with α"
     return (
         f"{metric.label[0].upper()}{metric.label[1:]}: {number(rows[0.0]['value'])} at α = 0; "

@@ -331,6 +331,6 @@ def _versions(archive: Archive) -> dict[str, str]:
         if program in _PROGRAMS and version:
             versions[_PROGRAMS[program]] = printable(version.strip(), 40)
     if "_stable_baselines3_version" in texts:
-        told = texts["_stable_baselines3_version"].strip()
-        versions["stable_baselines3"] = printable(told, 40)
+        version_text = texts["_stable_baselines3_version"].strip()
+        versions["stable_baselines3"] = printable(version_text, 40)
     return versions
