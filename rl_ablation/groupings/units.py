@@ -61,16 +61,16 @@ def motors(agent: Policy) -> Plan:
 
 
 @grouping("every hidden layer as a whole")
-def layers(agent: Policy) -> Plan:
-    """Every hidden layer as a whole."""
+def layers(agent: Policy, sites: Sequence[str] | None = None) -> Plan:
+    """Every hidden layer as a whole, or every named site."""
     return Plan(
-        Lesion(name=site, cut={site: tuple(range(size))}, group="layers")
-        for site, size in agent.network.sizes.items()
+        Lesion(name=site, cut={site: tuple(range(agent.sites[site]))}, group="layers")
+        for site in hidden_sites(agent, sites)
     )
 
 
 @grouping("neighbours in the layer", number=8)
-def tiles(agent: Policy, size: int = 8) -> Plan:
+def tiles(agent: Policy, size: int = 8, sites: Sequence[str] | None = None) -> Plan:
     """Blocks of ``size`` units that stand side by side; a layer of fewer units is one block.
 
     Raises:
@@ -78,10 +78,11 @@ def tiles(agent: Policy, size: int = 8) -> Plan:
     """
     if size < 1:
         raise LabError(f"tiles need a size of at least 1, got {size}")
-    widest = max(agent.network.sizes, key=lambda site: agent.sites[site])
+    chosen = hidden_sites(agent, sites)
+    widest = max(chosen, key=lambda site: agent.sites[site])
     divided_sites(agent, [widest], "tiles", size)
     lesions = []
-    for site in agent.network.sizes:
+    for site in chosen:
         units = tuple(range(agent.sites[site]))
         for n, start in enumerate(range(0, len(units), size)):
             cut = {site: units[start : start + size]}
