@@ -21,7 +21,7 @@ from rl_ablation.policies.network import ACTIVATIONS, MLP
 from rl_ablation.policies.sb3.algorithms import load_zip
 from rl_ablation.policies.sb3.tensors import TensorFile
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "third_party"
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "third_party"
 AGENTS = {
     "a2c-Hopper-v3/Hopper-v3": ("A2C", "Hopper-v5", "tanh", (707, 1302, 874)),
     "ppo-Hopper-v3/Hopper-v3": ("PPO", "Hopper-v5", "relu", (2441, 2434, 2438)),
