@@ -144,7 +144,7 @@ def network(run: Map) -> Figure:
     hidden = [s for s in run.spec.sites if s not in ("obs", "action")]
     chosen = _alive(run, rows, 6)
     cuts = sorted(run.plan, key=lambda lesion: -lesion.size)
-    smallest = min((lesion.size for lesion in cuts if lesion.size), default=0)
+    smallest = min((x.size for x in cuts if x.size and set(x.cut) <= set(hidden)), default=0)
     what = "unit" if smallest == 1 else "unit's group"
     title = f"Where in {run.spec.agent}'s network: colour is the change when the {what} is cut"
     figure = style.page(1.2 + 1.75 * len(chosen), 1.1 + 1.75 * len(hidden), title)

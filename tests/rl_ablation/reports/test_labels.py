@@ -12,7 +12,7 @@ from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.lesions.variants import variants
 from rl_ablation.mapping.sweep import NAMES
-from rl_ablation.reports.figures import heatmap, intervals
+from rl_ablation.reports.figures import heatmap, intervals, network
 from rl_ablation.reports.labels import label, labels
 from rl_ablation.reports.report import report
 from rl_ablation.rollouts.world import World
@@ -107,3 +107,10 @@ def test_a_film_is_asked_for_by_either_name(run, monkeypatch, asked):
     assert titles == [("intact", "intact"), ("without left wheel", "action/0")]
     with pytest.raises(LabError, match="no lesion 'third wheel'"):
         rl.film(run, "third wheel")
+
+
+def test_the_network_is_coloured_by_cuts_inside_it(policy, small_sweep, tmp_path):
+    """A cut motor is one unit, but none of the network's: its regions are groups."""
+    run = small_sweep(rl.motors(policy) + rl.tiles(policy, 4), tmp_path / "run")
+    title = network(run).get_suptitle()
+    assert "the unit's group is cut" in title
