@@ -31,7 +31,7 @@ def run_demo(folder: Path, seed: int = 1, steps: int | None = None, films: int =
         save(agent, folder / "agent")
     console.print("cutting the network, and rolling out every cut")
     design, execution = MapDesign(controls=CONTROLS), Execution(folder / "map")
-    command = f"rl-ablation demo --seed {seed}" + (f" --steps {steps}" if steps else "")
+    command = f"rl-ablation demo --seed {seed}" + ("" if steps is None else f" --steps {steps}")
     return make_map(
         agent, GROUPS, Episodes(seed=seed), design, execution, films=films, command=command
     )

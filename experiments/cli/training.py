@@ -41,7 +41,8 @@ def train(
     folder = out if out is not None else Path("runs") / f"train-{agent}-seed{seed}"
     policy = train_shown(recipe, folder, seed=seed, resume=resume, device=device)
     save(policy, folder / "policy")
-    command = f"rl-ablation train {agent} --seed {seed}" + (f" --steps {steps}" if steps else "")
+    told = "" if steps is None else f" --steps {steps}"
+    command = f"rl-ablation train {agent} --seed {seed}{told}"
     if to_zoo:
         policy = zoo.publish(policy, folder, zoo.ZOO / agent, f"{command} --to-zoo")
         scores = policy.card.scores

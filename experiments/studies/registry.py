@@ -93,7 +93,7 @@ def run_study(
         for key, path in {**drawn, **answer.pictures}.items():
             shrink(path, DOCS / "figures" / f"{name}_{key}.png")
             pictures += f"\n![{key}](../figures/{name}_{key}.png)\n"
-        command = f"rl-ablation study {name}{f' --seed {seed}' if seed else ''} --docs"
+        command = f"rl-ablation study {name}{' --quick' if quick else ''} --seed {seed} --docs"
         title = name.replace("-", " ").capitalize()
         page = f"# {title}\n\n{text}{pictures}\nMade by `{command}`.\n"
         write_atomically(DOCS / "studies" / f"{name}.md", page)
