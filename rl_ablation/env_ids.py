@@ -17,13 +17,13 @@ from pydantic import AfterValidator, ValidationInfo
 from rl_ablation.errors import LabError
 from rl_ablation.files import one_line
 
-TIME_FEATURE = "rl_ablation/TimeFeature-v0"
+TIME_FEATURE_ID = "rl_ablation/TimeFeature-v0"
 _OURS = ("rl_ablation", "envs", "agents", "experiments")
 
 _from_files: set[str] = set()
 _named: set[str] = set()  # by the user, or made before any file named them
 
-gym.register(TIME_FEATURE, entry_point="rl_ablation.policies.sb3.time_feature:make")
+gym.register(TIME_FEATURE_ID, entry_point="rl_ablation.policies.sb3.time_feature:make")
 
 
 def trust(env_id: str) -> None:

@@ -182,8 +182,11 @@ def nested_bootstrap(networks: Sequence[np.ndarray], rng: np.random.Generator) -
 
 
 def interval(bootstrap: np.ndarray) -> tuple[float, float]:
-    """Its middle 95 %."""
-    low, high = np.quantile(bootstrap, [0.025, 0.975])
+    """Its middle 95 %, (draws,); draws without a number are left out, NaN if none has one."""
+    drawn = bootstrap[np.isfinite(bootstrap)]
+    if not drawn.size:
+        return np.nan, np.nan
+    low, high = np.quantile(drawn, [0.025, 0.975])
     return float(low), float(high)
 
 
@@ -275,9 +278,9 @@ def rank_correlation(
     if len(x) < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return (float("nan"),) * 4
     draws = np.random.default_rng(seed).integers(0, len(x), (RESAMPLES, len(x)))
-    low, high = np.nanquantile(spearman(x[draws], y[draws]), [0.025, 0.975])
+    low, high = interval(spearman(x[draws], y[draws]))
     result = stats.spearmanr(x, y)
-    return float(result.statistic), float(low), float(high), float(result.pvalue)
+    return float(result.statistic), low, high, float(result.pvalue)
 
 
 def mean_rank_correlation(

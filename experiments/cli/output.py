@@ -1,4 +1,4 @@
-"""What the commands share: arguments and printing."""
+"""What the commands share: printing."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.episodes import Episode, Episodes
 from rl_ablation.rollouts.recording import run_jobs
 from rl_ablation.rollouts.rollout import Trace
-from rl_ablation.stats import COVERAGE, RESAMPLES, finite_mean
+from rl_ablation.stats import RESAMPLES, finite_mean, interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +74,7 @@ class Drift:
         with np.errstate(invalid="ignore", divide="ignore"):
             share = cross.sum(1) / square.sum(1)
             drawn = (weights @ cross.T) / (weights @ square.T)
-        tails = (1 - COVERAGE) / 2, (1 + COVERAGE) / 2
-        low, high = np.stack([_quantiles(column, tails) for column in drawn.T], 1)
+        low, high = np.stack([interval(column) for column in drawn.T], 1)
         opened, closed = (finite_mean(size(part), (0, 2)) for part in (self.open, self.closed))
         table = pd.DataFrame({"lesion": self.lesions, "open": opened, "closed": closed})
         return table.assign(drift_share=share, ci_low=low, ci_high=high, episodes=there.sum(1))
@@ -84,11 +83,6 @@ class Drift:
 def size(part: np.ndarray) -> np.ndarray:
     """RMS over action dimensions of ``open``, ``closed``, …, (T, L, E)."""
     return np.sqrt((part**2).mean(-1))
-
-
-def _quantiles(values: np.ndarray, at: Sequence[float]) -> np.ndarray:
-    finite = values[np.isfinite(values)]
-    return np.quantile(finite, at) if finite.size else np.full(len(at), np.nan)
 
 
 def drift(

@@ -20,7 +20,7 @@ from rl_ablation.mapping.claims import REPORTED_EFFECT, overall
 from rl_ablation.mapping.evidence import differences, harm
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
-from rl_ablation.stats import COVERAGE, LEVEL, RESAMPLES, finite_mean
+from rl_ablation.stats import LEVEL, RESAMPLES, finite_mean, interval
 
 HARMED = 0.2
 """A behaviour counts as harmed when it loses this share of the reference effect."""
@@ -185,12 +185,10 @@ def _rows(
     for (layer, index, m), columns in pools.items():
         cells = draws[:, :, columns].reshape(len(draws), -1)
         count, mean = int(np.isfinite(cells[0]).sum()), finite_mean(cells, 1)
-        boot = mean[1:][np.isfinite(mean[1:])]
-        tails = [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]
-        low, high = np.quantile(boot, tails) if boot.size and count else (np.nan, np.nan)
+        low, high = interval(mean[1:]) if count else (np.nan, np.nan)
         measure = "all" if m < 0 else measures[m]
         row = {"network": sort, "layer": layer, "index": index, "measure": measure}
-        ends = {"low": float(low), "high": float(high), "cells": count}
+        ends = {"low": low, "high": high, "cells": count}
         rows.append({**row, "value": float(mean[0]), **ends})
     return rows
 
@@ -247,9 +245,7 @@ def _share(lost: np.ndarray, which: int, seed: int) -> Estimate:
         mean = (weights @ np.where(there, lost, 0.0)) / (weights @ there)
         mean = np.clip(np.nan_to_num(mean), 0.0, None)
         share = mean[:, which] / mean.sum(1)
-    some = np.isfinite(share[1:]).any()
-    low, high = np.nanquantile(share[1:], [0.025, 0.975]) if some else (np.nan, np.nan)
-    return Estimate(float(share[0]), float(low), float(high))
+    return Estimate(float(share[0]), *interval(share[1:]))
 
 
 def _verdict(share: float, p_random: float) -> str:

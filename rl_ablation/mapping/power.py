@@ -85,12 +85,12 @@ def plan_episodes(
     Returns:
         A row a measure with the columns of ``COLUMNS``.
     """
+    only(given, Aim, Episodes, Execution)
     aim, asked = typed(aim or Aim(), given), as_episodes(episodes, given)
     cuts = [x for x in plan if x.size]
     if not cuts:
         raise LabError("the plan has no cuts; name at least one group")
     some = [cuts[k] for k in np.linspace(0, len(cuts) - 1, min(aim.pilot, len(cuts))).astype(int)]
-    only(given, Aim, Episodes, Execution)
     # The pilot's episodes are none of the map's.
     asked = replace(asked, seed=episode_seed(asked.seed, 0, stream=3))
     execution = typed(execution or Execution(), given)

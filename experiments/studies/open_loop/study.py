@@ -121,7 +121,7 @@ def ranking(cuts: pd.DataFrame, seed: int) -> pd.DataFrame:
         loss = part["loss"].to_numpy()
         for what in ("direct", "off_manifold"):
             foretells = part[what].to_numpy()
-            ends = np.nanquantile(stats.spearman(foretells[draws], loss[draws]), [0.025, 0.975])
+            ends = stats.interval(stats.spearman(foretells[draws], loss[draws]))
             table.append((site, what, float(stats.spearman(foretells, loss)), *ends, len(part)))
     return pd.DataFrame(table, columns=["site", "what", "rho", "ci_low", "ci_high", "cuts"])
 

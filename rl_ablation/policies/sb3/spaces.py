@@ -12,14 +12,13 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from rl_ablation.env_ids import TIME_FEATURE as WRAPPER_ID
-from rl_ablation.env_ids import find_spec
+from rl_ablation.env_ids import TIME_FEATURE_ID, find_spec
 from rl_ablation.errors import LabError
 from rl_ablation.policies.policy import Policy
 from rl_ablation.policies.sb3.pickles import printable
 
 TIME_FEATURE = "time-feature"
-WRAPPED = f"rl_ablation.time_feature:{WRAPPER_ID}"  # as all cards of such agents name it
+WRAPPED = f"rl_ablation.time_feature:{TIME_FEATURE_ID}"  # as all cards of such agents name it
 
 
 @dataclass(frozen=True)
