@@ -127,6 +127,10 @@ class BatchEnv(VectorEnv):
         """Write controls; by default the actions are the controls."""
         self.batch.ctrl[rows] = actions
 
+    def scene_model(self, row: int) -> mujoco.MjModel:
+        """The model to draw a robot with; its qpos is that of the physics."""
+        return self.batch.get_model(row)
+
     # Gymnasium's interface.
 
     def reset(  # type: ignore[override]
@@ -357,10 +361,10 @@ class SingleEnv(gym.Env):
             return None
         if self._model is None:
             self._close_windows()
-            self._model = self.world.batch.get_model(0)
+            self._model = self.world.scene_model(0)
             self._data = mujoco.MjData(self._model)
         assert self._data is not None
-        self.world.batch.get_data(0, self._data)
+        self._data.qpos[:] = self.world.batch.qpos[0]
         mujoco.mj_forward(self._model, self._data)
         if self.render_mode == "human":
             if self._viewer is None:

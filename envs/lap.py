@@ -14,20 +14,21 @@ import gymnasium as gym
 import mujoco
 import numpy as np
 
+from envs import lidar
 from envs.batch_env import BatchEnv, Info, SingleEnv
-from envs.lap_model import (
-    CHASSIS_RADIUS,
-    FRAME_SKIP,
-    LIDAR_ANGLES,
-    LIDAR_RANGE,
-    MAX_WHEEL_SPEED,
-    START_HEIGHT,
-    lap_model,
+from envs.lap_model import CHASSIS_RADIUS, FRAME_SKIP, MAX_WHEEL_SPEED, START_HEIGHT, lap_model
+from envs.tracks import (
+    DIRECTIONS,
+    HALF_WIDTH,
+    SAMPLES,
+    TRACKS,
+    WALL_CORNERS,
+    Track,
+    make_track,
 )
-from envs.tracks import DIRECTIONS, HALF_WIDTH, SAMPLES, TRACKS, make_track
 
 CONTROL_DT = 0.05  # s
-BUMPER = 0.01  # m: the walls' boxes stray from the true curve by up to this much
+BUMPER = 0.01  # m: the walls' segments stray from the true curve by up to this much
 STUCK_SECONDS = 3.0
 STUCK_PROGRESS = 0.1  # m gained within STUCK_SECONDS, or the robot is stuck
 LOOKAHEAD = 0.5  # m; the bend that a robot is in is read this far ahead of its axle
@@ -42,8 +43,7 @@ class LapBatch(BatchEnv):
     """N lap robots.
 
     Observation (18,), float32: 15 lidar distances from right (−105°) to left (+105°), divided by
-    4 m; left and right wheel speed, divided by 32 rad/s; yaw rate, divided by 5 rad/s. Lidar is
-    one substep (10 ms) old, as a sensor's reading is.
+    4 m; left and right wheel speed, divided by 32 rad/s; yaw rate, divided by 5 rad/s.
 
     Action (2,) in [−1, 1]: wanted left and right wheel speed, as a share of 32 rad/s (1.6 m/s at
     the rim); a servo with at most 0.4 N·m drives each wheel.
@@ -65,7 +65,7 @@ class LapBatch(BatchEnv):
         "render_fps": round(1 / CONTROL_DT),
         "conditions": CONDITIONS,
         "observation_names": (
-            *(f"lidar {round(np.rad2deg(a)):+d}°" for a in LIDAR_ANGLES),
+            *(f"lidar {round(np.rad2deg(a)):+d}°" for a in lidar.ANGLES),
             "left wheel speed",
             "right wheel speed",
             "yaw rate",
@@ -87,16 +87,17 @@ class LapBatch(BatchEnv):
         self.drawn_conditions = drawn[:1] if fixed_start else drawn
         size = len(self.metadata["observation_names"])
         super().__init__(
-            lap_model("ring"),
+            lap_model(),
             num_envs,
             frame_skip=FRAME_SKIP,
             observation_space=gym.spaces.Box(-2.0, 2.0, (size,), np.float32),
             action_space=gym.spaces.Box(-1.0, 1.0, (2,), np.float32),
             **kwargs,
         )
-        self._sensors = self.batch.bind("sensordata")
         self._qpos, self._qvel = self.batch.qpos, self.batch.qvel
-        self._models = [lap_model("ring")] * num_envs
+        self._tracks: list[Track | None] = [None] * num_envs
+        corners = WALL_CORNERS + 2 * lidar.REACH
+        self._walls = np.zeros((num_envs, 2, 2, corners), np.float32)
         self._points = np.zeros((num_envs, SAMPLES, 2))
         self._heading = np.zeros((num_envs, SAMPLES))
         self._curvature = np.zeros((num_envs, SAMPLES))
@@ -108,7 +109,6 @@ class LapBatch(BatchEnv):
         self._since = np.zeros((num_envs, round(STUCK_SECONDS / CONTROL_DT)))  # ring of `along`
 
     def _start(self, rows: np.ndarray, rngs: list[np.random.Generator]) -> None:
-        changed = False
         start = np.zeros(rows.size, dtype=np.int64)
         offset, turned = np.zeros(rows.size), np.zeros(rows.size)
         for k, (i, rng) in enumerate(zip(rows, rngs, strict=True)):
@@ -117,18 +117,15 @@ class LapBatch(BatchEnv):
             number = 0 if self.fixed_start else int(rng.integers(RANDOM_TRACKS))
             seed = number if condition["track"] == "random" else None
             track = make_track(condition["track"], condition["direction"], seed)
-            self._points[i], self._heading[i] = track.points, track.heading
-            self._curvature[i], self._length[i] = track.curvature, track.length
-            model = lap_model(condition["track"], seed)
-            changed |= model is not self._models[i]
-            self._models[i] = model
+            if track is not self._tracks[i]:
+                self._tracks[i], self._walls[i] = track, lidar.unroll(track)
+                self._points[i], self._heading[i] = track.points, track.heading
+                self._curvature[i], self._length[i] = track.curvature, track.length
             if self.fixed_start:
                 continue
             start[k] = rng.integers(SAMPLES)
             offset[k] = rng.uniform(-0.12, 0.12)  # m
             turned[k] = rng.uniform(-0.3, 0.3)  # rad
-        if changed:
-            self.batch.set_models(self._models)
         yaw = self._heading[rows, start] + turned
         normal = self._heading[rows, start] + np.pi / 2
         place = self._points[rows, start] + offset[:, None] * np.column_stack(
@@ -142,22 +139,24 @@ class LapBatch(BatchEnv):
         self._lateral[rows], self._beyond[rows] = offset, 0.0
         self._since[rows] = -np.inf
 
-    def _settle(self, rows: np.ndarray) -> None:
-        # One control step at rest: the wheels find the floor and the lidar its first reading,
-        # which its interval keeps a mere forward() from taking.
-        self.batch.step(rows, nstep=FRAME_SKIP)
-
     def _before_step(self, rows: np.ndarray, actions: np.ndarray) -> None:
         self.batch.ctrl[rows] = MAX_WHEEL_SPEED * np.clip(actions, -1.0, 1.0)
 
     def _observe(self, rows: np.ndarray) -> np.ndarray:
-        sensors = self._sensors[rows]
-        rays = len(LIDAR_ANGLES)
+        corner = self._nearest[rows] * WALL_CORNERS // SAMPLES
+        w, z = self._qpos[rows, 3], self._qpos[rows, 6]
+        turn = np.column_stack([w * w - z * z, 2 * w * z]) / (w * w + z * z)[:, None]
+        rays = len(lidar.ANGLES)
         obs = np.empty((rows.size, rays + 3), np.float32)
-        obs[:, :rays] = sensors[:, :rays] / LIDAR_RANGE
-        obs[:, rays : rays + 2] = sensors[:, rays : rays + 2] / MAX_WHEEL_SPEED
-        obs[:, rays + 2] = sensors[:, rays + 4] / 5.0
+        seen = lidar.cast(self._walls, rows, corner, self._qpos[rows, :2], turn)
+        obs[:, :rays] = seen / lidar.RANGE
+        obs[:, rays : rays + 2] = self._qvel[rows, 6:8] / MAX_WHEEL_SPEED
+        obs[:, rays + 2] = self._qvel[rows, 5] / 5.0
         return np.clip(obs, -2.0, 2.0, out=obs)
+
+    def scene_model(self, row: int) -> mujoco.MjModel:
+        """The robot between the walls of the track that it is on."""
+        return lap_model(self._tracks[row])
 
     def _locate(self, rows: np.ndarray) -> np.ndarray:
         """Follow the robots along their centrelines; returns the metres gained, (n,)."""

@@ -9,6 +9,8 @@ import numpy as np
 
 SAMPLES = 256  # centreline points per track; at 16 m a point stands every 6 cm
 HALF_WIDTH = 0.45  # m, centreline to wall
+WALL_CORNERS = 64  # a side; at 16 m a wall's segments are 25 cm long and stray from the true
+# curve by at most 1 cm
 MIN_BEND_RADIUS = 0.8  # m; the inner wall of a bend then still has a radius of 0.35 m
 
 TRACKS = ("ring", "bends", "random")
@@ -24,12 +26,15 @@ class Track:
         heading: Driving direction at each point, (S,), rad.
         curvature: Signed curvature, (S,), 1/m; positive bends to the left as driven.
         length: Lap length, m.
+        walls: Corners of the left and of the right wall, straight segments between them,
+            (2, WALL_CORNERS, 2), m; corner j stands beside point j·SAMPLES/WALL_CORNERS.
     """
 
     points: np.ndarray
     heading: np.ndarray
     curvature: np.ndarray
     length: float
+    walls: np.ndarray
 
 
 def _resample(dense: np.ndarray) -> tuple[np.ndarray, float]:
@@ -46,7 +51,10 @@ def _track(dense: np.ndarray) -> Track:
     heading = np.arctan2(step[:, 1], step[:, 0])
     turn = np.roll(heading, -1) - np.roll(heading, 1)
     turn = (turn + np.pi) % (2 * np.pi) - np.pi
-    return Track(points, heading, turn / (2 * length / SAMPLES), length)
+    normal = np.column_stack([-np.sin(heading), np.cos(heading)])
+    walls = np.stack([points + side * HALF_WIDTH * normal for side in (1, -1)])
+    walls = walls[:, :: SAMPLES // WALL_CORNERS]
+    return Track(points, heading, turn / (2 * length / SAMPLES), length, walls)
 
 
 def _polar(radius: float, waves: dict[int, tuple[float, float]]) -> np.ndarray:

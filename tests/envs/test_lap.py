@@ -6,19 +6,17 @@ import numpy as np
 import pytest
 
 import envs  # noqa: F401 - registers the worlds
+from envs import lidar
 from envs.lap import BUMPER, CONDITIONS, CONTROL_DT, CRASH_PENALTY, LOOKAHEAD, STUCK_SECONDS
 from envs.lap_model import (
     CHASSIS_RADIUS,
-    LIDAR_ANGLES,
-    LIDAR_RANGE,
     MAX_WHEEL_SPEED,
     START_HEIGHT,
-    TIMESTEP,
     WHEEL_RADIUS,
     WHEEL_TRACK,
     lap_model,
 )
-from envs.tracks import HALF_WIDTH, MIN_BEND_RADIUS, SAMPLES, make_track
+from envs.tracks import HALF_WIDTH, MIN_BEND_RADIUS, SAMPLES, WALL_CORNERS, make_track
 
 ID = "envs:rl_ablation/Lap-v0"
 RING_RADIUS = 2.2  # m
@@ -40,8 +38,8 @@ def constant(world, left, right):
 
 def find_way(obs, speed=0.5):
     """A driver written by hand: turn towards where there is room."""
-    room = np.clip(LIDAR_RANGE * obs[:, : len(LIDAR_ANGLES)], 0, 3) ** 2
-    turn = np.clip(0.3 * room @ LIDAR_ANGLES / room.sum(1), -0.5, 0.5)
+    room = np.clip(lidar.RANGE * obs[:, : len(lidar.ANGLES)], 0, 3) ** 2
+    turn = np.clip(0.3 * room @ lidar.ANGLES / room.sum(1), -0.5, 0.5)
     return np.column_stack([speed - turn, speed + turn]).astype(np.float32)
 
 
@@ -53,6 +51,15 @@ def drive(world, condition, steps, seed=0):
         obs, reward, ended, _, infos = world.step(find_way(obs))
         record.append((obs, reward, ended, infos))
     return first, record
+
+
+def walled(track):
+    """The model of a track with its walls, and the robot out of the way."""
+    model = lap_model(track)
+    data = mujoco.MjData(model)
+    data.qpos[:2] = 5.9
+    mujoco.mj_forward(model, data)
+    return model, data
 
 
 def cast(model, data, x, y, angle):
@@ -100,10 +107,7 @@ def test_random_tracks_can_be_driven(seed):
     assert 1 / np.abs(track.curvature).max() >= MIN_BEND_RADIUS
     assert track.curvature.min() < -0.25 < 0.25 < track.curvature.max()
     # Walls nowhere cut into the corridor: from every point there is room to both sides.
-    model = lap_model("random", seed)
-    data = mujoco.MjData(model)
-    data.qpos[:2] = 5.9  # out of the way
-    mujoco.mj_forward(model, data)
+    model, data = walled(track)
     for k in range(0, SAMPLES, 8):
         for side in (1, -1):
             room = cast(model, data, *track.points[k], track.heading[k] + side * np.pi / 2)
@@ -133,7 +137,7 @@ def test_tracks_refuse_what_they_do_not_know():
 def test_episode_seed_decides_the_random_track():
     world = make(3)
     start(world, "random/ccw", seed=[5, 6, 5])
-    first, second, third = (world.batch.get_model(i).geom_pos for i in range(3))
+    first, second, third = (world.scene_model(i).geom_pos for i in range(3))
     assert np.array_equal(first, third)
     assert not np.array_equal(first, second)
 
@@ -143,11 +147,11 @@ def test_tracks_drawn_are_those_asked_for():
     _, infos = world.reset(seed=0)
     assert np.hypot(infos["x"], infos["y"]) == pytest.approx(np.full(24, RING_RADIUS), abs=0.13)
     assert set(np.sign(infos["bend"])) == {-1, 1}
-    models = {world.batch.get_model(i).geom_pos.tobytes() for i in range(24)}
-    assert len(models) == 1
+    tracks = {world.scene_model(i).geom_pos.tobytes() for i in range(24)}
+    assert len(tracks) == 2  # there and back
     world = make(48)
     world.reset(seed=0)
-    assert len({world.batch.get_model(i).geom_pos.tobytes() for i in range(48)}) > 5
+    assert len({world.scene_model(i).geom_pos.tobytes() for i in range(48)}) > 5
 
 
 @pytest.mark.parametrize("condition", [None, "random/cw"])
@@ -159,9 +163,9 @@ def test_a_fixed_start_draws_nothing(condition):
     assert (first == first[0]).all()
     assert np.array_equal(again, first)
     assert infos["lateral_error"] == pytest.approx(np.zeros(3), abs=1e-6)
-    models = [world.batch.get_model(i) for i in range(3)]
-    other = lap_model("random", 0) if condition else lap_model("bends")
-    assert all(np.array_equal(m.geom_pos, other.geom_pos) for m in models)
+    track = make_track("random", "cw", 0) if condition else make_track("bends", "ccw")
+    walls = lap_model(track).geom_pos
+    assert all(np.array_equal(world.scene_model(i).geom_pos, walls) for i in range(3))
     free, _ = make(3, tracks=("bends", "ring")).reset(seed=[0, 1, 2], options=options)
     assert not np.array_equal(free[0], free[1])
 
@@ -170,14 +174,24 @@ def test_a_fixed_start_draws_nothing(condition):
 
 
 def test_robot_is_plausible():
-    model = lap_model("ring")
+    model = lap_model()
     assert (model.nq, model.nv, model.nu) == (9, 8, 2)
     assert not mujoco.mj_isSparse(model)
     assert 1.5 < model.body_mass.sum() < 4
     assert model.actuator_forcelimited.all()
-    for name in ("bends", "random"):
-        other = lap_model(name, 0 if name == "random" else None)
-        assert (other.ngeom, other.nsensordata) == (model.ngeom, model.nsensordata)
+
+
+def test_walls_are_there_to_be_seen_only():
+    bare, walled = lap_model(), lap_model(make_track("bends", "cw"))
+    assert walled.ngeom == bare.ngeom + 2 * WALL_CORNERS
+    ends = []
+    for model in (bare, walled):
+        data = mujoco.MjData(model)
+        data.ctrl[:] = 5.0, 8.0
+        for _ in range(300):  # on its way it goes through where walls are drawn
+            mujoco.mj_step(model, data)
+        ends.append(data.qpos.copy())
+    assert np.array_equal(*ends)
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5])
@@ -224,32 +238,50 @@ def test_actions_beyond_the_limits_are_clipped():
 # Lidar.
 
 
+@pytest.mark.parametrize("direction", ["ccw", "cw"])
+@pytest.mark.parametrize(
+    ("name", "seed"), [("ring", None), ("bends", None), *(("random", k) for k in range(8))]
+)
+def test_lidar_is_the_ray_cast_of_the_physics(name, seed, direction):
+    track = make_track(name, direction, seed)
+    model, data = walled(track)
+    rng = np.random.default_rng(0)
+    n = 60
+    at = rng.integers(SAMPLES, size=n)
+    aside = rng.uniform(CHASSIS_RADIUS - HALF_WIDTH, HALF_WIDTH - CHASSIS_RADIUS, n)
+    yaw = rng.uniform(-np.pi, np.pi, n)
+    normal = track.heading[at] + np.pi / 2
+    place = track.points[at] + aside[:, None] * np.column_stack([np.cos(normal), np.sin(normal)])
+    turn = np.column_stack([np.cos(yaw), np.sin(yaw)])
+    corner = at * WALL_CORNERS // SAMPLES
+    seen = lidar.cast(lidar.unroll(track)[None], np.zeros(n, int), corner, place, turn)
+    off = []
+    for row in range(n):
+        for k, angle in enumerate(lidar.ANGLES):
+            way = yaw[row] + angle
+            # An edge that hides a farther wall may fall to either side of a ray.
+            rays = [min(cast(model, data, *place[row], way + e), 4.0) for e in (0, -1e-4, 1e-4)]
+            assert min(rays) - 0.005 < seen[row, k] < max(rays) + 0.005
+            off.append(abs(seen[row, k] - rays[0]))
+    assert np.median(off) < 1e-5
+
+
 @pytest.mark.parametrize("condition", ["ring/ccw", "bends/cw", "random/ccw"])
-def test_lidar_is_the_ray_cast_of_the_last_substep(condition):
+def test_what_a_driving_robot_sees_is_where_it_is_now(condition):
     world = make(3)
     obs, _ = start(world, condition)
-    off = []
+    scenes = [world.scene_model(row) for row in range(3)]
     for step in range(40):
+        if step % 4 == 0:
+            for row, model in enumerate(scenes):
+                data = mujoco.MjData(model)
+                data.qpos[:] = world.batch.qpos[row]
+                mujoco.mj_forward(model, data)
+                x, y, yaw = *data.qpos[:2], 2 * np.arctan2(data.qpos[6], data.qpos[3])
+                rays = [min(cast(model, data, x, y, yaw + a), 4.0) for a in lidar.ANGLES]
+                missed = np.abs(lidar.RANGE * obs[row, : len(rays)] - rays) > 0.005
+                assert missed.sum() <= 1  # an edge may fall to either side of a ray
         obs, *_ = world.step(find_way(obs))
-        if step % 4:
-            continue
-        for row in range(3):
-            model = world.batch.get_model(row)
-            data = mujoco.MjData(model)
-            world.batch.get_data(row, data)
-            yaw = 2 * np.arctan2(data.qpos[6], data.qpos[3])
-            x, y = data.qpos[:2] - TIMESTEP * data.qvel[:2]  # where the reading was taken
-            mujoco.mj_forward(model, data)
-            for k, angle in enumerate(LIDAR_ANGLES):
-                told = LIDAR_RANGE * float(obs[row, k])
-                way = yaw - TIMESTEP * data.qvel[5] + angle
-                # An edge that hides a farther wall may fall to either side of a ray.
-                rays = [
-                    min(cast(model, data, x, y, way + e), LIDAR_RANGE) for e in (0, -2e-3, 2e-3)
-                ]
-                assert min(rays) - 0.01 < told < max(rays) + 0.01
-                off.append(abs(told - rays[0]))
-    assert np.median(off) < 1e-3
 
 
 def test_lidar_sweeps_from_right_to_left():
@@ -259,9 +291,9 @@ def test_lidar_sweeps_from_right_to_left():
     outward = np.arctan2(infos["y"], infos["x"]) - yaw  # the outer wall, seen by the robot
     outward = (outward + np.pi) % (2 * np.pi) - np.pi
     assert (outward < 0).all()  # driven ccw, it lies to the right
-    ray = np.abs(LIDAR_ANGLES[None] - outward[:, None]).argmin(1)
+    ray = np.abs(lidar.ANGLES[None] - outward[:, None]).argmin(1)
     room = RING_RADIUS + HALF_WIDTH - np.hypot(infos["x"], infos["y"])
-    assert LIDAR_RANGE * obs[np.arange(8), ray] == pytest.approx(room, abs=0.03)
+    assert lidar.RANGE * obs[np.arange(8), ray] == pytest.approx(room, abs=0.03)
 
 
 # Laps.
@@ -341,9 +373,9 @@ def test_a_wall_ends_the_episode_and_costs():
 
 
 def chassis_to_wall(world, row):
-    model = world.batch.get_model(row)
+    model = world.scene_model(row)
     data = mujoco.MjData(model)
-    world.batch.get_data(row, data)
+    data.qpos[:] = world.batch.qpos[row]
     mujoco.mj_forward(model, data)
     walls = np.flatnonzero(
         (model.geom_bodyid == 0) & (model.geom_type == mujoco.mjtGeom.mjGEOM_BOX)

@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
 import rl_ablation as rl
-from envs.lap_model import LIDAR_ANGLES, LIDAR_RANGE
+from envs import lidar
 from experiments.studies.building_blocks.blocks import GUIDES, Block, steering_shares
 from rl_ablation.analysis.maximisation import raw_observation
 from rl_ablation.formats import Estimate, number
 from rl_ablation.measures.laps import BEND
 from rl_ablation.reports import style
 
-RAYS = len(LIDAR_ANGLES)
+RAYS = len(lidar.ANGLES)
 OTHERS = ("left wheel", "right wheel", "yaw rate")  # sensors after the rays
 
 
@@ -46,7 +46,7 @@ def atlas(blocks: Sequence[Block], agent: rl.Policy, baseline: np.ndarray, episo
         # Heads are wider than their columns; they must not push these apart.
         axes.text(0, 0, head, fontsize=10, fontweight="bold", va="bottom", in_layout=False)
     raw = raw_observation(agent, np.array([baseline, *(b.maximised.inputs for b in blocks)]))
-    reach = max(1.0, float(raw[:, :RAYS].max()) * LIDAR_RANGE)
+    reach = max(1.0, float(raw[:, :RAYS].max()) * lidar.RANGE)
     wheels = max(float(np.abs(np.quantile(b.by_wheel, [0.1, 0.9], 0)).max()) for b in blocks)
     sensors = max(float(np.abs(b.by_sensor).max()) for b in blocks)
     ends = pd.concat([b.loss[["low", "high"]] for b in blocks])
@@ -72,10 +72,10 @@ def atlas(blocks: Sequence[Block], agent: rl.Policy, baseline: np.ndarray, episo
 def _fan(axes: PolarAxes, obs: np.ndarray, usual: np.ndarray, reach: float, block: Block) -> None:
     """Lidar distances as seen from above, ahead up; grey: the mean visited reading."""
     axes.set_theta_zero_location("N")
-    axes.set_thetalim(LIDAR_ANGLES[0], LIDAR_ANGLES[-1])
-    axes.fill(np.r_[0, LIDAR_ANGLES, 0], np.r_[0, usual[:RAYS] * LIDAR_RANGE, 0], color="#d0d0d0")
-    axes.plot(LIDAR_ANGLES, obs[:RAYS] * LIDAR_RANGE, "o-", color=style.PURPLE, ms=2.5, lw=1.5)
-    axes.vlines(LIDAR_ANGLES, 0, obs[:RAYS] * LIDAR_RANGE, color=style.PURPLE, lw=0.6)
+    axes.set_thetalim(lidar.ANGLES[0], lidar.ANGLES[-1])
+    axes.fill(np.r_[0, lidar.ANGLES, 0], np.r_[0, usual[:RAYS] * lidar.RANGE, 0], color="#d0d0d0")
+    axes.plot(lidar.ANGLES, obs[:RAYS] * lidar.RANGE, "o-", color=style.PURPLE, ms=2.5, lw=1.5)
+    axes.vlines(lidar.ANGLES, 0, obs[:RAYS] * lidar.RANGE, color=style.PURPLE, lw=0.6)
     axes.set_rlim(0, reach)
     axes.set_rticks(np.arange(1, reach), labels=[])
     axes.set_xticks(np.deg2rad([-90, -45, 0, 45, 90]), labels=[])

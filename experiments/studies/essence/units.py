@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from agents.essence import Essence
-from envs.lap_model import LIDAR_ANGLES, LIDAR_RANGE
+from envs import lidar
 from rl_ablation.analysis import boundaries
 from rl_ablation.analysis.boundaries import Plane, Surface, influential_share
 from rl_ablation.policies.policy import Policy
@@ -32,11 +32,11 @@ class View:
 
 def lap_plane(visited: np.ndarray) -> Plane:
     """Room ahead × bend: more room ahead on the left than on the right."""
-    angle = np.rad2deg(LIDAR_ANGLES).round()
+    angle = np.rad2deg(lidar.ANGLES).round()
 
     def room(least: float, most: float) -> np.ndarray:
         rays = (angle >= least) & (angle <= most)
-        return np.append(LIDAR_RANGE * rays / rays.sum(), np.zeros(visited.shape[1] - rays.size))
+        return np.append(lidar.RANGE * rays / rays.sum(), np.zeros(visited.shape[1] - rays.size))
 
     bend = {"room left − right [m]": room(15, 45) - room(-45, -15)}
     return boundaries.fit_plane(visited, {"room ahead [m]": room(-15, 15), **bend})
