@@ -1,12 +1,12 @@
 """The shared base of every world: N robots of one MuJoCo model family, stepped in C threads.
 
-`BatchEnv` is a Gymnasium `VectorEnv` on `mujoco.batch.Batch`; `SingleEnv` is the same code with
-one robot behind the `gym.Env` interface, plus rendering. A world fills in three methods that work
-on arrays of rows: `_start`, `_observe`, `_score`.
+`BatchEnv` is a Gymnasium `VectorEnv` on `mujoco.batch.Batch`. A world fills in three methods that
+work on arrays of rows: `_start`, `_observe`, `_score`.
 """
 
 from __future__ import annotations
 
+import threading
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -62,6 +62,10 @@ class BatchEnv(VectorEnv):
         "conditions": {},
         "waits": True,
     }
+
+    turn: threading.Lock | None = None
+    """Held by the thread that drives this world, and given up while the physics runs: so threads
+    that drive several worlds take turns, instead of struggling for Python's lock at every line."""
 
     def __init__(
         self,
@@ -181,37 +185,15 @@ class BatchEnv(VectorEnv):
         self, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Info]:
         """Step every row that is not finished; see the class for what finished rows do."""
-        if not self._started:
-            raise gym.error.ResetNeeded("call reset() before step()")
-        actions = np.asarray(actions)
-        if actions.dtype.kind != "f":  # floats keep their precision, as in Gymnasium's own worlds
-            actions = actions.astype(self.single_action_space.dtype)
-        if actions.shape != self.action_space.shape:
-            raise ValueError(f"actions have shape {actions.shape}, not {self.action_space.shape}")
-        finished = self._terminated | self._truncated
-        rows = self.all_rows if not finished.any() else np.flatnonzero(~finished)
-        rewards = np.zeros(self.num_envs)
-        infos: Info = {}
-        if rows.size:
-            self._advance(rows, actions[rows], rewards, infos)
-        if self.autoreset_mode == AutoresetMode.NEXT_STEP and finished.any():
-            again = np.flatnonzero(finished)
-            self._merge(infos, self._restart(again), again)
-        terminated, truncated = self._terminated.copy(), self._truncated.copy()
-        if (
-            self.autoreset_mode == AutoresetMode.SAME_STEP
-            and (ended := terminated | truncated).any()
-        ):
-            again = np.flatnonzero(ended)
-            final_obs = np.full(self.num_envs, None, dtype=object)
-            for i in again:
-                final_obs[i] = self._obs[i].copy()
-            final_info = {k: v[again] for k, v in infos.items() if not k.startswith("_")}
-            start_info = self._restart(again)
-            infos |= {"final_obs": final_obs, "_final_obs": ended.copy()}
-            infos |= {"final_info": self._spread(final_info, again), "_final_info": ended.copy()}
-            self._merge(infos, start_info, again)
-        return self._obs.copy(), rewards, terminated, truncated, infos
+        rows, actions = self._prepare(actions)
+        if self.turn is None:
+            return self._finish(rows, actions, self._simulate(rows))
+        self.turn.release()
+        try:
+            failed = self._simulate(rows)
+        finally:
+            self.turn.acquire()
+        return self._finish(rows, actions, failed)
 
     def close_extras(self, **kwargs: Any) -> None:
         """Nothing is held open."""
@@ -250,25 +232,68 @@ class BatchEnv(VectorEnv):
         self._obs[rows] = self._observe(rows)
         return {"unstable": self._unstable[rows], **self._start_info(rows)}
 
-    def _advance(
-        self, rows: np.ndarray, actions: np.ndarray, rewards: np.ndarray, infos: Info
-    ) -> None:
-        """Step ``rows`` and fill in what came of it."""
-        self._before_step(rows, actions)
+    def _prepare(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Check the actions and set the controls; returns the rows to step, and their actions."""
+        if not self._started:
+            raise gym.error.ResetNeeded("call reset() before step()")
+        actions = np.asarray(actions)
+        if actions.dtype.kind != "f":  # floats keep their precision, as in Gymnasium's own worlds
+            actions = actions.astype(self.single_action_space.dtype)
+        if actions.shape != self.action_space.shape:
+            raise ValueError(f"actions have shape {actions.shape}, not {self.action_space.shape}")
+        finished = self._terminated | self._truncated
+        rows = self.all_rows if not finished.any() else np.flatnonzero(~finished)
+        actions = actions[rows]
+        if rows.size:
+            self._before_step(rows, actions)
+        return rows, actions
+
+    def _simulate(self, rows: np.ndarray) -> np.ndarray:
+        """Step the physics of ``rows``; returns the rows in which it failed, (N,) bool."""
         failed = np.zeros(self.num_envs, dtype=bool)
         try:
-            self.batch.step(rows, nstep=self.frame_skip)
+            if rows.size:
+                self.batch.step(rows, nstep=self.frame_skip)
         except SimulationError as error:  # those rows kept their state; the others are stepped
             failed[error.ids] = True
-        self.steps[rows] += 1
-        reward, terminated, info = self._score(rows, actions)
-        self._obs[rows] = self._observe(rows)
-        self._unstable[rows] |= failed[rows] | (self.batch.warning[rows, :, 1].any(-1))
-        rewards[rows] = reward
-        self._terminated[rows] = terminated | failed[rows]
-        if self.max_episode_steps is not None:
-            self._truncated[rows] = self.steps[rows] >= self.max_episode_steps
-        self._merge(infos, {**info, "unstable": self._unstable[rows]}, rows)
+        return failed
+
+    def _finish(
+        self, rows: np.ndarray, actions: np.ndarray, failed: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Info]:
+        """Say what came of a step of ``rows``, and start again what is due."""
+        rewards = np.zeros(self.num_envs)
+        infos: Info = {}
+        if rows.size:
+            self.steps[rows] += 1
+            rewards[rows], terminated, info = self._score(rows, actions)
+            self._obs[rows] = self._observe(rows)
+            self._unstable[rows] |= failed[rows] | (self.batch.warning[rows, :, 1].any(-1))
+            self._terminated[rows] = terminated | failed[rows]
+            if self.max_episode_steps is not None:
+                self._truncated[rows] = self.steps[rows] >= self.max_episode_steps
+            self._merge(infos, {**info, "unstable": self._unstable[rows]}, rows)
+        if self.autoreset_mode == AutoresetMode.NEXT_STEP and rows.size < self.num_envs:
+            again = np.setdiff1d(self.all_rows, rows)
+            self._merge(infos, self._restart(again), again)
+        terminated, truncated = self._terminated.copy(), self._truncated.copy()
+        if self.autoreset_mode == AutoresetMode.SAME_STEP:
+            self._start_ended(terminated | truncated, infos)
+        return self._obs.copy(), rewards, terminated, truncated, infos
+
+    def _start_ended(self, ended: np.ndarray, infos: Info) -> None:
+        """Start the rows that have just ended again, and tell in ``infos`` how they ended."""
+        if not ended.any():
+            return
+        again = np.flatnonzero(ended)
+        final_obs = np.full(self.num_envs, None, dtype=object)
+        for i in again:
+            final_obs[i] = self._obs[i].copy()
+        final_info = {k: v[again] for k, v in infos.items() if not k.startswith("_")}
+        start_info = self._restart(again)
+        infos |= {"final_obs": final_obs, "_final_obs": ended.copy()}
+        infos |= {"final_info": self._spread(final_info, again), "_final_info": ended.copy()}
+        self._merge(infos, start_info, again)
 
     def _spread(self, info: Info, rows: np.ndarray) -> Info:
         return self._merge({}, info, rows)
@@ -283,117 +308,3 @@ class BatchEnv(VectorEnv):
             infos[key][rows] = value
             infos[f"_{key}"][rows] = True
         return infos
-
-
-class SingleEnv(gym.Env):
-    """One robot of a `BatchEnv`, as a plain Gymnasium environment with rendering.
-
-    A world subclasses it and names its batch class; ``decorate`` may draw extra geoms.
-
-    Args:
-        render_mode: ``"rgb_array"``, ``"human"`` or None.
-        width: Of a frame, pixels.
-        height: Of a frame, pixels.
-        camera: A camera of the model by name, or None for the free camera.
-        **kwargs: For the batch class.
-    """
-
-    batch_class: ClassVar[type[BatchEnv]]
-    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
-        "render_modes": ["rgb_array", "human"],
-        "render_fps": 20,
-    }
-
-    def __init__(
-        self,
-        render_mode: str | None = None,
-        width: int = 480,
-        height: int = 360,
-        camera: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise ValueError(
-                f"unknown render_mode {render_mode!r}; choose from {self.metadata['render_modes']}"
-            )
-        self.world = self.batch_class(num_envs=1, autoreset_mode="Disabled", nthread=1, **kwargs)
-        self.metadata = {  # type: ignore[misc]
-            **self.world.metadata,
-            "render_modes": ["rgb_array", "human"],
-        }
-        self.observation_space = self.world.single_observation_space
-        self.action_space = self.world.single_action_space
-        self.render_mode = render_mode
-        self._size = (height, width)
-        self._camera = camera
-        self._model: mujoco.MjModel | None = None
-        self._data: mujoco.MjData | None = None
-        self._renderer: mujoco.Renderer | None = None
-        self._viewer: Any = None
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, Info]:
-        """Start an episode; see `BatchEnv.reset` for ``options``."""
-        super().reset(seed=seed)
-        obs, infos = self.world.reset(seed=[seed], options=options)
-        self._model = None  # the episode may run on another model of the family
-        if self.render_mode == "human":
-            self.render()
-        return obs[0], self._unwrap(infos)
-
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, Info]:
-        """Step the robot."""
-        obs, reward, terminated, truncated, infos = self.world.step(np.asarray(action)[None])
-        if self.render_mode == "human":
-            self.render()
-        return (
-            obs[0],
-            float(reward[0]),
-            bool(terminated[0]),
-            bool(truncated[0]),
-            self._unwrap(infos),
-        )
-
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
-        """Return a frame, (height, width, 3) uint8, or update the window in human mode."""
-        if self.render_mode is None:
-            return None
-        if self._model is None:
-            self._close_windows()
-            self._model = self.world.scene_model(0)
-            self._data = mujoco.MjData(self._model)
-        assert self._data is not None
-        self._data.qpos[:] = self.world.batch.qpos[0]
-        mujoco.mj_forward(self._model, self._data)
-        if self.render_mode == "human":
-            if self._viewer is None:
-                from mujoco import viewer  # opens a window system; only wanted here
-
-                self._viewer = viewer.launch_passive(self._model, self._data)
-            self._viewer.sync()
-            return None
-        if self._renderer is None:
-            self._renderer = mujoco.Renderer(self._model, *self._size)
-        self._renderer.update_scene(self._data, -1 if self._camera is None else self._camera)
-        self.decorate(self._renderer.scene)
-        return self._renderer.render()
-
-    def decorate(self, scene: mujoco.MjvScene) -> None:
-        """Add geoms to the scene before it is drawn; nothing by default."""
-
-    def close(self) -> None:
-        """Close the renderer and the window."""
-        self._close_windows()
-        self.world.close()
-
-    def _close_windows(self) -> None:
-        if self._renderer is not None:
-            self._renderer.close()
-        if self._viewer is not None:
-            self._viewer.close()
-        self._renderer = self._viewer = None
-
-    @staticmethod
-    def _unwrap(infos: Info) -> Info:
-        return {k: v[0] for k, v in infos.items() if not k.startswith("_")}

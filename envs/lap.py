@@ -15,8 +15,9 @@ import mujoco
 import numpy as np
 
 from envs import lidar
-from envs.batch_env import BatchEnv, Info, SingleEnv
+from envs.batch_env import BatchEnv, Info
 from envs.lap_model import CHASSIS_RADIUS, FRAME_SKIP, MAX_WHEEL_SPEED, START_HEIGHT, lap_model
+from envs.single_env import SingleEnv
 from envs.tracks import (
     DIRECTIONS,
     HALF_WIDTH,

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 
-from envs.batch_env import BatchEnv, Info, SingleEnv
+from envs.batch_env import BatchEnv, Info
 from envs.contacts import Feet
 from envs.quadruped_model import (
     ACTION_SCALE,
@@ -25,6 +25,7 @@ from envs.quadruped_model import (
     quadruped_model,
 )
 from envs.quadruped_rewards import REWARDS, Motion
+from envs.single_env import SingleEnv
 
 CONTROL_DT = TIMESTEP * FRAME_SKIP  # s
 FALLEN_HEIGHT = 0.13  # m; the trunk's underside is 4.5 cm lower

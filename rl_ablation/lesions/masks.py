@@ -77,19 +77,27 @@ class Masks:
     ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """The masks of ``rows`` (n,) at a control step: site → (scale (n, H), shift (n, H)).
 
-        Rows that are ``off``, (n,) bool, are intact in this step, whatever their lesion says.
+        They are for reading: where nothing is drawn, they are the same arrays at every step. Rows
+        that are ``off``, (n,) bool, are intact in this step, whatever their lesion says.
         """
         if self._timed:
             out_of_time = (step < self._onset[rows]) | (step >= self._offset[rows])
             off = out_of_time if off is None else off | out_of_time
         masks = {}
         for site in self._sites:
-            scale, shift = self._scale[site][rows], self._shift[site][rows]
+            scale, shift = self._scale[site], self._shift[site]
+            if off is not None or not self._everyone(rows):
+                scale, shift = scale[rows], shift[rows]
+            elif any(where == site for where, _ in self._draws):
+                shift = shift.copy()
             self._draw(site, step, rows, shift)
             if off is not None:
                 scale[off], shift[off] = 1.0, 0.0
             masks[site] = (scale, shift)
         return masks
+
+    def _everyone(self, rows: np.ndarray) -> bool:
+        return np.array_equal(rows, np.arange(len(self._keys)))
 
     def _draw(self, site: str, step: int, rows: np.ndarray, shift: np.ndarray) -> None:
         now = mix(self._keys[rows] ^ mix(np.array([step], np.uint64)))

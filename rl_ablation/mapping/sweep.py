@@ -25,14 +25,14 @@ from rl_ablation.lesions.lesion import Plan
 from rl_ablation.mapping.design import Execution, Fields, as_episodes, only, typed
 from rl_ablation.mapping.map import Map
 from rl_ablation.mapping.run import NAMES, RUNS, Run, Spec, write_shard
-from rl_ablation.measures.registry import choose, evaluate
+from rl_ablation.measures.registry import Measure, choose, evaluate
 from rl_ablation.policies.network import MLP
 from rl_ablation.policies.policy import Policy
 from rl_ablation.policies.storage import save
 from rl_ablation.progress import bar
 from rl_ablation.rollouts.activity import Activity, load_activity, record_activity, save_activity
 from rl_ablation.rollouts.episodes import Episodes
-from rl_ablation.rollouts.rollout import rollout, world_signals
+from rl_ablation.rollouts.rollout import Rollout, Trace, world_signals
 from rl_ablation.rollouts.world import World, card_env, world_of
 
 log = logging.getLogger(__name__)
@@ -184,32 +184,39 @@ def _run_shard(
     activity: Activity,
     world: World,
     pairs: Sequence[tuple[int, int]],
-    advance: Callable[[int], None],
+    advance: Callable[[float], None],
 ) -> pd.DataFrame:
     lesions = [run.spec.lesions[x] for x, _ in pairs]
     jobs = [run.episodes.job(x, k) for x, (_, k) in zip(lesions, pairs, strict=True)]
-    trace = rollout(
-        agent, world, jobs, activity=activity, horizon=run.spec.horizon,
+    share, due = len(jobs) / len(world.parts), float(len(jobs) * run.spec.horizon)
+
+    def on_step(step: int, running: int) -> None:
+        nonlocal due
+        due -= share
+        advance(share)
+
+    rolls = Rollout(
+        agent, world, activity=activity, horizon=run.spec.horizon, on_step=on_step,
         signals=list(dict.fromkeys(s for m in run.measures for s in m.signals)),
-        on_step=lambda step, running: advance(len(jobs)),
     )  # fmt: skip
-    ran = int(trace.alive.any(1).sum())
-    advance(len(jobs) * (run.spec.horizon - ran))  # everyone ended early
-    values = evaluate(run.measures, trace)
+    outcomes = rolls.of(jobs, lambda trace: _outcome(run.measures, trace))
+    advance(due)  # steps left when everyone had ended
+    told = {
+        "lesion": [x.name for x in lesions],
+        "group": [x.group for x in lesions],
+        "kind": [x.kind for x in lesions],
+        "units": [x.size for x in lesions],
+        "episode": [k for _, k in pairs],
+        "seed": [job.seed for job in jobs],
+        "condition": [job.condition for job in jobs],
+    }
+    return pd.concat([pd.DataFrame(told), pd.concat(outcomes, ignore_index=True)], axis=1)
+
+
+def _outcome(measures: Sequence[Measure], trace: Trace) -> pd.DataFrame:
+    """How each episode went and what the measures say of it."""
+    values = evaluate(measures, trace)
     for column in values.values():
         column[trace.unstable] = np.nan  # numbers of diverged physics mean nothing
-    return pd.DataFrame(
-        {
-            "lesion": [x.name for x in lesions],
-            "group": [x.group for x in lesions],
-            "kind": [x.kind for x in lesions],
-            "units": [x.size for x in lesions],
-            "episode": [k for _, k in pairs],
-            "seed": [job.seed for job in jobs],
-            "condition": [job.condition for job in jobs],
-            "steps": trace.steps,
-            "terminated": trace.terminated,
-            "unstable": trace.unstable,
-            **values,
-        }
-    )
+    ends = {"steps": trace.steps, "terminated": trace.terminated, "unstable": trace.unstable}
+    return pd.DataFrame({**ends, **values})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,7 +16,7 @@ from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.lesions.triggers import Triggers
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.episodes import Episode
-from rl_ablation.rollouts.world import World
+from rl_ablation.rollouts.world import Part, World
 
 SITE = "@"
 """A signal named ``@h0`` is the activity of site ``h0``."""
@@ -68,83 +71,153 @@ def world_signals(world: World) -> dict[str, tuple[int, ...]]:
     """Names and shapes of everything that can be recorded in a world besides sites."""
     action = () if world.discrete else (world.action_size,)
     names: dict[str, tuple[int, ...]] = {"obs": (world.obs_size,), "reward": (), "action": action}
-    world.reset(list(range(world.rows)), [""] * world.rows)
-    infos = world.step(world.no_action())[-1]
+    part = world.parts[0]
+    part.reset(list(range(part.size)), [""] * part.size)
+    infos = part.step(part.no_action())[-1]
     for key, value in infos.items():
         numeric = isinstance(value, np.ndarray) and value.dtype.kind in "fiub"
-        if not key.startswith("_") and numeric and len(value) == world.rows:
+        if not key.startswith("_") and numeric and len(value) == part.size:
             names[key] = value.shape[1:]
     return names
 
 
-def rollout(
-    policy: Policy,
-    world: World,
-    jobs: Sequence[Episode],
-    *,
-    signals: Sequence[str] = ("reward",),
-    activity: Mapping[str, SiteStats] | None = None,
-    horizon: int | None = None,
-    on_step: Callable[[int, int], None] | None = None,
-) -> Trace:
+OnStep = Callable[[int, int], None]
+"""(control step, robots of the part of the world that made it and still run)."""
+
+T = TypeVar("T")
+
+
+def rollout(policy: Policy, world: World, jobs: Sequence[Episode], **how: Any) -> Trace:
     """Run one episode for each job, all at once; finished robots are not stepped.
 
     A job's result does not depend on the other jobs, on their order or on the number of threads.
     A lesion's condition is read, before each step, in the infos that the world gave last (those of
     the reset before the first one) and in ``obs``, what the policy is about to see.
 
-    The world has as many rows as there are jobs; the horizon is in steps, None takes the world's
-    time limit; ``activity`` is for kinds of lesion that read it. After each step ``on_step`` is
-    called with (step, robots still running).
+    The world has as many rows as there are jobs; ``how`` is for `Rollout`: signals, activity,
+    horizon, on_step.
 
     Raises:
         LabError: No horizon, a policy that does not fit, or a signal that is not there, to record
             or in a lesion's condition.
     """
-    horizon = world.horizon if horizon is None else horizon
-    if horizon is None:
-        raise LabError(f"{world.env_id} has no time limit; give a horizon in steps (--max-steps)")
-    if horizon < 1:
-        raise LabError(f"the horizon must be at least 1 step, got {horizon}")
-    world.fits(policy)
-    rows = np.arange(world.rows)
-    seeds = [job.seed for job in jobs]
-    masks = Masks([job.lesion for job in jobs], seeds, policy.sites, activity)
-    triggers = Triggers([job.lesion.when for job in jobs])
-    obs, infos = world.reset(seeds, [job.condition for job in jobs])
-    sites = {s: policy.sites[s[1:]] for s in signals if s.startswith(SITE)}
-    shape = (horizon, world.rows)
-    kept = {s: np.zeros((*shape, n), np.float32) for s, n in sites.items()}
-    alive = np.zeros(shape, bool)
-    terminated, unstable = np.zeros((2, world.rows), bool)
-    actions = world.no_action()
-    for step in range(horizon):
-        record = {s[1:]: np.empty((rows.size, n), np.float32) for s, n in sites.items()}
-        before = obs.reshape(world.rows, -1)
-        off = triggers.unmet({**infos, "obs": before}, rows, started=step > 0)
-        chosen = policy.act(before[rows], masks.at(step, rows, off), record)
-        actions[rows] = chosen.reshape(rows.size, *actions.shape[1:])
-        obs, reward, ended, cut, infos = world.step(actions)
-        alive[step, rows] = True
-        given = {**infos, "obs": before, "action": actions, "reward": reward}
-        for name in signals:
-            if name in sites:
-                kept[name][step, rows] = record[name[1:]]
-                continue
-            if (value := given.get(name)) is None:
-                raise LabError(f"{world.env_id} gives no signal {name!r}")
-            if name not in kept:
-                # Rewards add up over an episode; the rest is averaged, where 32 bits are plenty.
-                dtype = np.float64 if name == "reward" else np.float32
-                kept[name] = np.zeros((*shape, *value.shape[1:]), dtype)
-            kept[name][step, rows] = value[rows]
-        if "unstable" in infos:
-            unstable[rows] |= infos["unstable"][rows]
-        unstable[rows] |= ~np.isfinite(reward[rows])
-        terminated[rows] = ended[rows]
-        rows = rows[~(ended | cut)[rows]]
-        if on_step is not None:
-            on_step(step, rows.size)
-        if not rows.size:
-            break
-    return Trace(kept, alive, terminated, unstable, world.dt)
+    return joined(Rollout(policy, world, **how).of(jobs, lambda trace: trace))
+
+
+@dataclass(eq=False)
+class Rollout:
+    """How episodes are run in a world.
+
+    Attributes:
+        policy: Drives the robots.
+        world: Holds them.
+        signals: What is recorded.
+        activity: For kinds of lesion that read it.
+        horizon: Control steps at most; None takes the world's time limit.
+        on_step: Called after each step of each part of the world.
+
+    Raises:
+        LabError: No horizon, or a policy that does not fit.
+    """
+
+    policy: Policy
+    world: World
+    signals: Sequence[str] = ("reward",)
+    activity: Mapping[str, SiteStats] | None = None
+    horizon: int | None = None
+    on_step: OnStep | None = None
+
+    def __post_init__(self) -> None:
+        steps = self.world.horizon if self.horizon is None else self.horizon
+        if steps is None:
+            how = "give a horizon in steps (--max-steps)"
+            raise LabError(f"{self.world.env_id} has no time limit; {how}")
+        if steps < 1:
+            raise LabError(f"the horizon must be at least 1 step, got {steps}")
+        self._steps = steps
+        self.world.fits(self.policy)
+
+    def of(self, jobs: Sequence[Episode], take: Callable[[Trace], T]) -> list[T]:
+        """Run the jobs, and take something from the trace of each part of the world; see `rollout`.
+
+        The parts run in threads that take turns: while the physics of one goes on, another runs
+        the policy. Whatever ends one of them ends all.
+        """
+        turn, stop = threading.Lock(), threading.Event()
+
+        def run(part: Part) -> T:
+            try:
+                with part.sharing(turn):
+                    trace = self._episodes(part, jobs[part.rows], stop)
+                return take(trace)
+            except BaseException:
+                stop.set()
+                raise
+
+        parts = self.world.parts
+        if len(parts) == 1:
+            return [take(self._episodes(parts[0], jobs, stop))]
+        with ThreadPoolExecutor(len(parts)) as threads:
+            try:
+                return list(threads.map(run, parts))
+            finally:
+                stop.set()
+
+    def _episodes(self, part: Part, jobs: Sequence[Episode], stop: threading.Event) -> Trace:
+        seeds = [job.seed for job in jobs]
+        masks = Masks([job.lesion for job in jobs], seeds, self.policy.sites, self.activity)
+        triggers = Triggers([job.lesion.when for job in jobs])
+        obs, infos = part.reset(seeds, [job.condition for job in jobs])
+        sites = {s: self.policy.sites[s[1:]] for s in self.signals if s.startswith(SITE)}
+        kept: dict[str, np.ndarray] = {}
+        alive = np.zeros((self._steps, part.size), bool)
+        terminated, unstable = np.zeros((2, part.size), bool)
+        rows, actions = np.arange(part.size), part.no_action()
+        for step in range(self._steps):
+            here = rows if rows.size < part.size else slice(None)  # a slice copies nothing
+            before = obs.reshape(part.size, -1)
+            off = triggers.unmet({**infos, "obs": before}, rows, started=step > 0)
+            record = {s: np.empty((rows.size, n), np.float32) for s, n in sites.items()}
+            chosen = self.policy.act(
+                before[here], masks.at(step, rows, off), {s[1:]: v for s, v in record.items()}
+            )
+            actions[here] = chosen.reshape(rows.size, *actions.shape[1:])
+            obs, reward, ended, cut, infos = part.step(actions)
+            alive[step, here] = True
+            given = {**infos, "obs": before, "action": actions, "reward": reward}
+            for name in self.signals:
+                values = record[name] if name in record else self._given(given, name)[here]
+                if name not in kept:
+                    # Rewards add up over an episode; the rest is averaged, where 32 bits do.
+                    dtype = np.float64 if name == "reward" else np.float32
+                    kept[name] = np.zeros((*alive.shape, *values.shape[1:]), dtype)
+                kept[name][step, here] = values
+            if "unstable" in infos:
+                unstable[here] |= infos["unstable"][here]
+            unstable[here] |= ~np.isfinite(reward[here])
+            terminated[here] = ended[here]
+            rows = rows[~(ended | cut)[here]]
+            if self.on_step is not None:
+                self.on_step(step, rows.size)
+            if not rows.size or stop.is_set():
+                break
+        return Trace(kept, alive, terminated, unstable, self.world.dt)
+
+    def _given(self, given: Mapping[str, Any], name: str) -> np.ndarray:
+        if (value := given.get(name)) is None:
+            raise LabError(f"{self.world.env_id} gives no signal {name!r}")
+        return value
+
+
+def joined(traces: Sequence[Trace]) -> Trace:
+    """The traces of groups of robots as one, in that order."""
+    if len(traces) == 1:
+        return traces[0]
+    names = traces[0].signals
+    return Trace(
+        {name: np.concatenate([t.signals[name] for t in traces], axis=1) for name in names},
+        np.concatenate([t.alive for t in traces], axis=1),
+        np.concatenate([t.terminated for t in traces]),
+        np.concatenate([t.unstable for t in traces]),
+        traces[0].dt,
+    )

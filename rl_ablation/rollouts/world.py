@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import gymnasium as gym
@@ -20,8 +22,12 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from rl_ablation.env_ids import find_spec
 from rl_ablation.errors import LabError
 from rl_ablation.files import one_line
+from rl_ablation.policies.network import BLOCK
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.episodes import Episodes
+
+FEWEST = BLOCK
+"""Robots in a part at least: the policy runs on whole blocks."""
 
 
 class _WaitingSync(SyncVectorEnv):
@@ -53,10 +59,51 @@ class _WaitingSync(SyncVectorEnv):
         return obs, self._rewards.copy(), self._terminations.copy(), self._truncations.copy(), infos
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some rows of a world: one vector environment, which steps while others run the policy."""
+
+    env: VectorEnv
+    rows: slice
+
+    @property
+    def size(self) -> int:
+        """Its number of robots."""
+        return self.env.num_envs
+
+    def reset(self, seeds: Sequence[int], conditions: Sequence[str]) -> tuple[np.ndarray, dict]:
+        """Start every row from its seed, under its condition ("" for none)."""
+        options = {"condition": [c or None for c in conditions]} if any(conditions) else None
+        return self.env.reset(seed=list(seeds), options=options)  # type: ignore[arg-type]
+
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Step the rows that are not finished."""
+        return self.env.step(actions)
+
+    @contextlib.contextmanager
+    def sharing(self, turn: threading.Lock) -> Iterator[None]:
+        """Take the turn, and have the environment give it up while its physics runs."""
+        with turn:
+            self.env.turn = turn  # type: ignore[attr-defined]
+            try:
+                yield
+            finally:
+                self.env.turn = None  # type: ignore[attr-defined]
+
+    def no_action(self) -> np.ndarray:
+        """Zeros in the shape and type of a batch of actions."""
+        space = self.env.action_space
+        return np.zeros(space.shape or (self.size,), space.dtype or np.float32)
+
+
 class World:
     """N robots, ``rows``, of one environment, a Gymnasium id with a module prefix if one is needed.
 
-    ``threads`` are C threads of a native batch; None takes every CPU.
+    ``threads`` are those that native batches use at most; None takes every CPU. Many robots are
+    shared among several batches, ``parts``, so that while the policy runs for one of them the
+    physics of the others goes on.
 
     Raises:
         LabError: The id is unknown, or needs the user's word (see `rl_ablation.env_ids`), or its
@@ -77,15 +124,16 @@ class World:
         spec = find_spec(env_id)
         try:
             with quiet():
-                self.env = _make(spec, rows, kwargs, threads)
+                self.parts = _make(spec, rows, kwargs, threads)
         except LabError:
             raise
         except (TypeError, ValueError, ImportError, gym.error.Error) as error:
             raise LabError(f"cannot make {env_id}: {one_line(error)}") from None
-        self.metadata = self.env.metadata
+        env = self.parts[0].env
+        self.metadata = env.metadata
         self.horizon: int | None = kwargs.get("max_episode_steps", spec.max_episode_steps)
         self.dt = 1.0 / float(self.metadata.get("render_fps") or 1.0)
-        space, actions = self.env.single_observation_space, self.env.single_action_space
+        space, actions = env.single_observation_space, env.single_action_space
         kind, action_kind = type(space).__name__, type(actions).__name__
         if not isinstance(space, gym.spaces.Box):
             self.close()
@@ -154,25 +202,10 @@ class World:
             )
         return replace(episodes, conditions=tuple(names) or ("",), horizon=horizon)
 
-    def reset(self, seeds: Sequence[int], conditions: Sequence[str]) -> tuple[np.ndarray, dict]:
-        """Start every row from its seed, under its condition ("" for none)."""
-        options = {"condition": [c or None for c in conditions]} if any(conditions) else None
-        return self.env.reset(seed=list(seeds), options=options)  # type: ignore[arg-type]
-
-    def step(
-        self, actions: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Step the rows that are not finished."""
-        return self.env.step(actions)
-
-    def no_action(self) -> np.ndarray:
-        """Zeros in the shape and type of a batch of actions."""
-        space = self.env.action_space
-        return np.zeros(space.shape or (self.rows,), space.dtype or np.float32)
-
     def close(self) -> None:
-        """Release the environment."""
-        self.env.close()
+        """Release the environments."""
+        for part in self.parts:
+            part.env.close()
 
 
 def card_env(policy: Policy) -> str:
@@ -205,20 +238,43 @@ def conditions_of(policy: Policy, asked: Sequence[str] | None = None) -> list[st
         return taken
 
 
-def _make(spec: EnvSpec, rows: int, kwargs: dict[str, Any], threads: int | None) -> VectorEnv:
+def _make(
+    spec: EnvSpec, rows: int, kwargs: dict[str, Any], threads: int | None
+) -> tuple[Part, ...]:
     if spec.vector_entry_point is not None:
-        native = {**kwargs, "autoreset_mode": "Disabled"}
-        if threads is not None:
-            native["nthread"] = threads
-        try:
-            env = gym.make_vec(spec, num_envs=rows, **native)
-            if env.metadata.get("waits"):
-                return env
-            env.close()
-        except TypeError:
-            pass  # somebody else's vector environment, without these arguments
+        threads = cpus() if threads is None else threads
+        for count in sorted({1, max(1, min(threads, rows // FEWEST))}, reverse=True):
+            if parts := _native(spec, rows, kwargs, threads, count):
+                return parts
     makers = [lambda: gym.make(spec, **kwargs)] * rows
-    return _WaitingSync(makers, autoreset_mode=AutoresetMode.DISABLED)
+    env = _WaitingSync(makers, autoreset_mode=AutoresetMode.DISABLED)
+    return (Part(env, slice(0, rows)),)
+
+
+def _native(
+    spec: EnvSpec, rows: int, kwargs: dict[str, Any], threads: int, count: int
+) -> tuple[Part, ...]:
+    """So many parts of an environment's own batches; none if it cannot do that."""
+    native: dict[str, Any] = {
+        **kwargs, "autoreset_mode": "Disabled", "nthread": max(1, threads // count)
+    }  # fmt: skip
+    parts: list[Part] = []
+    for start, end in pairwise(np.linspace(0, rows, count + 1).astype(int).tolist()):
+        try:
+            env = gym.make_vec(spec, num_envs=end - start, **native)
+        except TypeError:  # somebody else's, without these arguments
+            return ()
+        parts.append(Part(env, slice(start, end)))
+        if not env.metadata.get("waits") or (count > 1 and not hasattr(env, "turn")):
+            for part in parts:
+                part.env.close()
+            return ()
+    return tuple(parts)
+
+
+def cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager

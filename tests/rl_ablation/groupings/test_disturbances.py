@@ -72,10 +72,10 @@ def test_dropout_sets_have_their_size_grow_and_differ(policy):
 def test_a_sweep_runs_them_and_their_curves_are_drawn(policy, small_sweep, tmp_path):
     plan = noise_ladder(policy, sites=["obs"], strengths=(1.0, 3.0))
     plan += dropout(policy, (0.5, 1.0), draws=2)
-    run = small_sweep(plan, tmp_path, measures=["survival"])
-    lost = areas(curves(run, "survival"))
+    run = small_sweep(plan, tmp_path, measures=["forward_speed"])
+    lost = areas(curves(run, "forward_speed"))
     assert list(lost.index) == ["noise", "dropout-0", "dropout-1"]
-    table = run.table().pivot(index="episode", columns="lesion", values="survival")
+    table = run.table().pivot(index="episode", columns="lesion", values="forward_speed")
     assert np.array_equal(table["dropout-0/1"], table["dropout-1/1"])  # the same robot, blind
     assert not np.array_equal(table["dropout-0/1"], table["intact"])
 

@@ -92,10 +92,10 @@ def test_an_onset_is_a_cut_in_a_running_robot(policy):
 
 
 def test_what_the_policy_sees_can_be_asked_for(policy):
-    trace = play(policy, [gated("obs[17] > 0")])
+    trace = play(policy, [gated("obs[3] > 0.3")])
     steps = trace.steps[0]
     cut = (trace["@h0"][:steps, 0][:, list(UNITS)] == 0).all(1)
-    assert np.array_equal(cut, trace["obs"][:steps, 0, 17] > 0)
+    assert np.array_equal(cut, trace["obs"][:steps, 0, 3] > 0.3)
     assert 0 < cut.sum() < steps
 
 
@@ -126,7 +126,7 @@ def test_a_gated_row_alone_is_the_row_in_the_crowd(policy, activity, kind):
         gated("clearance < 0.15", kind=kind),
         gated(None, kind=kind),
         INTACT,
-        gated("obs[17] > 0 and bend < 1", kind=kind, cut={"h1": (0, 1), "obs": (3,)}),
+        gated("obs[3] > 0.3 and bend < 1", kind=kind, cut={"h1": (0, 1), "obs": (3,)}),
     ]
     crowd = play(policy, lesions, activity=activity)
     assert len({crowd["action"][:, row].tobytes() for row in range(5)}) == 5

@@ -110,7 +110,7 @@ def test_baselines_are_shown_but_are_no_claims(mapped):
 def test_again_it_rolls_nothing_out(mapped, small_map, plan, monkeypatch):
     monkeypatch.setattr(
         importlib.import_module("rl_ablation.mapping.sweep"),
-        "rollout",
+        "Rollout",
         lambda *a, **k: pytest.fail("rolled out"),
     )
     again = small_map(plan, mapped.folder)
@@ -132,15 +132,18 @@ def test_a_machine_that_does_not_repeat_itself_is_found_out(
     small_map, policy, tmp_path, monkeypatch
 ):
     sweep = importlib.import_module("rl_ablation.mapping.sweep")
-    real = sweep.rollout
 
-    def shaky(agent, world, jobs, **how):
-        trace = real(agent, world, jobs, **how)
-        rows = [k for k, job in enumerate(jobs) if job.lesion.name == SAME]
-        trace.signals["reward"][0, rows] += 1e-9
-        return trace
+    class Shaky(sweep.Rollout):
+        def of(self, jobs, take):
+            rows = [k for k, job in enumerate(jobs) if job.lesion.name == SAME]
 
-    monkeypatch.setattr(sweep, "rollout", shaky)
+            def shaken(trace):
+                trace.signals["reward"][0, rows] += 1e-9
+                return take(trace)
+
+            return super().of(jobs, shaken)
+
+    monkeypatch.setattr(sweep, "Rollout", Shaky)
     with pytest.raises(LabError, match="does not repeat itself"):
         small_map(rl.layers(policy), tmp_path / "run")
 

@@ -11,6 +11,7 @@ from conftest import CONDITIONS, DEAD, HORIZON, LAP, MUTE, random_mlp
 
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion
+from rl_ablation.rollouts import world as world_module
 from rl_ablation.rollouts.activity import load_activity, record_activity, save_activity
 from rl_ablation.rollouts.episodes import Episode, episode_seed
 from rl_ablation.rollouts.rollout import rollout, world_signals
@@ -228,6 +229,38 @@ def test_held_keeps_the_last_value(policy):
         assert (held[steps:, row] == trace["progress"][steps - 1, row]).all()
 
 
+@pytest.mark.parametrize("kind", ["zero", "resample"])
+def test_parts_that_take_turns_change_no_bit(policy, activity, monkeypatch, kind):
+    lesions = [INTACT, *(Lesion(name="x", cut={s: (0, 3)}, kind=kind) for s in ("h0", "h1"))]
+    jobs = [Episode(lesions[k % 3], k, CONDITIONS[k % 2]) for k in range(11)]
+    how = {"signals": SIGNALS, "activity": activity, "horizon": HORIZON}
+    monkeypatch.setattr(world_module, "FEWEST", 4)
+    steps, traces = [[], []], []
+    for threads in (1, 2):
+        world = World(LAP, len(jobs), threads=threads)
+        assert len(world.parts) == threads
+        told = steps[threads - 1]
+        traces.append(rollout(policy, world, jobs, on_step=lambda *a, t=told: t.append(a), **how))
+        world.close()
+    same(*(rows_of(trace, slice(None)) for trace in traces))
+    assert len(steps[1]) > len(steps[0])
+
+
+def test_a_fault_in_one_part_ends_all(policy, monkeypatch):
+    monkeypatch.setattr(world_module, "FEWEST", 1)
+    world = World(LAP, 2, threads=2)
+    jobs = [Episode(INTACT, s, CONDITIONS[0]) for s in range(2)]
+
+    def fail(step, running):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rollout(policy, world, jobs, horizon=10**6, on_step=fail)
+    assert len(rollout(policy, world, jobs, horizon=5).steps) == 2  # and can be run again
+    world.close()
+
+
 def test_finished_robots_are_not_run(policy):
     running = []
     world = World(LAP, 6, threads=1)
@@ -240,7 +273,7 @@ def test_finished_robots_are_not_run(policy):
     )
     after = np.append(trace.alive.sum(1)[1:], 0)
     assert [rows for _, rows in running][:-1] == after[: len(running) - 1].tolist()
-    assert np.array_equal(world.env.steps, trace.steps), "the world made no step more"
+    assert np.array_equal(world.parts[0].env.steps, trace.steps), "the world made no step more"
     world.close()
 
 
