@@ -53,11 +53,14 @@ class Execution:
     Attributes:
         folder: Run folder; by default runs/AGENT-DIGEST.
         threads: C threads of the physics; by default every CPU.
+        scheduler: Have the workers of a dask scheduler do the work: its address,
+            tcp://HOST:8786, or local:N for N processes of this machine; in Python also a Client.
         progress: Show progress bars when standard error is a terminal.
     """
 
     folder: Path | None = None
     threads: int | None = None
+    scheduler: str | None = None
     progress: bool = True
 
     def __post_init__(self) -> None:
@@ -95,6 +98,7 @@ class Fields(TypedDict, total=False):
     adaptive: bool
     folder: str | Path | None
     threads: int | None
+    scheduler: Any
     progress: bool
     effect: float
     power: float

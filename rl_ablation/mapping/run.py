@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from rl_ablation.env_ids import EnvId, EnvKwargs
 from rl_ablation.errors import LabError
-from rl_ablation.files import digest, one_line, write_atomically
+from rl_ablation.files import digest, one_line
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.mapping.effects import effects
 from rl_ablation.measures.registry import MEASURES, Measure
@@ -59,6 +59,27 @@ class Spec(BaseModel):
         """Identity of the run."""
         return digest(self.model_dump(mode="json"))
 
+    @property
+    def asked(self) -> Episodes:
+        """Its episodes."""
+        return Episodes(self.episodes, self.seed, self.conditions, self.horizon)
+
+    @property
+    def taken(self) -> list[Measure]:
+        """Its measures."""
+        return [MEASURES[name] for name in self.measures]
+
+    @property
+    def shards(self) -> int:
+        """How many shards the lesion × episode pairs fill."""
+        return -(-len(self.lesions) * self.episodes // self.rows)
+
+    def pairs(self, shard: int) -> list[tuple[int, int]]:
+        """The (lesion index, episode) pairs of a shard."""
+        start = shard * self.rows
+        end = min(start + self.rows, len(self.lesions) * self.episodes)
+        return [divmod(pair, self.episodes) for pair in range(start, end)]
+
 
 class Run:
     """A run folder: the sweep's spec and results.
@@ -86,13 +107,17 @@ class Run:
     @property
     def episodes(self) -> Episodes:
         """The episodes of the run."""
-        spec = self.spec
-        return Episodes(spec.episodes, spec.seed, spec.conditions, spec.horizon)
+        return self.spec.asked
 
     @property
     def measures(self) -> list[Measure]:
         """The measures of the run."""
-        return [MEASURES[name] for name in self.spec.measures]
+        return self.spec.taken
+
+    @cached_property
+    def digest(self) -> str:
+        """The spec's digest."""
+        return self.spec.digest
 
     @cached_property
     def policy(self) -> Policy:
@@ -127,12 +152,7 @@ class Run:
         """The file of a shard."""
         return self.folder / "shards" / f"{index:05d}.parquet"
 
-    def shards(self) -> list[list[tuple[int, int]]]:
-        """The (lesion index, episode) pairs of each shard, in order."""
-        pairs = [(x, k) for x in range(len(self.spec.lesions)) for k in range(self.spec.episodes)]
-        return [pairs[i : i + self.spec.rows] for i in range(0, len(pairs), self.spec.rows)]
-
-    def read_shard(self, index: int, size: int) -> pd.DataFrame:
+    def read_shard(self, index: int) -> pd.DataFrame:
         """Read a shard.
 
         Raises:
@@ -149,7 +169,7 @@ class Run:
         except Exception as error:  # pyarrow raises whatever a flipped bit leads it to
             raise LabError(f"{path}: damaged shard ({one_line(error)}); {mend}") from None
         meta = table.schema.metadata or {}
-        if meta.get(b"spec") != self.spec.digest.encode() or len(frame) != size:
+        if meta.get(b"spec") != self.digest.encode() or len(frame) != len(self.spec.pairs(index)):
             raise LabError(f"{path}: not a shard of this run; {mend}")
         if meta.get(b"content") != content.encode():
             raise LabError(f"{path}: damaged shard (its numbers have changed); {mend}")
@@ -161,13 +181,12 @@ class Run:
         Raises:
             LabError: A shard is missing or damaged.
         """
-        parts = [self.read_shard(i, len(jobs)) for i, jobs in enumerate(self.shards())]
-        return pd.concat(parts, ignore_index=True)
+        return pd.concat(map(self.read_shard, range(self.spec.shards)), ignore_index=True)
 
     @property
     def finished(self) -> bool:
         """Whether all shards are there; one that was broken off is finished by the same command."""
-        return all(self.shard_path(k).exists() for k in range(len(self.shards())))
+        return all(self.shard_path(k).exists() for k in range(self.spec.shards))
 
     @property
     def looks(self) -> list[Run]:
@@ -218,10 +237,10 @@ def _content(frame: pd.DataFrame) -> str:
     return digest([list(frame.columns), [str(t) for t in frame.dtypes], rows.tolist()])
 
 
-def write_shard(run: Run, index: int, frame: pd.DataFrame) -> None:
-    """Write a shard of a run with its digest."""
+def shard_bytes(spec: str, frame: pd.DataFrame) -> bytes:
+    """The file of a shard with the digest of its spec, and its own: see `Run.read_shard`."""
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    about = {b"spec": run.spec.digest, b"content": _content(table.to_pandas())}
+    about = {b"spec": spec, b"content": _content(table.to_pandas())}
     sink = pa.BufferOutputStream()
     pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **about}), sink)
-    write_atomically(run.shard_path(index), sink.getvalue().to_pybytes())
+    return sink.getvalue().to_pybytes()

@@ -12,28 +12,27 @@ import json
 import logging
 import platform
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
-import numpy as np
-import pandas as pd
-
+from rl_ablation.cluster import PACKAGES, current
 from rl_ablation.errors import LabError
 from rl_ablation.files import write_atomically
 from rl_ablation.lesions.lesion import Plan
 from rl_ablation.mapping.design import Execution, Fields, as_episodes, only, typed
 from rl_ablation.mapping.map import Map
-from rl_ablation.mapping.run import NAMES, RUNS, Run, Spec, write_shard
-from rl_ablation.measures.registry import Measure, choose, evaluate
+from rl_ablation.mapping.run import NAMES, RUNS, Run, Spec
+from rl_ablation.mapping.shards import Work, here, on_cluster
+from rl_ablation.measures.registry import choose
 from rl_ablation.policies.network import MLP
 from rl_ablation.policies.policy import Policy
 from rl_ablation.policies.storage import save
 from rl_ablation.progress import bar
 from rl_ablation.rollouts.activity import Activity, load_activity, record_activity, save_activity
 from rl_ablation.rollouts.episodes import Episodes
-from rl_ablation.rollouts.rollout import Rollout, Trace, world_signals
-from rl_ablation.rollouts.world import World, card_env, world_of
+from rl_ablation.rollouts.rollout import world_signals
+from rl_ablation.rollouts.world import card_env, world_of
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ def sweep(
         lesion.check(agent.sites)
     spec = _make_spec(agent, plan, as_episodes(episodes, given), measures)
     run = _open_folder(agent, spec, execution.folder)
-    todo = [i for i, jobs in enumerate(run.shards()) if not _done(run, i, len(jobs))]
+    todo = [i for i in range(spec.shards) if not _done(run, i)]
     if not todo:
         return run
     path = run.folder / "activity.safetensors"
@@ -76,7 +75,8 @@ def sweep(
         if activity is None:
             activity = recorded(agent, run.episodes, execution)
         save_activity(activity, path)
-    _run_shards(run, agent, activity, todo, execution)
+    _keep_names(run, agent)
+    _run_shards(run, Work(spec, agent, activity), todo, execution)
     return run
 
 
@@ -131,92 +131,44 @@ def _open_folder(agent: Policy, spec: Spec, folder: Path | None) -> Map:
     (path / "shards").mkdir(parents=True, exist_ok=True)
     if isinstance(agent.network, MLP):
         save(agent, path / "policy")
-    packages = ("rl-ablation", "mujoco", "gymnasium", "torch", "numpy")
-    versions = "".join(f"{p} {importlib.metadata.version(p)}\n" for p in packages)
+    versions = "".join(f"{p} {importlib.metadata.version(p)}\n" for p in PACKAGES)
     write_atomically(path / "versions.txt", f"python {platform.python_version()}\n{versions}")
     # The spec comes last: a folder with a spec is a complete start.
     write_atomically(path / "spec.json", spec.model_dump_json(indent=1) + "\n")
     return Map(path)
 
 
-def _done(run: Run, index: int, size: int) -> bool:
+def _done(run: Run, index: int) -> bool:
     if not run.shard_path(index).exists():
         return False
     try:
-        run.read_shard(index, size)
+        run.read_shard(index)
     except LabError as error:
         log.warning("%s", error)
         return False
     return True
 
 
-def _run_shards(
-    run: Run, agent: Policy, activity: Activity, todo: Sequence[int], execution: Execution
-) -> None:
-    spec, shards = run.spec, run.shards()
-    worlds: dict[int, World] = {}
-    total = sum(len(shards[i]) for i in todo) * spec.horizon
+def _run_shards(run: Run, work: Work, todo: Sequence[int], execution: Execution) -> None:
+    steps = sum(len(run.spec.pairs(index)) for index in todo) * run.spec.horizon
+    scheduler = execution.scheduler or current()
     (run.folder / "shards").mkdir(exist_ok=True)
-    try:
-        with bar("rolling out", total, "robot steps", show=execution.progress) as advance:
-            for index in todo:
-                rows = len(shards[index])
-                if rows not in worlds:
-                    worlds[rows] = World(spec.env_id, rows, spec.env_kwargs, execution.threads)
-                _keep_names(run, worlds[rows])
-                frame = _run_shard(run, agent, activity, worlds[rows], shards[index], advance)
-                write_shard(run, index, frame)
-    finally:
-        for world in worlds.values():
-            world.close()
+    with bar("rolling out", steps, "robot steps", show=execution.progress) as advance:
+        shards = (
+            here(work, todo, execution.threads, advance)
+            if scheduler is None
+            else on_cluster(work, todo, scheduler, advance)
+        )
+        for index, content in shards:
+            write_atomically(run.shard_path(index), content)
 
 
-def _keep_names(run: Run, world: World) -> None:
+def _keep_names(run: Run, agent: Policy) -> None:
     """Write down what the world calls its sensors and motors; no number depends on it."""
-    if world.names and not (run.folder / NAMES).exists():
-        text = json.dumps(world.names, ensure_ascii=False, indent=1)
+    if (run.folder / NAMES).exists():
+        return
+    with world_of(agent) as world:
+        names = world.names
+    if names:
+        text = json.dumps(names, ensure_ascii=False, indent=1)
         write_atomically(run.folder / NAMES, text + "\n")
-
-
-def _run_shard(
-    run: Run,
-    agent: Policy,
-    activity: Activity,
-    world: World,
-    pairs: Sequence[tuple[int, int]],
-    advance: Callable[[float], None],
-) -> pd.DataFrame:
-    lesions = [run.spec.lesions[x] for x, _ in pairs]
-    jobs = [run.episodes.job(x, k) for x, (_, k) in zip(lesions, pairs, strict=True)]
-    share, due = len(jobs) / len(world.parts), float(len(jobs) * run.spec.horizon)
-
-    def on_step(step: int, running: int) -> None:
-        nonlocal due
-        due -= share
-        advance(share)
-
-    rolls = Rollout(
-        agent, world, activity=activity, horizon=run.spec.horizon, on_step=on_step,
-        signals=list(dict.fromkeys(s for m in run.measures for s in m.signals)),
-    )  # fmt: skip
-    outcomes = rolls.of(jobs, lambda trace: _outcome(run.measures, trace))
-    advance(due)  # steps left when everyone had ended
-    told = {
-        "lesion": [x.name for x in lesions],
-        "group": [x.group for x in lesions],
-        "kind": [x.kind for x in lesions],
-        "units": [x.size for x in lesions],
-        "episode": [k for _, k in pairs],
-        "seed": [job.seed for job in jobs],
-        "condition": [job.condition for job in jobs],
-    }
-    return pd.concat([pd.DataFrame(told), pd.concat(outcomes, ignore_index=True)], axis=1)
-
-
-def _outcome(measures: Sequence[Measure], trace: Trace) -> pd.DataFrame:
-    """How each episode went and what the measures say of it."""
-    values = evaluate(measures, trace)
-    for column in values.values():
-        column[trace.unstable] = np.nan  # numbers of diverged physics mean nothing
-    ends = {"steps": trace.steps, "terminated": trace.terminated, "unstable": trace.unstable}
-    return pd.DataFrame({**ends, **values})

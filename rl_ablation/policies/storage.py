@@ -103,21 +103,32 @@ def load_folder(folder: str | Path) -> Policy:
     path = Path(folder) / "policy.safetensors"
     try:
         content = path.read_bytes()
-        tensors = load_tensors(content)
     except FileNotFoundError:
         raise LabError(f"{folder}: no policy.safetensors beside card.json") from None
+    try:
+        return _policy(card, content)
+    except LabError as error:
+        raise LabError(f"{path}: {error}") from None
+
+
+def policy_of(card: str, weights: bytes) -> Policy:
+    """The policy of a card's JSON and of its `weight_bytes`; a LabError if they are damaged."""
+    return _policy(Card.model_validate_json(card), weights)
+
+
+def _policy(card: Card, content: bytes) -> Policy:
+    try:
+        tensors = load_tensors(content)
     except (SafetensorError, ValueError) as error:
-        raise LabError(f"{path}: damaged weights: {one_line(error)}") from None
+        raise LabError(f"damaged weights: {one_line(error)}") from None
     except KeyError as error:  # a number type that numpy lacks
-        raise LabError(f"{path}: damaged weights: unknown number type {error}") from None
+        raise LabError(f"damaged weights: unknown number type {error}") from None
     if card.sha256 is not None and hashlib.sha256(content).hexdigest() != card.sha256:
-        raise LabError(f"{path}: not the weights that card.json describes (sha256 differs)")
+        raise LabError("not the weights that card.json describes (sha256 differs)")
     count = sum(name.endswith(".weight") for name in tensors)
     layers = [f"layers.{k}" for k in range(count)]
     try:
         weights = [(tensors[f"{layer}.weight"], tensors[f"{layer}.bias"]) for layer in layers]
         return make_mlp(weights, card, **{name: tensors.get(name) for name in ARRAYS})
     except KeyError as error:
-        raise LabError(f"{path}: tensor {error} is missing") from None
-    except LabError as error:
-        raise LabError(f"{path}: {error}") from None
+        raise LabError(f"tensor {error} is missing") from None

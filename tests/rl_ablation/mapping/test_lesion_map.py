@@ -109,7 +109,7 @@ def test_baselines_are_shown_but_are_no_claims(mapped):
 
 def test_again_it_rolls_nothing_out(mapped, small_map, plan, monkeypatch):
     monkeypatch.setattr(
-        importlib.import_module("rl_ablation.mapping.sweep"),
+        importlib.import_module("rl_ablation.mapping.shards"),
         "Rollout",
         lambda *a, **k: pytest.fail("rolled out"),
     )
@@ -131,9 +131,9 @@ def test_a_map_broken_off_in_any_stage_goes_on(mapped, small_map, plan, tmp_path
 def test_a_machine_that_does_not_repeat_itself_is_found_out(
     small_map, policy, tmp_path, monkeypatch
 ):
-    sweep = importlib.import_module("rl_ablation.mapping.sweep")
+    shards = importlib.import_module("rl_ablation.mapping.shards")
 
-    class Shaky(sweep.Rollout):
+    class Shaky(shards.Rollout):
         def of(self, jobs, take):
             rows = [k for k, job in enumerate(jobs) if job.lesion.name == SAME]
 
@@ -143,7 +143,7 @@ def test_a_machine_that_does_not_repeat_itself_is_found_out(
 
             return super().of(jobs, shaken)
 
-    monkeypatch.setattr(sweep, "Rollout", Shaky)
+    monkeypatch.setattr(shards, "Rollout", Shaky)
     with pytest.raises(LabError, match="does not repeat itself"):
         small_map(rl.layers(policy), tmp_path / "run")
 

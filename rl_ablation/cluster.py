@@ -1,0 +1,270 @@
+"""Tasks on many machines by `dask.distributed`: workers share nothing, and may die, hang or differ.
+
+A task is a function of the package, what is common to all tasks, and an item; its answer, which is
+not None, comes back to the caller, who keeps it. A worker that is lost costs what it was doing. A
+worker that is not like the caller, in versions or in arithmetic, does nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import logging
+import time
+import warnings
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rl_ablation.errors import LabError
+from rl_ablation.files import one_line
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+log = logging.getLogger(__name__)
+
+PACKAGES = ("rl-ablation", "mujoco", "gymnasium", "torch", "numpy")
+"""What numbers depend on, besides the source of this lab."""
+
+LOCAL = "local:"
+PATIENCE = 60.0
+"""Seconds after which a task that takes ten times as long as the slowest so far counts as hung."""
+FIRST = 1800.0
+"""The same while none is done yet."""
+TRIES = 10
+"""How often a task may be lost with its worker."""
+_LOOK = 0.5  # s between looks at the workers
+_ROOT = Path(__file__).parents[1]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+_current: ContextVar[Any] = ContextVar("scheduler", default=None)
+
+
+@contextlib.contextmanager
+def using(scheduler: str | Client | None) -> Iterator[None]:
+    """Have what is run inside use a scheduler where it is given none itself."""
+    token = _current.set(scheduler)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current() -> Any:
+    """The scheduler of `using`; None outside."""
+    return _current.get()
+
+
+@lru_cache(maxsize=1)
+def identity() -> str:
+    """Versions of what numbers depend on, and a digest of this lab's source, in one line."""
+    source = hashlib.sha256()
+    for room in ("rl_ablation", "envs", "agents", "experiments"):
+        for path in sorted((_ROOT / room).rglob("*.py")):
+            source.update(path.relative_to(_ROOT).as_posix().encode() + path.read_bytes())
+    versions = [f"{p} {importlib.metadata.version(p)}" for p in PACKAGES]
+    return ", ".join([*versions, f"source {source.hexdigest()[:8]}"])
+
+
+def connect(scheduler: str | Client) -> Client:
+    """A client of a scheduler: ``tcp://host:8786``, or ``local:4`` for four processes here.
+
+    Raises:
+        LabError: The extra is not installed, the address is none, or nobody answers there.
+    """
+    try:
+        import distributed
+    except ImportError:
+        how = "pip install 'rl-ablation[cluster]'"
+        raise LabError(f"--scheduler needs the extra `cluster`: {how}") from None
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told below
+    return _connected(scheduler) if isinstance(scheduler, str) else _client(scheduler, distributed)
+
+
+def _client(client: Any, distributed: Any) -> Client:
+    if not isinstance(client, distributed.Client):
+        raise LabError(f"a scheduler is an address or a dask Client, not {client!r}")
+    return client
+
+
+@lru_cache(maxsize=4)
+def _connected(address: str) -> Client:
+    from distributed import Client, LocalCluster
+
+    if address.startswith(LOCAL):
+        count = address.removeprefix(LOCAL)
+        if not count.isdecimal() or not 1 <= int(count) <= 1024:
+            raise LabError(f"scheduler {address!r}: write local:N with N worker processes")
+        cluster = LocalCluster(
+            int(count), threads_per_worker=1, processes=True, dashboard_address=None,
+            memory_limit=0, silence_logs=logging.CRITICAL,
+        )  # fmt: skip
+        return Client(cluster)
+    try:
+        return Client(address, timeout=10, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise LabError(f"no scheduler at {address!r}: {one_line(error)}") from None
+
+
+class Refused(str):
+    """Why a worker did not take a task."""
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _task(
+    function: Callable[[Any, Any], Any],
+    common: Any,
+    item: Any,
+    wanted: str,
+    alike: Callable[[Any], str] | None,
+) -> tuple[str, Any]:
+    """What runs on a worker; its address, and the answer or why there is none."""
+    from distributed import get_worker
+
+    where = str(get_worker().address)
+    found = _like_here(common, alike)
+    return where, function(common, item) if found == wanted else Refused(found)
+
+
+def _like_here(common: Any, alike: Callable[[Any], str] | None) -> str:
+    return identity() if alike is None else f"{identity()}, arithmetic {alike(common)[:8]}"
+
+
+def scattered(
+    function: Callable[[Any, Item], Result],
+    common: Any,
+    items: Iterable[Item],
+    scheduler: str | Client,
+    alike: Callable[[Any], str] | None = None,
+) -> Iterator[tuple[Item, Result]]:
+    """Give ``(item, function(common, item))`` as the workers of a scheduler get them done.
+
+    Functions are named ones of this package, and all values can be pickled. ``alike(common)`` is a
+    digest of some arithmetic that must be the same on a worker as here.
+
+    Raises:
+        LabError: A task failed, was lost too often, or no worker is like this machine; or the
+            scheduler is gone. What was given before stands.
+    """
+    work = _Scattered(connect(scheduler), function, common, _like_here(common, alike), alike)
+    try:
+        yield from work.run(deque(items))
+    finally:
+        with contextlib.suppress(Exception):  # a scheduler that is gone has nothing to cancel
+            work.client.cancel(list(work.running))
+
+
+class _Scattered:
+    """The tasks of one `scattered`."""
+
+    def __init__(self, client: Client, function: Any, common: Any, wanted: str, alike: Any) -> None:
+        self.client, self.function, self.wanted, self.alike = client, function, wanted, alike
+        self.running: dict[Future, tuple[Any, float]] = {}
+        self.refused: set[str] = set()
+        self.lost: Counter[Any] = Counter()
+        self.slowest = 0.0
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph")
+            # As a task of its own it is made again where the worker that holds it dies.
+            self.common = client.submit(_same, common, pure=False)
+
+    def run(self, waiting: deque[Any]) -> Iterator[tuple[Any, Any]]:
+        """Give items and answers until none is waiting or running."""
+        looked = -_LOOK
+        free: list[str] | None = None
+        while waiting or self.running:
+            if time.monotonic() - looked >= _LOOK:
+                free, looked = self._look(waiting), time.monotonic()
+            while waiting and free and len(self.running) < 2 * len(free):
+                item = waiting.popleft()
+                future = self.client.submit(
+                    _task, self.function, self.common, item, self.wanted, self.alike,
+                    workers=free if self.refused else None, pure=False,
+                )  # fmt: skip
+                self.running[future] = item, time.monotonic()
+            for future in self._done():
+                item, began = self.running.pop(future)
+                where, answer = self._answer(future, item)
+                if answer is None:
+                    waiting.append(item)
+                elif isinstance(answer, Refused):
+                    waiting.append(item)
+                    self._refuse(where, f"is not like this machine: {answer}; here {self.wanted}")
+                    free = self._look(waiting)
+                else:
+                    self.slowest = max(self.slowest, time.monotonic() - began)
+                    yield item, answer
+
+    def _look(self, waiting: deque[Any]) -> list[str]:
+        """Addresses of the workers that may be used, once for each of their threads."""
+        from distributed.comm import CommClosedError
+
+        try:
+            if self.client.status != "running":
+                raise OSError
+            there = self.client.nthreads()
+            self._give_up_hung(waiting)
+        except (OSError, CommClosedError, TimeoutError):
+            raise LabError(
+                "the scheduler is gone; what was done is kept, the same command goes on from here"
+            ) from None
+        free = [x for x, threads in there.items() for _ in range(threads) if x not in self.refused]
+        if there and not free:
+            raise LabError("no worker can be used; see the lines above")
+        return free
+
+    def _give_up_hung(self, waiting: deque[Any]) -> None:
+        limit = max(PATIENCE, 10 * self.slowest) if self.slowest else FIRST
+        late = [f for f, (_, began) in self.running.items() if time.monotonic() - began > limit]
+        if not late:
+            return
+        held = {str(key): where for where, keys in self.client.processing().items() for key in keys}
+        for future in late:
+            item, _ = self.running.pop(future)
+            waiting.append(item)
+            self.client.cancel([future], force=True)
+            if (where := held.get(str(future.key))) is not None:
+                self._refuse(where, f"has not answered for {limit:.0f} s")
+
+    def _done(self) -> list[Future]:
+        from distributed import wait
+
+        if not self.running:
+            time.sleep(_LOOK)
+            return []
+        with contextlib.suppress(TimeoutError):
+            wait(list(self.running), timeout=_LOOK, return_when="FIRST_COMPLETED")
+        return [future for future in self.running if future.done()]
+
+    def _answer(self, future: Future, item: Any) -> tuple[str, Any]:
+        """A worker's address and its answer; None for an answer that was lost with it."""
+        from distributed import CancelledError, KilledWorker
+        from distributed.comm import CommClosedError
+
+        try:
+            return future.result(timeout=60)
+        except LabError:
+            raise
+        except (KilledWorker, CancelledError, CommClosedError, TimeoutError) as error:
+            self.lost[str(item)] += 1
+            if self.lost[str(item)] >= TRIES:
+                raise LabError(
+                    f"a task was lost {TRIES} times with its worker: {one_line(error)}"
+                ) from None
+            return "", None
+        except Exception as error:
+            raise LabError(f"a worker failed: {type(error).__name__}: {one_line(error)}") from None
+
+    def _refuse(self, where: str, why: str) -> None:
+        if where not in self.refused:
+            self.refused.add(where)
+            log.warning("worker %s is not used: it %s", where, why)

@@ -1,0 +1,174 @@
+"""How the shards of a sweep get done: here, or by the workers of a cluster. The bytes are the same.
+
+A shard is some of a sweep's lesion × episode pairs, and a file. What it takes to make one is plain
+data: the spec, the policy and the intact activity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from rl_ablation.cluster import scattered
+from rl_ablation.env_ids import trust
+from rl_ablation.errors import LabError
+from rl_ablation.files import digest
+from rl_ablation.lesions.methods import SiteStats
+from rl_ablation.mapping.run import Spec, shard_bytes
+from rl_ablation.measures.registry import Measure, evaluate
+from rl_ablation.policies.network import MLP, array_digest
+from rl_ablation.policies.policy import Policy, weight_bytes
+from rl_ablation.policies.storage import policy_of
+from rl_ablation.rollouts.activity import Activity
+from rl_ablation.rollouts.rollout import Rollout, Trace, rollout
+from rl_ablation.rollouts.world import World
+
+Advance = Callable[[float], None]
+"""Told how many robot steps have been made."""
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """All that determines the shards of a sweep."""
+
+    spec: Spec
+    agent: Policy
+    activity: Activity
+
+    @cached_property
+    def digest(self) -> str:
+        """The spec's."""
+        return self.spec.digest
+
+    def world(self, rows: int, threads: int | None = None) -> World:
+        """The sweep's world with so many robots."""
+        return World(self.spec.env_id, rows, self.spec.env_kwargs, threads)
+
+    def shard(self, index: int, world: World, advance: Advance) -> bytes:
+        """Run a shard in a world with a row for each of its pairs; returns its file."""
+        spec, pairs = self.spec, self.spec.pairs(index)
+        lesions = [spec.lesions[x] for x, _ in pairs]
+        jobs = [spec.asked.job(x, k) for x, (_, k) in zip(lesions, pairs, strict=True)]
+        share, due = len(jobs) / len(world.parts), float(len(jobs) * spec.horizon)
+
+        def on_step(step: int, running: int) -> None:
+            nonlocal due
+            due -= share
+            advance(share)
+
+        measures = spec.taken
+        rolls = Rollout(
+            self.agent, world, activity=self.activity, horizon=spec.horizon, on_step=on_step,
+            signals=list(dict.fromkeys(s for m in measures for s in m.signals)),
+        )  # fmt: skip
+        outcomes = rolls.of(jobs, lambda trace: _outcome(measures, trace))
+        advance(due)  # steps left when everyone had ended
+        told = {
+            "lesion": [x.name for x in lesions],
+            "group": [x.group for x in lesions],
+            "kind": [x.kind for x in lesions],
+            "units": [x.size for x in lesions],
+            "episode": [k for _, k in pairs],
+            "seed": [job.seed for job in jobs],
+            "condition": [job.condition for job in jobs],
+        }
+        outcome = pd.concat(outcomes, ignore_index=True)
+        return shard_bytes(self.digest, pd.concat([pd.DataFrame(told), outcome], axis=1))
+
+
+def _outcome(measures: Sequence[Measure], trace: Trace) -> pd.DataFrame:
+    """How each episode went and what the measures say of it."""
+    values = evaluate(measures, trace)
+    for column in values.values():
+        column[trace.unstable] = np.nan  # numbers of diverged physics mean nothing
+    ends = {"steps": trace.steps, "terminated": trace.terminated, "unstable": trace.unstable}
+    return pd.DataFrame({**ends, **values})
+
+
+def here(
+    work: Work, todo: Sequence[int], threads: int | None, advance: Advance
+) -> Iterator[tuple[int, bytes]]:
+    """Make shards one after the other on this machine; gives (index, file)."""
+    worlds: dict[int, World] = {}
+    try:
+        for index in todo:
+            rows = len(work.spec.pairs(index))
+            if rows not in worlds:
+                worlds[rows] = work.world(rows, threads)
+            yield index, work.shard(index, worlds[rows], advance)
+    finally:
+        for world in worlds.values():
+            world.close()
+
+
+# On a cluster.
+
+
+@dataclass(frozen=True)
+class _Job:
+    """`Work` as plain data, to be sent."""
+
+    spec: str
+    card: str
+    weights: bytes
+    activity: bytes
+
+
+def on_cluster(
+    work: Work, todo: Sequence[int], scheduler: str, advance: Advance
+) -> Iterator[tuple[int, bytes]]:
+    """Have the workers of a scheduler make shards; gives (index, file) as they get done.
+
+    Raises:
+        LabError: A policy that is no MLP, which cannot be sent as plain data; or see `scattered`.
+    """
+    if not isinstance(work.agent.network, MLP):
+        raise LabError(
+            f"policy {work.agent.name!r} is a torch module in this process, which cannot be sent "
+            "to workers; leave out the scheduler"
+        )
+    job = _Job(
+        work.spec.model_dump_json(),
+        work.agent.card.model_copy(update={"sha256": None}).model_dump_json(),
+        weight_bytes(work.agent),
+        save_tensors({site: stats.samples for site, stats in work.activity.items()}),
+    )
+    for index, content in scattered(_shard, job, todo, scheduler, _arithmetic):
+        advance(len(work.spec.pairs(index)) * work.spec.horizon)
+        yield index, content
+
+
+@lru_cache(maxsize=2)
+def _work(job: _Job) -> Work:
+    spec = Spec.model_validate_json(job.spec)
+    trust(spec.env_id)  # whoever sent this had the user's word, or needed none
+    agent = policy_of(job.card, job.weights)
+    stats = {site: SiteStats(values) for site, values in load_tensors(job.activity).items()}
+    return Work(spec, agent, stats)
+
+
+def _shard(job: _Job, index: int) -> bytes:
+    """A shard, on a worker: one thread, since each of its threads takes a task."""
+    work = _work(job)
+    with closing(work.world(len(work.spec.pairs(index)), 1)) as world:
+        return work.shard(index, world, lambda steps: None)
+
+
+@lru_cache(maxsize=2)
+def _arithmetic(job: _Job) -> str:
+    """Digest of a little of the sweep: other processors may round otherwise."""
+    work = _work(job)
+    jobs = [work.spec.asked.job(x, 0) for x in (work.spec.lesions[0], work.spec.lesions[-1])]
+    with closing(work.world(len(jobs), 1)) as world:
+        trace = rollout(
+            work.agent, world, jobs, signals=("obs", "action", "reward"),
+            activity=work.activity, horizon=min(20, work.spec.horizon),
+        )  # fmt: skip
+    return digest([array_digest(values) for values in trace.signals.values()])
