@@ -8,14 +8,17 @@ worker that is not like the caller, in versions or in arithmetic, does nothing.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import importlib.metadata
 import logging
+import threading
 import time
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,6 +39,8 @@ PATIENCE = 60.0
 """Seconds after which a task that takes ten times as long as the slowest so far counts as hung."""
 FIRST = 1800.0
 """The same while none is done yet."""
+ANSWER = 10.0
+"""Seconds that a scheduler has to answer at first."""
 TRIES = 10
 """How often a task may be lost with its worker."""
 _LOOK = 0.5  # s between looks at the workers
@@ -102,12 +107,12 @@ def _connected(address: str) -> Client:
         if not count.isdecimal() or not 1 <= int(count) <= 1024:
             raise LabError(f"scheduler {address!r}: write local:N with N worker processes")
         cluster = LocalCluster(
-            int(count), threads_per_worker=1, processes=True, dashboard_address=None,
+            n_workers=int(count), threads_per_worker=1, processes=True, dashboard_address=":0",
             memory_limit=0, silence_logs=logging.CRITICAL,
         )  # fmt: skip
         return Client(cluster)
     try:
-        return Client(address, timeout=10, set_as_default=False)
+        return Client(address, timeout=ANSWER, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise LabError(f"no scheduler at {address!r}: {one_line(error)}") from None
 
@@ -120,19 +125,31 @@ def _same(value: Any) -> Any:
     return value
 
 
+@lru_cache(maxsize=1)
+def _keep_memory() -> None:
+    """Have the C library keep the memory that arrays leave, as it does where nobody interferes.
+
+    Dask starts its workers with ``MALLOC_TRIM_THRESHOLD_`` at 64 KiB. The pages of every array are
+    then handed back and asked for again; a shard took 1.4 times as long.
+    """
+    trim, mmap = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        mallopt(trim, 256 << 20)
+        mallopt(mmap, 32 << 20)
+
+
 def _task(
     function: Callable[[Any, Any], Any],
     common: Any,
     item: Any,
     wanted: str,
     alike: Callable[[Any], str] | None,
-) -> tuple[str, Any]:
-    """What runs on a worker; its address, and the answer or why there is none."""
-    from distributed import get_worker
-
-    where = str(get_worker().address)
+) -> Any:
+    """What runs on a worker: the answer, or why there is none."""
+    _keep_memory()
     found = _like_here(common, alike)
-    return where, function(common, item) if found == wanted else Refused(found)
+    return function(common, item) if found == wanted else Refused(found)
 
 
 def _like_here(common: Any, alike: Callable[[Any], str] | None) -> str:
@@ -163,15 +180,26 @@ def scattered(
             work.client.cancel(list(work.running))
 
 
+@dataclass(frozen=True)
+class _Sent:
+    """A task that a worker has."""
+
+    item: Any
+    where: str
+    began: float
+
+
 class _Scattered:
-    """The tasks of one `scattered`."""
+    """The tasks of one `scattered`. Each is sent to a worker by name: dask would rather keep all
+    beside what is common to them, on one."""
 
     def __init__(self, client: Client, function: Any, common: Any, wanted: str, alike: Any) -> None:
         self.client, self.function, self.wanted, self.alike = client, function, wanted, alike
-        self.running: dict[Future, tuple[Any, float]] = {}
+        self.running: dict[Future, _Sent] = {}
         self.refused: set[str] = set()
-        self.lost: Counter[Any] = Counter()
+        self.lost: Counter[str] = Counter()
         self.slowest = 0.0
+        self.news = threading.Event()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sending large graph")
             # As a task of its own it is made again where the worker that holds it dies.
@@ -179,74 +207,73 @@ class _Scattered:
 
     def run(self, waiting: deque[Any]) -> Iterator[tuple[Any, Any]]:
         """Give items and answers until none is waiting or running."""
-        looked = -_LOOK
-        free: list[str] | None = None
         while waiting or self.running:
-            if time.monotonic() - looked >= _LOOK:
-                free, looked = self._look(waiting), time.monotonic()
-            while waiting and free and len(self.running) < 2 * len(free):
-                item = waiting.popleft()
-                future = self.client.submit(
-                    _task, self.function, self.common, item, self.wanted, self.alike,
-                    workers=free if self.refused else None, pure=False,
-                )  # fmt: skip
-                self.running[future] = item, time.monotonic()
+            self._send(waiting, self._workers(waiting))
             for future in self._done():
-                item, began = self.running.pop(future)
-                where, answer = self._answer(future, item)
+                sent = self.running.pop(future)
+                answer = self._answer(future, sent)
                 if answer is None:
-                    waiting.append(item)
+                    waiting.append(sent.item)
                 elif isinstance(answer, Refused):
-                    waiting.append(item)
-                    self._refuse(where, f"is not like this machine: {answer}; here {self.wanted}")
-                    free = self._look(waiting)
+                    waiting.append(sent.item)
+                    why = f"is not like this machine: {answer}; here {self.wanted}"
+                    self._refuse(sent.where, why)
                 else:
-                    self.slowest = max(self.slowest, time.monotonic() - began)
-                    yield item, answer
+                    self.slowest = max(self.slowest, time.monotonic() - sent.began)
+                    yield sent.item, answer
 
-    def _look(self, waiting: deque[Any]) -> list[str]:
-        """Addresses of the workers that may be used, once for each of their threads."""
+    def _workers(self, waiting: deque[Any]) -> dict[str, int]:
+        """Threads of each worker that may be used; takes back what was sent to one that is gone."""
         from distributed.comm import CommClosedError
 
         try:
             if self.client.status != "running":
                 raise OSError
             there = self.client.nthreads()
-            self._give_up_hung(waiting)
         except (OSError, CommClosedError, TimeoutError):
             raise LabError(
                 "the scheduler is gone; what was done is kept, the same command goes on from here"
             ) from None
-        free = [x for x, threads in there.items() for _ in range(threads) if x not in self.refused]
+        limit = max(PATIENCE, 10 * self.slowest) if self.slowest else FIRST
+        for future, sent in list(self.running.items()):
+            late = time.monotonic() - sent.began > limit
+            if future.done() or (sent.where in there and not late):
+                continue
+            del self.running[future]
+            self.client.cancel([future], force=True)
+            waiting.append(sent.item)
+            if late:
+                self._refuse(sent.where, f"has not answered for {limit:.0f} s")
+            else:
+                self._lose(sent, "it left")
+        free = {where: n for where, n in there.items() if where not in self.refused}
         if there and not free:
             raise LabError("no worker can be used; see the lines above")
         return free
 
-    def _give_up_hung(self, waiting: deque[Any]) -> None:
-        limit = max(PATIENCE, 10 * self.slowest) if self.slowest else FIRST
-        late = [f for f, (_, began) in self.running.items() if time.monotonic() - began > limit]
-        if not late:
-            return
-        held = {str(key): where for where, keys in self.client.processing().items() for key in keys}
-        for future in late:
-            item, _ = self.running.pop(future)
-            waiting.append(item)
-            self.client.cancel([future], force=True)
-            if (where := held.get(str(future.key))) is not None:
-                self._refuse(where, f"has not answered for {limit:.0f} s")
+    def _send(self, waiting: deque[Any], workers: dict[str, int]) -> None:
+        """Have every thread of every worker busy, with one task more to follow at once."""
+        busy = Counter(sent.where for sent in self.running.values())
+        for _ in range(len(waiting)):
+            where = min(workers, key=lambda w: busy[w] / workers[w], default=None)
+            if where is None or busy[where] >= 2 * workers[where]:
+                return
+            item = waiting.popleft()
+            future = self.client.submit(
+                _task, self.function, self.common, item, self.wanted, self.alike,
+                workers=[where], pure=False,
+            )  # fmt: skip
+            future.add_done_callback(lambda _: self.news.set())
+            self.running[future] = _Sent(item, where, time.monotonic())
+            busy[where] += 1
 
     def _done(self) -> list[Future]:
-        from distributed import wait
-
-        if not self.running:
-            time.sleep(_LOOK)
-            return []
-        with contextlib.suppress(TimeoutError):
-            wait(list(self.running), timeout=_LOOK, return_when="FIRST_COMPLETED")
+        self.news.wait(_LOOK)
+        self.news.clear()
         return [future for future in self.running if future.done()]
 
-    def _answer(self, future: Future, item: Any) -> tuple[str, Any]:
-        """A worker's address and its answer; None for an answer that was lost with it."""
+    def _answer(self, future: Future, sent: _Sent) -> Any:
+        """A worker's answer; None for one that was lost with it."""
         from distributed import CancelledError, KilledWorker
         from distributed.comm import CommClosedError
 
@@ -255,14 +282,17 @@ class _Scattered:
         except LabError:
             raise
         except (KilledWorker, CancelledError, CommClosedError, TimeoutError) as error:
-            self.lost[str(item)] += 1
-            if self.lost[str(item)] >= TRIES:
-                raise LabError(
-                    f"a task was lost {TRIES} times with its worker: {one_line(error)}"
-                ) from None
-            return "", None
+            self._lose(sent, one_line(error))
+            return None
         except Exception as error:
-            raise LabError(f"a worker failed: {type(error).__name__}: {one_line(error)}") from None
+            raise LabError(
+                f"worker {sent.where} failed: {type(error).__name__}: {one_line(error)}"
+            ) from None
+
+    def _lose(self, sent: _Sent, why: str) -> None:
+        self.lost[str(sent.item)] += 1
+        if self.lost[str(sent.item)] >= TRIES:
+            raise LabError(f"a task was lost {TRIES} times with its worker, at last: {why}")
 
     def _refuse(self, where: str, why: str) -> None:
         if where not in self.refused:

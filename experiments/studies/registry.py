@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import ast
 import importlib
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,14 +120,48 @@ def trained(recipe: Recipe, seed: int) -> Policy:
     Studies share it: the same recipe and seed are trained once.
     """
     from agents.train import train_shown
-    from rl_ablation.files import digest
     from rl_ablation.policies.load import load
     from rl_ablation.policies.storage import save
 
-    key = digest(recipe.model_dump(mode="json"))[:8]
-    folder = RUNS / "agents" / f"{recipe.name}-{key}-seed{seed}"
+    folder = _home(recipe, seed)
     if (folder / "policy" / "card.json").exists():
         return load(folder / "policy")
     policy = train_shown(recipe, folder, f"{recipe.name} {seed}", seed=seed, resume=True)
     save(policy, folder / "policy")
     return policy
+
+
+def all_trained(wanted: Sequence[tuple[Recipe, int]]) -> list[Policy]:
+    """`trained` for recipes and seeds; all at once where the study runs on a scheduler."""
+    from rl_ablation.cluster import current, scattered
+    from rl_ablation.files import write_atomically
+    from rl_ablation.progress import bar
+
+    if (scheduler := current()) is not None:
+        missing = [x for x in wanted if not (_home(*x) / "policy" / "card.json").exists()]
+        with bar("training", len(missing), "networks") as advance:
+            for (recipe, seed), files in scattered(_train, None, missing, scheduler):
+                folder = _home(recipe, seed) / "policy"
+                folder.mkdir(parents=True, exist_ok=True)
+                for name in sorted(files, reverse=True):  # the card last: it says that all is there
+                    write_atomically(folder / name, files[name])
+                advance(1)
+    return [trained(recipe, seed) for recipe, seed in wanted]
+
+
+def _home(recipe: Recipe, seed: int) -> Path:
+    from rl_ablation.files import digest
+
+    key = digest(recipe.model_dump(mode="json"))[:8]
+    return RUNS / "agents" / f"{recipe.name}-{key}-seed{seed}"
+
+
+def _train(_: None, what: tuple[Recipe, int]) -> dict[str, bytes]:
+    """Train a network on a worker; the files of its policy."""
+    from agents.train import train
+    from rl_ablation.policies.storage import save
+
+    recipe, seed = what
+    with tempfile.TemporaryDirectory() as folder:
+        save(train(recipe, Path(folder) / "training", seed=seed), Path(folder) / "policy")
+        return {path.name: path.read_bytes() for path in (Path(folder) / "policy").iterdir()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -58,18 +59,34 @@ def blind_map(
     )  # fmt: skip
 
 
-def score_policy(index: int, folder: Path, seed: int, size: Size) -> None:
-    """Map one policy and write ``cells.csv`` and ``facts.json``; does nothing if they are there.
+def scored(folder: Path, index: int, seed: int, size: Size) -> bool:
+    """Whether a policy's results are in a folder.
 
     Raises:
         LabError: The folder holds results of another size or seed.
     """
-    if (folder / FACTS).exists():
-        facts = json.loads((folder / FACTS).read_text())
-        if (facts["of"], facts["size"]) != ([seed, index], asdict(size)):
-            raise rl.LabError(f"{folder} holds another validation; choose another folder")
-        return
+    if not (folder / FACTS).exists():
+        return False
+    facts = json.loads((folder / FACTS).read_text())
+    if (facts["of"], facts["size"]) != ([seed, index], asdict(size)):
+        raise rl.LabError(f"{folder} holds another validation; choose another folder")
+    return True
+
+
+def keep(files: Mapping[str, str], folder: Path) -> None:
+    """Write the results of a policy; the facts come last and say that all is there."""
     folder.mkdir(parents=True, exist_ok=True)
+    for name in (CELLS, FACTS):
+        write_atomically(folder / name, files[name])
+
+
+def score_policy(how: tuple[int, Size], index: int) -> dict[str, str]:
+    """Map one policy, of a seed and a size, and judge it: ``cells.csv`` and ``facts.json``."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _score(index, Path(folder), *how)
+
+
+def _score(index: int, folder: Path, seed: int, size: Size) -> dict[str, str]:
     built, mapped, true, pooled, joint = map(
         int, np.random.SeedSequence([seed, index]).generate_state(5)
     )
@@ -108,8 +125,7 @@ def score_policy(index: int, folder: Path, seed: int, size: Size) -> None:
         )
         facts["adaptive"] = compare(fixed, adaptive, cells)
     facts["steps"] = steps(folder)
-    write_atomically(folder / CELLS, cells.to_csv(index=False))
-    write_atomically(folder / FACTS, json.dumps(facts, indent=1) + "\n")
+    return {CELLS: cells.to_csv(index=False), FACTS: json.dumps(facts, indent=1) + "\n"}
 
 
 def truth_plan(planted: Planted) -> rl.Plan:

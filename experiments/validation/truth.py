@@ -38,10 +38,7 @@ passes while its interval reaches down to 5 %, everything else by its point esti
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -52,23 +49,26 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy import stats
 
 from experiments.studies.registry import DOCS, shrink
-from experiments.validation.maps import CELLS, FACTS, Size, score_policy
+from experiments.validation.maps import CELLS, FACTS, Size, keep, score_policy, scored
 from experiments.validation.policies import TWINS, ZERO
+from rl_ablation.cluster import scattered
 from rl_ablation.files import write_atomically
 from rl_ablation.formats import Estimate
 from rl_ablation.progress import bar
 from rl_ablation.reports import style
+from rl_ablation.rollouts.world import cpus
 
 FULL = Size()
 
 
 def validate(
-    policies: int, folder: Path, seed: int = 0, size: Size = FULL, workers: int | None = None
+    policies: int, folder: Path, seed: int = 0, size: Size = FULL, scheduler: str | None = None
 ) -> pd.DataFrame:
     """Map so many planted policies blind and score the maps; goes on where it was stopped.
 
     The folder gets one for each policy, and the results: ``validation.csv``, ``.png``. Every worker
-    maps one policy at a time, on one thread.
+    of the scheduler maps one policy at a time, on one thread; None takes a process a CPU of this
+    machine.
 
     Returns:
         A row for each aim: ``aim``, ``measured``, its 95 % interval ``low``–``high`` (NaN if it
@@ -78,19 +78,14 @@ def validate(
         LabError: The folder holds results of another size or seed.
     """
     folders = [folder / f"policy-{index:03d}" for index in range(policies)]
-    todo = [(index, inside, seed, size) for index, inside in enumerate(folders)]
-    workers = min(policies, os.cpu_count() or 1) if workers is None else workers
-    with bar("planted policies", policies, "policies") as advance:
-        if workers == 1:
-            for task in todo:
-                score_policy(*task)
-                advance(1)
-        else:
-            # A fresh interpreter each: neither MuJoCo's threads nor torch's survive a fork.
-            with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-                for done in as_completed([pool.submit(score_policy, *task) for task in todo]):
-                    done.result()
-                    advance(1)
+    todo = [k for k, inside in enumerate(folders) if not scored(inside, k, seed, size)]
+    with bar("planted policies", len(todo), "policies") as advance:
+        workers = min(len(todo), cpus()) or 1
+        for index, files in scattered(
+            score_policy, (seed, size), todo, scheduler or f"local:{workers}"
+        ):
+            keep(files, folders[index])
+            advance(1)
     facts = [json.loads((inside / FACTS).read_text()) for inside in folders]
     cells = [pd.read_csv(x / CELLS).assign(policy=index) for index, x in enumerate(folders)]
     table = judge(facts, pd.concat(cells, ignore_index=True))
@@ -200,7 +195,7 @@ def lines(table: pd.DataFrame) -> str:
 
 def main(
     policies: int = 30, folder: Path = Path("runs/planted-truth"), seed: int = 0,
-    workers: int | None = None, docs: bool = False,
+    scheduler: str | None = None, docs: bool = False,
 ) -> int:  # fmt: skip
     """Map planted policies blind and print what the lab found against what is there.
 
@@ -208,10 +203,11 @@ def main(
         policies: Planted policies.
         folder: Results; goes on there if run again.
         seed: Of everything.
-        workers: Policies at once; by default every CPU.
+        scheduler: Have the workers of a dask scheduler do it: tcp://HOST:8786, or local:N for N
+            processes of this machine; by default one for each of its CPUs.
         docs: Also copy the figure into docs/figures.
     """
-    table = validate(policies, folder, seed, workers=workers)
+    table = validate(policies, folder, seed, scheduler=scheduler)
     if docs:
         shrink(folder / "validation.png", DOCS / "figures" / "validation.png")
     print(f"\n{lines(table)}\n\ntable and figure: {folder}")

@@ -29,7 +29,7 @@ from agents.recipes import RECIPES
 from agents.zoo import find_agent
 from experiments.studies.regions import Size, film_still, map_regions, tell
 from experiments.studies.regions_figure import shares
-from experiments.studies.registry import DRIVING, Answer, trained
+from experiments.studies.registry import DRIVING, Answer, all_trained
 from rl_ablation.analysis.localisation import LOCAL, region_locality
 from rl_ablation.measures.registry import MEASURES as ALL
 from rl_ablation.reports.figures import heatmap, intervals, network
@@ -45,8 +45,10 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     agent = find_agent("lap")
     run = map_regions(agent, folder / "lap", QUICK if quick else FULL, seed)
     where = {f"zoo agent (training {agent.card.seed})": region_locality(run, MEASURES, seed)}
-    for k in () if quick else [s for s in SEEDS if s != agent.card.seed]:
-        other = map_regions(trained(RECIPES["lap"], k), folder / f"lap-{k}", FURTHER, seed)
+    further = [] if quick else [s for s in SEEDS if s != agent.card.seed]
+    others = all_trained([(RECIPES["lap"], k) for k in further])
+    for k, sibling in zip(further, others, strict=True):
+        other = map_regions(sibling, folder / f"lap-{k}", FURTHER, seed)
         where[f"training {k}"] = region_locality(other, MEASURES, seed)
     text = tell(run, MEASURES, next(iter(where.values())))
     figures = {"shares": shares(where), "heatmap": heatmap(run), "network": network(run)}

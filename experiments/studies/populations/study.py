@@ -32,7 +32,7 @@ from agents.recipes import RECIPES
 from agents.zoo import find_agent
 from experiments.studies.populations.figures import draw
 from experiments.studies.populations.words import tell_divisions, tell_rules
-from experiments.studies.registry import DRIVING, Answer, trained
+from experiments.studies.registry import DRIVING, Answer, all_trained
 from rl_ablation.analysis.populations import agreement, effect_vectors, importance_of
 from rl_ablation.analysis.weights import RULES, importance
 from rl_ablation.rollouts.world import conditions_of
@@ -58,7 +58,8 @@ def subjects(quick: bool) -> list[Subject]:
     """The first is the one that rules are chosen on."""
     if quick:
         return [Subject("lap", find_agent("lap"), LAP[:3], 6, 120)]
-    lap = [Subject(f"lap {k}", trained(RECIPES["lap"], k), LAP, 12) for k in range(3)]
+    trainings = all_trained([(RECIPES["lap"], k) for k in range(3)])
+    lap = [Subject(f"lap {k}", agent, LAP, 12) for k, agent in enumerate(trainings)]
     running = ("forward_speed", "height", "power", "jerkiness")
     return [*lap, Subject("cheetah", find_agent("cheetah"), running, 8, 250)]
 

@@ -35,7 +35,7 @@ from agents.zoo import find_agent
 from experiments.studies.recovery import words
 from experiments.studies.recovery.figures import draw
 from experiments.studies.recovery.words import INTACT, MAPPED, SCORE, SCRATCH
-from experiments.studies.registry import DRIVING, Answer, trained
+from experiments.studies.registry import DRIVING, Answer, all_trained
 from rl_ablation.mapping.evidence import differences
 from rl_ablation.rollouts.episodes import fresh_seed
 from rl_ablation.rollouts.world import conditions_of
@@ -66,8 +66,10 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     """Cut, train on, score and map again; and see what became of the function."""
     size = QUICK if quick else Size()
     found = []
-    for k in size.networks:
-        agent = find_agent("lap") if quick else trained(RECIPES["lap"], k)
+    agents = [find_agent("lap")]
+    if not quick:
+        agents = all_trained([(RECIPES["lap"], k) for k in size.networks])
+    for k, agent in zip(size.networks, agents, strict=True):
         found.append(follow(agent, f"training {k}", folder / f"lap-{k}", size, seed, k))
     columns = zip(*found, strict=True)
     curve, final, regions = (pd.concat(parts, ignore_index=True) for parts in columns)

@@ -36,7 +36,7 @@ import pandas as pd
 import rl_ablation as rl
 from agents.recipes import RECIPES
 from envs.lap import CONDITIONS
-from experiments.studies.registry import Answer, trained
+from experiments.studies.registry import Answer, all_trained
 from experiments.studies.robust.figures import six_panels
 from experiments.studies.robust.words import tell
 from rl_ablation.analysis import selectivity
@@ -78,9 +78,11 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     """Train both kinds, cut them in order, and compare."""
     size = QUICK if quick else FULL
     rows: dict[str, list[pd.DataFrame]] = {"curves": [], "areas": [], "units": []}
+    numbers = range(seed, seed + size.agents)
     for kind, recipe in KINDS.items():
-        for number in range(seed, seed + size.agents):
-            agent = trained(recipe.model_copy(update={"steps": size.steps}), number)
+        short = recipe.model_copy(update={"steps": size.steps})
+        agents = all_trained([(short, number) for number in numbers])
+        for number, agent in zip(numbers, agents, strict=True):
             measure = partial(sweep, agent, folder / f"{kind}-{number}", size)
             # Other episodes than those of the curves.
             singles = measure(seed + 1, OWN[kind], "singles", rl.singles(agent))

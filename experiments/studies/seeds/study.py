@@ -29,7 +29,7 @@ import pandas as pd
 
 import rl_ablation as rl
 from agents.recipes import RECIPES, Recipe
-from experiments.studies.registry import DRIVING, Answer, trained
+from experiments.studies.registry import DRIVING, Answer, all_trained
 from experiments.studies.seeds.figures import recurrence_figure
 from experiments.studies.seeds.words import PROFILE, SPECIFIC, tell
 from rl_ablation.analysis.consistency import consistency, paired_harm
@@ -52,8 +52,8 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     k, episodes, draws, horizon = (2, 6, 2, 150) if quick else (4, 24, 4, None)
     how: dict[str, Any] = {"seed": seed, "horizon": horizon}
     names, harms = [], []
-    for training in seeds:
-        agent = trained(recipe, training)
+    agents = all_trained([(recipe, training) for training in seeds])
+    for training, agent in zip(seeds, agents, strict=True):
         activity = rl.record_activity(agent, conditions=conditions_of(agent) or ("",), **how)
         plan = rl.clusters(agent, k, activity)
         divisions = random_divisions(plan, draws, seed)

@@ -42,7 +42,7 @@ import rl_ablation as rl
 from agents.recipes import RECIPES, Recipe
 from agents.selective_ppo import rate
 from envs.lap import CONDITIONS
-from experiments.studies.registry import Answer, trained
+from experiments.studies.registry import Answer, all_trained
 from experiments.studies.selectivity.comparison import Values, compare, trend
 from experiments.studies.selectivity.figures import draw
 from experiments.studies.selectivity.words import tell
@@ -84,7 +84,9 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     """Train, measure, compare."""
     alphas, seeds = ((-2.0, 0.0, 2.0), SEEDS[:2]) if quick else (ALPHAS, SEEDS)
     # Every α of a seed before the next seed: what is there after a break can be compared.
-    policies = {(a, s): trained(recipe(a, quick), s) for s in seeds for a in alphas}
+    keys = [(a, s) for s in seeds for a in alphas]
+    agents = all_trained([(recipe(a, quick), s) for a, s in keys])
+    policies = dict(zip(keys, agents, strict=True))
     states = common_states([policies[0.0, s] for s in seeds], quick, seed)
     activities = {key: activity_at(policy, states) for key, policy in policies.items()}
     values: dict[tuple[float, int], Values] = {}

@@ -249,7 +249,7 @@ def test_every_aim_can_fail(aim, told, scores):
 
 
 def test_a_small_validation_finds_the_pattern(tmp_path: Path):
-    table = planted_truth.validate(2, tmp_path, 1, SMALL, workers=1).set_index("aim")
+    table = planted_truth.validate(2, tmp_path, 1, SMALL, scheduler="local:1").set_index("aim")
     assert table.loc["cuts that cannot matter, changed", "measured"] == 0
     assert table.loc["truth: either twin is dispensable", "measured"] == 1
     assert table.loc["recall of effects ≥ 1 s.d.", "measured"] > 0.7
@@ -265,7 +265,7 @@ def test_a_small_validation_finds_the_pattern(tmp_path: Path):
         run = Map(inside / "map")
         fake = dict.fromkeys([x.name for x in rl.singles(run.policy)], "left")
         assert not planted_maps.dissociated(run, Planted(run.policy, fake)), "roles decide"
-    again = planted_truth.validate(2, tmp_path, 1, SMALL, workers=1)
+    again = planted_truth.validate(2, tmp_path, 1, SMALL, scheduler="local:1")
     pd.testing.assert_frame_equal(again.set_index("aim"), table)
     with pytest.raises(LabError, match="another validation"):
-        planted_truth.validate(2, tmp_path, 2, SMALL, workers=1)
+        planted_truth.validate(2, tmp_path, 2, SMALL, scheduler="local:1")
