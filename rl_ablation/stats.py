@@ -6,6 +6,7 @@ entries are left out. All cells share the resamples and sign flips that ``rng`` 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -22,6 +23,7 @@ LEVEL = 0.05
 
 _EXACT = 12  # episodes up to which all sign flips are enumerated
 _CHUNK = 2000  # cells at once: 2000 resamples × 2000 cells are 32 MB
+_MOST = 4_000_000  # numbers at once: 32 MB
 
 
 def finite_mean(
@@ -94,17 +96,17 @@ def sign_flip_p(
     All flips are tried up to 12 episodes, else ``flips`` random ones; p, (C,), is the share of them
     with a mean at least as far from 0; NaN without numbers.
     """
-    values = np.where(np.isfinite(differences), differences, 0.0)
-    signs, extra = _signs(len(values), rng, flips)
-    observed = np.abs(values.sum(0))
-    slack = 1e-9 * np.abs(values).sum(0)
-    p = np.empty(values.shape[1])
-    for k in range(0, values.shape[1], _CHUNK):
-        part = slice(k, k + _CHUNK)
-        flipped = np.abs(signs @ values[:, part])
-        hits = (flipped >= observed[part] - slack[part]).sum(0)
-        p[part] = (hits + extra) / (len(signs) + extra)
-    return np.where(np.isfinite(differences).any(0), p, np.nan)
+    signs, extra = _signs(len(differences), rng, flips)
+    p = np.empty(differences.shape[1])
+    for k in range(0, differences.shape[1], _CHUNK):
+        part = differences[:, k : k + _CHUNK]
+        there = np.isfinite(part)
+        values = np.where(there, part, 0.0)
+        bar = np.abs(values.sum(0)) - 1e-9 * np.abs(values).sum(0)
+        hits = (np.abs(signs @ values) >= bar).sum(0)
+        share = (hits + extra) / (len(signs) + extra)
+        p[k : k + _CHUNK] = np.where(there.any(0), share, np.nan)
+    return p
 
 
 def max_t_p(differences: np.ndarray, rng: np.random.Generator, flips: int = FLIPS) -> np.ndarray:
@@ -122,10 +124,11 @@ def max_t_p(differences: np.ndarray, rng: np.random.Generator, flips: int = FLIP
     ranked, bar = scores[:, order], observed[order] - 1e-9
     signs, extra = _signs(len(scores), rng, flips)
     hits = np.full(len(order), extra)
-    for k in range(0, len(signs), _CHUNK // 4):
-        flipped = np.abs(signs[k : k + _CHUNK // 4] @ ranked)
+    some = max(1, _MOST // max(1, len(order)))
+    for k in range(0, len(signs), some):
+        flipped = np.abs(signs[k : k + some] @ ranked)
         # Step down: a column competes with itself and those that show less.
-        largest = np.maximum.accumulate(flipped[:, ::-1], axis=1)[:, ::-1]
+        largest = np.maximum.accumulate(flipped[:, ::-1], axis=1, out=flipped[:, ::-1])[:, ::-1]
         hits += (largest >= bar).sum(0)
     p = np.empty(len(order))
     p[order] = np.maximum.accumulate(hits / (len(signs) + extra))
@@ -134,11 +137,15 @@ def max_t_p(differences: np.ndarray, rng: np.random.Generator, flips: int = FLIP
 
 def _signed_ranks(differences: np.ndarray) -> np.ndarray:
     """Signed ranks (E, C) scaled to unit length; 0 for no difference and for no number."""
-    values = np.where(np.isfinite(differences), differences, 0.0)
-    size = np.where(values != 0, np.abs(values), np.nan)
-    ranks = np.nan_to_num(stats.rankdata(size, axis=0, nan_policy="omit"))
-    length = np.sqrt((ranks**2).sum(0))
-    return np.sign(values) * ranks / np.where(length > 0, length, 1.0)
+    scores = np.empty(differences.shape)
+    for k in range(0, differences.shape[1], _CHUNK):
+        part = differences[:, k : k + _CHUNK]
+        values = np.where(np.isfinite(part), part, 0.0)
+        size = np.where(values != 0, np.abs(values), np.nan)
+        ranks = np.nan_to_num(stats.rankdata(size, axis=0, nan_policy="omit"))
+        length = np.sqrt((ranks**2).sum(0))
+        scores[:, k : k + _CHUNK] = np.sign(values) * ranks / np.where(length > 0, length, 1.0)
+    return scores
 
 
 def benjamini_hochberg(p: np.ndarray, same: np.ndarray | None = None) -> np.ndarray:
@@ -158,10 +165,14 @@ def benjamini_hochberg(p: np.ndarray, same: np.ndarray | None = None) -> np.ndar
 
 def identical(differences: np.ndarray, block: np.ndarray) -> np.ndarray:
     """Number columns (E, C) so that equal ones of the same block (C,) get the same number."""
-    # Adding 0 makes −0 and 0 the same bytes.
-    columns = np.vstack([np.nan_to_num(differences, nan=np.inf) + 0.0, block[None].astype(float)])
     seen: dict[bytes, int] = {}
-    return np.array([seen.setdefault(column.tobytes(), len(seen)) for column in columns.T])
+    numbers = np.empty(len(block), dtype=np.int64)
+    for k, of in enumerate(block):
+        # Adding 0 makes −0 and 0 the same bytes.
+        column = np.nan_to_num(differences[:, k], nan=np.inf) + 0.0
+        key = hashlib.sha256(column.tobytes() + np.float64(of).tobytes()).digest()
+        numbers[k] = seen.setdefault(key, len(seen))
+    return numbers
 
 
 _MANY = 10_000

@@ -204,7 +204,7 @@ def random_harm(run: Map, measures: Sequence[str]) -> dict[tuple[object, ...], p
     """Harm of each random cut of the run's controls: stratum → (draws × measures)."""
     unit = reference_effect(overall(run.effects()))[list(measures)]
     unit *= [MEASURES[m].better or 1 for m in measures]
-    means = evidence.mean_changes([(c.plan, c.table()) for c in run.controls], measures)
+    means = evidence.mean_changes([(c.plan, c.behaviour()) for c in run.controls], measures)
     return {stratum: change / unit for stratum, change in means.items()}
 
 

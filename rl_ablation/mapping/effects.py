@@ -12,6 +12,7 @@ import pandas as pd
 
 from rl_ablation import stats
 from rl_ablation.lesions.lesion import INTACT
+from rl_ablation.mapping.behaviour import UNSTABLE, Behaviour, folded
 
 CONTROLS = ("random", "baselines", "checks", "doses")
 """Groups that are no claims: they stay out of the family that q and p_fwe correct for."""
@@ -42,44 +43,44 @@ COLUMNS = {
 }
 
 
-def effects(table: pd.DataFrame, measures: dict[str, str], seed: int = 0) -> pd.DataFrame:
+def effects(
+    found: pd.DataFrame | Behaviour, measures: dict[str, str], seed: int = 0
+) -> pd.DataFrame:
     """Compare every lesion with the intact policy, episode by episode; a table of ``COLUMNS``.
 
-    The behaviour table has a row for each lesion × episode, with the columns lesion, group, kind,
-    units, episode, condition, unstable, and one for each measure; measures are name → unit. With
-    several conditions there are rows for each of them and for all together. The same table and
-    seed of the resampling give the same numbers.
+    A behaviour table, folded or not, has a row for each lesion × episode, with the columns lesion,
+    group, kind, units, episode, condition, unstable, and one for each measure; measures are name →
+    unit. With several conditions there are rows for each of them and for all together. The same
+    table and seed of the resampling give the same numbers.
     """
-    about = table.drop_duplicates("lesion").set_index("lesion")[["group", "kind", "units"]]
-    names = [name for name in about.index if name != INTACT]
+    table = folded(found, list(measures))
+    names = [name for name in table.about.index if name != INTACT]
     if not names:
         return pd.DataFrame(columns=list(COLUMNS))
-    claims = ~about["group"].reindex(names).isin(CONTROLS).to_numpy()
-    parts = {"all": table}
-    if table["condition"].nunique() > 1:
-        parts |= {str(name): rows for name, rows in table.groupby("condition", sort=False)}
+    parts = {"all": np.full(len(table.conditions), True)}
+    if len(known := list(dict.fromkeys(table.conditions))) > 1:
+        parts |= {str(name): table.conditions == name for name in known}
     frames = [
-        _compare(part, names, measures, claims, np.random.default_rng(seed)).assign(condition=name)
-        for name, part in parts.items()
+        _compare(table, rows, measures, np.random.default_rng(seed)).assign(condition=name)
+        for name, rows in parts.items()
     ]
-    return pd.concat(frames, ignore_index=True).join(about, on="lesion")[list(COLUMNS)]
+    return pd.concat(frames, ignore_index=True).join(table.about, on="lesion")[list(COLUMNS)]
 
 
 def _compare(
-    part: pd.DataFrame,
-    names: list[str],
-    measures: dict[str, str],
-    claims: np.ndarray,
-    rng: np.random.Generator,
+    found: Behaviour, rows: np.ndarray, measures: dict[str, str], rng: np.random.Generator
 ) -> pd.DataFrame:
-    wide = part.pivot(index="episode", columns="lesion", values=[*measures, "unstable"])
-    wide = wide.astype(np.float64)
-    keys = list(measures)
-    lesioned = np.stack([wide[m][names].to_numpy() for m in keys])  # (measure, episode, lesion)
-    intact = np.stack([wide[m][[INTACT]].to_numpy() for m in keys])
+    """Compare in the episodes of some ``rows``, (E,) bool."""
+    keys, about = list(measures), found.about
+    rest, column = (np.flatnonzero(x) for x in (about.index != INTACT, about.index == INTACT))
+    names = list(about.index[rest])
+    claims = ~about["group"].iloc[rest].isin(CONTROLS).to_numpy()
+    # (measure, episode, lesion)
+    lesioned = np.stack([found.numbers[m][np.ix_(rows, rest)] for m in keys])
+    intact = np.stack([found.numbers[m][rows][:, column] for m in keys])
     both = np.isfinite(lesioned) & np.isfinite(intact)
     difference = np.where(both, lesioned - intact, np.nan)
-    cells = difference.transpose(1, 0, 2).reshape(len(wide), -1)
+    cells = difference.transpose(1, 0, 2).reshape(int(rows.sum()), -1)
     low, high = stats.bca_intervals(cells, rng)
     # Equal differences show no spread to resample: 24 episodes without a crash do not prove that
     # there are none, they bound their share to 3/24 (the rule of three).
@@ -91,6 +92,7 @@ def _compare(
     q[family] = stats.benjamini_hochberg(p[family], same)
     p_fwe[family] = stats.max_t_p(cells[:, family], rng)
     n = both.sum(1)
+    unstable = found.numbers[UNSTABLE][np.ix_(rows, rest)]
     with np.errstate(invalid="ignore", divide="ignore"):
         delta = stats.finite_mean(difference, 1)
         before, after = _moments(intact, both), _moments(lesioned, both)
@@ -110,7 +112,7 @@ def _compare(
             "q": q,
             "p_fwe": p_fwe,
             "n": n.ravel(),
-            "unstable": np.tile(np.nanmean(wide["unstable"][names].to_numpy(), 0), len(keys)),
+            "unstable": np.tile(stats.finite_mean(unstable, 0), len(keys)),
         }
     )
 

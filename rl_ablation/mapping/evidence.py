@@ -8,12 +8,13 @@ same size in the same layer, other kinds of cut, and what the cut does before th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from rl_ablation.lesions.lesion import INTACT, VARIANT, Plan
+from rl_ablation.mapping.behaviour import Behaviour, folded
 from rl_ablation.mapping.effects import COLUMNS
 from rl_ablation.mapping.effects import CONTROLS as NO_CLAIMS
 from rl_ablation.measures.registry import ALIVE, MEASURES
@@ -92,14 +93,18 @@ def merge(discovery: pd.DataFrame, confirmed: pd.DataFrame | None) -> pd.DataFra
     return merged.reset_index()
 
 
-def differences(table: pd.DataFrame, measures: Sequence[str]) -> dict[str, pd.DataFrame]:
+def differences(
+    found: pd.DataFrame | Behaviour, measures: Sequence[str]
+) -> Mapping[str, pd.DataFrame]:
     """Measure → paired differences from the intact robot, a row an episode, a column a lesion."""
-    wide = {m: table.pivot(index="episode", columns="lesion", values=m) for m in measures}
-    return {m: w.drop(columns=INTACT).sub(w[INTACT], axis=0) for m, w in wide.items()}
+    table = folded(found, measures)
+    return {m: table.differences(m, INTACT) for m in measures}
 
 
 def mean_changes(
-    controls: Sequence[tuple[Plan, pd.DataFrame]], measures: Sequence[str], group: str = "random"
+    controls: Sequence[tuple[Plan, pd.DataFrame | Behaviour]],
+    measures: Sequence[str],
+    group: str = "random",
 ) -> dict[tuple[object, ...], pd.DataFrame]:
     """Mean change by each cut of a group in these plans and tables: place → (cuts × measures)."""
     found: dict[tuple[object, ...], list[pd.DataFrame]] = {}
@@ -117,8 +122,8 @@ def mean_changes(
 
 def size_matched(
     effects: pd.DataFrame,
-    regions: tuple[Plan, pd.DataFrame],
-    controls: Sequence[tuple[Plan, pd.DataFrame]],
+    regions: tuple[Plan, pd.DataFrame | Behaviour],
+    controls: Sequence[tuple[Plan, pd.DataFrame | Behaviour]],
     measures: Sequence[str],
     group: str = "random",
 ) -> pd.DataFrame:
@@ -136,9 +141,11 @@ def size_matched(
     columns = ["lesion", "measure", "random", "draws", "p_random"]
     if not draws:
         return pd.DataFrame(columns=columns)
-    episodes = set.intersection(*(set(t["episode"]) for _, t in controls))
-    own = differences(table[table["episode"].isin(episodes)], measures)
-    there = set(table["lesion"])
+    held = folded(table, measures)
+    episodes = set.intersection(*(set(folded(t, measures).episodes) for _, t in controls))
+    common = np.isin(held.episodes, list(episodes))
+    own = {m: change[common] for m, change in differences(held, measures).items()}
+    there = set(held.about.index)
     where = {x.name: x.stratum for x in plan if x.group != "random" and x.name in there}
     found = []
     for row in effects[effects["measure"].isin(measures)].to_dict("records"):

@@ -16,6 +16,7 @@ from rl_ablation.groupings.controls import random_groups
 from rl_ablation.lesions.lesion import INTACT, VARIANT, Lesion, Plan
 from rl_ablation.lesions.variants import doses, variants
 from rl_ablation.mapping import evidence
+from rl_ablation.mapping.behaviour import Behaviour
 from rl_ablation.mapping.claims import headline_regions, improvements, worth_telling
 from rl_ablation.mapping.design import Execution, Fields, MapDesign, as_episodes, only, typed
 from rl_ablation.mapping.evidence import differences
@@ -106,7 +107,7 @@ def lesion_map(
     _same_is_same(run)
     if design.adaptive:
         _look_again(work, run)
-    t, _ = _t(run.whole_table(), run.spec.measures)
+    t, _ = _t(run)
     # With few episodes no sign-flip p can be small, however clear the change.
     names = {*evidence.selected(run.own_effects()), *t.index[t >= _CLEAR]}
     confirmation = _confirm(work, run, _with_variants(cuts, sorted(names)))
@@ -145,9 +146,8 @@ class _Work:
 
 
 def _same_is_same(run: Run) -> None:
-    rows = run.table()
     names = [*run.spec.measures, "steps"]
-    one, other = (rows.loc[rows["lesion"] == name, names].to_numpy() for name in (INTACT, SAME))
+    one, other = (run.rows_of(lesion)[names].to_numpy() for lesion in (INTACT, SAME))
     if not np.array_equal(one, other, equal_nan=True):
         raise LabError(
             f"{run.folder}: the A/A lesion changed something, so this machine does not repeat "
@@ -160,10 +160,10 @@ def _with_variants(plan: Plan, names: Sequence[str]) -> Plan:
     return Plan(x for x in plan if x.size and x.name.partition(VARIANT)[0] in bases)
 
 
-def _t(table: pd.DataFrame, measures: Sequence[str]) -> tuple[pd.Series, pd.Series]:
+def _t(run: Run) -> tuple[pd.Series, pd.Series]:
     """Largest |t| and largest paired |d| of each lesion over measures; ∞ where all differ alike."""
     largest_t, largest_d = [], []
-    for change in differences(table, measures).values():
+    for change in differences(run.behaviour(), run.spec.measures).values():
         n = change.count()
         spread = change.std().where(n > 1)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -177,7 +177,7 @@ def _look_again(work: _Work, run: Map) -> None:
     """Give the lesions that are not settled more episodes, a few at a time."""
     few = run.spec.episodes
     for look in range(1, work.design.discovery // few):
-        t, _ = _t(run.whole_table(), run.spec.measures)
+        t, _ = _t(run)
         open_ = t.index[(t >= _NOTHING) & (t < _CLEAR)]
         plan = Plan(x for x in run.plan if x.name in open_ and x.group != "baselines")
         if len(plan) == 1:
@@ -193,7 +193,7 @@ def _confirm(work: _Work, run: Map, chosen: Plan) -> Map:
     if not work.design.adaptive or some >= episodes:
         return work.sweep(plan, fresh, folder)
     confirmation = work.sweep(plan, replace(fresh, count=some), folder)
-    _, d = _t(run.whole_table(), run.spec.measures)  # the discovery's: no peeking here
+    _, d = _t(run)  # the discovery's: no peeking here
     small = Plan(x for x in chosen if d.get(x.name, 0.0) < _LARGE)
     if len(small) > 1:
         more = work.episodes.stage(1, 1, episodes - some)
@@ -210,16 +210,16 @@ def _draw_controls(work: _Work, run: Map, confirmation: Run, episodes: int) -> N
     named = {*headline_regions(so_far, _NAMED), *improvements(so_far)["lesion"][:1]}
     open_ = Plan(x for x in confirmation.plan if x.name in set(rows["lesion"]))
     most = 0.5 * LEVEL * (1 + draws)  # (1 + k) above this cannot give p_random < 5 %
-    held = (confirmation.plan, confirmation.whole_table())
+    held = (confirmation.plan, confirmation.behaviour())
     few = replace(confirmation.episodes, count=episodes)
-    done: list[tuple[Plan, pd.DataFrame]] = []
+    done: list[tuple[Plan, pd.DataFrame | Behaviour]] = []
     first, some = 0, min(_FIRST_DRAWS, draws)
     while some > 0:
         plan = random_groups(work.agent, open_, some, run.spec.seed, first=first)
         if len(plan) == 1:
             return
         drawn = work.sweep(plan, few, run.folder / f"{CONTROLS}-{len(done) + 1}")
-        done.append((drawn.plan, drawn.table()))
+        done.append((drawn.plan, drawn.behaviour()))
         null = evidence.size_matched(rows, held, done, run.spec.measures)
         alive = null[0.5 * null["p_random"] * (1 + null["draws"]) <= most]
         open_ = Plan(x for x in open_ if x.name in named & set(alive["lesion"]))

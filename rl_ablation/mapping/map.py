@@ -83,10 +83,10 @@ class Map(Run):
 
     def _null(self, effects: pd.DataFrame) -> pd.DataFrame:
         """What random cuts of the same size do; see `size_matched`."""
-        own, names = (self.plan, self.whole_table()), list(self.spec.measures)
+        own, names = (self.plan, self.behaviour()), list(self.spec.measures)
         sure = self.confirmation
-        held = own if sure is None else (sure.plan, sure.whole_table())
-        controls = [(c.plan, c.table()) for c in self.controls]
+        held = own if sure is None else (sure.plan, sure.behaviour())
+        controls = [(c.plan, c.behaviour()) for c in self.controls]
         if not controls and any(x.group == "random" for x in self.plan):
             held, controls = own, [own]
         groups = size_matched(effects, held, controls, names)

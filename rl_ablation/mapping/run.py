@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +16,7 @@ from rl_ablation.env_ids import EnvId, EnvKwargs
 from rl_ablation.errors import LabError
 from rl_ablation.files import digest, one_line
 from rl_ablation.lesions.lesion import Lesion, Plan
+from rl_ablation.mapping.behaviour import Behaviour, fold
 from rl_ablation.mapping.effects import effects
 from rl_ablation.measures.registry import MEASURES, Measure
 from rl_ablation.policies.policy import Policy
@@ -183,6 +186,13 @@ class Run:
         """
         return pd.concat(map(self.read_shard, range(self.spec.shards)), ignore_index=True)
 
+    def rows_of(self, lesion: str) -> pd.DataFrame:
+        """The behaviour table's rows of one lesion."""
+        k, spec = self.plan.names.index(lesion), self.spec
+        first, last = k * spec.episodes // spec.rows, ((k + 1) * spec.episodes - 1) // spec.rows
+        table = pd.concat(map(self.read_shard, range(first, last + 1)), ignore_index=True)
+        return table[table["lesion"] == lesion]
+
     @property
     def finished(self) -> bool:
         """Whether all shards are there; one that was broken off is finished by the same command."""
@@ -198,8 +208,37 @@ class Run:
         episodes = 1 + len(self.looks)
         if self._own is None or self._own[0] != episodes:
             units = {m.name: m.unit for m in self.measures}
-            self._own = episodes, effects(self.whole_table(), units, self.spec.seed)
+            self._own = episodes, effects(self.behaviour(), units, self.spec.seed)
         return self._own[1]
+
+    def behaviour(self) -> Behaviour:
+        """`whole_table` folded, a shard in memory at a time.
+
+        Raises:
+            LabError: A shard is missing or damaged.
+        """
+        about = pd.DataFrame(
+            {
+                "group": [x.group for x in self.spec.lesions],
+                "kind": [x.kind for x in self.spec.lesions],
+                "units": [x.size for x in self.spec.lesions],
+            },
+            index=pd.Index([x.name for x in self.spec.lesions], name="lesion"),
+        )
+        return fold(self._tables(), about, self._later[-1], self.spec.measures)
+
+    @property
+    def _later(self) -> list[int]:
+        """Episodes before each look, and in all."""
+        return list(accumulate([self.spec.episodes, *(m.spec.episodes for m in self.looks)]))
+
+    def _tables(self) -> Iterator[pd.DataFrame]:
+        for index in range(self.spec.shards):
+            yield self.read_shard(index)
+        for done, more in zip(self._later, self.looks, strict=False):
+            for index in range(more.spec.shards):
+                table = more.read_shard(index)
+                yield table.assign(episode=table["episode"] + done)
 
     def whole_table(self) -> pd.DataFrame:
         """The behaviour table with the further episodes that only some of the lesions were given.
@@ -207,12 +246,7 @@ class Run:
         Raises:
             LabError: A shard is missing or damaged.
         """
-        tables, done = [self.table()], self.spec.episodes
-        for more in self.looks:
-            table = more.table()
-            tables.append(table.assign(episode=table["episode"] + done))
-            done += more.spec.episodes
-        return pd.concat(tables, ignore_index=True)
+        return pd.concat(self._tables(), ignore_index=True)
 
 
 def part(folder: Path) -> Run | None:
