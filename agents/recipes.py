@@ -61,7 +61,7 @@ RECIPES = {
         Recipe(
             name="lap",
             env_id="envs:rl_ablation/Lap-v0",
-            steps=786_432,
+            steps=589_824,
             ppo={
                 "n_steps": 64,
                 "batch_size": 2048,

@@ -30,6 +30,18 @@ def small(value: float) -> str:
     return "–" if value != value else f"{value:.2g}"
 
 
+def duration(seconds: float) -> str:
+    """A time as people say it: "40 s", "3 min 20 s", "2 h 5 min"."""
+    total = max(1, round(seconds))
+    if total < 60:
+        return f"{total} s"
+    minutes, rest = divmod(total, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A value with the ends of its interval; `format` takes the specifications of `number`.

@@ -33,5 +33,12 @@ def run_demo(folder: Path, seed: int = 1, steps: int | None = None, films: int =
     design, execution = MapDesign(controls=CONTROLS), Execution(folder / "map")
     command = f"rl-ablation demo --seed {seed}" + ("" if steps is None else f" --steps {steps}")
     return make_map(
-        agent, GROUPS, Episodes(seed=seed), design, execution, films=films, command=command
+        agent,
+        GROUPS,
+        Episodes(seed=seed),
+        design,
+        execution,
+        films=films,
+        command=command,
+        tell=console.print,
     )

@@ -6,11 +6,12 @@ import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from experiments.cli.options import AgentArg, Cuts, RunArg, Source, options
 from experiments.cli.output import print_json, say
 from rl_ablation.mapping.design import Aim, Execution, MapDesign
+from rl_ablation.progress import console
 from rl_ablation.rollouts.episodes import Episodes
 
 
@@ -24,6 +25,7 @@ def map_(
     design: Annotated[MapDesign, options(MapDesign)],
     execution: Annotated[Execution, options(Execution, leave=("progress",))],
     films: int = 2,
+    dry_run: bool = False,
     json: bool = False,
 ) -> None:
     """Cut an agent's network part by part, and map which part controls which behaviour.
@@ -39,15 +41,23 @@ def map_(
         design: What surrounds the confirmed episodes.
         execution: Where and how it is carried out; this never changes a number.
         films: How many of the regions found to film.
+        dry_run: Only say what it comes to and how long it will take, after a probe of 2 seconds.
         json: Print the result as JSON.
     """
     from agents.zoo import find_agent
-    from rl_ablation.reports.pipeline import make_map
+    from rl_ablation.reports.pipeline import foretell, make_map
 
-    run = make_map(
-        find_agent(agent, **asdict(source)), cuts.groups, episodes, design, execution,
-        measures=cuts.measures, films=films, command=shlex.join(["rl-ablation", *sys.argv[1:]]),
-    )  # fmt: skip
+    policy = find_agent(agent, **asdict(source))
+    how: dict[str, Any] = {"measures": cuts.measures, "films": films}
+    if dry_run:
+        told = foretell(policy, cuts.groups, episodes, design, execution, **how)
+        if json:
+            print_json(asdict(told))
+        else:
+            say(str(told))
+        return
+    how |= {"command": shlex.join(["rl-ablation", *sys.argv[1:]]), "tell": console.print}
+    run = make_map(policy, cuts.groups, episodes, design, execution, **how)
     tell_run(run.folder, json)
 
 

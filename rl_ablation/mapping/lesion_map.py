@@ -34,9 +34,9 @@ SAME = "A/A"
 FEW = 6
 """Episodes of a first look, and of each random cut, where the world has fewer conditions."""
 
-_FIRST_DRAWS, _ROUND = 10, 30  # random cuts at once, before asking whether more can decide
-_NAMED = 3  # headlines that are held against all the random cuts, beside the best improvement
-_DOSED = 4  # regions whose cut is also given in doses
+FIRST_DRAWS, _ROUND = 10, 30  # random cuts at once, before asking whether more can decide
+NAMED = 3  # headlines that are held against all the random cuts, beside the best improvement
+DOSED = 4  # regions whose cut is also given in doses
 _NOTHING, _CLEAR = 2.0, 4.0  # |t| of every cell below, or of one above: a look settles a lesion
 _LARGE = 1.5  # paired standardised differences from which half the confirmation is enough
 
@@ -207,13 +207,13 @@ def _draw_controls(work: _Work, run: Map, confirmation: Run, episodes: int) -> N
     so_far, draws = Map(run.folder), work.design.controls
     rows = worth_telling(so_far)
     rows = rows[rows["stage"] == "confirmed"]
-    named = {*headline_regions(so_far, _NAMED), *improvements(so_far)["lesion"][:1]}
+    named = {*headline_regions(so_far, NAMED), *improvements(so_far)["lesion"][:1]}
     open_ = Plan(x for x in confirmation.plan if x.name in set(rows["lesion"]))
     most = 0.5 * LEVEL * (1 + draws)  # (1 + k) above this cannot give p_random < 5 %
     held = (confirmation.plan, confirmation.behaviour())
     few = replace(confirmation.episodes, count=episodes)
     done: list[tuple[Plan, pd.DataFrame | Behaviour]] = []
-    first, some = 0, min(_FIRST_DRAWS, draws)
+    first, some = 0, min(FIRST_DRAWS, draws)
     while some > 0:
         plan = random_groups(work.agent, open_, some, run.spec.seed, first=first)
         if len(plan) == 1:
@@ -228,7 +228,7 @@ def _draw_controls(work: _Work, run: Map, confirmation: Run, episodes: int) -> N
 
 
 def _give_doses(work: _Work, run: Map, confirmation: Run, episodes: int) -> None:
-    names = headline_regions(Map(run.folder), _DOSED)
+    names = headline_regions(Map(run.folder), DOSED)
     plan = doses(Plan(x for x in run.plan if x.name in names))
     if len(plan) > 1:
         work.sweep(plan, replace(confirmation.episodes, count=episodes), run.folder / DOSES)

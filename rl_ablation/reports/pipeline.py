@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +12,10 @@ import pandas as pd
 
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.registry import parse_groups
+from rl_ablation.lesions.lesion import Plan
 from rl_ablation.mapping.claims import double_dissociations
 from rl_ablation.mapping.design import Aim, Execution, MapDesign
+from rl_ablation.mapping.forecast import Forecast, forecast
 from rl_ablation.mapping.lesion_map import FEW, lesion_map
 from rl_ablation.mapping.map import Map
 from rl_ablation.mapping.power import plan_episodes
@@ -23,12 +25,14 @@ from rl_ablation.reports.film import film
 from rl_ablation.reports.labels import film_name
 from rl_ablation.reports.report import report
 from rl_ablation.reports.words import headlines
+from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.world import conditions_of, settled
 
 log = logging.getLogger(__name__)
 
 FILM_SECONDS = 10.0
+_FILM, _PAIR, _PAGE = 9.0, 0.7, 4.0  # s for a film; films of a pair in a map; s for the report
 
 
 def make_map(
@@ -41,23 +45,67 @@ def make_map(
     measures: Sequence[str] | None = None,
     films: int = 2,
     command: str = "",
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Map:
     """Map in two stages, film and report; the run folder then holds ``report.html``.
 
     For groups see `rl_ablation.groupings.registry.parse_groups`, for the rest `lesion_map`; of
     several kinds of cut findings are told of the first. So many of the headline regions are filmed;
-    without a way to draw, none. The report says by what command this is repeated.
+    without a way to draw, none. The report says by what command this is repeated. A map that is
+    begun anew is first told in a line: what it comes to, and how long it will take.
     """
-    if films < 0:
-        raise LabError(f"films must be 0 or more, got {films}")
-    execution = execution or Execution()
-    episodes = settled(agent, episodes or Episodes())
-    activity = recorded(agent, episodes, execution)
-    plan = parse_groups(groups, agent, activity, episodes.seed)
+    execution, design = execution or Execution(), design or MapDesign()
+    made = _prepared(agent, groups, episodes, execution, films)
+    if execution.folder is None or not (execution.folder / "spec.json").exists():
+        tell(str(_foretold(agent, made, design, execution, measures, films)))
+    plan, episodes, activity = made
     run = lesion_map(agent, plan, episodes, design, execution, measures=measures, activity=activity)
     film_headlines(run, films)
     report(run, command=command)
     return run
+
+
+_Prepared = tuple[Plan, Episodes, Activity]
+
+
+def _prepared(
+    agent: Policy, groups: str, episodes: Episodes | None, execution: Execution, films: int
+) -> _Prepared:
+    if films < 0:
+        raise LabError(f"films must be 0 or more, got {films}")
+    episodes = settled(agent, episodes or Episodes())
+    activity = recorded(agent, episodes, execution)
+    return parse_groups(groups, agent, activity, episodes.seed), episodes, activity
+
+
+def _foretold(
+    agent: Policy,
+    made: _Prepared,
+    design: MapDesign,
+    execution: Execution,
+    measures: Sequence[str] | None,
+    films: int,
+) -> Forecast:
+    plan, episodes, activity = made
+    found = forecast(agent, plan, episodes, design, execution, measures=measures, activity=activity)
+    drawing = _FILM * (films + _PAIR) if films else 0.0
+    return replace(found, seconds=found.seconds + drawing + _PAGE)
+
+
+def foretell(
+    agent: Policy,
+    groups: str = "layers,clusters:6",
+    episodes: Episodes | None = None,
+    design: MapDesign | None = None,
+    execution: Execution | None = None,
+    *,
+    measures: Sequence[str] | None = None,
+    films: int = 2,
+) -> Forecast:
+    """What `make_map` with these arguments comes to, and how long it will take; makes nothing."""
+    execution = execution or Execution()
+    made = _prepared(agent, groups, episodes, execution, films)
+    return _foretold(agent, made, design or MapDesign(), execution, measures, films)
 
 
 def plan_map(

@@ -27,7 +27,7 @@ from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.episodes import Episodes
 
 FEWEST = BLOCK
-"""Robots in a part at least: the policy runs on whole blocks."""
+"""Robots for each part of a world, but for the last: the policy runs on whole blocks."""
 
 
 class _WaitingSync(SyncVectorEnv):
@@ -243,7 +243,7 @@ def _make(
 ) -> tuple[Part, ...]:
     if spec.vector_entry_point is not None:
         threads = cpus() if threads is None else threads
-        for count in sorted({1, max(1, min(threads, rows // FEWEST))}, reverse=True):
+        for count in sorted({1, min(threads, -(-rows // FEWEST))}, reverse=True):
             if parts := _native(spec, rows, kwargs, threads, count):
                 return parts
     makers = [lambda: gym.make(spec, **kwargs)] * rows
