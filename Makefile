@@ -46,8 +46,14 @@ types: $(STAMP)  ## Check types
 docs: $(STAMP)  ## Build the site into build/docs, run its tutorials; a warning is an error
 	$(BIN)/sphinx-build -W --keep-going -q -j 2 -d build/doctrees docs build/docs
 
-bench: $(STAMP)  ## Measure speed, ratios side by side, into runs/bench.json
-	$(BIN)/python -m experiments.bench
+# EnvPool is only there to compare with; where it cannot be installed its lines are left out.
+bench: $(STAMP)  ## Measure speed, ratios side by side, into runs/bench.json (QUICK=1: only run it)
+ifdef UV
+	-@$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[bench]'
+else
+	-@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+endif
+	$(BIN)/python -m experiments.bench $(if $(QUICK),--quick)
 
 validate: $(STAMP)  ## Score the lab on robots whose wiring is known (13 million control steps)
 	$(BIN)/python -m experiments.validation

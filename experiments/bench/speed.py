@@ -1,35 +1,32 @@
 """How fast the sweep is against the physics alone and against the usual loops, in one run.
 
 Every figure is control steps per second on this machine, and every ratio is of two figures measured
-in turn, several times; ratios are what to quote. Writes ``runs/bench.json``.
+in turn, several times; ratios are what to quote.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 import rl_ablation as rl
-from rl_ablation.files import write_atomically
 from rl_ablation.measures.registry import choose, evaluate
 from rl_ablation.policies.policy import Card
 from rl_ablation.policies.storage import make_mlp
 from rl_ablation.progress import console
+from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.episodes import Episode
-from rl_ablation.rollouts.rollout import rollout, world_signals
+from rl_ablation.rollouts.rollout import Rollout, Trace, rollout, world_signals
 from rl_ablation.rollouts.world import World, quiet
 
 ROWS = 1024
@@ -76,25 +73,34 @@ def sweep_speed(policy: rl.Policy, horizon: int, replay: Replay) -> Callable[[],
     world = World(policy.card.env_id, ROWS)
     measures = choose(None, world_signals(world))
     signals = list(dict.fromkeys(s for m in measures for s in m.signals))
-    batch = world.env.batch  # type: ignore[attr-defined]
+
+    def outcome(trace: Trace) -> int:
+        evaluate(measures, trace)
+        return int(trace.alive.sum())
 
     def run() -> float:
-        controls: list[np.ndarray] = []
-
-        def keep(step: int, running: int) -> None:
-            if not replay:
-                controls.append(batch.ctrl.copy())
-
+        if not replay:
+            replay.extend(_what_is_done(policy, jobs, activity, horizon))
         began = time.perf_counter()
-        trace = rollout(
-            policy, world, jobs, signals=signals, activity=activity, horizon=horizon, on_step=keep
-        )
-        evaluate(measures, trace)
-        speed = float(trace.alive.sum()) / (time.perf_counter() - began)
-        replay.extend(zip(controls, map(np.flatnonzero, trace.alive), strict=False))
-        return speed
+        rolls = Rollout(policy, world, signals, activity, horizon)
+        return sum(rolls.of(jobs, outcome)) / (time.perf_counter() - began)
 
     return run
+
+
+def _what_is_done(
+    policy: rl.Policy, jobs: list[Episode], activity: Activity, horizon: int
+) -> Replay:
+    """The controls of each step, and the rows that make it."""
+    world = World(policy.card.env_id or "", len(jobs), threads=1)
+    batch = world.parts[0].env.batch  # type: ignore[attr-defined]
+    controls: list[np.ndarray] = []
+    trace = rollout(
+        policy, world, jobs, activity=activity, horizon=horizon,
+        on_step=lambda step, running: controls.append(batch.ctrl.copy()),
+    )  # fmt: skip
+    world.close()
+    return list(zip(controls, map(np.flatnonzero, trace.alive), strict=False))
 
 
 def physics_speed(policy: rl.Policy, replay: Replay) -> Callable[[], float]:
@@ -156,32 +162,34 @@ def compare(speeds: Speeds) -> dict[str, float]:
     return {name: median(taken[name] for taken in rounds) for name in speeds}
 
 
-def bench() -> dict[str, float]:
+def bench(quick: bool) -> dict[str, float]:
     """Run everything and return the figures by flat names."""
     figures: dict[str, float] = {}
-    lap = "envs:rl_ablation/Lap-v0"
+    lap, cheetah = "envs:rl_ablation/Lap-v0", "envs:HalfCheetah-v5"
+    horizon, steps = (10, 100) if quick else (200, 2000)
     replay: Replay = []
     policy = random_policy(lap, 64)
     console.print("lap: sweep, physics alone, evaluate_policy on one and on 32")
     speeds: Speeds = {
-        "sweep": sweep_speed(policy, 200, replay),
+        "sweep": sweep_speed(policy, horizon, replay),
         "physics": physics_speed(policy, replay),
-        "evaluate_policy": loop_speed(lap, 64, 1, 2000),
-        "dummyvec32": loop_speed(lap, 64, 32, 4000),
+        "evaluate_policy": loop_speed(lap, 64, 1, steps),
     }
+    if not quick:
+        speeds["dummyvec32"] = loop_speed(lap, 64, 32, 2 * steps)
     figures |= _with_ratios(compare(speeds), "")
     for hidden in (64, 256):
         replay = []
-        policy = random_policy("HalfCheetah-v5", hidden)
+        policy = random_policy(cheetah, hidden)
         console.print(f"HalfCheetah, {hidden}×{hidden}")
-        speeds = {"sweep": sweep_speed(policy, 200, replay)}
+        speeds = {"sweep": sweep_speed(policy, horizon, replay)}
         speeds["physics"] = physics_speed(policy, replay)
-        if (pool := envpool_speed(policy, "HalfCheetah-v5", 200)) is not None:
+        if (pool := envpool_speed(policy, "HalfCheetah-v5", horizon)) is not None:
             speeds["envpool"] = pool
         elif hidden == 64:
-            console.print("EnvPool is not installed (the extra `envpool`); its line is skipped")
-        if hidden == 64:
-            speeds["evaluate_policy"] = loop_speed("HalfCheetah-v5", hidden, 1, 2000)
+            console.print("EnvPool is not installed (the extra `bench`); its lines are skipped")
+        if hidden == 64 and not quick:
+            speeds["evaluate_policy"] = loop_speed(cheetah, hidden, 1, steps)
         figures |= _with_ratios(compare(speeds), f"cheetah{hidden}_")
     return figures
 
@@ -190,17 +198,3 @@ def _with_ratios(speeds: dict[str, float], prefix: str) -> dict[str, float]:
     figures = {f"{prefix}{name}_steps_per_s": round(value, 1) for name, value in speeds.items()}
     ratios = {name: speeds["sweep"] / value for name, value in speeds.items() if name != "sweep"}
     return figures | {f"{prefix}sweep_over_{name}": round(x, 3) for name, x in ratios.items()}
-
-
-def main() -> None:
-    """Print the figures and write them to ``runs/bench.json``."""
-    torch.set_num_threads(os.cpu_count() or 1)
-    figures = bench()
-    width = max(map(len, figures))
-    for name, value in figures.items():
-        digits = 3 if "_over_" in name else 0
-        print(f"{name:<{width}}  {value:>12,.{digits}f}")
-    path = Path("runs/bench.json")
-    path.parent.mkdir(exist_ok=True)
-    write_atomically(path, json.dumps(figures, indent=2) + "\n")
-    print(f"written to {path}")

@@ -18,22 +18,23 @@ class MapDesign:
     """What surrounds the confirmed episodes of a map; those are `Episodes`.
 
     Attributes:
-        discovery: Episodes of each cut in the discovery; with adaptive at most.
+        discovery: Episodes of each cut in the discovery; adaptive maps take 6, or one a condition.
         controls: Random cuts of the size and layer of a confirmed group, at most; 0 draws none.
         kinds: How to cut; several are run side by side, and what holds under all of them is called
             robust; by default zero.
         strength: Of the cut: noise in units of the unit's s.d., clamp's value, gain's factor; by
             default the kind's own.
-        adaptive: Spend episodes where they decide: stop with a cut that is settled, and confirm
-            large effects with half the episodes. All looking is done on the discovery's seeds, so
-            it cannot raise the error rates of the confirmation.
+        adaptive: Episodes are spent where they decide: one for a cut that changes no action, few
+            in the discovery, and half of them to confirm a large effect; otherwise all cuts get
+            the same. All looking is done on the discovery's seeds, so it cannot raise the error
+            rates of the confirmation.
     """
 
     discovery: int = 12
     controls: int = 100
     kinds: tuple[str, ...] | None = None
     strength: float | None = None
-    adaptive: bool = False
+    adaptive: bool = True
 
     def __post_init__(self) -> None:
         if self.kinds is not None:

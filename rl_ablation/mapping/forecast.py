@@ -13,7 +13,7 @@ from rl_ablation.cluster import connect, current
 from rl_ablation.formats import duration
 from rl_ablation.lesions.lesion import Plan
 from rl_ablation.mapping.design import Execution, MapDesign
-from rl_ablation.mapping.lesion_map import DOSED, FEW, FIRST_DRAWS, NAMED, checks
+from rl_ablation.mapping.lesion_map import DOSED, FIRST_DRAWS, NAMED, checks, cuts_of, few_of
 from rl_ablation.mapping.run import ROWS
 from rl_ablation.measures.registry import choose
 from rl_ablation.policies.policy import Policy
@@ -84,20 +84,21 @@ def forecast(
     before: at most all of it, and for the time as much as it was in maps of the zoo.
     """
     assert episodes.horizon is not None
+    plan = cuts_of(plan, episodes, design)
     cuts = [x for x in plan if x.size]
-    kinds = len(design.kinds or ("",))
-    groups = kinds * sum(x.group != "singles" for x in cuts)
-    singles = kinds * sum(x.group == "singles" for x in cuts)
+    groups = sum(x.group != "singles" for x in cuts)
+    singles = len(cuts) - groups
     lesions = 1 + groups + singles + len(checks(agent)) - 1
-    few = max(len(episodes.conditions or ()), min(FEW, episodes.count))
+    few = few_of(episodes)
+    discovery = min(few, design.discovery) if design.adaptive else design.discovery
     draws = 0 if any(x.group == "random" for x in cuts) else design.controls
     first, rest = min(draws, FIRST_DRAWS), max(0, draws - FIRST_DRAWS)
-    both = lesions * design.discovery + (2 + groups + singles) * episodes.count
+    both = lesions * discovery + (2 + groups + singles) * episodes.count
     most = both + few * (groups * first + (NAMED + 1) * rest) + DOSED * _DOSES * 2 * few
     confirmed = _CONFIRMED * groups + _CONFIRMED_SINGLE * singles
     named = min(_STAND_OUT, groups)
     stages = (
-        lesions * design.discovery,
+        lesions * discovery,
         (2 + confirmed) * episodes.count,
         few * first * min(_TOLD * groups, 12),
         *[few * named * 30] * round(rest / 30),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -37,8 +37,8 @@ FEW = 6
 FIRST_DRAWS, _ROUND = 10, 30  # random cuts at once, before asking whether more can decide
 NAMED = 3  # headlines that are held against all the random cuts, beside the best improvement
 DOSED = 4  # regions whose cut is also given in doses
-_NOTHING, _CLEAR = 2.0, 4.0  # |t| of every cell below, or of one above: a look settles a lesion
-_LARGE = 1.5  # paired standardised differences from which half the confirmation is enough
+_OPEN, _CLEAR = 2.0, 4.0  # |t| of any cell from which a lesion is confirmed, if adaptive or not
+_LARGE = 2.0  # paired standardised differences from which half the confirmation is enough
 
 
 def checks(agent: Policy) -> Plan:
@@ -58,6 +58,23 @@ def checks(agent: Policy) -> Plan:
     return Plan([same, *brainless])
 
 
+def cuts_of(plan: Plan, episodes: Episodes, design: MapDesign) -> Plan:
+    """The cuts of a map in all their kinds; a LabError if the design does not fit."""
+    if (least := len(episodes.conditions or ())) > design.discovery:
+        raise LabError(
+            f"discovery must be at least {least}: {design.discovery} episodes cannot cover "
+            f"{least} conditions"
+        )
+    if design.kinds is None and design.strength is None:
+        return plan
+    return variants(plan, design.kinds or ("zero",), design.strength)
+
+
+def few_of(episodes: Episodes) -> int:
+    """Episodes of a first look, and of each random cut."""
+    return max(len(episodes.conditions or ()), min(FEW, episodes.count))
+
+
 def lesion_map(
     agent: Policy,
     plan: Plan,
@@ -72,9 +89,11 @@ def lesion_map(
     """Map what a plan's cuts do, in two stages and with controls; resumable like `sweep`.
 
     1. *Discovery* runs every cut, an A/A lesion and brainless baselines, and selects those with a
-       q below 10 % or a |t| of 4 in any behaviour: leniently, since confirmation decides.
+       q below 10 % or a |t| of 4 in any behaviour: leniently, since confirmation decides. An
+       adaptive map looks at few episodes, at one of a cut that changes no action in the states
+       that the intact robot visits, and leaves what shows a |t| of 2 to confirmation.
     2. *Confirmation* runs what was selected on fresh seeds. Its numbers are the ones that
-       `Map.effects` shows, tests and corrects.
+       `Map.effects` shows, tests and corrects. If adaptive, large effects get half the episodes.
     3. *Controls*: for every confirmed group with a change worth telling a few random cuts of its
        size, layer and kind, and for those that the findings name up to the design's number of
        them, in rounds that end as soon as it cannot any more stand out (Besag & Clifford 1991).
@@ -93,29 +112,24 @@ def lesion_map(
     execution = typed(execution or Execution(), given)
     asked = as_episodes(episodes, given)
     work = _Work(agent, settled(agent, asked), design, execution, measures, activity)
-    if (least := len(work.episodes.conditions or ())) > design.discovery:
-        raise LabError(
-            f"discovery must be at least {least}: {design.discovery} episodes cannot cover "
-            f"{least} conditions"
-        )
-    cuts = plan
-    if design.kinds is not None or design.strength is not None:
-        cuts = variants(plan, design.kinds or ("zero",), design.strength)
-    few = max(least, min(FEW, asked.count))
-    first = few if design.adaptive else design.discovery
-    run = work.sweep(cuts + checks(agent), replace(work.episodes, count=first), execution.folder)
-    _same_is_same(run)
+    cuts, few = cuts_of(plan, work.episodes, design), few_of(work.episodes)
+    every = cuts + checks(agent)
+    probed = probe(agent, every, work.recorded)
+    first, once = design.discovery, set[str]()
     if design.adaptive:
-        _look_again(work, run)
+        first, once = min(few, first), _idle(every, probed)
+    run = work.sweep(every, replace(work.episodes, count=first), execution.folder, once)
+    _same_is_same(run)
     t, _ = _t(run)
     # With few episodes no sign-flip p can be small, however clear the change.
-    names = {*evidence.selected(run.own_effects()), *t.index[t >= _CLEAR]}
+    enough = _OPEN if design.adaptive else _CLEAR
+    names = {*evidence.selected(run.own_effects()), *t.index[t >= enough]}
     confirmation = _confirm(work, run, _with_variants(cuts, sorted(names)))
     _same_is_same(confirmation)
     if not any(x.group == "random" for x in plan):  # they are controls already
         _draw_controls(work, run, confirmation, min(few, asked.count))
     _give_doses(work, run, confirmation, min(2 * few, asked.count))
-    run.keep_probe(probe(agent, run.plan, work.recorded))
+    run.keep_probe(probed)
     return Map(run.folder)
 
 
@@ -137,11 +151,13 @@ class _Work:
             return self.activity
         return recorded(self.agent, self.episodes, self.execution)
 
-    def sweep(self, plan: Plan, episodes: Episodes, folder: Path | None) -> Map:
+    def sweep(
+        self, plan: Plan, episodes: Episodes, folder: Path | None, once: Collection[str] = ()
+    ) -> Map:
         """Run a stage."""
         return sweep(
             self.agent, plan, episodes, replace(self.execution, folder=folder),
-            measures=self.measures, activity=self.recorded,
+            measures=self.measures, activity=self.recorded, once=once,
         )  # fmt: skip
 
 
@@ -173,16 +189,10 @@ def _t(run: Run) -> tuple[pd.Series, pd.Series]:
     return pd.concat(largest_t, axis=1).max(axis=1), pd.concat(largest_d, axis=1).max(axis=1)
 
 
-def _look_again(work: _Work, run: Map) -> None:
-    """Give the lesions that are not settled more episodes, a few at a time."""
-    few = run.spec.episodes
-    for look in range(1, work.design.discovery // few):
-        t, _ = _t(run)
-        open_ = t.index[(t >= _NOTHING) & (t < _CLEAR)]
-        plan = Plan(x for x in run.plan if x.name in open_ and x.group != "baselines")
-        if len(plan) == 1:
-            return
-        work.sweep(plan, work.episodes.stage(0, look, few), run.folder / f"{MORE}-{look}")
+def _idle(plan: Plan, probed: pd.DataFrame) -> set[str]:
+    """The cuts that change nothing in any state that the intact robot visits."""
+    still = set(probed.loc[probed["direct"] == 0, "lesion"])
+    return {x.name for x in plan if x.name in still and x.group not in evidence.NO_CLAIMS}
 
 
 def _confirm(work: _Work, run: Map, chosen: Plan) -> Map:

@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,11 +39,11 @@ _NAMES = TypeAdapter(dict[str, list[str]])
 
 
 class Spec(BaseModel):
-    """Everything that determines a run's numbers."""
+    """Everything that determines a run's numbers; lesions in ``once`` get one episode only."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: int = 2
+    format: int = 3
     agent: str
     policy_sha256: str
     sites: dict[str, int]
@@ -54,6 +55,7 @@ class Spec(BaseModel):
     horizon: int
     measures: tuple[str, ...]
     lesions: tuple[Lesion, ...]
+    once: tuple[str, ...] = ()
     activity_episodes: int = EPISODES
     rows: int = ROWS
 
@@ -72,16 +74,23 @@ class Spec(BaseModel):
         """Its measures."""
         return [MEASURES[name] for name in self.measures]
 
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """Number of lesion × episode pairs up to and with each lesion, (L,)."""
+        once = set(self.once)
+        return np.cumsum([1 if x.name in once else self.episodes for x in self.lesions])
+
     @property
     def shards(self) -> int:
         """How many shards the lesion × episode pairs fill."""
-        return -(-len(self.lesions) * self.episodes // self.rows)
+        return -(-int(self.ends[-1]) // self.rows)
 
     def pairs(self, shard: int) -> list[tuple[int, int]]:
         """The (lesion index, episode) pairs of a shard."""
-        start = shard * self.rows
-        end = min(start + self.rows, len(self.lesions) * self.episodes)
-        return [divmod(pair, self.episodes) for pair in range(start, end)]
+        which = np.arange(shard * self.rows, min((shard + 1) * self.rows, self.ends[-1]))
+        lesion = np.searchsorted(self.ends, which, side="right")
+        episode = which - np.concatenate([[0], self.ends])[lesion]
+        return list(zip(lesion.tolist(), episode.tolist(), strict=True))
 
 
 class Run:
@@ -189,7 +198,8 @@ class Run:
     def rows_of(self, lesion: str) -> pd.DataFrame:
         """The behaviour table's rows of one lesion."""
         k, spec = self.plan.names.index(lesion), self.spec
-        first, last = k * spec.episodes // spec.rows, ((k + 1) * spec.episodes - 1) // spec.rows
+        start = int(spec.ends[k - 1]) if k else 0
+        first, last = start // spec.rows, (int(spec.ends[k]) - 1) // spec.rows
         table = pd.concat(map(self.read_shard, range(first, last + 1)), ignore_index=True)
         return table[table["lesion"] == lesion]
 

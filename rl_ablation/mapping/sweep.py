@@ -12,7 +12,7 @@ import json
 import logging
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Unpack
 
@@ -45,6 +45,7 @@ def sweep(
     *,
     measures: Sequence[str] | None = None,
     activity: Activity | None = None,
+    once: Collection[str] = (),
     **given: Unpack[Fields],
 ) -> Map:
     """Run every lesion of a plan on the same episodes, and return the finished run.
@@ -54,6 +55,7 @@ def sweep(
 
     The agent has an environment on its card. Measures are named, None takes all that apply; intact
     activity is that of `record_activity` with this seed and these conditions, None records it.
+    Lesions named in ``once`` are run in the first episode only.
     Fields of `Episodes` and `Execution` may be given by name: ``seed=7``, ``threads=1``, …
 
     Raises:
@@ -63,7 +65,7 @@ def sweep(
     execution = typed(execution or Execution(), given)
     for lesion in plan:
         lesion.check(agent.sites)
-    spec = _make_spec(agent, plan, as_episodes(episodes, given), measures)
+    spec = _make_spec(agent, plan, as_episodes(episodes, given), measures, once)
     run = _open_folder(agent, spec, execution.folder)
     todo = [i for i in range(spec.shards) if not _done(run, i)]
     if not todo:
@@ -89,7 +91,11 @@ def recorded(agent: Policy, episodes: Episodes, execution: Execution) -> Activit
 
 
 def _make_spec(
-    agent: Policy, plan: Plan, episodes: Episodes, measures: Sequence[str] | None
+    agent: Policy,
+    plan: Plan,
+    episodes: Episodes,
+    measures: Sequence[str] | None,
+    once: Collection[str],
 ) -> Spec:
     """Find out what the world offers and fix everything that determines the numbers."""
     with world_of(agent) as world:
@@ -109,6 +115,7 @@ def _make_spec(
         horizon=episodes.horizon,
         measures=tuple(m.name for m in taken),
         lesions=plan.lesions,
+        once=tuple(x.name for x in plan if x.name in once),
     )
 
 

@@ -56,7 +56,7 @@ def make_map(
     """
     execution, design = execution or Execution(), design or MapDesign()
     made = _prepared(agent, groups, episodes, execution, films)
-    if execution.folder is None or not (execution.folder / "spec.json").exists():
+    if execution.folder is None or not execution.folder.exists():
         tell(str(_foretold(agent, made, design, execution, measures, films)))
     plan, episodes, activity = made
     run = lesion_map(agent, plan, episodes, design, execution, measures=measures, activity=activity)

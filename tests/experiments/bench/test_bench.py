@@ -5,6 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from agents.zoo import find_agent
+from experiments.bench import __main__ as main
+from experiments.bench import scale
 from experiments.bench import speed as bench
 
 
@@ -26,6 +29,32 @@ def test_the_benchmark_replays_exactly_what_the_sweep_did(monkeypatch: pytest.Mo
         assert rows.size == 8
     assert not np.array_equal(world.batch.qpos, by_step)
     assert bench.physics_speed(policy, replay)() > 0
+
+
+@pytest.mark.parametrize("pairs", [40, 45 * 20])
+def test_growing_and_dry_plans_are_as_large_as_asked(pairs: int) -> None:
+    figures = scale.measured("dry", pairs)
+    assert set(figures) == {f"dry_{pairs}_mb", f"dry_{pairs}_seconds"}
+    assert len(scale.many_cuts(find_agent("lap"), pairs)) * scale.EPISODES == pairs
+
+
+def test_a_million_pairs_are_set_up_in_little_memory() -> None:
+    """Dry: the plan, its identity and its shards, without a robot."""
+    assert scale.measured("dry", 1_000_000)["dry_1000000_mb"] < 1000
+
+
+def test_figures_are_kept_with_their_commit(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    monkeypatch.setattr(main, "FOLDER", tmp_path)
+    for module in (bench, scale):
+        monkeypatch.setattr(module, "bench", lambda quick, m=module: {m.__name__[-5:]: 1.0})
+    main.main()
+    main.main()
+    assert json.loads((tmp_path / "bench.json").read_text()) == {"speed": 1.0, "scale": 1.0}
+    lines = (tmp_path / "bench-history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["speed"] for line in lines] == [1.0, 1.0]
+    assert json.loads(lines[0])["commit"] == main.commit()
+    main.main(quick=True)
+    assert len((tmp_path / "bench-history.jsonl").read_text().splitlines()) == 2
 
 
 def test_ratios_have_flat_names() -> None:

@@ -254,7 +254,7 @@ def test_damaged_spec(damage, run, agent, capsys):
 def test_run_folder_of_another_spec(run, agent, capsys, tmp_path):
     command = ("map", agent, *SMALL, "--out", run)
     refuse(capsys, "another spec (its seed ", *command, "--seed", 1)
-    refuse(capsys, "another spec (its episodes ", *command, "--episodes", 12)
+    refuse(capsys, "another spec (its horizon ", *command, "--max-steps", 20)
     refuse(capsys, "another spec (its lesions ", *command, "--groups", "layers")
     full = tmp_path / "full"
     full.mkdir()
@@ -345,7 +345,7 @@ def test_map_leaves_a_report(mapped, capsys):
     for name in ("spec.json", "effects.csv", "versions.txt", "policy/card.json"):
         assert (mapped / name).stat().st_size
     run = Map(mapped)
-    assert len(run.table()) == len(run.spec.lesions) * 6
+    assert len(run.table()) == len(run.spec.lesions) * 6 - 5 * len(run.spec.once)
     assert not list(mapped.glob("films/*"))
     said = json.loads(tell(capsys, "report", mapped, "--json"))
     assert Path(said["report"]) == mapped / "report.html"
@@ -358,7 +358,7 @@ def test_map_again_rolls_nothing_out(run, agent, monkeypatch):
     def never(*args, **kwargs):
         raise AssertionError("it rolled out again")
 
-    monkeypatch.setattr(importlib.import_module("rl_ablation.mapping.sweep"), "rollout", never)
+    monkeypatch.setattr(importlib.import_module("rl_ablation.mapping.sweep"), "here", never)
     assert main(["map", str(agent), *SMALL, "--out", str(run)]) == 0
     assert {p: p.stat().st_mtime_ns for p in (run / "shards").iterdir()} == before
 
@@ -392,7 +392,7 @@ def test_interrupted_map_goes_on(agent, tmp_path, capsys):
         "120",
     )
     options = (*options, "--max-steps", "120", "--films", "0", "--controls", "0")
-    options = (*options, "--measures", "crash,return")
+    options = (*options, "--measures", "crash,return", "--no-adaptive")
     command = ["map", str(agent), *options, "--out", str(folder)]
     process = subprocess.Popen(
         [program(), *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -405,7 +405,9 @@ def test_interrupted_map_goes_on(agent, tmp_path, capsys):
     out, err = process.communicate(timeout=60)
     assert process.returncode == INTERRUPTED, err
     assert out == ""
-    assert err == "rl-ablation: interrupted; the same command goes on from here\n"
+    lines = err.splitlines()
+    assert lines[0].startswith("27 lesions, at most ")
+    assert lines[1:] == ["rl-ablation: interrupted; the same command goes on from here"]
     shards = Map(folder).spec.shards
     kept = {p: p.stat().st_mtime_ns for p in (folder / "shards").glob("[!.]*")}
     assert 1 <= len(kept) < shards
@@ -428,7 +430,7 @@ def test_demo_goes_the_whole_way_and_only_once(tmp_path, capsys, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("experiments.cli.demo.train_shown", never)
-        patch.setattr(importlib.import_module("rl_ablation.mapping.sweep"), "rollout", never)
+        patch.setattr(importlib.import_module("rl_ablation.mapping.sweep"), "here", never)
         assert tell(capsys, *command).splitlines() == said
     capsys.readouterr()
     assert main([*command, "--seed", "77"]) == BAD_INPUT
