@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.metadata
 import platform
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
@@ -116,12 +117,7 @@ def train(
         LabError: The checkpoint is damaged or belongs to another recipe or seed, or a checkpoint
             is there and ``resume`` is not asked for; or there is no such device.
     """
-    if seed < 0:
-        raise LabError(f"the seed must be 0 or more, got {seed}")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # PPO would quietly take the CPU
-        raise LabError(f"no device {device!r} here: {one_line(error)}") from None
+    _check(seed, device)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "checkpoint.safetensors"
@@ -163,6 +159,30 @@ def train_shown(recipe: Recipe, folder: Path, what: str = "training", **how: Any
             done = now
 
         return train(recipe, folder, progress=progress, **how)
+
+
+def _check(seed: int, device: str) -> None:
+    if seed < 0:
+        raise LabError(f"the seed must be 0 or more, got {seed}")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # PPO would quietly take the CPU
+        raise LabError(f"no device {device!r} here: {one_line(error)}") from None
+
+
+def foretold(recipe: Recipe, seed: int, device: str = "cpu", probe: float = 2.0) -> float:
+    """Seconds that a training will take, from a probe of so many seconds."""
+    _check(seed, device)
+    with tempfile.TemporaryDirectory() as folder:
+        model, env = _model(recipe, Path(folder), stage_seed(seed, 0), device)
+        took: list[float] = []
+        while sum(took) < probe or len(took) < 2:
+            began = time.monotonic()
+            model.learn(model.n_steps * recipe.num_envs, reset_num_timesteps=False)
+            took.append(time.monotonic() - began)
+        steps = model.num_timesteps / len(took)
+        env.close()
+    return float(np.mean(took[1:])) * recipe.steps / steps  # the first one warms up
 
 
 def _model(recipe: Recipe, folder: Path, seed: int, device: str) -> tuple[PPO, VecNormalize]:

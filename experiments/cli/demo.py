@@ -6,6 +6,7 @@ from pathlib import Path
 
 from agents.recipes import find_recipe
 from agents.train import train_shown
+from experiments.cli.output import tell_training
 from rl_ablation.mapping.design import Execution, MapDesign
 from rl_ablation.mapping.map import Map
 from rl_ablation.policies.load import load
@@ -27,6 +28,7 @@ def run_demo(folder: Path, seed: int = 1, steps: int | None = None, films: int =
     agent = load(folder / "agent") if (folder / "agent" / "card.json").exists() else None
     if agent is None or agent.card.seed != seed or (agent.card.steps or 0) < recipe.steps:
         console.print("training a lap robot from scratch")
+        tell_training(recipe, folder / "training", seed)
         agent = train_shown(recipe, folder / "training", seed=seed, resume=True)
         save(agent, folder / "agent")
     console.print("cutting the network, and rolling out every cut")

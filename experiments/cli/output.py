@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agents.recipes import Recipe
 
 
 def say(text: str) -> None:
@@ -24,3 +28,14 @@ def tell_entries(entries: dict[str, str], as_json: bool) -> None:
     wide = max(len(name) for name in entries)
     for name, text in entries.items():
         say(f"{name:<{wide}}  {text}")
+
+
+def tell_training(recipe: Recipe, folder: Path, seed: int, device: str = "cpu") -> None:
+    """Say what a training comes to, where it is none to go on with."""
+    from agents.train import foretold
+    from rl_ablation.formats import duration
+    from rl_ablation.progress import console
+
+    if not folder.exists():
+        about = duration(foretold(recipe, seed, device))
+        console.print(f"{recipe.name}: {recipe.steps:,} steps of training, about {about}")

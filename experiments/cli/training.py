@@ -6,7 +6,7 @@ from pathlib import Path
 
 from experiments.cli.mapping import tell_run
 from experiments.cli.options import AgentArg
-from experiments.cli.output import print_json, say
+from experiments.cli.output import print_json, say, tell_training
 
 
 def train(
@@ -39,6 +39,7 @@ def train(
 
     recipe = find_recipe(agent, steps)
     folder = out if out is not None else Path("runs") / f"train-{agent}-seed{seed}"
+    tell_training(recipe, folder, seed, device)
     policy = train_shown(recipe, folder, seed=seed, resume=resume, device=device)
     save(policy, folder / "policy")
     told = "" if steps is None else f" --steps {steps}"

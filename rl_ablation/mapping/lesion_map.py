@@ -38,7 +38,7 @@ FIRST_DRAWS, _ROUND = 10, 30  # random cuts at once, before asking whether more 
 NAMED = 3  # headlines that are held against all the random cuts, beside the best improvement
 DOSED = 4  # regions whose cut is also given in doses
 _OPEN, _CLEAR = 2.0, 4.0  # |t| of any cell from which a lesion is confirmed, if adaptive or not
-_LARGE = 2.0  # paired standardised differences from which half the confirmation is enough
+_SURE = 3.5  # |t| of every such cell that half the confirmation must promise to be enough
 
 
 def checks(agent: Policy) -> Plan:
@@ -120,7 +120,7 @@ def lesion_map(
         first, once = min(few, first), _idle(every, probed)
     run = work.sweep(every, replace(work.episodes, count=first), execution.folder, once)
     _same_is_same(run)
-    t, _ = _t(run)
+    t = _t(run).max(axis=1)
     # With few episodes no sign-flip p can be small, however clear the change.
     enough = _OPEN if design.adaptive else _CLEAR
     names = {*evidence.selected(run.own_effects()), *t.index[t >= enough]}
@@ -176,17 +176,16 @@ def _with_variants(plan: Plan, names: Sequence[str]) -> Plan:
     return Plan(x for x in plan if x.size and x.name.partition(VARIANT)[0] in bases)
 
 
-def _t(run: Run) -> tuple[pd.Series, pd.Series]:
-    """Largest |t| and largest paired |d| of each lesion over measures; ∞ where all differ alike."""
-    largest_t, largest_d = [], []
-    for change in differences(run.behaviour(), run.spec.measures).values():
+def _t(run: Run) -> pd.DataFrame:
+    """|t| of each lesion (row) in each measure (column); ∞ where all differences are alike."""
+    columns = {}
+    for measure, change in differences(run.behaviour(), run.spec.measures).items():
         n = change.count()
         spread = change.std().where(n > 1)
         with np.errstate(divide="ignore", invalid="ignore"):
             d = (change.mean().abs() / spread).where(change.mean() != 0, 0.0)
-        largest_d.append(d)
-        largest_t.append(d * np.sqrt(n))
-    return pd.concat(largest_t, axis=1).max(axis=1), pd.concat(largest_d, axis=1).max(axis=1)
+        columns[measure] = d * np.sqrt(n)
+    return pd.DataFrame(columns)
 
 
 def _idle(plan: Plan, probed: pd.DataFrame) -> set[str]:
@@ -203,8 +202,9 @@ def _confirm(work: _Work, run: Map, chosen: Plan) -> Map:
     if not work.design.adaptive or some >= episodes:
         return work.sweep(plan, fresh, folder)
     confirmation = work.sweep(plan, replace(fresh, count=some), folder)
-    _, d = _t(run)  # the discovery's: no peeking here
-    small = Plan(x for x in chosen if d.get(x.name, 0.0) < _LARGE)
+    t = _t(run)  # the discovery's: no peeking here
+    foreseen = t.where(t >= _OPEN).min(axis=1) * np.sqrt(some / run.spec.episodes)
+    small = Plan(x for x in chosen if not foreseen.get(x.name, 0.0) >= _SURE)
     if len(small) > 1:
         more = work.episodes.stage(1, 1, episodes - some)
         work.sweep(small, more, folder / f"{MORE}-1")

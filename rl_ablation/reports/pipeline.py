@@ -56,13 +56,21 @@ def make_map(
     """
     execution, design = execution or Execution(), design or MapDesign()
     made = _prepared(agent, groups, episodes, execution, films)
-    if execution.folder is None or not execution.folder.exists():
+    if _is_new(execution.folder):
         tell(str(_foretold(agent, made, design, execution, measures, films)))
     plan, episodes, activity = made
     run = lesion_map(agent, plan, episodes, design, execution, measures=measures, activity=activity)
     film_headlines(run, films)
     report(run, command=command)
     return run
+
+
+def _is_new(folder: Path | None) -> bool:
+    """Whether nothing is in a folder, which is made if it is not there."""
+    if folder is None:
+        return True
+    folder.mkdir(parents=True, exist_ok=True)
+    return not any(folder.iterdir())
 
 
 _Prepared = tuple[Plan, Episodes, Activity]
