@@ -42,5 +42,4 @@ def run_demo(folder: Path, seed: int = 1, steps: int | None = None, films: int =
         execution,
         films=films,
         command=command,
-        tell=console.print,
     )

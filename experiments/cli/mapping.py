@@ -11,7 +11,6 @@ from typing import Annotated, Any
 from experiments.cli.options import AgentArg, Cuts, RunArg, Source, options
 from experiments.cli.output import print_json, say
 from rl_ablation.mapping.design import Aim, Execution, MapDesign
-from rl_ablation.progress import console
 from rl_ablation.rollouts.episodes import Episodes
 
 
@@ -56,7 +55,7 @@ def map_(
         else:
             say(str(told))
         return
-    how |= {"command": shlex.join(["rl-ablation", *sys.argv[1:]]), "tell": console.print}
+    how |= {"command": shlex.join(["rl-ablation", *sys.argv[1:]])}
     run = make_map(policy, cuts.groups, episodes, design, execution, **how)
     tell_run(run.folder, json)
 

@@ -56,7 +56,8 @@ class Execution:
         threads: C threads of the physics; by default every CPU.
         scheduler: Have the workers of a dask scheduler do the work: its address,
             tcp://HOST:8786, or local:N for N processes of this machine; in Python also a Client.
-        progress: Show progress bars when standard error is a terminal.
+        progress: Say beforehand what a map comes to, and show progress bars when standard error is
+            a terminal.
     """
 
     folder: Path | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from rl_ablation.mapping.map import Map
 from rl_ablation.mapping.power import plan_episodes
 from rl_ablation.mapping.sweep import recorded
 from rl_ablation.policies.policy import Policy
+from rl_ablation.progress import console
 from rl_ablation.reports.film import film
 from rl_ablation.reports.labels import film_name
 from rl_ablation.reports.report import report
@@ -45,7 +46,6 @@ def make_map(
     measures: Sequence[str] | None = None,
     films: int = 2,
     command: str = "",
-    tell: Callable[[str], None] = lambda line: None,
 ) -> Map:
     """Map in two stages, film and report; the run folder then holds ``report.html``.
 
@@ -56,8 +56,8 @@ def make_map(
     """
     execution, design = execution or Execution(), design or MapDesign()
     made = _prepared(agent, groups, episodes, execution, films)
-    if _is_new(execution.folder):
-        tell(str(_foretold(agent, made, design, execution, measures, films)))
+    if execution.progress and _is_new(execution.folder):
+        console.print(str(_foretold(agent, made, design, execution, measures, films)))
     plan, episodes, activity = made
     run = lesion_map(agent, plan, episodes, design, execution, measures=measures, activity=activity)
     film_headlines(run, films)
