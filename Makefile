@@ -48,7 +48,8 @@ docs: $(STAMP)  ## Build the site into build/docs, run its tutorials; a warning 
 
 # EnvPool is only there to compare with; where it cannot be installed its lines are left out.
 bench: $(STAMP)  ## Measure speed, ratios side by side, into runs/bench.json (QUICK=1: only run it)
-ifdef UV
+ifdef QUICK
+else ifdef UV
 	-@$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[bench]'
 else
 	-@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
@@ -56,7 +57,7 @@ endif
 	$(BIN)/python -m experiments.bench $(if $(QUICK),--quick)
 
 validate: $(STAMP)  ## Score the lab on robots whose wiring is known (13 million control steps)
-	$(BIN)/python -m experiments.validation
+	$(BIN)/python -m experiments.validation $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
 docs-figures: $(STAMP)  ## Run all studies in full and make the README's pictures from them (about an hour)
 	$(BIN)/rl-ablation study all --docs
