@@ -116,7 +116,7 @@ def _first_layer(rng: np.random.Generator) -> _Layer:
             layer.add(role, sign * _room_on_the_left(rng))
     for _ in range(rng.integers(2, 6)):
         ahead = _field(AHEAD, rng)
-        layer.add("forward", rng.uniform(0.5, 0.9) * ahead, rng.uniform(0.6, 0.8))
+        layer.add("forward", rng.uniform(0.5, 0.9) * ahead, rng.uniform(0.5, 0.65))
     for role, inputs, gain in zip(TWINS, (WHEELS, REAR_RIGHT), (0.6, 2.0), strict=True):
         for _ in range(rng.integers(2, 4)):
             layer.add(role, rng.uniform(0.8, 1.2) * gain * _field(inputs, rng), rng.uniform(1, 1.2))
@@ -135,7 +135,7 @@ def _room_on_the_left(rng: np.random.Generator) -> np.ndarray:
     for k in range(3, 7):
         gain = rng.uniform(0.9, 2.1)
         weights[MIDDLE + k], weights[MIDDLE - k] = gain, -gain
-    weights[YAW_RATE] = -rng.uniform(0.15, 0.25)
+    weights[YAW_RATE] = -rng.uniform(0.3, 0.4)
     return weights
 
 

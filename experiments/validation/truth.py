@@ -113,7 +113,12 @@ def judge(facts: Sequence[dict[str, Any]], cells: pd.DataFrame) -> pd.DataFrame:
     rows = [
         ("false positives, family-wise", *fwe, 0, 0.05),
         ("false positives, BH", *bh, 0, 0.05),
-        ("cuts that cannot matter, changed", *_cells(nothing, nothing["delta"] != 0), 0, 0),
+        (
+            "cuts that cannot matter, changed",
+            *_cells(nothing, nothing["delta"].fillna(0) != 0),
+            0,
+            0,
+        ),
         ("precision of claims", *_cells(cells[cells["claimed"]], cells["right"]), 0.95, 1),
         ("recall of effects ≥ 1 s.d.", *_cells(cells[cells["real"]], cells["right"]), 0.9, 1),
         ("coverage of 95 % intervals", *_cells(cells[cells["judged"]], cells["held"]), 0.93, 0.97),

@@ -38,7 +38,7 @@ FIRST_DRAWS, _ROUND = 10, 30  # random cuts at once, before asking whether more 
 NAMED = 3  # headlines that are held against all the random cuts, beside the best improvement
 DOSED = 4  # regions whose cut is also given in doses
 _OPEN, _CLEAR = 2.0, 4.0  # |t| of any cell from which a lesion is confirmed, if adaptive or not
-_SURE = 3.5  # |t| of every such cell that half the confirmation must promise to be enough
+_SURE = 3.0  # |t| of every such cell that half the confirmation must promise to be enough
 
 
 def checks(agent: Policy) -> Plan:
