@@ -97,8 +97,10 @@ def differences(
     found: pd.DataFrame | Behaviour, measures: Sequence[str]
 ) -> Mapping[str, pd.DataFrame]:
     """Measure → paired differences from the intact robot, a row an episode, a column a lesion."""
-    table = folded(found, measures)
-    return {m: table.differences(m, INTACT) for m in measures}
+    if isinstance(found, Behaviour):
+        return {m: found.differences(m, INTACT) for m in measures}
+    wide = {m: found.pivot(index="episode", columns="lesion", values=m) for m in measures}
+    return {m: w.drop(columns=INTACT).sub(w[INTACT], axis=0) for m, w in wide.items()}
 
 
 def mean_changes(

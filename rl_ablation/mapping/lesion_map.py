@@ -38,6 +38,7 @@ FIRST_DRAWS, _ROUND = 10, 30  # random cuts at once, before asking whether more 
 NAMED = 3  # headlines that are held against all the random cuts, beside the best improvement
 DOSED = 4  # regions whose cut is also given in doses
 _OPEN, _CLEAR = 2.0, 4.0  # |t| of any cell from which a lesion is confirmed, if adaptive or not
+_LEAST = 12  # episodes of a confirmation: with 6, no sign-flip p survives a correction
 _SURE = 3.0  # |t| of every such cell that half the confirmation must promise to be enough
 
 
@@ -198,7 +199,7 @@ def _confirm(work: _Work, run: Map, chosen: Plan) -> Map:
     same = Plan(x for x in checks(work.agent) if x.name == SAME)  # baselines claim nothing
     plan, fresh = chosen + same, work.episodes.stage(1)
     folder, episodes = run.folder / CONFIRMATION, fresh.count
-    some = max(len(run.spec.conditions), episodes // 2)
+    some = max(len(run.spec.conditions), _LEAST, episodes // 2)
     if not work.design.adaptive or some >= episodes:
         return work.sweep(plan, fresh, folder)
     confirmation = work.sweep(plan, replace(fresh, count=some), folder)

@@ -69,7 +69,7 @@ def test_the_intact_row_is_the_intact_robots_own(
     run = Map(lap[0] / "lap")
     confirmation = run.confirmation
     assert confirmation is not None
-    episodes = confirmation.table()
+    episodes = confirmation.whole_table()
     intact = episodes[episodes["lesion"] == INTACT]
     wanted = [number(intact[m].mean()) for m in lap_regions.MEASURES]
     rows = overall(run.effects())

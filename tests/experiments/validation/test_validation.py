@@ -258,7 +258,7 @@ def test_a_small_validation_finds_the_pattern(tmp_path: Path):
     assert table.loc["double dissociation found", "measured"] >= 0.5
     assert (tmp_path / "validation.png").exists()
     both = pd.concat(pd.read_csv(tmp_path / f"policy-00{k}" / "cells.csv") for k in (0, 1))
-    assert both[both["role"].isin(ZERO)]["delta"].eq(0).all()
+    assert both[both["role"].isin(ZERO)]["delta"].fillna(0).eq(0).all()
     told = json.loads((tmp_path / "policy-000" / "facts.json").read_text())
     assert told["adaptive"]["cells"] > 100
     for inside in sorted(tmp_path.glob("policy-*")):
