@@ -261,10 +261,13 @@ def test_a_small_validation_finds_the_pattern(tmp_path: Path):
     assert both[both["role"].isin(ZERO)]["delta"].fillna(0).eq(0).all()
     told = json.loads((tmp_path / "policy-000" / "facts.json").read_text())
     assert told["adaptive"]["cells"] > 100
-    for inside in sorted(tmp_path.glob("policy-*")):
-        run = Map(inside / "map")
-        fake = dict.fromkeys([x.name for x in rl.singles(run.policy)], "left")
-        assert not planted_maps.dissociated(run, Planted(run.policy, fake)), "roles decide"
+    assert (
+        planted_maps._score(0, tmp_path / "here", 1, SMALL)[planted_maps.CELLS]
+        == (tmp_path / "policy-000" / "cells.csv").read_text()
+    )
+    run = Map(tmp_path / "here" / "map")
+    fake = dict.fromkeys([x.name for x in rl.singles(run.policy)], "left")
+    assert not planted_maps.dissociated(run, Planted(run.policy, fake)), "roles decide"
     again = planted_truth.validate(2, tmp_path, 1, SMALL, scheduler="local:1")
     pd.testing.assert_frame_equal(again.set_index("aim"), table)
     with pytest.raises(LabError, match="another validation"):
