@@ -43,6 +43,7 @@ ANSWER = 10.0
 """Seconds that a scheduler has to answer at first."""
 TRIES = 10
 """How often a task may be lost with its worker."""
+_QUIET = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller is told"
 _LOOK = 0.5  # s between looks at the workers
 _ROOT = Path(__file__).parents[1]
 
@@ -109,6 +110,7 @@ def _connected(address: str) -> Client:
         cluster = LocalCluster(
             n_workers=int(count), threads_per_worker=1, processes=True, dashboard_address=":0",
             memory_limit=0, silence_logs=logging.CRITICAL,
+            preload=[_QUIET],
         )  # fmt: skip
         return Client(cluster)
     try:
