@@ -26,7 +26,9 @@ def run_demo(folder: Path, seed: int = 1, steps: int | None = None, films: int =
     """
     recipe = find_recipe("lap", steps)
     agent = load(folder / "agent") if (folder / "agent" / "card.json").exists() else None
-    if agent is None or agent.card.seed != seed or (agent.card.steps or 0) < recipe.steps:
+    steps_made = None if agent is None else agent.card.steps
+    short = steps_made is None or steps_made < recipe.steps
+    if agent is None or agent.card.seed != seed or short:
         console.print("training a lap robot from scratch")
         tell_training(recipe, folder / "training", seed)
         agent = train_shown(recipe, folder / "training", seed=seed, resume=True)

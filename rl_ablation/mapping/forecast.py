@@ -88,7 +88,7 @@ def forecast(
     cuts = [x for x in plan if x.size]
     groups = sum(x.group != "singles" for x in cuts)
     singles = len(cuts) - groups
-    lesions = 1 + groups + singles + len(checks(agent)) - 1
+    lesions = len(plan + checks(agent))
     few = few_of(episodes)
     discovery = min(few, design.discovery) if design.adaptive else design.discovery
     draws = 0 if any(x.group == "random" for x in cuts) else design.controls
@@ -106,7 +106,8 @@ def forecast(
     )
     speed = pace(agent, plan, episodes, measures, activity, execution.threads)
     seconds = sum(speed.seconds(pairs, episodes.horizon) for pairs in stages)
-    if (scheduler := execution.scheduler or current()) is not None:
+    scheduler = current() if execution.scheduler is None else execution.scheduler
+    if scheduler is not None:
         seconds *= cpus() / max(1, sum(connect(scheduler).nthreads().values()))
     return Forecast(lesions, int(both), int(most * episodes.horizon), float(seconds))
 

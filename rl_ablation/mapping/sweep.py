@@ -158,7 +158,7 @@ def _done(run: Run, index: int) -> bool:
 
 def _run_shards(run: Run, work: Work, todo: Sequence[int], execution: Execution) -> None:
     steps = sum(len(run.spec.pairs(index)) for index in todo) * run.spec.horizon
-    scheduler = execution.scheduler or current()
+    scheduler = current() if execution.scheduler is None else execution.scheduler
     (run.folder / "shards").mkdir(exist_ok=True)
     with bar("rolling out", steps, "robot steps", show=execution.progress) as advance:
         shards = (
