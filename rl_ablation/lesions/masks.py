@@ -10,6 +10,7 @@ from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.lesions.methods import DRAWS, KINDS, SiteStats
 from rl_ablation.lesions.streams import mix
+from rl_ablation.lesions.visited import Visited
 
 
 class Masks:
@@ -49,6 +50,11 @@ class Masks:
             for site, units in lesion.cut.items():
                 if units:
                     self._set(site, list(units), lesion, where)
+        self._visited: Visited | None = None
+        if any(DRAWS[mode].alike for _, mode in self._draws):
+            if "obs" not in self._stats:
+                raise LabError("a cut that draws moments like the present one needs those of obs")
+            self._visited = Visited(self._stats["obs"])
         self._keys = mix(keys ^ mix(np.array([s & (2**64 - 1) for s in seeds], np.uint64)))
 
     def _set(self, site: str, units: list[int], lesion: Lesion, rows: list[int]) -> None:
@@ -72,12 +78,22 @@ class Masks:
         silent = np.zeros((1, self._sites[site]), np.float32)
         return self._stats.get(site, SiteStats(silent))
 
+    @property
+    def looks(self) -> bool:
+        """Whether `at` has to be given what the robots see."""
+        return self._visited is not None
+
     def at(
-        self, step: int, rows: np.ndarray, off: np.ndarray | None = None
+        self,
+        step: int,
+        rows: np.ndarray,
+        off: np.ndarray | None = None,
+        seen: np.ndarray | None = None,
     ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """The masks of ``rows`` (n,) at a control step: site → (scale (n, H), shift (n, H)).
 
-        They are for reading: where nothing is drawn, they are the same arrays at every step. Rows
+        ``seen`` are their observations after normalisation, (n, D), for masks that `looks`. The
+        masks are for reading: where nothing is drawn, they are the same arrays at every step. Rows
         that are ``off``, (n,) bool, are intact in this step, whatever their lesion says.
         """
         if self._timed:
@@ -90,7 +106,7 @@ class Masks:
                 scale, shift = scale[rows], shift[rows]
             elif any(where == site for where, _ in self._draws):
                 shift = shift.copy()
-            self._draw(site, step, rows, shift)
+            self._draw(site, step, rows, shift, seen)
             if off is not None:
                 scale[off], shift[off] = 1.0, 0.0
             masks[site] = (scale, shift)
@@ -99,9 +115,18 @@ class Masks:
     def _everyone(self, rows: np.ndarray) -> bool:
         return np.array_equal(rows, np.arange(len(self._keys)))
 
-    def _draw(self, site: str, step: int, rows: np.ndarray, shift: np.ndarray) -> None:
+    def _draw(
+        self, site: str, step: int, rows: np.ndarray, shift: np.ndarray, seen: np.ndarray | None
+    ) -> None:
         now = mix(self._keys[rows] ^ mix(np.array([step], np.uint64)))
         for (where, mode), drawing in self._draws.items():
-            if where == site and (here := np.flatnonzero(drawing[rows])).size:
-                drawn = DRAWS[mode].function(now[here], site, shift[here], self._known(site))
-                shift[here] = np.where(self._cut[site][rows[here]], drawn, 0.0)
+            if where != site or not (here := np.flatnonzero(drawing[rows])).size:
+                continue
+            more: tuple[np.ndarray, ...] = ()
+            if DRAWS[mode].alike:
+                assert self._visited is not None
+                assert seen is not None, "this mask looks at what the robots see"
+                more = (self._visited.alike(seen[here]),)
+            known = self._known(site)
+            drawn = DRAWS[mode].function(now[here], site, shift[here], known, *more)
+            shift[here] = np.where(self._cut[site][rows[here]], drawn, 0.0)

@@ -17,9 +17,13 @@ DEAD_STD = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class SiteStats:
-    """What a site does in the intact policy: values visited, (S, H) float32, evenly sampled."""
+    """What a site does in the intact policy: values visited, (S, H) float32, evenly sampled.
+
+    ``conditions`` numbers the condition of each moment, (S,); None where there are none.
+    """
 
     samples: np.ndarray
+    conditions: np.ndarray | None = None
 
     @property
     def mean(self) -> np.ndarray:
@@ -35,16 +39,18 @@ class SiteStats:
 Make = Callable[[float, SiteStats], tuple[float | np.ndarray, float | np.ndarray]]
 """(strength, intact statistics) -> (scale, shift), each a number or (H,)."""
 
-Draw = Callable[[np.ndarray, str, np.ndarray, SiteStats], np.ndarray]
-"""(keys (n,) of row and step, site, shift (n, H), intact statistics) -> the shift drawn, (n, H)."""
+Draw = Callable[..., np.ndarray]
+"""(keys (n,) of row and step, site, shift (n, H), intact statistics) -> the shift drawn, (n, H).
+Modes that are ``alike`` are also given the visited moments most like the present one, (n, K)."""
 
 
 @dataclass(frozen=True)
 class DrawMode:
-    """A way to draw anew at every step; ``doc`` is one line."""
+    """A way to draw anew at every step; ``doc`` is one line, ``alike`` as in `Draw`."""
 
     function: Draw
     doc: str
+    alike: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,9 @@ class Kind:
 
     ``default`` is the strength when a lesion gives none, None if the kind takes none. ``draws`` is
     the name of the draw mode, of ``DRAWS``, that makes the shift of each step out of ``make``'s;
-    None draws nothing. ``needs_activity`` says whether it reads the statistics.
+    None draws nothing. ``needs_activity`` says whether it reads the statistics. ``within`` says
+    that a cut unit gives values that it also gives in the intact policy, so that the next layer
+    stays near what it is used to: only such kinds carry claims where one of them was run.
     """
 
     make: Make
@@ -61,26 +69,27 @@ class Kind:
     default: float | None = None
     draws: str | None = None
     needs_activity: bool = False
+    within: bool = False
 
 
 DRAWS: dict[str, DrawMode] = {}
 KINDS: dict[str, Kind] = {}
 
 
-def draw(name: str, doc: str) -> Callable[[Draw], Draw]:
+def draw(name: str, doc: str, *, alike: bool = False) -> Callable[[Draw], Draw]:
     """Register a function as a draw mode; its numbers come from `rl_ablation.lesions.streams`."""
 
     def register(function: Draw) -> Draw:
         if name in DRAWS:
             raise LabError(f"a draw mode named {name!r} exists already")
-        DRAWS[name] = DrawMode(function, doc)
+        DRAWS[name] = DrawMode(function, doc, alike)
         return function
 
     return register
 
 
 def kind(name: str, doc: str, **how: Any) -> Callable[[Make], Make]:
-    """Register a function as a kind of cut; ``how`` is for `Kind`: default, draws, needs_activity.
+    """Register a function as a kind of cut; ``how`` is for `Kind`: default, draws, ….
 
     A LabError if there is such a kind already, or no such draw mode.
     """
@@ -108,18 +117,30 @@ def _sample(keys: np.ndarray, site: str, shift: np.ndarray, stats: SiteStats) ->
     return stats.samples[(uniforms(keys) * len(stats.samples)).astype(np.int64)]
 
 
+@draw("alike", "the site's values at a visited moment like the present one", alike=True)
+def _alike(
+    keys: np.ndarray, site: str, shift: np.ndarray, stats: SiteStats, moments: np.ndarray
+) -> np.ndarray:
+    which = (uniforms(keys) * moments.shape[1]).astype(np.int64)
+    return stats.samples[moments[np.arange(len(which)), which]]
+
+
 @draw("normal", "shift times a standard normal number, one for each unit")
 def _normal(keys: np.ndarray, site: str, shift: np.ndarray, stats: SiteStats) -> np.ndarray:
     return shift * normals(unit_keys(keys, site, shift.shape[1])).astype(np.float32)
 
 
 kind("zero", "output 0 (Morcos et al. 2018); for tanh mid-range")(lambda _, stats: (0.0, 0.0))
-kind("mean", "the unit's mean in the intact policy", needs_activity=True)(
+kind("mean", "the unit's mean in the intact policy", needs_activity=True, within=True)(
     lambda _, stats: (0.0, stats.mean)
 )
 kind(
     "resample", "the units' joint values at a random other moment",
-    draws="sample", needs_activity=True,
+    draws="sample", needs_activity=True, within=True,
+)(lambda _, stats: (0.0, 0.0))  # fmt: skip
+kind(
+    "conditional", "the units' joint values at a visited moment like the present one",
+    draws="alike", needs_activity=True, within=True,
 )(lambda _, stats: (0.0, 0.0))  # fmt: skip
 kind(
     "noise", "normal noise of strength × the unit's s.d. added",

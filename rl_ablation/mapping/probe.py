@@ -81,7 +81,7 @@ def probe(
     for lesion in plan.lesions[1:]:  # the first is the intact policy
         always = lesion.model_copy(update={"onset": 0, "offset": None, "when": None})
         masks = Masks([always] * len(rows), seeds, policy.sites, activity)
-        drawn = masks.at(0, np.arange(len(rows)))
+        drawn = masks.at(0, np.arange(len(rows)), seen=inputs)
         changed, after = replay(drawn)
         site = _next_site(policy, lesion)
         if site not in usual:

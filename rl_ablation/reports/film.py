@@ -183,7 +183,8 @@ def _step(side: _Side, policy: Policy, step: int, dt: float, draw: bool) -> None
     said = {k: np.asarray(v)[None] for k, v in side.info.items()}
     off = side.triggers.unmet({**said, "obs": seen}, row, started=step > 0)
     side.off = off is not None and bool(off[0])
-    action = policy.act(seen, side.masks.at(step, row, off), side.activity)[0]
+    inside = policy.normalise(seen) if side.masks.looks else None
+    action = policy.act(seen, side.masks.at(step, row, off, inside), side.activity)[0]
     space = side.env.action_space
     if isinstance(space, gym.spaces.Box):
         action = action.reshape(space.shape).astype(space.dtype)

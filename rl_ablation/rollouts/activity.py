@@ -20,6 +20,8 @@ from rl_ablation.rollouts.rollout import SITE
 SAMPLES = 4096  # moments kept; 4096 × 130 units is 2 MB
 EPISODES = 16
 
+_CONDITIONS = f"{SITE}condition"
+
 Activity = Mapping[str, SiteStats]
 """Site → intact statistics. All sites are sampled at the same moments."""
 
@@ -40,10 +42,14 @@ def record_activity(
     """
     count = max(episodes, len(conditions))
     asked = Episodes(count, seed, tuple(conditions), horizon, REFERENCE)
-    visited = record(policy, [SITE + s for s in policy.sites], asked, threads=threads).moments()
+    found = record(policy, [SITE + s for s in policy.sites], asked, threads=threads)
+    visited, alive = found.moments(), found.trace.alive
     total = len(visited[f"{SITE}obs"])
     kept = np.linspace(0, total - 1, min(SAMPLES, total)).astype(int)
-    return {site: SiteStats(visited[SITE + site][kept]) for site in policy.sites}
+    known = list(conditions)
+    numbers = np.array([known.index(job.condition) for job in found.jobs], np.int64)
+    where = np.broadcast_to(numbers, alive.shape)[alive][kept]
+    return {site: SiteStats(visited[SITE + site][kept], where) for site in policy.sites}
 
 
 def activity_at(policy: Policy, obs: np.ndarray) -> dict[str, np.ndarray]:
@@ -55,12 +61,18 @@ def activity_at(policy: Policy, obs: np.ndarray) -> dict[str, np.ndarray]:
 
 def save_activity(activity: Activity, path: Path) -> None:
     """Write recorded activity as safetensors."""
-    write_atomically(path, save({site: stats.samples for site, stats in activity.items()}))
+    arrays = {site: stats.samples for site, stats in activity.items()}
+    for stats in activity.values():  # all sites are sampled at the same moments
+        if stats.conditions is not None:
+            arrays[_CONDITIONS] = stats.conditions
+    write_atomically(path, save(arrays))
 
 
 def load_activity(path: Path) -> dict[str, SiteStats]:
     """Read recorded activity; a LabError if the file is damaged."""
     try:
-        return {site: SiteStats(samples) for site, samples in load(path.read_bytes()).items()}
+        arrays = load(path.read_bytes())
     except (SafetensorError, ValueError, KeyError) as error:
         raise LabError(f"{path}: damaged ({one_line(error)}); delete it and run again") from None
+    conditions = arrays.pop(_CONDITIONS, None)
+    return {site: SiteStats(samples, conditions) for site, samples in arrays.items()}

@@ -178,9 +178,9 @@ class Rollout:
             before = obs.reshape(part.size, -1)
             off = triggers.unmet({**infos, "obs": before}, rows, started=step > 0)
             record = {s: np.empty((rows.size, n), np.float32) for s, n in sites.items()}
-            chosen = self.policy.act(
-                before[here], masks.at(step, rows, off), {s[1:]: v for s, v in record.items()}
-            )
+            seen = self.policy.normalise(before[here]) if masks.looks else None
+            cut_by = masks.at(step, rows, off, seen)
+            chosen = self.policy.act(before[here], cut_by, {s[1:]: v for s, v in record.items()})
             actions[here] = chosen.reshape(rows.size, *actions.shape[1:])
             obs, reward, ended, cut, infos = part.step(actions)
             alive[step, here] = True
