@@ -17,6 +17,7 @@ from rl_ablation.errors import LabError
 from rl_ablation.formats import Estimate
 from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.mapping.claims import REPORTED_EFFECT, overall
+from rl_ablation.mapping.divisions import HALF, divisions
 from rl_ablation.mapping.evidence import differences, harm
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
@@ -193,34 +194,37 @@ def _rows(
     return rows
 
 
-HALF = 0.5
-"""A behaviour is local where one region does at least this share of all harm to it."""
 UNHARMED, LOCAL, ANY, SPREAD = "unharmed", "local", "no more than chance", "spread out"
+UNTESTED = "not held against chance"
 
 
 def region_locality(run: Map, measures: Sequence[str], seed: int = 0) -> pd.DataFrame:
     """Whether one region of a two-stage map does most of the harm to a behaviour.
 
-    Of the regions whose loss does clear harm on the confirmation's episodes, the one that did most
-    on the discovery's is taken. Its ``share`` of the harm that all regions do, each cut alone, is
-    the confirmation's, with a percentile bootstrap interval over episodes. Regions that were not
-    selected count as harmless.
+    Of the regions with a claim of clear harm, the one that did most on the discovery's episodes is
+    taken. Its ``share`` of the harm that all regions do, each cut alone in the first kind, is the
+    confirmation's, with a percentile bootstrap interval over episodes. Regions that were not
+    selected count as harmless. A behaviour is local only where this is half of the harm or more and
+    random divisions of the same sizes hardly ever do as much (see `Divisions.p_local`).
 
-    A row for each behaviour: the columns of `Map.effects` for that region, and: harm; share,
-    share_low, share_high; hit, of ``regions``, that do clear harm; verdict. A behaviour that no
-    region harms clearly has NaN in their place.
+    A row for each behaviour: the columns of `claims` for that region, and: harm; share, share_low,
+    share_high; p_local, and ``divisions``, the number of random ones; hit, of ``regions``, that do
+    clear harm; verdict. A behaviour that no region harms clearly has NaN in their place.
     """
     rows = overall(run.effects())
     rows = rows.assign(harm=harm(rows).fillna(0.0))
     rows = rows[rows["group"] != "layers"]
     assert run.confirmation is not None
-    changed = differences(run.confirmation.whole_table(), measures)
+    changed = differences(run.confirmation.behaviour(), measures)
+    null = divisions(run, measures)
+    p_local = np.full(len(measures), np.nan) if null is None else null.p_local()
     found = []
-    for name in measures:
+    for name, p in zip(measures, p_local, strict=True):
         part = rows[rows["measure"] == name]
         sure = part[part["stage"] == "confirmed"]
         clear = (sure["q"] < LEVEL) & (sure["harm"] < -REPORTED_EFFECT)
         row = {"measure": name, "hit": int(clear.sum()), "regions": len(part)}
+        row |= {"p_local": p, "divisions": 0 if null is None else null.draws}
         if not clear.any():
             found.append({**row, "verdict": UNHARMED})
             continue
@@ -229,8 +233,7 @@ def region_locality(run: Map, measures: Sequence[str], seed: int = 0) -> pd.Data
         share = _share(-better * changed[name][list(sure["lesion"])].to_numpy(), which, seed)
         worst = {str(key): value for key, value in sure.iloc[which].items()}
         ends = {"share": share.value, "share_low": share.low, "share_high": share.high}
-        verdict = _verdict(share.value, float(worst["p_random"]))
-        found.append({**worst, **ends, **row, "verdict": verdict})
+        found.append({**worst, **ends, **row, "verdict": _verdict(share.value, p)})
     return pd.DataFrame(found)
 
 
@@ -248,7 +251,9 @@ def _share(lost: np.ndarray, which: int, seed: int) -> Estimate:
     return Estimate(float(share[0]), *interval(share[1:]))
 
 
-def _verdict(share: float, p_random: float) -> str:
+def _verdict(share: float, p_local: float) -> str:
     if not share >= HALF:
         return SPREAD
-    return LOCAL if p_random <= LEVEL else ANY
+    if np.isnan(p_local):
+        return UNTESTED
+    return LOCAL if p_local <= LEVEL else ANY

@@ -86,14 +86,15 @@ def _together(samples: np.ndarray) -> np.ndarray:
     return np.asarray(leaves_list(ward(np.abs(values.T @ values))))
 
 
-def random_divisions(plan: Plan, n: int, seed: int = 0) -> list[Plan]:
+def random_divisions(plan: Plan, n: int, seed: int = 0, *, first: int = 0) -> list[Plan]:
     """The plan's regions redrawn ``n`` times: same sizes, each site's units shuffled over them.
 
     They are the control for "functional regions are more local than any regions of their sizes".
+    They are numbered from ``first``; number k of a seed is the same whatever else is drawn.
     """
-    rng = np.random.default_rng(seed)
     divisions = []
-    for draw in range(n):
+    for draw in range(first, first + n):
+        rng = np.random.default_rng([seed, draw])
         left: dict[str, list[int]] = {}
         for lesion in plan:
             for site, units in lesion.cut.items():
@@ -102,7 +103,7 @@ def random_divisions(plan: Plan, n: int, seed: int = 0) -> list[Plan]:
         lesions = []
         for lesion in (x for x in plan if x.size):
             cut = {s: tuple(sorted(left[s].pop() for _ in us)) for s, us in lesion.cut.items()}
-            changed = {"name": f"{lesion.name}~{draw}", "cut": cut, "group": RANDOM}
-            lesions.append(Lesion(**{**dict(lesion), **changed}))
+            name = f"{lesion.name}{VARIANT}{RANDOM}-{draw}"
+            lesions.append(lesion.model_copy(update={"name": name, "cut": cut, "group": RANDOM}))
         divisions.append(Plan(lesions))
     return divisions

@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 
 from rl_ablation.mapping import evidence
+from rl_ablation.mapping.divisions import divisions
 from rl_ablation.mapping.evidence import (
     FAILURE,
     SMALLEST_EFFECT,
-    claims,
     differences,
     harm,
     reference_effect,
 )
+from rl_ablation.mapping.kinds import weakest
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.stats import LEVEL
@@ -68,9 +69,14 @@ def distinct(rows: pd.DataFrame, measures: Sequence[str], most: int) -> list[str
 
 
 def overall(effects: pd.DataFrame, *, controls: bool = False) -> pd.DataFrame:
-    """The rows over all conditions; controls and further kinds of a cut only if asked for."""
+    """The claims over all conditions, see `weakest`; with controls all rows, in all kinds."""
     rows = effects[effects["condition"] == "all"]
     return rows if controls else claims(rows)
+
+
+def claims(effects: pd.DataFrame) -> pd.DataFrame:
+    """The claims of an effects table, without controls; see `weakest`."""
+    return weakest(effects[~effects["group"].isin(evidence.NO_CLAIMS)])
 
 
 def changes(run: Map) -> pd.DataFrame:
@@ -135,7 +141,7 @@ def improvements(run: Map) -> pd.DataFrame:
     rows = rows[rows["measure"].isin(has_sign) & (rows["q"] < LEVEL)]
     worse = rows[rows["harm"] < -SMALLEST_EFFECT].groupby("lesion")["measure"].agg(list)
     rows = rows[rows["harm"] > REPORTED_EFFECT].sort_values("harm", ascending=False, kind="stable")
-    parts = effects[effects["condition"] != "all"]
+    parts = claims(effects[effects["condition"] != "all"])
     sign = parts["measure"].map(lambda m: MEASURES[m].better).astype(float)
     better = (sign * parts["delta"] > 0).groupby([parts["lesion"], parts["measure"]])
     keys = list(zip(rows["lesion"], rows["measure"], strict=True))
@@ -159,7 +165,11 @@ def _listed(measures: Sequence[str], most: int = 3) -> str:
 
 @dataclass(frozen=True)
 class Dissociation:
-    """Region ``a`` is needed for ``x``, not for ``y``; region ``b`` for ``y``, not for ``x``."""
+    """Region ``a`` is needed for ``x``, not for ``y``; region ``b`` for ``y``, not for ``x``.
+
+    ``p_random`` is the share of random divisions in which any two parts cross over as strongly in
+    any two behaviours; NaN where none were drawn.
+    """
 
     a: str
     b: str
@@ -170,14 +180,12 @@ class Dissociation:
 
 
 def double_dissociations(run: Map, measures: Sequence[str] | None = None) -> list[Dissociation]:
-    """Pairs of regions and behaviours that cross over, strongest first.
+    """Pairs of regions and behaviours that cross over, strongest first; see `dissociated`.
 
-    A region hurts a behaviour with a significant harm of at least 0.4 of the `reference_effect`,
-    and spares one with a harm of less than 0.25. The strength is the least of the four
-    contrasts. Where the run has size-matched random cuts for both regions, ``p_random`` is the
-    share of pairs of such cuts that cross over as strongly. Crossing over is needed for, but does
-    not prove, separate modules (Plaut 1995). Without measures it looks at those that cuts change
-    most.
+    A region hurts a behaviour with a claim of at least 0.4 of the `reference_effect`, and spares
+    one with a harm of less than 0.25. The strength is the least of the four contrasts. Crossing
+    over is needed for, but does not prove, separate modules (Plaut 1995). Without measures it looks
+    at those that cuts change most.
     """
     rows = changes(run).fillna({"harm": 0.0})
     chosen = distinct(rows, valued(run), 8) if measures is None else list(measures)
@@ -188,16 +196,22 @@ def double_dissociations(run: Map, measures: Sequence[str] | None = None) -> lis
     clear = rows.pivot(index="lesion", columns="measure", values="q")[chosen] < LEVEL
     value = value.clip(upper=0.0)  # what gets better is not hurt, and no more dissociated for it
     hurts, spares = (value <= -0.4) & clear, value > -0.25
-    draws = random_harm(run, chosen)
+    null = divisions(run, chosen)
+    unit = reference_effect(overall(run.effects()))[chosen].to_numpy(np.float64)
     found = []
     for x, y in combinations(chosen, 2):
         for a in value.index[hurts[x] & spares[y]]:
             for b in value.index[hurts[y] & spares[x]]:
                 strength = float(min(value[y][a] - value[x][a], value[x][b] - value[y][b]))
-                one, other = (draws.get(run.plan[name].stratum) for name in (a, b))
-                p = _crossing(one, other, x, y, strength)
+                both = null is not None and {a, b} <= set(null.regions)
+                p = null.p_crossing(strength, unit) if null is not None and both else np.nan
                 found.append(Dissociation(str(a), str(b), x, y, strength, p))
     return sorted(found, key=lambda d: -d.strength)
+
+
+def dissociated(run: Map, measures: Sequence[str] | None = None) -> list[Dissociation]:
+    """The `double_dissociations` that random divisions hardly ever show."""
+    return [d for d in double_dissociations(run, measures) if d.p_random < LEVEL]
 
 
 def random_harm(run: Map, measures: Sequence[str]) -> dict[tuple[object, ...], pd.DataFrame]:
@@ -206,14 +220,3 @@ def random_harm(run: Map, measures: Sequence[str]) -> dict[tuple[object, ...], p
     unit *= [MEASURES[m].better or 1 for m in measures]
     means = evidence.mean_changes([(c.plan, c.behaviour()) for c in run.controls], measures)
     return {stratum: change / unit for stratum, change in means.items()}
-
-
-def _crossing(
-    a: pd.DataFrame | None, b: pd.DataFrame | None, x: str, y: str, strength: float
-) -> float:
-    """Share of pairs of random cuts, one of each stratum, that cross over as strongly."""
-    if a is None or b is None:
-        return float("nan")
-    a, b = (draws.fillna(0.0).clip(upper=0.0) for draws in (a, b))
-    pairs = np.minimum.outer((a[y] - a[x]).to_numpy(), (b[x] - b[y]).to_numpy())
-    return float((1 + (pairs >= strength).sum()) / (1 + pairs.size))

@@ -20,8 +20,10 @@ class MapDesign:
     Attributes:
         discovery: Episodes of each cut in the discovery; adaptive maps take 6, or one a condition.
         controls: Random cuts of the size and layer of a confirmed group, at most; 0 draws none.
-        kinds: How to cut; several are run side by side, and what holds under all of them is called
-            robust; by default zero.
+        kinds: How to cut. The first is that of the discovery and of random cuts; all confirm on
+            the same episodes. Found is what holds under all that keep units within their range
+            (mean, resample, conditional), or under all if there is none of these; by default
+            resample, mean and zero. Zero alone is the published protocol.
         strength: Of the cut: noise in units of the unit's s.d., clamp's value, gain's factor; by
             default the kind's own.
         adaptive: Episodes are spent where they decide: one for a cut that changes no action, few

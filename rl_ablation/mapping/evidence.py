@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from rl_ablation.lesions.lesion import INTACT, VARIANT, Plan
+from rl_ablation.lesions.lesion import INTACT, Plan
 from rl_ablation.mapping.behaviour import Behaviour, folded
 from rl_ablation.mapping.effects import COLUMNS
 from rl_ablation.mapping.effects import CONTROLS as NO_CLAIMS
+from rl_ablation.mapping.kinds import bases
 from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.stats import LEVEL
 
@@ -39,12 +40,11 @@ ADDED = {
     "draws": "number of those random cuts",
     "p_random": "min(1, 2·(1 + k)/(1 + draws)), k of them changing it as far in delta's direction; "
     "drawing stops early once this cannot fall below 5 % any more",
-    "robust": "the sign of delta is the same under every kind of cut that was run",
     "took": "manipulation check: the cut units had exactly the values the cut gives them",
     "direct": "open loop: change of the action on the intact robot's states, in s.d. of its action",
     "off_manifold": "squared Mahalanobis distance of the next site from what it normally sees, "
     "per dimension; about 1 for the intact network",
-    "class": "of the lesion: no effect; specific; failure (the robot is mostly dead)",
+    "class": "of the cut in all its kinds: no effect; specific; failure (the robot is mostly dead)",
 }
 EVIDENCE_COLUMNS = {**COLUMNS, **ADDED}
 
@@ -67,12 +67,6 @@ def harm(effects: pd.DataFrame) -> pd.Series:
     return sign * effects["delta"] / effects["measure"].map(reference_effect(effects)).astype(float)
 
 
-def claims(effects: pd.DataFrame) -> pd.DataFrame:
-    """The rows that can be claims: no controls, and each cut in its first kind only."""
-    variant = effects["lesion"].str.contains(VARIANT, regex=False)
-    return effects[~effects["group"].isin(NO_CLAIMS) & ~variant]
-
-
 def selected(effects: pd.DataFrame) -> list[str]:
     """The lesions that a discovery's effects send to confirmation, in the order of the table."""
     rows = effects[(effects["condition"] == "all") & (effects["q"] < SELECT)]
@@ -87,10 +81,17 @@ def merge(discovery: pd.DataFrame, confirmed: pd.DataFrame | None) -> pd.DataFra
         return first
     rest = ~first["lesion"].isin(set(confirmed["lesion"])) & first["q"].notna()
     first.loc[rest, ["q", "p_fwe"]] = 1.0
-    merged, again = first.set_index(key), confirmed.set_index(key)
-    merged.loc[again.index, list(again)] = again
-    merged.loc[again.index, "stage"] = "confirmed"
-    return merged.reset_index()
+    again = confirmed.assign(stage="confirmed").merge(
+        first[[*key, "delta_discovery"]], on=key, how="left"
+    )
+    # In the discovery's order, each cut with its further kinds behind it.
+    order = {name: k for k, name in enumerate(first["lesion"].drop_duplicates())}
+    both = pd.concat([first[~first["lesion"].isin(set(again["lesion"]))], again])
+    place = bases(both["lesion"]).map(order)
+    conditions = {name: k for k, name in enumerate(first["condition"].drop_duplicates())}
+    measures = {name: k for k, name in enumerate(first["measure"].drop_duplicates())}
+    ranks = [both["condition"].map(conditions), both["measure"].map(measures), place]
+    return both.iloc[np.lexsort(ranks[::-1])].reset_index(drop=True)[list(first)]
 
 
 def differences(
@@ -165,14 +166,6 @@ def size_matched(
         p = min(1.0, 2 * (1 + beyond) / (1 + null.size))
         found.append((lesion, measure, float(np.median(null)), null.size, p))
     return pd.DataFrame(found, columns=columns)
-
-
-def robust(effects: pd.DataFrame) -> pd.Series:
-    """Whether delta has one sign under every kind of a cut; NaN where only one kind was run."""
-    keys = [effects["lesion"].str.partition(VARIANT)[0], effects["condition"], effects["measure"]]
-    grouped = np.sign(effects["delta"]).groupby(keys, sort=False)
-    same = (grouped.transform("min") == grouped.transform("max")).astype(object)
-    return same.where(grouped.transform("size") > 1, np.nan)
 
 
 def classify(effects: pd.DataFrame) -> pd.Series:

@@ -13,6 +13,7 @@ from rl_ablation.cluster import connect, current
 from rl_ablation.formats import duration
 from rl_ablation.lesions.lesion import Plan
 from rl_ablation.mapping.design import Execution, MapDesign
+from rl_ablation.mapping.divisions import divided
 from rl_ablation.mapping.lesion_map import DOSED, FIRST_DRAWS, NAMED, checks, cuts_of, few_of
 from rl_ablation.mapping.run import ROWS
 from rl_ablation.measures.registry import choose
@@ -27,7 +28,7 @@ MANY, FEW_ROWS, SOME = 0.7, 32, 1.3
 
 # What the maps of the zoo's agents came to; single units are confirmed less often than groups.
 _CONFIRMED, _CONFIRMED_SINGLE = 1.0, 0.55
-_TOLD, _STAND_OUT = 0.65, 2.2  # share of groups with random cuts; groups that get all of them
+_TOLD, _GO_ON = 0.65, 0.5  # share of other groups with random cuts; of later rounds of divisions
 _DOSES = 3.0  # steps of a dose
 
 
@@ -84,8 +85,10 @@ def forecast(
     before: at most all of it, and for the time as much as it was in maps of the zoo.
     """
     assert episodes.horizon is not None
-    plan = cuts_of(plan, episodes, design)
+    plan, kinds = cuts_of(plan, episodes, design)
     cuts = [x for x in plan if x.size]
+    ways = (len(kinds) - 1) / max(1, len(plan) - 1)
+    parts = len(divided(plan)) - 1
     groups = sum(x.group != "singles" for x in cuts)
     singles = len(cuts) - groups
     lesions = len(plan + checks(agent))
@@ -93,15 +96,16 @@ def forecast(
     discovery = min(few, design.discovery) if design.adaptive else design.discovery
     draws = 0 if any(x.group == "random" for x in cuts) else design.controls
     first, rest = min(draws, FIRST_DRAWS), max(0, draws - FIRST_DRAWS)
-    both = lesions * discovery + (2 + groups + singles) * episodes.count
-    most = both + few * (groups * first + (NAMED + 1) * rest) + DOSED * _DOSES * 2 * few
-    confirmed = _CONFIRMED * groups + _CONFIRMED_SINGLE * singles
-    named = min(_STAND_OUT, groups)
+    both = lesions * discovery + (2 + ways * (groups + singles)) * episodes.count
+    loose = groups - parts
+    random = parts * draws + loose * first + min(NAMED + 1, loose) * rest
+    most = both + few * random + DOSED * _DOSES * 2 * few
+    confirmed = ways * (_CONFIRMED * groups + _CONFIRMED_SINGLE * singles)
     stages = (
         lesions * discovery,
         (2 + confirmed) * episodes.count,
-        few * first * min(_TOLD * groups, 12),
-        *[few * named * 30] * round(rest / 30),
+        few * first * (parts + _TOLD * loose),
+        *[few * _GO_ON * parts * 30] * round(rest / 30),
         min(DOSED, groups) * _DOSES * 2 * few,
     )
     speed = pace(agent, plan, episodes, measures, activity, execution.threads)

@@ -12,14 +12,21 @@ import numpy as np
 import pandas as pd
 
 from rl_ablation.errors import LabError
-from rl_ablation.groupings.controls import random_groups
+from rl_ablation.groupings.controls import random_divisions, random_groups
 from rl_ablation.lesions.lesion import INTACT, VARIANT, Lesion, Plan
-from rl_ablation.lesions.variants import doses, variants
+from rl_ablation.lesions.variants import doses
 from rl_ablation.mapping import evidence
 from rl_ablation.mapping.behaviour import Behaviour
-from rl_ablation.mapping.claims import headline_regions, improvements, worth_telling
+from rl_ablation.mapping.claims import (
+    double_dissociations,
+    headline_regions,
+    improvements,
+    worth_telling,
+)
 from rl_ablation.mapping.design import Execution, Fields, MapDesign, as_episodes, only, typed
+from rl_ablation.mapping.divisions import HALF, divided, divisions
 from rl_ablation.mapping.evidence import differences
+from rl_ablation.mapping.kinds import in_kinds
 from rl_ablation.mapping.map import CONFIRMATION, CONTROLS, DOSES, Map
 from rl_ablation.mapping.probe import probe
 from rl_ablation.mapping.run import MORE, Run
@@ -59,16 +66,20 @@ def checks(agent: Policy) -> Plan:
     return Plan([same, *brainless])
 
 
-def cuts_of(plan: Plan, episodes: Episodes, design: MapDesign) -> Plan:
-    """The cuts of a map in all their kinds; a LabError if the design does not fit."""
+def cuts_of(plan: Plan, episodes: Episodes, design: MapDesign) -> tuple[Plan, Plan]:
+    """The cuts of a map in their first kind, and in all; a LabError if the design does not fit."""
     if (least := len(episodes.conditions or ())) > design.discovery:
         raise LabError(
             f"discovery must be at least {least}: {design.discovery} episodes cannot cover "
             f"{least} conditions"
         )
-    if design.kinds is None and design.strength is None:
-        return plan
-    return variants(plan, design.kinds or ("zero",), design.strength)
+    every = in_kinds(plan, design.kinds, design.strength)
+    return Plan(x for x in every if VARIANT not in x.name), every
+
+
+def base(lesion: Lesion) -> str:
+    """The name of a cut without the mark of its kind."""
+    return lesion.name.partition(VARIANT)[0]
 
 
 def few_of(episodes: Episodes) -> int:
@@ -93,11 +104,13 @@ def lesion_map(
        q below 10 % or a |t| of 4 in any behaviour: leniently, since confirmation decides. An
        adaptive map looks at few episodes, at one of a cut that changes no action in the states
        that the intact robot visits, and leaves what shows a |t| of 2 to confirmation.
-    2. *Confirmation* runs what was selected on fresh seeds. Its numbers are the ones that
-       `Map.effects` shows, tests and corrects. If adaptive, large effects get half the episodes.
-    3. *Controls*: for every confirmed group with a change worth telling a few random cuts of its
-       size, layer and kind, and for those that the findings name up to the design's number of
-       them, in rounds that end as soon as it cannot any more stand out (Besag & Clifford 1991).
+    2. *Confirmation* runs what was selected on fresh seeds, in all kinds. Its numbers are the ones
+       that `Map.effects` shows, tests and corrects, and claims are made of (see `weakest`). If
+       adaptive, large effects get half the episodes.
+    3. *Controls*, in the first kind: random divisions of the layers that the plan divides, into
+       parts of the same sizes, and random cuts of the size of other groups with a change worth
+       telling; up to the design's number of them, in rounds that end as soon as nothing can stand
+       out any more (Besag & Clifford 1991).
     4. *Doses* of the cuts that matter most, and a *probe* of every cut on the states that the
        intact robot visits.
 
@@ -113,9 +126,9 @@ def lesion_map(
     execution = typed(execution or Execution(), given)
     asked = as_episodes(episodes, given)
     work = _Work(agent, settled(agent, asked), design, execution, measures, activity)
-    cuts, few = cuts_of(plan, work.episodes, design), few_of(work.episodes)
+    (cuts, kinds), few = cuts_of(plan, work.episodes, design), few_of(work.episodes)
     every = cuts + checks(agent)
-    probed = probe(agent, every, work.recorded)
+    probed = probe(agent, kinds + checks(agent), work.recorded)
     first, once = design.discovery, set[str]()
     if design.adaptive:
         first, once = min(few, first), _idle(every, probed)
@@ -125,7 +138,7 @@ def lesion_map(
     # With few episodes no sign-flip p can be small, however clear the change.
     enough = _OPEN if design.adaptive else _CLEAR
     names = {*evidence.selected(run.own_effects()), *t.index[t >= enough]}
-    confirmation = _confirm(work, run, _with_variants(cuts, sorted(names)))
+    confirmation = _confirm(work, run, Plan(x for x in kinds if base(x) in names))
     _same_is_same(confirmation)
     if not any(x.group == "random" for x in plan):  # they are controls already
         _draw_controls(work, run, confirmation, min(few, asked.count))
@@ -172,11 +185,6 @@ def _same_is_same(run: Run) -> None:
         )
 
 
-def _with_variants(plan: Plan, names: Sequence[str]) -> Plan:
-    bases = {name.partition(VARIANT)[0] for name in names}
-    return Plan(x for x in plan if x.size and x.name.partition(VARIANT)[0] in bases)
-
-
 def _t(run: Run) -> pd.DataFrame:
     """|t| of each lesion (row) in each measure (column); ∞ where all differences are alike."""
     columns = {}
@@ -205,7 +213,8 @@ def _confirm(work: _Work, run: Map, chosen: Plan) -> Map:
     confirmation = work.sweep(plan, replace(fresh, count=some), folder)
     t = _t(run)  # the discovery's: no peeking here
     foreseen = t.where(t >= _OPEN).min(axis=1) * np.sqrt(some / run.spec.episodes)
-    small = Plan(x for x in chosen if not foreseen.get(x.name, 0.0) >= _SURE)
+    # All kinds of a cut get the same episodes.
+    small = Plan(x for x in chosen if not foreseen.get(base(x), 0.0) >= _SURE)
     if len(small) > 1:
         more = work.episodes.stage(1, 1, episodes - some)
         work.sweep(small, more, folder / f"{MORE}-1")
@@ -213,29 +222,56 @@ def _confirm(work: _Work, run: Map, chosen: Plan) -> Map:
 
 
 def _draw_controls(work: _Work, run: Map, confirmation: Run, episodes: int) -> None:
-    """Draw random cuts: a few for each group with something to tell, then up to the design's number
-    for those that the findings name, while they may still stand out from them."""
+    """Draw random cuts in rounds, while they can still decide: divisions of the layers that the
+    map divides, and for other groups with something to tell cuts of their size. After the first
+    round only what the findings name, and what may be local, is looked at."""
     so_far, draws = Map(run.folder), work.design.controls
     rows = worth_telling(so_far)
     rows = rows[rows["stage"] == "confirmed"]
     named = {*headline_regions(so_far, NAMED), *improvements(so_far)["lesion"][:1]}
-    open_ = Plan(x for x in confirmation.plan if x.name in set(rows["lesion"]))
+    told = set(rows["lesion"])
+    parts = divided(run.plan)
+    if not told.intersection(parts.names):
+        parts = Plan()
+    loose = Plan(x for x in run.plan if x.name in told and x.name not in parts.names)
     most = 0.5 * LEVEL * (1 + draws)  # (1 + k) above this cannot give p_random < 5 %
-    held = (confirmation.plan, confirmation.behaviour())
     few = replace(confirmation.episodes, count=episodes)
+    held = (confirmation.plan, confirmation.behaviour())
     done: list[tuple[Plan, pd.DataFrame | Behaviour]] = []
     first, some = 0, min(FIRST_DRAWS, draws)
     while some > 0:
-        plan = random_groups(work.agent, open_, some, run.spec.seed, first=first)
+        plan = random_groups(work.agent, loose, some, run.spec.seed, first=first)
+        if len(parts) > 1:
+            drawn_parts = random_divisions(parts, some, run.spec.seed, first=first)
+            plan = sum(drawn_parts, start=plan)
         if len(plan) == 1:
             return
         drawn = work.sweep(plan, few, run.folder / f"{CONTROLS}-{len(done) + 1}")
         done.append((drawn.plan, drawn.behaviour()))
-        null = evidence.size_matched(rows, held, done, run.spec.measures)
+        null = evidence.size_matched(_of_first_kind(rows), held, done, run.spec.measures)
         alive = null[0.5 * null["p_random"] * (1 + null["draws"]) <= most]
-        open_ = Plan(x for x in open_ if x.name in named & set(alive["lesion"]))
+        open_ = named & set(alive["lesion"])
+        loose = Plan(x for x in loose if x.name in open_)
+        if not open_.intersection(parts.names) and not _may_stand_out(so_far, draws):
+            parts = Plan()
         first += some
         some = min(_ROUND, draws - first)
+
+
+def _of_first_kind(rows: pd.DataFrame) -> pd.DataFrame:
+    """Claims with their change under the first kind, which is that of the random cuts."""
+    return rows.assign(delta=rows["first"])
+
+
+def _may_stand_out(run: Map, draws: int) -> bool:
+    """Whether more random divisions can still show a behaviour to be local, or two regions to be
+    dissociated."""
+    found = divisions(run)
+    if found is None or not found.draws:
+        return False
+    most = LEVEL * (1 + draws) / (1 + found.draws)
+    crossing = any(d.p_random <= most for d in double_dissociations(run)[:1])
+    return crossing or bool(((found.shares()[0] >= HALF) & (found.p_local() <= most)).any())
 
 
 def _give_doses(work: _Work, run: Map, confirmation: Run, episodes: int) -> None:

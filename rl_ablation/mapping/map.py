@@ -6,7 +6,14 @@ import pandas as pd
 
 from rl_ablation.errors import LabError
 from rl_ablation.files import write_atomically
-from rl_ablation.mapping.evidence import EVIDENCE_COLUMNS, classify, merge, robust, size_matched
+from rl_ablation.mapping.evidence import (
+    EVIDENCE_COLUMNS,
+    NO_CLAIMS,
+    classify,
+    merge,
+    size_matched,
+)
+from rl_ablation.mapping.kinds import bases, weakest
 from rl_ablation.mapping.run import Run, part, parts
 
 CONFIRMATION, CONTROLS, DOSES = "confirmation", "controls", "doses"
@@ -76,9 +83,9 @@ class Map(Run):
         effects = merge(self.own_effects(), None if sure is None else sure.own_effects())
         null = self._null(effects[effects["condition"] == "all"]).assign(condition="all")
         effects = effects.merge(null, on=["lesion", "condition", "measure"], how="left")
-        effects["robust"] = robust(effects)
         effects = effects.merge(self.probe, on="lesion", how="left")
-        effects["class"] = effects["lesion"].map(classify(effects))
+        claims = weakest(effects[~effects["group"].isin(NO_CLAIMS)])
+        effects["class"] = bases(effects["lesion"]).map(classify(claims))
         return effects[list(EVIDENCE_COLUMNS)]
 
     def _null(self, effects: pd.DataFrame) -> pd.DataFrame:
