@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,11 @@ def number(value: float, spec: str = "") -> str:
         text = f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
         text = "0" if float(text) == 0 else text
     return text.replace("-", "−")
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words with commas, and an "and" before the last."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def small(value: float) -> str:

@@ -18,7 +18,7 @@ from rl_ablation.mapping.evidence import (
     harm,
     reference_effect,
 )
-from rl_ablation.mapping.kinds import weakest
+from rl_ablation.mapping.kinds import only_beyond, weakest
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.stats import LEVEL
@@ -83,6 +83,24 @@ def changes(run: Map) -> pd.DataFrame:
     """The run's claims over all conditions, with ``harm``."""
     rows = overall(run.effects())
     return rows.assign(harm=harm(rows))
+
+
+def told_beyond(run: Map) -> pd.DataFrame:
+    """What only kinds of cut beyond the network's range show, such as zero, the largest first.
+
+    Of the size and in the behaviours that are told of claims; see `only_beyond`.
+    """
+    effects = run.effects()
+    rows = effects[(effects["condition"] == "all") & ~effects["group"].isin(evidence.NO_CLAIMS)]
+    found = only_beyond(rows)
+    if found.empty:
+        return found
+    size = reference_effect(overall(effects))
+    sign = found["measure"].map(lambda m: MEASURES[m].better or 1).astype(float)
+    found = found.assign(harm=sign * found["delta"] / found["measure"].map(size).astype(float))
+    found = found[found["measure"].isin(distinct(changes(run), valued(run), 8))]
+    found = found[(found["harm"].abs() > REPORTED_EFFECT) & (found["group"] != "layers")]
+    return found.sort_values("harm", key=np.abs, ascending=False, kind="stable")
 
 
 def telling_rows(run: Map) -> pd.DataFrame:

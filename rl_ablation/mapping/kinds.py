@@ -19,6 +19,8 @@ from rl_ablation import stats
 from rl_ablation.lesions.lesion import VARIANT, Plan
 from rl_ablation.lesions.methods import KINDS
 from rl_ablation.lesions.variants import variants
+from rl_ablation.mapping.effects import CONTROLS
+from rl_ablation.mapping.run import Run
 
 DEFAULT = ("resample", "mean", "zero")
 """The first is that of the discovery, of random cuts, and of films."""
@@ -48,6 +50,12 @@ def in_kinds(plan: Plan, kinds: Sequence[str] | None = None, strength: float | N
             own = Plan([lesion])
             made += variants(own, DEFAULT) if lesion.kind == "zero" else own
     return made
+
+
+def first_kind(run: Run) -> str:
+    """The kind of a map's discovery and of its random cuts."""
+    claims = (x.kind for x in run.plan if x.size and x.group not in CONTROLS)
+    return next(claims, DEFAULT[0])
 
 
 def bases(names: pd.Series) -> pd.Series:

@@ -96,8 +96,8 @@ class Map(Run):
         controls = [(c.plan, c.behaviour()) for c in self.controls]
         if not controls and any(x.group == "random" for x in self.plan):
             held, controls = own, [own]
-        groups = size_matched(effects, held, controls, names)
         # A single unit is held against the other single units of its layer.
-        single = effects[effects["group"] == "singles"]
-        units = size_matched(single, own, [own], names, group="singles")
+        alone = effects["group"] == "singles"
+        groups = size_matched(effects[~alone], held, controls, names)
+        units = size_matched(effects[alone], own, [own], names, group="singles")
         return pd.concat([n for n in (groups, units) if len(n)] or [groups])

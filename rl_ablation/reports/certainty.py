@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from rl_ablation.formats import number
-from rl_ablation.mapping.claims import double_dissociations, improvements, overall, worth_telling
-from rl_ablation.mapping.evidence import FAILURE, NONE, SPECIFIC
+from rl_ablation.formats import listed, number
+from rl_ablation.lesions.lesion import Lesion
+from rl_ablation.lesions.methods import KINDS
+from rl_ablation.mapping.claims import (
+    dissociated,
+    double_dissociations,
+    improvements,
+    overall,
+    told_beyond,
+    worth_telling,
+)
+from rl_ablation.mapping.divisions import HALF, divisions
+from rl_ablation.mapping.evidence import FAILURE, NO_CLAIMS, NONE, SPECIFIC
+from rl_ablation.mapping.kinds import DISAGREE
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.reports.labels import labels
+from rl_ablation.reports.words import change
 from rl_ablation.stats import LEVEL
 
 
@@ -32,8 +45,8 @@ def certainty(run: Map) -> list[str]:
     )
     sentences = [
         _stages(run, rows), _corrections(rows), same * any(x.group == "checks" for x in run.plan),
-        _luck(rows), _random(run), _kinds(rows), _classes(rows), _brainless(run, effects),
-        _manipulation(run, rows), _crossed(run), _better(run), one,
+        _luck(rows), _kinds(run, rows), _random(run), _classes(rows), _brainless(run, effects),
+        _manipulation(run, rows), _local(run), _crossed(run), _better(run), one,
     ]  # fmt: skip
     return [s for s in sentences if s]
 
@@ -91,18 +104,42 @@ def _random(run: Map) -> str:
     return text + f"{regions} {each} something that hardly any of them does."
 
 
-def _kinds(rows: pd.DataFrame) -> str:
-    asked = rows[rows["q"] < LEVEL].dropna(subset="robust")
-    if asked.empty:
+def _kinds(run: Map, rows: pd.DataFrame) -> str:
+    kinds = dict.fromkeys(x.kind for x in (run.confirmation or run).plan if _a_cut(x))
+    within, far = ([k for k in kinds if KINDS[k].within is side] for side in (True, False))
+    if not within:
         return (
-            "Only one kind of cut was run. What a unit is replaced by can decide the answer: "
-            "--kind zero,mean,resample runs three side by side."
+            f"Cut by {listed(far)} only, as in the published studies. Such a cut can push the next "
+            "layer out of its range, and what it does may then be that shock and not the loss of "
+            "what the units compute: without --kind three kinds are run side by side."
         )
-    robust = int(asked["robust"].astype(bool).sum())
+    text = f"Cuts were made by {listed(list(kinds))}"
+    text += ", on the same episodes. " if len(kinds) > 1 else ". "
+    text += (
+        f"A claim is what holds, with one sign, under {'both ' * (len(within) == 2)}"
+        f"{listed(within)}, which keep units at values that they also take, and is told with the "
+        "weakest. "
+    ) * (len(within) > 1)
+    split = int((rows["holds"] == DISAGREE).sum())
+    text += f"{split} changes hold under some of these only, and are not told. " * bool(split)
+    return text + _only_beyond(run, far)
+
+
+def _only_beyond(run: Map, far: Sequence[str]) -> str:
+    """What only cuts beyond the network's range show, such as zero."""
+    rows = told_beyond(run)
+    if rows.empty:
+        return ""
+    best = rows.iloc[0].to_dict()
     return (
-        f"{robust} of {len(asked)} significant changes keep their sign under every kind of cut "
-        "that was run, and are called robust."
+        f"{len(rows)} more show only under {listed(far)}, where the next layer leaves its usual "
+        f"range: most of all {labels(run)[best['lesion']]}, {change(best)}, with that layer "
+        f"{number(best['off_manifold'])} times as far from its usual states as normally."
     )
+
+
+def _a_cut(lesion: Lesion) -> bool:
+    return bool(lesion.size) and lesion.group not in NO_CLAIMS
 
 
 def _classes(rows: pd.DataFrame) -> str:
@@ -144,16 +181,49 @@ def _manipulation(run: Map, rows: pd.DataFrame) -> str:
 
 
 def _crossed(run: Map) -> str:
-    found = double_dissociations(run)
+    found, beyond = double_dissociations(run), dissociated(run)
     if not found:
         return "No two regions doubly dissociate any two behaviours."
-    d, names, chance = found[0], labels(run), ""
-    if not np.isnan(d.p_random):
-        chance = f"; {d.p_random:.1%} of pairs of random cuts do as much"
+    d, names = (beyond or found)[0], labels(run)
+    pair = (
+        f"{names[d.a]} is needed for {MEASURES[d.x].label} and not for {MEASURES[d.y].label}, "
+        f"{names[d.b]} the other way round (least contrast {d.strength:.0%} of the reference effect"
+    )
+    if np.isnan(d.p_random):
+        return (
+            f"{names[d.a]} and {names[d.b]} cross over in {MEASURES[d.x].label} and "
+            f"{MEASURES[d.y].label}, but were not held against random divisions: a candidate."
+        )
+    if not beyond:
+        return (
+            f"No double dissociation beyond chance: the strongest crossing, in which {pair}), is "
+            f"found as strongly in {d.p_random:.0%} of random divisions of the layers."
+        )
     return (
-        f"Strongest of {len(found)} double dissociation{'s' * (len(found) > 1)}: {names[d.a]} is "
-        f"needed for {MEASURES[d.x].label} and not for {MEASURES[d.y].label}, {names[d.b]} the "
-        f"other way round (least contrast {d.strength:.0%} of the reference effect{chance})."
+        f"Strongest of {len(beyond)} double dissociation{'s' * (len(beyond) > 1)}: {pair}; "
+        f"{d.p_random:.1%} of random divisions of the layers show any as strong)."
+    )
+
+
+def _local(run: Map) -> str:
+    """Which behaviours sit in one region, beyond what random divisions show."""
+    null = divisions(run)
+    if null is None:
+        return ""
+    chosen = worth_telling(run)
+    harmed = set(chosen[chosen["harm"] < 0]["measure"])
+    told = []
+    for name, share, p in zip(null.measures, null.shares()[0], null.p_local(), strict=True):
+        if name in harmed and share >= HALF and p < LEVEL:
+            told.append(f"{MEASURES[name].label} ({share:.0%}, p = {p:.2f})")
+    chance = f"{null.draws} random divisions of the same layers into parts of the same sizes"
+    if not told:
+        return (
+            f"Held against {chance}, no behaviour is more local in these regions than in random "
+            "ones."
+        )
+    return (
+        f"More local than in {chance}, with half or more of the harm in one region: {listed(told)}."
     )
 
 

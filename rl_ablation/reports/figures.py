@@ -13,8 +13,10 @@ from matplotlib.figure import Figure
 
 from rl_ablation.analysis.layout import as_grid
 from rl_ablation.errors import LabError
-from rl_ablation.formats import Estimate, number
+from rl_ablation.formats import Estimate, listed, number
+from rl_ablation.lesions.methods import KINDS
 from rl_ablation.mapping.claims import behaviours, changes, distinct
+from rl_ablation.mapping.kinds import DISAGREE, ONLY_FAR
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.reports import style
@@ -95,8 +97,10 @@ def heatmap(run: Map, measures: Sequence[str] | None = None) -> Figure:
     if groups.empty:  # many single units: the ones that matter most
         names = _largest(rows, _MAX_ROWS)
     colour = rows.assign(shown=rows["harm"].where(rows["q"] < LEVEL, 0.0))
-    wide = colour.pivot(index="lesion", columns="measure", values=["shown", "lesioned"]).loc[names]
-    cells = wide["lesioned"][chosen].map(number).to_numpy()
+    values = ["shown", "lesioned", "holds"]
+    wide = colour.pivot(index="lesion", columns="measure", values=values).loc[names]
+    marks = wide["holds"][chosen].map(lambda x: _MARKS.get(x, ""))
+    cells = wide["lesioned"][chosen].map(number) + marks
     intact = rows.groupby("measure")["intact"].mean().map(number)
     units = rows.drop_duplicates("lesion").set_index("lesion")["units"]
     told = labels(run)
@@ -106,16 +110,33 @@ def heatmap(run: Map, measures: Sequence[str] | None = None) -> Figure:
     rows_named = [f"{told[n]}  ({units[n]})" for n in names]
     heads = [f"{MEASURES[m].label}: {intact[m]} {MEASURES[m].unit}".rstrip() for m in chosen]
     grid = wide["shown"][chosen].fillna(0.0)
-    mesh = style.heatmap(axes, grid, rows_named, heads, cells=cells, above=True)
+    mesh = style.heatmap(axes, grid, rows_named, heads, cells=cells.to_numpy(), above=True)
     style.colour_bar(mesh, axes, _ENDS, shrink=min(1.0, 8 / len(names)), aspect=12)
     style.note(
         figure,
         f"cells: value after the cut, {_episodes(rows)} paired episodes; "
         "rows: region (units cut); columns: behaviour, intact value\n"
-        "colour: change relative to the column's largest; white: not significant "
-        f"(false discovery rate {LEVEL:.0%})",
+        f"colour: change relative to the column's largest{_weakest(run)}; white: not significant "
+        f"(false discovery rate {LEVEL:.0%}){_legend(marks)}",
     )
     return figure
+
+
+_MARKS = {DISAGREE: " ?", ONLY_FAR: " °"}
+
+
+def _weakest(run: Map) -> str:
+    """How the cuts were made, for the note below the heatmap."""
+    kinds = dict.fromkeys(x.kind for x in (run.confirmation or run).plan if x.size)
+    within = [k for k in kinds if KINDS[k].within]
+    return f", by the weaker of {listed(within)}" if len(within) > 1 else ""
+
+
+def _legend(marks: pd.DataFrame | pd.Series) -> str:
+    there = set(marks.to_numpy().ravel())
+    told = {DISAGREE: "only under some kinds of cut", ONLY_FAR: "only when set to zero"}
+    lines = [f"{_MARKS[k].strip()}: {text}" for k, text in told.items() if _MARKS[k] in there]
+    return "".join(f"; {line}" for line in lines)
 
 
 def _largest(rows: pd.DataFrame, most: int) -> list[str]:

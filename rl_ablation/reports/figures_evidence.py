@@ -15,14 +15,15 @@ from rl_ablation.formats import number
 from rl_ablation.lesions.lesion import VARIANT
 from rl_ablation.mapping.claims import (
     changes,
+    dissociated,
     distinct,
-    double_dissociations,
     overall,
     random_harm,
     valued,
     worth_telling,
 )
 from rl_ablation.mapping.evidence import reference_effect
+from rl_ablation.mapping.kinds import first_kind
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.reports import style
@@ -54,19 +55,20 @@ def random_cuts(run: Map) -> Figure | None:
     for y, row in enumerate(told.to_dict("records")):
         place = run.plan[row["lesion"]].stratum  # that of a single unit may have no random cuts
         draws = drawn[place][row["measure"]].to_numpy() if place in drawn else np.empty(0)
+        harm = row["harm"] * row["first"] / row["delta"]
         # Golden-ratio steps spread any number of dots evenly, without drawing lots.
         spread = 0.28 * (2 * (np.arange(draws.size) * 0.618034 % 1) - 1)
         axes.plot(draws, y + spread, ".", color=style.GREY, ms=3.5, alpha=0.7, zorder=1)
         colour = style.verdict_colour(row["harm"], clear=True)
         fill = colour if row["p_random"] < LEVEL else "w"
-        axes.plot(row["harm"], y, "D", color=colour, mfc=fill, ms=7, zorder=3)
+        axes.plot(harm, y, "D", color=colour, mfc=fill, ms=7, zorder=3)
         label = MEASURES[row["measure"]].label
         names.append(f"{named[row['lesion']]} ({row['units']}), {label}, p = {row['p_random']:.2g}")
     style.name_rows(axes, names)
     axes.set_xlabel(
         "← worse     change, as a share of the reference effect     better →\n"
-        "diamond: the region, confirmed (filled: beyond random cuts, p < 5 %); "
-        "grey: random cuts of its size in its layer"
+        f"all cuts by {first_kind(run)}; diamond: the region, confirmed "
+        "(filled: beyond random cuts, p < 5 %); grey: random cuts of its size in its layer"
     )
     return figure
 
@@ -121,7 +123,7 @@ def dissociations(run: Map) -> Figure | None:
     """Regions × behaviours, with the pair that crosses over most clearly framed."""
     rows = changes(run).fillna({"harm": 0.0})
     names = distinct(rows, valued(run), 8)
-    found = double_dissociations(run, names)
+    found = dissociated(run, names)
     if not found:
         return None
     best, named = found[0], labels(run)
@@ -142,7 +144,7 @@ def dissociations(run: Map) -> Figure | None:
     for region, name in product((best.a, best.b), (best.x, best.y)):
         corner = (names.index(name), involved.index(region))
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, ec="#111111", lw=2.2))
-    chance = "" if np.isnan(best.p_random) else f"; {best.p_random:.1%} of random pairs do as much"
+    chance = f"; {best.p_random:.1%} of random divisions show any as strong"
     style.note(
         figure,
         f"cells: confirmed change, % of the reference effect; framed: the clearest of {len(found)} "

@@ -13,7 +13,7 @@ import pandas as pd
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.registry import parse_groups
 from rl_ablation.lesions.lesion import Plan
-from rl_ablation.mapping.claims import double_dissociations
+from rl_ablation.mapping.claims import dissociated
 from rl_ablation.mapping.design import Aim, Execution, MapDesign
 from rl_ablation.mapping.forecast import Forecast, forecast
 from rl_ablation.mapping.lesion_map import FEW, lesion_map
@@ -49,10 +49,10 @@ def make_map(
 ) -> Map:
     """Map in two stages, film and report; the run folder then holds ``report.html``.
 
-    For groups see `rl_ablation.groupings.registry.parse_groups`, for the rest `lesion_map`; of
-    several kinds of cut findings are told of the first. So many of the headline regions are filmed;
-    without a way to draw, none. The report says by what command this is repeated. A map that is
-    begun anew is first told in a line: what it comes to, and how long it will take.
+    For groups see `rl_ablation.groupings.registry.parse_groups`, for the rest `lesion_map`. So many
+    of the headline regions are filmed; without a way to draw, none. The report says by what command
+    this is repeated. A map that is begun anew is first told in a line: what it comes to, and how
+    long it will take.
     """
     execution, design = execution or Execution(), design or MapDesign()
     made = _prepared(agent, groups, episodes, execution, films)
@@ -140,7 +140,7 @@ def film_headlines(run: Map, most: int) -> list[Path]:
     as this machine can draw."""
     names = [finding.lesion for finding in headlines(run)[:most]]
     if most:
-        names += [r for d in double_dissociations(run)[:1] for r in (d.a, d.b)]
+        names += [r for d in dissociated(run)[:1] for r in (d.a, d.b)]
     paths: list[Path] = []
     for name in dict.fromkeys(names):
         path = run.folder / "films" / f"{film_name(name)}.mp4"

@@ -14,13 +14,13 @@ from rl_ablation.files import write_atomically
 from rl_ablation.formats import number, small
 from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.lesions.methods import KINDS
-from rl_ablation.mapping.claims import overall
+from rl_ablation.mapping.claims import claims, overall
 from rl_ablation.mapping.evidence import EVIDENCE_COLUMNS
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.reports.certainty import certainty
 from rl_ablation.reports.figures import FIGURES, draw_all
-from rl_ablation.reports.labels import film_name, labels
+from rl_ablation.reports.labels import film_name, label, labels
 from rl_ablation.reports.words import headlines
 from rl_ablation.stats import LEVEL
 
@@ -33,12 +33,16 @@ def report(run: Map, films: Sequence[Path] | None = None, command: str = "") -> 
     """
     effects = run.effects()
     write_atomically(run.folder / "effects.csv", effects.to_csv(index=False))
+    told = claims(effects)
+    write_atomically(run.folder / "claims.csv", told.to_csv(index=False))
     figures = draw_all(run)
     films = sorted((run.folder / "films").glob("[!.]*.mp4")) if films is None else films
     rows = overall(effects, controls=True).sort_values("q", kind="stable")
     table = run.table()
     intact = table[table["lesion"] == INTACT]
     spec, labelled = run.spec, labels(run)
+    cuts = [*spec.lesions, *(run.confirmation.plan if run.confirmation else ())]
+    kinds = dict.fromkeys(x.kind for x in cuts if x.size)
     stems = {film_name(name): text for name, text in labelled.items()}
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rl_ablation.reports", "."), autoescape=True, trim_blocks=True
@@ -55,8 +59,8 @@ def report(run: Map, films: Sequence[Path] | None = None, command: str = "") -> 
             for name, path in figures.items()
         ],
         films=[(stems.get(path.stem, path.stem), _data("video/mp4", path)) for path in films],
-        labels=labelled,
-        kinds={k: KINDS[k].doc for k in dict.fromkeys(x.kind for x in spec.lesions if x.size)},
+        labels=labelled | {x.name: label(x, run.names) for x in cuts if x.name not in labelled},
+        kinds={k: KINDS[k].doc for k in kinds},
         behaviours=[
             (m.label, m.doc, m.unit, number(float(np.nanmean(intact[m.name]))))
             for m in run.measures

@@ -61,6 +61,8 @@ def test_what_is_there_is_not_registered_twice():
 
 
 def test_an_unknown_mode_of_drawing_is_refused_at_once():
-    with pytest.raises(LabError, match="'x': no draw mode 'uniformly'; choose from sample, normal"):
+    with pytest.raises(
+        LabError, match="'x': no draw mode 'uniformly'; choose from sample, alike, normal"
+    ):
         kind("x", "a kind that never would draw", draws="uniformly")(lambda s, stats: (1.0, s))
     assert "x" not in KINDS

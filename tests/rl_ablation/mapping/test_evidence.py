@@ -14,7 +14,6 @@ from rl_ablation.mapping.evidence import (
     SPECIFIC,
     classify,
     merge,
-    robust,
     selected,
     size_matched,
 )
@@ -96,23 +95,6 @@ def test_classes():
         "fell": FAILURE,
         "better": SPECIFIC,
     }
-
-
-def test_robust_needs_one_sign_under_all_kinds():
-    changes = {
-        "a": {"progress": -0.5},
-        "a~mean": {"progress": -0.1},
-        "b": {"progress": -0.5},
-        "b~mean": {"progress": 0.2},
-        "alone": {"progress": -0.5},
-    }
-    frame = found(changes)
-    frame["robust"] = robust(frame)
-    told = frame[frame["measure"] == "progress"].set_index("lesion")["robust"]
-    assert told["a"] is True
-    assert told["a~mean"] is True
-    assert told["b"] is False
-    assert np.isnan(told["alone"])
 
 
 def cut(name, units, group="clusters"):

@@ -38,7 +38,7 @@ def test_a_map_takes_no_more_than_was_said(policy, plan, activity, tmp_path, ada
     steps = sum(int(rl.Map(f).table()["steps"].sum()) for f in folders)
     assert 0 < steps <= told.steps
     assert told.seconds > 0
-    assert f"{told}".startswith(f"{told.lesions} lesions, at most {told.episodes} episodes")
+    assert f"{told}".startswith(f"{told.lesions} lesions, at most {told.episodes:,} episodes")
 
 
 def test_what_does_not_fit_is_said_before(policy, plan):

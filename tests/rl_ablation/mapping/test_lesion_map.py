@@ -10,6 +10,8 @@ from conftest import CONDITIONS, DEAD, HORIZON, MUTE
 
 import rl_ablation as rl
 from rl_ablation.errors import LabError
+from rl_ablation.mapping.claims import overall
+from rl_ablation.mapping.divisions import divisions
 from rl_ablation.mapping.evidence import EVIDENCE_COLUMNS
 from rl_ablation.mapping.lesion_map import SAME, checks, lesion_map
 from rl_ablation.mapping.map import CONFIRMATION, CONTROLS, DOSES
@@ -27,6 +29,7 @@ def small_map(policy, activity):
             "discovery": 8,
             "controls": 40,
             "adaptive": False,
+            "kinds": ("zero",),  # only such cuts harm a policy of random weights
             "conditions": CONDITIONS,
             "horizon": HORIZON,
             "threads": 1,
@@ -95,7 +98,7 @@ def test_controls_and_doses_are_those_of_the_told(mapped):
     own = dosed.table()
     few = own["episode"].max() + 1
     whole = whole[(whole["lesion"] == name) & (whole["episode"] < few)]
-    # Gain 0 is the cut itself.
+    # Gain 0 is the cut to zero.
     assert np.array_equal(own[own["lesion"] == last.name]["return"], whole["return"])
 
 
@@ -176,11 +179,23 @@ def test_several_kinds_are_paired(small_map, policy, tmp_path):
     run = small_map(
         rl.layers(policy), tmp_path / "run", kinds=("zero", "mean"), controls=0, discovery=8
     )
-    assert {"h0", "h0~mean", "h1", "h1~mean"} <= set(run.plan.names)
+    assert {"h0", "h1"} <= set(run.plan.names), "the discovery is in the first kind"
+    assert not {"h0~mean", "h1~mean"} & set(run.plan.names)
+    assert {"h0", "h0~mean", "h1", "h1~mean"} <= set(run.confirmation.plan.names)
+    table = run.confirmation.table()
+    seeds = table.groupby("lesion")["seed"].agg(list)
+    assert seeds["h0"] == seeds["h0~mean"] == seeds["intact"]
     rows = run.effects()
-    told = rows[rows["lesion"].isin(["h0", "h0~mean"]) & rows["delta"].notna()]
-    assert set(told["robust"]) <= {True, False}
-    assert len(set(told[told["measure"] == "return"]["robust"])) <= len(set(told["condition"]))
+    assert rows.loc[rows["lesion"] == "h0~mean", "delta_discovery"].isna().all()
+    told = overall(rows).set_index(["lesion", "measure"])
+    assert told.loc["h0", "kind"].tolist() == ["mean"] * len(told.loc["h0"]), "of zero no claims"
+
+
+def test_random_divisions_stand_beside_the_regions(mapped):
+    found = divisions(mapped)
+    assert found.draws == sum(len(x.plan) - 1 for x in mapped.controls) // len(found.regions)
+    assert set(found.regions) == {x.name for x in mapped.plan if x.group == "clusters"}
+    assert ((found.shares()[0] >= 0) & (found.shares()[0] <= 1)).all()
 
 
 def test_fresh_seeds_differ_by_stage_look_and_seed():

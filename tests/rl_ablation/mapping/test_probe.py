@@ -178,8 +178,8 @@ def test_every_kind_takes_everywhere(policy, activity, kind, cut):
 def test_masks_that_forget_unit_0_are_noticed(policy, activity, monkeypatch, kind, cut):
     honest = Masks.at
 
-    def forgetful(self, *where):
-        masks = honest(self, *where)
+    def forgetful(self, *where, **seen):
+        masks = honest(self, *where, **seen)
         for scale, shift in masks.values():
             scale[:, 0], shift[:, 0] = 1.0, 0.0
         return masks

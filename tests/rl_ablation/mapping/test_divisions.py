@@ -1,0 +1,80 @@
+"""Random divisions as the null of what is called local or dissociated."""
+
+import numpy as np
+import pytest
+
+from rl_ablation.groupings.controls import random_divisions
+from rl_ablation.lesions.lesion import Lesion, Plan
+from rl_ablation.mapping.divisions import DRAW, Divisions, divided, strongest_crossing
+
+
+def lesion(name, units, group="clusters", site="h0", **how):
+    return Lesion(name=name, cut={site: units}, group=group, **how)
+
+
+def of(own, drawn):
+    own = np.array(own, float)
+    regions = tuple(f"r{k}" for k in range(len(own)))
+    return Divisions(regions, tuple("ab"[: own.shape[1]]), own, np.array(drawn, float))
+
+
+def test_what_divides_a_layer():
+    parts = [lesion("h0/cluster-0", (0, 1)), lesion("h0/cluster-1", (2,))]
+    plan = Plan([
+        lesion("h0", (0, 1, 2), "layers"), *parts, lesion("h0/cluster-0~mean", (0, 1), kind="mean"),
+        lesion("h1/cluster-0", (0, 1), site="h1"),
+        lesion("h0/factor-0", (0, 1), "factors"), lesion("h0/factor-1", (1, 2), "factors"),
+        *(lesion(f"h0/{k}", (k,), "singles") for k in range(3)),
+    ])  # fmt: skip
+    assert list(divided(plan))[1:] == parts
+
+
+def test_random_divisions_have_the_sizes_and_are_named_for_their_part():
+    plan = Plan([lesion("h0/cluster-0", (0, 1)), lesion("h0/cluster-1", (2, 5, 6))])
+    drawn = random_divisions(plan, 3, 7, first=2)
+    assert [x.names[1] for x in drawn] == [f"h0/cluster-0{DRAW}{k}" for k in (2, 3, 4)]
+    for division in drawn:
+        assert [x.size for x in division][1:] == [2, 3]
+        assert sorted(u for x in division for u in x.cut.get("h0", ())) == [0, 1, 2, 5, 6]
+    assert random_divisions(plan, 5, 7)[3].lesions == drawn[1].lesions
+
+
+def test_shares_and_their_p():
+    even = [[1.0], [1.0], [1.0], [1.0]]
+    drawn = [np.roll([[1.2], [1.0], [0.9], [0.9]], k, 0) for k in range(19)]
+    found = of([[4.0], [0.0], [-1.0], [0.0]], drawn)
+    assert found.shares()[0] == pytest.approx([1.0])
+    assert found.shares()[1][0] == pytest.approx([0.3])
+    assert found.p_local() == pytest.approx([1 / 20])
+    assert of(even, drawn).p_local() == pytest.approx([1.0])
+
+
+def test_meaningless_regions_are_local_in_one_map_of_twenty_at_most():
+    """Over all behaviours together."""
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(300):
+        lost = rng.exponential(size=(40, 6, 8)) ** 2
+        found = Divisions(tuple("abcdef"), tuple("abcdefgh"), lost[0], lost[1:])
+        hits += bool((found.p_local() <= 0.05).any())
+    assert hits / 300 <= 0.085
+
+
+def test_the_strongest_crossing_is_the_smaller_contrast_of_the_best_pair():
+    harm = np.array([[-0.9, -0.1, 0.3], [-0.2, -0.8, 0.0], [-0.5, -0.5, -0.1]])
+    assert strongest_crossing(harm) == pytest.approx(0.6)
+    assert strongest_crossing(np.abs(harm)) == 0.0
+    pairs = [
+        min(harm[a, y] - harm[a, x], harm[b, x] - harm[b, y])
+        for x in range(2) for y in range(2) for a in range(3) for b in range(3)
+    ]  # fmt: skip
+    assert strongest_crossing(harm[:, :2]) == pytest.approx(max(pairs))
+
+
+def test_crossings_of_random_divisions_are_the_null():
+    strong = [[1.0, 0.0], [0.0, 1.0]]
+    weak = [[0.5, 0.4], [0.5, 0.6]]
+    found = of(strong, [weak] * 18 + [strong])
+    assert found.p_crossing(1.0, np.ones(2)) == pytest.approx(2 / 20)
+    assert found.p_crossing(0.05, np.ones(2)) == 1.0
+    assert np.isnan(of(strong, np.empty((0, 2, 2))).p_crossing(1.0, np.ones(2)))
