@@ -60,7 +60,7 @@ def first_kind(run: Run) -> str:
 
 def bases(names: pd.Series) -> pd.Series:
     """The names of cuts without the mark of their kind."""
-    return names.str.partition(VARIANT)[0]
+    return names.map(lambda name: name.partition(VARIANT)[0])
 
 
 def weakest(effects: pd.DataFrame) -> pd.DataFrame:

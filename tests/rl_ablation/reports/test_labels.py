@@ -24,7 +24,7 @@ WHEELS = {"action/0": "left wheel", "action/1": "right wheel"}
 def run(small_sweep, policy, tmp_path_factory):
     plan = rl.motors(policy) + Plan(x for x in rl.sensors(policy) if x.name in ("obs/0", "obs/17"))
     folder = tmp_path_factory.mktemp("labels") / "run"
-    return small_sweep(variants(plan + rl.layers(policy), ["zero", "mean"]), folder, episodes=12)
+    return small_sweep(variants(plan + rl.layers(policy), ["zero", "gain"]), folder, episodes=12)
 
 
 def test_a_sensor_and_an_actuator_have_their_names(run):
@@ -32,7 +32,7 @@ def test_a_sensor_and_an_actuator_have_their_names(run):
     assert {k: told[k] for k in WHEELS} == WHEELS
     assert told["obs/0"] == "lidar -105°"
     assert told["obs/17"] == "yaw rate"
-    assert told["action/0~mean"] == "left wheel~mean"
+    assert told["action/0~gain"] == "left wheel~gain"
     assert told["h0"] == "h0"
 
 
