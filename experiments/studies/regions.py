@@ -16,7 +16,13 @@ import rl_ablation as rl
 from rl_ablation.analysis.localisation import UNHARMED
 from rl_ablation.formats import number
 from rl_ablation.lesions.lesion import INTACT
-from rl_ablation.mapping.claims import REPORTED_EFFECT, double_dissociations, overall
+from rl_ablation.mapping.claims import (
+    REPORTED_EFFECT,
+    dissociated,
+    double_dissociations,
+    overall,
+    told_beyond,
+)
 from rl_ablation.mapping.evidence import harm
 from rl_ablation.reports.words import change
 from rl_ablation.rollouts.world import conditions_of
@@ -83,9 +89,10 @@ def table(run: rl.Map, measures: Sequence[str]) -> str:
 
 
 LEGEND = (
-    "Values after the cut. \\* q < 5 % on fresh seeds; \\*\\* and further from the intact value "
-    "than random cuts of the same size in the same layer (p < 5 %, not corrected for how many "
-    "regions and behaviours are in the table). The intact row is over all episodes of the intact "
+    "Values after the cut, of the kind (resample or mean) under which the change is smaller. \\* q < "
+    "5 % on fresh seeds under both; \\*\\* and further from the intact value than random cuts of "
+    "the same size in the same layer (p < 5 %, resampled, not corrected for how many regions and "
+    "behaviours are in the table). The intact row is over all episodes of the intact "
     "robot; a change below is over the episodes in which the damaged robot has a number too."
 )
 
@@ -95,12 +102,12 @@ def tell_locality(row: Mapping[Any, Any]) -> str:
     label = rl.MEASURES[row["measure"]].label
     if row["verdict"] == UNHARMED:
         return f"- **{label}**: no region's loss does it clear harm."
-    control = "no random cuts were drawn for it"
-    if row["draws"] > 0:
-        more = "more" if row["p_random"] <= LEVEL else "not clearly more"
+    control = "no random divisions were drawn"
+    if row["divisions"] > 0:
+        more = "more" if row["p_local"] <= LEVEL else "not clearly more"
         control = (
-            f"{more} than {row['draws']:.0f} random cuts of its size (median change "
-            f"{number(row['random'])}, p = {row['p_random']:.3f})"
+            f"{more} than in the worst part of {row['divisions']:.0f} random divisions of the same "
+            f"sizes (p = {row['p_local']:.3f}, over all behaviours)"
         )
     return (
         f"- **{label}**: {row['verdict']}. {row['hit']} of {row['regions']} regions harm it; "
@@ -139,23 +146,39 @@ def tell_improvements(run: rl.Map, measures: Sequence[str]) -> str:
 
 
 def tell_crossing(run: rl.Map, measures: Sequence[str]) -> str:
-    """The strongest double dissociation, or that there is none."""
+    """The strongest double dissociation, or that there is none beyond chance."""
     crossed = double_dissociations(run, measures)
     if not crossed:
         return "No two regions doubly dissociate any two of these behaviours."
-    d = crossed[0]
+    beyond = dissociated(run, measures)
+    d = (beyond or crossed)[0]
+    chance = "–" if np.isnan(d.p_random) else f"{d.p_random:.3f}"
     return (
-        f"Double dissociation: {d.a} is needed for {rl.MEASURES[d.x].label} and not for "
-        f"{rl.MEASURES[d.y].label}, {d.b} the other way round (the smallest of the four contrasts "
-        f"is {d.strength:.0%} of the reference effect; random pairs of their sizes cross over as "
-        f"strongly with p = {'–' if np.isnan(d.p_random) else f'{max(d.p_random, 0.001):.3f}'})."
+        f"{'Double dissociation' if beyond else 'No double dissociation beyond chance'}: {d.a} is "
+        f"needed for {rl.MEASURES[d.x].label} and not for {rl.MEASURES[d.y].label}, {d.b} the "
+        f"other way round (the smallest of the four contrasts is {d.strength:.0%} of the reference "
+        f"effect; random divisions show any two parts crossing over as strongly with p = {chance})."
     )
+
+
+def tell_beyond(run: rl.Map) -> str:
+    """What a study that only cuts to zero would have told, and does not hold."""
+    rows = told_beyond(run)
+    if rows.empty:
+        return "Cuts to zero show nothing of size that the other kinds do not show."
+    told = [
+        f"{row['lesion']}, {change(row)}, the next layer {number(row['off_manifold'])} times as far "
+        "from its usual states as normally"
+        for row in rows.head(3).to_dict("records")
+    ]
+    more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
+    return f"Only when set to zero: {'; '.join(told)}{more}. No claim is made of these."
 
 
 def tell(run: rl.Map, measures: Sequence[str], where: pd.DataFrame) -> str:
     """Table and findings of a map as Markdown."""
     lines = "\n".join(tell_locality(row) for row in where.to_dict("records"))
-    more = [tell_improvements(run, measures), tell_crossing(run, measures)]
+    more = [tell_improvements(run, measures), tell_crossing(run, measures), tell_beyond(run)]
     return "\n\n".join([table(run, measures), LEGEND, lines, *more])
 
 

@@ -24,7 +24,7 @@ def shares(maps: Mapping[str, pd.DataFrame]) -> Figure:
     ``maps``: title → table of `rl_ablation.analysis.localisation.region_locality`.
     """
     rows = [len(table) for table in maps.values()]
-    title = "Is a behaviour in one region? Dark: worse than random cuts of that size (p < 5 %)"
+    title = "Is a behaviour in one region? Dark: beyond random divisions (p < 5 %)"
     figure = style.page(9.5, 1.4 + 0.34 * sum(rows) + 0.3 * len(rows), title)
     panels = figure.subplots(len(maps), 1, squeeze=False, sharex=True, height_ratios=rows)[:, 0]
     for axes, (title, table) in zip(panels, maps.items(), strict=True):
@@ -42,7 +42,7 @@ def _panel(axes: Axes, table: pd.DataFrame) -> None:
         if row["verdict"] == UNHARMED:
             axes.text(0.01, y, "no region's loss does clear harm", va="center")
             continue
-        dark = row["p_random"] <= LEVEL
+        dark = row["p_local"] <= LEVEL
         inside = dark and row["share"] > 0.25
         axes.barh(y, 1.0, color=REST, height=0.8)
         axes.barh(y, row["share"], color=style.WORSE if dark else PALE, height=0.8)
@@ -50,7 +50,7 @@ def _panel(axes: Axes, table: pd.DataFrame) -> None:
         start = 0.01 if inside or not dark else row["share"] + 0.01
         text = f"{row['lesion']} ({row['units']:.0f})"
         axes.text(start, y - 0.08, text, va="center", color="white" if inside else style.INK)
-        random = f"random: p = {row['p_random']:.3f}" if row["draws"] > 0 else "no random cuts"
+        random = f"random: p = {row['p_local']:.3f}" if row["divisions"] > 0 else "none drawn"
         note = f"{row['verdict']}: {row['hit']} of {row['regions']} regions harm it; {random}"
         axes.text(1.01, y, note, va="center")
     axes.axvline(0.5, color="#555555", lw=0.8, ls=":")

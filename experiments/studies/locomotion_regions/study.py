@@ -5,7 +5,8 @@ there a region for going forward, one for turning, one for staying upright, or d
 make a dead robot (Jonas & Kording 2017)? Same class of protocol, not a replication.
 
 Protocol: the zoo's quadruped under its battery of commands (stand, forward, backward, sidesteps,
-turns, a push), and its cheetah. Zero cuts of layers and functional clusters, 6 a layer; discovery
+turns, a push), and its cheetah. Cuts of layers and functional clusters, 6 a layer, confirmed as resample,
+mean and zero; discovery
 on 12 (quadruped: 16) paired episodes, confirmation on 24 fresh ones; up to 40 random cuts of the
 same size in the same layer. Behaviours of the quadruped are taken while it is still up.
 

@@ -10,7 +10,15 @@ from experiments.studies.lap_regions import study as lap_regions
 from experiments.studies.locomotion_regions import study as locomotion_regions
 from experiments.studies.regions import table, tell_improvements
 from experiments.studies.registry import Answer
-from rl_ablation.analysis.localisation import ANY, LOCAL, SPREAD, UNHARMED, _share, _verdict
+from rl_ablation.analysis.localisation import (
+    ANY,
+    LOCAL,
+    SPREAD,
+    UNHARMED,
+    UNTESTED,
+    _share,
+    _verdict,
+)
 from rl_ablation.formats import Estimate, number
 from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.mapping.claims import overall
@@ -31,7 +39,7 @@ def test_shares_are_of_all_harm_and_a_gain_is_no_harm() -> None:
 def test_local_needs_a_share_and_more_than_chance() -> None:
     assert _verdict(0.8, 0.02) == LOCAL
     assert _verdict(0.8, 0.2) == ANY
-    assert _verdict(0.8, float("nan")) == ANY, "no controls are no evidence"
+    assert _verdict(0.8, float("nan")) == UNTESTED, "no controls are no evidence"
     assert _verdict(0.3, 0.02) == SPREAD
 
 
@@ -49,7 +57,7 @@ def test_lap_regions_tells_what_its_tables_say(
     where = answer.tables["locality"]
     assert list(where["measure"]) == list(lap_regions.MEASURES)
     effects = Map(folder / "lap").effects()
-    effects = effects[effects["condition"] == "all"].set_index(["lesion", "measure"])
+    effects = overall(effects).set_index(["lesion", "measure"])
     harmed = where[where["verdict"] != UNHARMED]
     assert len(harmed), "the quick version is large enough to find something"
     clear = effects[(effects["q"] < 0.05) & (effects["group"] == "clusters")].index
@@ -85,8 +93,8 @@ def test_improvements_are_told_with_their_fate(
     lap: tuple[Path, Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Map(lap[0] / "lap")
-    found = run.effects()
-    found = found[(found["condition"] == "all") & (found["stage"] == "confirmed")].head(2)
+    found = overall(run.effects())
+    found = found[found["stage"] == "confirmed"].head(2)
     for held, words in (
         ([], "No cut improves"),
         ([False, False], "none survives"),
