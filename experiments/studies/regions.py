@@ -89,8 +89,8 @@ def table(run: rl.Map, measures: Sequence[str]) -> str:
 
 
 LEGEND = (
-    "Values after the cut, of the kind (resample or mean) under which the change is smaller. \\* q < "
-    "5 % on fresh seeds under both; \\*\\* and further from the intact value than random cuts of "
+    "Values after the cut, of the kind (resample or mean) under which the change is smaller. "
+    "\\* q < 5 % on fresh seeds under both; \\*\\* and further from the intact value than random cuts of "
     "the same size in the same layer (p < 5 %, resampled, not corrected for how many regions and "
     "behaviours are in the table). The intact row is over all episodes of the intact "
     "robot; a change below is over the episodes in which the damaged robot has a number too."
@@ -167,8 +167,8 @@ def tell_beyond(run: rl.Map) -> str:
     if rows.empty:
         return "Cuts to zero show nothing of size that the other kinds do not show."
     told = [
-        f"{row['lesion']}, {change(row)}, the next layer {number(row['off_manifold'])} times as far "
-        "from its usual states as normally"
+        f"{row['lesion']}, {change(row)}, the next layer {number(row['off_manifold'])} times as "
+        "far from its usual states as normally"
         for row in rows.head(3).to_dict("records")
     ]
     more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""

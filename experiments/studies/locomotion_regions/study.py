@@ -5,10 +5,9 @@ there a region for going forward, one for turning, one for staying upright, or d
 make a dead robot (Jonas & Kording 2017)? Same class of protocol, not a replication.
 
 Protocol: the zoo's quadruped under its battery of commands (stand, forward, backward, sidesteps,
-turns, a push), and its cheetah. Cuts of layers and functional clusters, 6 a layer, confirmed as resample,
-mean and zero; discovery
-on 12 (quadruped: 16) paired episodes, confirmation on 24 fresh ones; up to 40 random cuts of the
-same size in the same layer. Behaviours of the quadruped are taken while it is still up.
+turns, a push), and its cheetah. Cuts of layers and functional clusters, 6 a layer; discovery on a
+few paired episodes, confirmation on 24 fresh ones as resample, mean and zero; up to 40 random
+divisions of the layers into the same sizes. Behaviours of the quadruped are taken while it is still up.
 
 Expected picture, if functions are local: dark bars beyond the dotted line, and clusters that hurt
 one command's tracking and not the others'. About 4 minutes on 2 quiet cores;
