@@ -90,9 +90,9 @@ def table(run: rl.Map, measures: Sequence[str]) -> str:
 
 LEGEND = (
     "Values after the cut, of the kind (resample or mean) under which the change is smaller. "
-    "\\* q < 5 % on fresh seeds under both; \\*\\* and further from the intact value than random cuts of "
-    "the same size in the same layer (p < 5 %, resampled, not corrected for how many regions and "
-    "behaviours are in the table). The intact row is over all episodes of the intact "
+    "\\* q < 5 % on fresh seeds under both; \\*\\* and further from the intact value than random "
+    "cuts of the same size in the same layer (p < 5 %, resampled, not corrected for how many "
+    "regions and behaviours are in the table). The intact row is over all episodes of the intact "
     "robot; a change below is over the episodes in which the damaged robot has a number too."
 )
 

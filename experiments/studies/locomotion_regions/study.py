@@ -7,7 +7,7 @@ make a dead robot (Jonas & Kording 2017)? Same class of protocol, not a replicat
 Protocol: the zoo's quadruped under its battery of commands (stand, forward, backward, sidesteps,
 turns, a push), and its cheetah. Cuts of layers and functional clusters, 6 a layer; discovery on a
 few paired episodes, confirmation on 24 fresh ones as resample, mean and zero; up to 40 random
-divisions of the layers into the same sizes. Behaviours of the quadruped are taken while it is still up.
+divisions of the layers into the same sizes. Behaviours of the quadruped are taken while it is up.
 
 Expected picture, if functions are local: dark bars beyond the dotted line, and clusters that hurt
 one command's tracking and not the others'. About 4 minutes on 2 quiet cores;
