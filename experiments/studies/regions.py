@@ -16,8 +16,8 @@ import rl_ablation as rl
 from rl_ablation.analysis.localisation import UNHARMED
 from rl_ablation.formats import number
 from rl_ablation.lesions.lesion import INTACT
-from rl_ablation.mapping.claims import REPORTED_EFFECT, double_dissociations, overall
-from rl_ablation.mapping.evidence import harm
+from rl_ablation.mapping.claims import double_dissociations, overall
+from rl_ablation.mapping.evidence import REPORTED_EFFECT, harm
 from rl_ablation.reports.words import change
 from rl_ablation.rollouts.world import conditions_of
 from rl_ablation.stats import LEVEL
