@@ -17,8 +17,10 @@ from rl_ablation.measures.registry import (
     applicable,
     choose,
     evaluate,
+    in_condition,
     measure,
     over,
+    parted,
 )
 from rl_ablation.rollouts.rollout import Trace
 
@@ -226,12 +228,28 @@ def test_a_measure_of_ones_own(monkeypatch):
     assert "greed" not in MEASURES
 
 
+def test_a_measure_under_one_condition_is_a_behaviour_of_its_own():
+    name = in_condition("turn_left", "vx_error.alive")
+    assert parted(name) == ("turn_left", "vx_error.alive")
+    assert parted("vx_error") == ("", "vx_error")
+    made, base = MEASURES[name], MEASURES["vx_error.alive"]
+    assert (made.label, made.task, base.task) == ("turn left: vx error (alive)", True, False)
+    assert (made.unit, made.better, made.function) == (base.unit, base.better, base.function)
+    assert name not in MEASURES, "it is looked up, not registered"
+    for unknown in ("speeed", "turn_left: speeed"):
+        with pytest.raises(KeyError, match="speeed"):
+            MEASURES[unknown]
+
+
 def test_what_measures_are_for_is_said_where_they_are_registered():
     def having(attribute):
         return {m.name: v for m in MEASURES.values() if (v := getattr(m, attribute))}
 
     assert list(having("summary")) == ["return", "survival", "time_to_crash"]
-    assert list(having("task")) == ["progress", "progress.alive"]
+    tracking = ["vx_error", "vy_error", "yaw_error"]
+    assert sorted(having("task")) == sorted(["progress", "progress.alive", *tracking])
+    economy = ["cost_of_transport", "duty_imbalance", "energy", "jerkiness", "power", "power.alive"]
+    assert sorted(having("economy")) == economy
     assert list(having("lifetime")) == ["survival"]
     assert having("ending") == {"crash": "crashed", "stuck": "stuck", "fall": "fell"}
     with pytest.raises(TypeError, match="colour"):
