@@ -9,7 +9,7 @@ import numpy as np
 
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.registry import grouping
-from rl_ablation.groupings.stability import divisions, number_of_groups
+from rl_ablation.groupings.stability import correlations, divisions, number_of_groups
 from rl_ablation.groupings.units import divided_sites, recorded
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.lesions.methods import DEAD_STD
@@ -66,5 +66,4 @@ def by_activity(samples: np.ndarray, k: int) -> np.ndarray:
 
     Returns labels (units,). A unit that does not vary correlates with no other.
     """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return divisions(np.corrcoef(samples.T.astype(np.float64)), [k])[0]
+    return np.asarray(divisions(correlations(samples), [k])[0])

@@ -87,6 +87,12 @@ def divisions(correlation: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
     return np.stack([found[k] for k in numbers])
 
 
+def correlations(samples: np.ndarray) -> np.ndarray:
+    """Of units' activity (S, H), (H, H); NaN for a unit that does not vary."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.atleast_2d(np.corrcoef(samples.T.astype(np.float64)))
+
+
 def adjusted_rand(one: np.ndarray, other: np.ndarray) -> float:
     """Adjusted Rand index of two divisions, labels from 0 up, (H,) each."""
     shape = (int(one.max()) + 1, int(other.max()) + 1)
@@ -135,8 +141,7 @@ def again(one: np.ndarray, other: np.ndarray, numbers: Sequence[int] = NUMBERS) 
 
     Of other episode seeds, for instance; each (S, H).
     """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        pair = [divisions(np.corrcoef(x.T.astype(np.float64)), numbers) for x in (one, other)]
+    pair = [divisions(correlations(x), numbers) for x in (one, other)]
     return np.array([adjusted_rand(*labels) for labels in zip(*pair, strict=True)])
 
 
