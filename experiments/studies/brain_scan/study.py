@@ -17,7 +17,7 @@ Expected picture, if what lights up matters: outlined units of the contrasts are
 lesion maps too. Where a network's code is spread out, most units light up and few matter alone. If
 training makes units tell behaviours apart, fewer do so in untrained networks.
 
-About 2 minutes on 2 quiet cores; ``rl-ablation study brain-scan``.
+About 3 minutes on 2 quiet cores; ``rl-ablation study brain-scan``.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from agents.zoo import find_agent
 from experiments.studies.brain_scan import figures as draw
 from experiments.studies.brain_scan.chance import SHUFFLED, Asked, Size, chance
 from experiments.studies.brain_scan.words import (
+    HOW,
     tell_agreement,
     tell_chance,
     tell_contrasts,
@@ -114,7 +115,8 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     }
     figures["time"] = draw.over_time(bend, activity)
     tables = {"contrasts": table, "chance": chances, "effects": rows, "agreement": ranks}
-    text = [tell_contrasts(table), tell_chance(chances), tell_damage(rows), tell_agreement(ranks)]
+    text = [tell_contrasts(table), f"{HOW}\n\n{tell_chance(chances)}", tell_damage(rows)]
+    text.append(tell_agreement(ranks))
     if not quick:
         legs = quadruped(seed)
         text.append(legs.text)
