@@ -47,7 +47,7 @@ def tell_chance(table: pd.DataFrame) -> str:
             else f"not shown to be more than in untrained networks (p = {row['p_all']:.2f})"
         )
         lines.append(
-            f"- {str(row['contrast']).replace(chr(10), ' ')}: {'; '.join(phrases)}. In "
+            f"- {str(row['contrast']).replace(chr(10), ' ')}: {'; '.join(phrases)}; in "
             f"{row['as_many']} of {row['untrained']} untrained networks that watch, as many units "
             f"respond or more: {verdict}."
         )
