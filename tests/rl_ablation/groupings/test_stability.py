@@ -14,7 +14,11 @@ from rl_ablation.errors import LabError
 from rl_ablation.groupings import stability as st
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.lesions.methods import SiteStats
+from rl_ablation.rollouts.activity import record_activity
+from rl_ablation.rollouts.episodes import REFERENCE, Episodes
+from rl_ablation.rollouts.recording import record
 
+TRACKS = ("bends/ccw", "ring/cw")
 SIZES = (9, 7, 5, 3)
 OF = np.repeat(np.arange(len(SIZES)), SIZES)
 
@@ -60,6 +64,15 @@ def test_halves_are_blocks_since_neighbours_are_alike():
     interleaved = st.again(steps[::2], steps[1::2])
     assert interleaved.min() > 0.95
     assert st.stability(steps).value.max() < 0.4
+
+
+def test_recorded_moments_are_in_order_of_episode_time(policy):
+    """Blocks of neighbouring samples are blocks of time only because of this."""
+    samples = record_activity(policy, conditions=TRACKS, episodes=4, horizon=30)["obs"].samples
+    asked = Episodes(4, 0, TRACKS, 30, REFERENCE)
+    trace = record(policy, ["obs"], asked).trace
+    seen = policy.normalise(trace["obs"][0]), policy.normalise(trace["obs"][1])
+    assert np.array_equal(samples[:8], np.concatenate(seen))
 
 
 def test_another_recording_is_compared():
