@@ -100,7 +100,9 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         steps += sum(int(run.table()["steps"].sum()) for run in runs.values())
         similarity = partial(rotation.network_similarity, activities[alpha, s])
         similar = np.array([similarity(activities[0.0, o]) for o in seeds if o != s])
-        values[alpha, s] = units(policy, quick, seed) | behaviour(runs) | {"similarity": similar}
+        values[alpha, s] = (
+            units(policy, ways(policy, quick, seed)) | behaviour(runs) | {"similarity": similar}
+        )
     networks = pd.DataFrame(
         {"alpha": a, "seed": s, **{k: float(v.mean()) for k, v in values[a, s].items()}}
         for a, s in values
@@ -158,15 +160,16 @@ def behaviour(runs: Mapping[str, rl.Map]) -> Values:
     }
 
 
-def units(policy: rl.Policy, quick: bool, seed: int, watcher: rl.Policy | None = None) -> Values:
-    """How much the units say about the context on the policy's own way, mean of the layers.
-
-    They are those of the policy, or of a watcher that is shown what the policy saw.
-    """
+def ways(policy: rl.Policy, quick: bool, seed: int) -> list[dict[str, np.ndarray]]:
+    """Where the policy goes, twice, on other episodes: ``obs`` (S, D) and ``bend`` (S,)."""
     asked = ["obs", "bend"]
-    runs = [record(policy, asked, visited(quick, seed + k)).moments() for k in (0, 1)]
+    return [record(policy, asked, visited(quick, seed + k)).moments() for k in (0, 1)]
+
+
+def units(network: rl.Policy, runs: Sequence[Mapping[str, np.ndarray]]) -> Values:
+    """How much a network's units say about the context on `ways`, mean of the layers."""
     classes, others = (bend_contexts(run["bend"]) for run in runs)
-    here, elsewhere = (activity_at(watcher or policy, run["obs"]) for run in runs)
+    here, elsewhere = (activity_at(network, run["obs"]) for run in runs)
     layers = []
     for site in here:
         activity = here[site]
@@ -191,9 +194,10 @@ def untrained_units(
     """
     rows: list[dict[str, float]] = []
     for s, policy in plain.items():
+        runs = ways(policy, quick, seed)
         for _ in range(count):
             watcher = untrained(recipe(0.0), len(rows), policy)
-            found = units(policy, quick, seed, watcher)
+            found = units(watcher, runs)
             means = {name: float(values.mean()) for name, values in found.items()}
             rows.append({"seed": s, "draw": len(rows), **means})
     return pd.DataFrame(rows)
