@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,21 @@ def train_shown(recipe: Recipe, folder: Path, what: str = "training", **how: Any
             done = now
 
         return train(recipe, folder, progress=progress, **how)
+
+
+def untrained(recipe: Recipe, seed: int = 0, like: Policy | None = None) -> Policy:
+    """The policy that a training by this recipe and seed starts from.
+
+    It has yet to see an observation and so normalises none. To be shown what another policy visits
+    as that one sees it, it takes the observation normaliser of ``like``.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        model, env = _model(recipe, Path(folder), stage_seed(seed, 0), "cpu")
+        policy = to_policy(model, env, recipe, seed, {})
+        env.close()
+    if like is None:
+        return policy
+    return replace(policy, obs_mean=like.obs_mean, obs_std=like.obs_std)
 
 
 def _check(seed: int, device: str) -> None:

@@ -51,7 +51,7 @@ def blind_map(
     planted: Planted, seed: int, folder: Path, activity: Activity, size: Size, **how: Any
 ) -> rl.Map:
     """Map a policy as the lab maps any, knowing nothing of its roles."""
-    plan = rl.singles(planted.policy) + rl.clusters(planted.policy, activity=activity)
+    plan = rl.singles(planted.policy) + rl.clusters(planted.policy, 6, activity)
     how = {"episodes": size.episodes, "discovery": size.discovery, **how}
     return rl.lesion_map(
         planted.policy, plan, measures=BEHAVIOURS, horizon=size.horizon, seed=seed, folder=folder,

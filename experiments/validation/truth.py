@@ -2,7 +2,7 @@
 
 **Protocol.** Lap robots with planted pathways (`planted_policies`) drive the real physics. Each is
 mapped blind: the lab is given the policy and nothing about it, and cuts every unit and its own
-activity clusters (6 in each layer, its default) by `lesion_map` with 12 episodes of discovery
+activity clusters (6 in each layer) by `lesion_map` with 12 episodes of discovery
 and 24 of confirmation. The truth is measured, not hoped for: every unit that is wired to matter is
 cut on 96 fresh episodes more. Episodes last 5 s and 7 behaviours are taken, to
 keep 30 policies within 13 million control steps; random control cuts and the adaptive map, which

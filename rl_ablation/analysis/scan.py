@@ -8,12 +8,16 @@ behaviour are mean activities over the moments in which the intact robot shows i
 difference of two, tested across *subjects* like a second-level analysis. A subject is an
 environment seed, run under every condition, so the moments of a run, which resemble each other,
 never count as independent.
+
+Whether what is seen is more than chance takes two comparisons: with behaviours moved against the
+activity (`Visits.shuffled`, `Visits.shifted`), and with another network, such as an untrained one,
+that is shown what the policy saw (`scanned`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -24,7 +28,7 @@ from rl_ablation.lesions.methods import DEAD_STD
 from rl_ablation.measures.laps import BEND
 from rl_ablation.measures.registry import MIN_STEPS
 from rl_ablation.policies.policy import Policy
-from rl_ablation.rollouts.activity import SAMPLES
+from rl_ablation.rollouts.activity import SAMPLES, activity_at
 from rl_ablation.rollouts.episodes import REFERENCE, Episode, Episodes, episode_seed
 from rl_ablation.rollouts.recording import run_jobs
 from rl_ablation.rollouts.rollout import SITE, Trace
@@ -56,10 +60,109 @@ class Scan:
     spread: np.ndarray
     samples: dict[str, np.ndarray]
 
+    @property
+    def subjects(self) -> int:
+        """How many were run."""
+        return len(next(iter(self.means.values())))
+
     def split(self, values: np.ndarray) -> dict[str, np.ndarray]:
         """Cut (…, units) up by site."""
         ends = np.cumsum(list(self.sites.values()))[:-1]
         return dict(zip(self.sites, np.split(values, ends, axis=-1), strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Visits:
+    """Runs of an intact policy: where it was, what it saw, and what its hidden layers did.
+
+    ``inside`` is behaviour → the moments in which a robot shows it, (T, N) bool; the N robots are
+    ``subjects`` with equally many runs, one after the other.
+    """
+
+    trace: Trace
+    inside: dict[str, np.ndarray]
+    subjects: int
+    sites: dict[str, int]
+
+    def shifted(self, rng: np.random.Generator) -> Visits:
+        """The same, all behaviours of a run moved in time together against its activity.
+
+        Behaviours keep their length and their order, and activity its course: what is left of a
+        contrast is chance. A run goes round: what leaves its end comes in at its start. It is moved
+        by a quarter to three quarters of its length.
+        """
+        return self._moved(np.arange(len(self.trace.steps)), rng)
+
+    def shuffled(self, rng: np.random.Generator) -> Visits:
+        """`shifted`, after a subject's runs have exchanged their behaviours among each other.
+
+        Where the runs are of several conditions (tracks driven one way or the other, commands), a
+        condition's own activity goes with the behaviours that are frequent in it, however they are
+        moved in time; this takes that away too.
+        """
+        runs = np.arange(len(self.trace.steps)).reshape(self.subjects, -1)
+        return self._moved(rng.permuted(runs, axis=1).ravel(), rng)
+
+    def _moved(self, source: np.ndarray, rng: np.random.Generator) -> Visits:
+        """Every run with the behaviours of run ``source`` (N,), moved in time."""
+        steps = self.trace.steps
+        moved = {name: np.zeros_like(inside) for name, inside in self.inside.items()}
+        for robot, other in enumerate(source.tolist()):
+            ran = int(steps[robot])
+            shift = int(rng.integers(ran // 4, 3 * ran // 4 + 1))
+            for name, inside in self.inside.items():
+                # One that ran longer is cut, one that ran shorter is begun again.
+                taken = np.resize(inside[: steps[other], other], ran)
+                moved[name][:ran, robot] = np.roll(taken, shift)
+        return replace(self, inside=moved)
+
+
+def visits(
+    policy: Policy,
+    contexts: Mapping[str, Context],
+    signals: Sequence[str],
+    episodes: Episodes,
+    *,
+    threads: int | None = None,
+) -> Visits:
+    """Run the intact policy; see `scan`."""
+    subjects, sites = episodes.count, dict(policy.network.sizes)
+    if subjects < 2:
+        raise LabError(f"a scan needs at least 2 subjects to compare behaviours, got {subjects}")
+    jobs = [
+        Episode(Lesion(name=INTACT), episode_seed(episodes.seed, k, stream=REFERENCE), condition)
+        for k in range(subjects)
+        for condition in episodes.conditions or ("",)
+    ]
+    wanted = dict.fromkeys(["obs", *signals, *(SITE + site for site in sites)])
+    trace = run_jobs(policy, list(wanted), jobs, horizon=episodes.horizon, threads=threads)
+    inside = {name: trace.alive & within(trace) for name, within in contexts.items()}
+    return Visits(trace, inside, subjects, sites)
+
+
+def scanned(found: Visits, watcher: Policy | None = None) -> Scan:
+    """Average hidden layers' activity over each behaviour's moments.
+
+    It is the activity of the policy that was run, or of a watcher: another network, shown what the
+    policy saw at every step. That drives nothing.
+    """
+    trace = found.trace
+    if watcher is None:
+        sites = found.sites
+        units = np.concatenate([trace[SITE + site] for site in sites], axis=-1)
+    else:
+        sites = dict(watcher.network.sizes)
+        active = activity_at(watcher, trace["obs"][trace.alive])
+        units = np.zeros((*trace.alive.shape, sum(sites.values())), np.float32)
+        units[trace.alive] = np.concatenate(list(active.values()), axis=-1)
+    means = {
+        name: _subject_means(units, inside, found.subjects) for name, inside in found.inside.items()
+    }
+    visited = units[trace.alive]
+    kept = visited[np.linspace(0, len(visited) - 1, min(SAMPLES, len(visited))).astype(int)]
+    result = Scan(sites, means, visited.std(0, dtype=np.float64), {})
+    result.samples.update(result.split(kept))
+    return result
 
 
 def scan(
@@ -78,26 +181,7 @@ def scan(
     Raises:
         LabError: Fewer than 2 subjects, or the world lacks a signal.
     """
-    subjects, sites = episodes.count, dict(policy.network.sizes)
-    if subjects < 2:
-        raise LabError(f"a scan needs at least 2 subjects to compare behaviours, got {subjects}")
-    jobs = [
-        Episode(Lesion(name=INTACT), episode_seed(episodes.seed, k, stream=REFERENCE), condition)
-        for k in range(subjects)
-        for condition in episodes.conditions or ("",)
-    ]
-    wanted = [*signals, *(SITE + site for site in sites)]
-    trace = run_jobs(policy, wanted, jobs, horizon=episodes.horizon, threads=threads)
-    units = np.concatenate([trace[SITE + site] for site in sites], axis=-1)
-    means = {
-        name: _subject_means(units, trace.alive & inside(trace), subjects)
-        for name, inside in contexts.items()
-    }
-    visited = units[trace.alive]
-    kept = visited[np.linspace(0, len(visited) - 1, min(SAMPLES, len(visited))).astype(int)]
-    result = Scan(sites, means, visited.std(0, dtype=np.float64), {})
-    result.samples.update(result.split(kept))
-    return result
+    return scanned(visits(policy, contexts, signals, episodes, threads=threads))
 
 
 def _subject_means(units: np.ndarray, inside: np.ndarray, subjects: int) -> np.ndarray:

@@ -25,8 +25,8 @@ class Grouping:
     """A registered grouping, named as in ``--groups``.
 
     Its function is ``(policy) -> Plan``; ``(policy, number) -> Plan`` if it takes a number, as in
-    ``clusters:6``, of which ``number`` is the usual one. With an argument ``activity`` it is given
-    the recorded intact activity.
+    ``clusters:6``, of which ``number`` is a usual one. Without it the function's own default holds.
+    With an argument ``activity`` it is given the recorded intact activity.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Grouping:
         """Make the plan; LabError where it takes no number, or not this one."""
         if self.number is None and number is not None:
             raise LabError(f"grouping {self.name!r} takes no number; write {self.name}")
-        numbers = () if self.number is None else (self.number if number is None else number,)
+        numbers = () if number is None else (number,)
         takes = inspect.signature(self.function).parameters
         given = {"activity": activity} if "activity" in takes else {}
         return self.function(agent, *numbers, **given)

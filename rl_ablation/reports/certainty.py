@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rl_ablation.formats import listed, number
+from rl_ablation.groupings.stability import stabilities
 from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.lesions.methods import KINDS
 from rl_ablation.mapping.claims import (
@@ -46,8 +47,9 @@ def certainty(run: Map) -> list[str]:
     )
     sentences = [
         _stages(run, rows), _corrections(rows), same * any(x.group == "checks" for x in run.plan),
-        _luck(rows), _kinds(run, rows), _random(run), _classes(rows), _brainless(run, effects),
-        _manipulation(run, rows), _local(run), _crossed(run), _better(run), _own(run), one,
+        _luck(rows), _kinds(run, rows), _random(run), _divided(run), _classes(rows),
+        _brainless(run, effects), _manipulation(run, rows), _local(run), _crossed(run),
+        _better(run), _own(run), one,
     ]  # fmt: skip
     return [s for s in sentences if s]
 
@@ -103,6 +105,30 @@ def _random(run: Map) -> str:
     each = "each does" if len(beyond) > 1 else "does"
     regions = ", ".join(labels(run)[x] for x in beyond)
     return text + f"{regions} {each} something that hardly any of them does."
+
+
+def _divided(run: Map) -> str:
+    found = stabilities(run.plan, run.activity)
+    if not found:
+        return ""
+    each, real = [], []
+    for site, (k, layer) in found.items():
+        at = layer.numbers.index(k)
+        value, chance = number(layer.value[at]), number(layer.chance[at])
+        each.append(f"{value} in {site} ({k} clusters; its mixtures {chance})")
+        if len(found) * layer.p < LEVEL:
+            real.append(site)
+    text = (
+        "Clusters made from one half of the recorded moments and from the other agree by "
+        f"{', '.join(each)} (adjusted Rand index: 1 is the same division; mixtures are the layer's "
+        "activity turned at random, so that no unit has a role of its own). "
+    )
+    if real:
+        return text + f"More stable than mixtures are the groups of units of {listed(real)}."
+    return text + (
+        "In no layer are groups of units shown to be more stable than those of mixtures, whatever "
+        "their number: this is one division of many that might do as well."
+    )
 
 
 def _kinds(run: Map, rows: pd.DataFrame) -> str:

@@ -37,8 +37,9 @@ def record_activity(
 ) -> dict[str, SiteStats]:
     """Run the intact policy and keep evenly spaced samples of every site's activity.
 
-    The episodes are none of those that a sweep with the same seed is measured on; at least one per
-    condition is run. See `Episodes`.
+    They are in order of episode time, all robots' first steps first. The episodes are none of those
+    that a sweep with the same seed is measured on; at least one per condition is run. See
+    `Episodes`.
     """
     count = max(episodes, len(conditions))
     asked = Episodes(count, seed, tuple(conditions), horizon, REFERENCE)

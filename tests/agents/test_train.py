@@ -1,6 +1,7 @@
 """Training: exact repeats and resumes, what it leaves behind, and what it hands to the lab."""
 
 import csv
+from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
@@ -13,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from agents import zoo
 from agents.adapter import BatchVecEnv, make_training_env, stage_seed
 from agents.recipes import RECIPES, Recipe
-from agents.train import to_policy, train
+from agents.train import to_policy, train, untrained
 from rl_ablation.errors import LabError
 from rl_ablation.policies.load import load
 from rl_ablation.policies.network import one_thread
@@ -113,6 +114,24 @@ def test_training_changes_the_weights(tmp_path):
 
 
 # Refusals.
+
+
+@pytest.mark.parametrize("recipe", [TINY, LED], ids=["plain", "led"])
+def test_untrained_is_what_a_training_starts_from(recipe, tmp_path):
+    start = []
+
+    def prepare(model, env):
+        start.append(to_policy(model, env, recipe, 3, {}))
+        return []
+
+    trained = train(recipe, tmp_path, seed=3, prepare=prepare)
+    found = untrained(recipe, 3)
+    assert same(found, start[0])
+    assert found.card.steps == 0
+    assert not same(found, untrained(recipe, 4))
+    watching = untrained(recipe, 3, trained)
+    assert same(watching, replace(found, obs_mean=trained.obs_mean, obs_std=trained.obs_std))
+    assert not np.array_equal(watching.obs_mean, found.obs_mean)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
+from experiments.studies.brain_scan.chance import TRAINED
 from rl_ablation.analysis.layout import as_image
 from rl_ablation.analysis.scan import Scan
 from rl_ablation.formats import number
@@ -41,13 +42,19 @@ def mean_block(scanned: Scan) -> Block:
     return Block("mean activity", "cividis", ticks, means, {})
 
 
-def contrast_block(scanned: Scan, table: pd.DataFrame) -> Block:
-    """Contrasts of `rl_ablation.analysis.scan.contrasts`, significant units outlined."""
+def contrast_block(scanned: Scan, table: pd.DataFrame, level: float) -> Block:
+    """Contrasts of `rl_ablation.analysis.scan.contrasts`, significant units outlined.
+
+    ``level`` is the size that 19 of 20 units stay below by chance, in the unit's s.d.
+    """
     parts = {str(name): part for name, part in table.groupby("contrast", sort=False)}
     strength = {n: scanned.split(part["strength"].to_numpy()) for n, part in parts.items()}
     sure = {n: scanned.split((part["p_fwe"] < LEVEL).to_numpy()) for n, part in parts.items()}
     ticks = {-2.0: "−2", 0.0: "0", 2.0: "+2"}
-    name = "contrast [the unit's s.d.]; outlined: p < 5 %"
+    name = (
+        "contrast [the unit's s.d.]; outlined: p < 5 %\n"
+        f"shuffled labels: 95 % of units within ±{number(level)}"
+    )
     return Block(name, style.DIVERGING, ticks, strength, sure)
 
 
@@ -105,13 +112,38 @@ def _layer(axes: Axes, block: Block, name: str, site: str, cells: np.ndarray) ->
 
 
 @style.styled
-def over_time(
-    bend: pd.Series, activity: Mapping[str, np.ndarray], cells: Mapping[str, np.ndarray]
-) -> Figure:
+def chances(title: str, table: pd.DataFrame) -> Figure:
+    """Contrasts of the trained network as lines, of chance as dots: `chance.chance`."""
+    names = list(table["contrast"].unique())
+    ways = [who for who in table["who"].unique() if who != TRAINED]
+    figure = style.page(10.5, 1.1 + 1.5 * len(names), title)
+    grid = figure.subplots(len(names), 2, sharey=True, squeeze=False)
+    what = (("units", "units that pass, p < 5 %"), ("strength", "mean size of a unit's contrast"))
+    for row, name in zip(grid, names, strict=True):
+        part = table[table["contrast"] == name]
+        for axes, (column, label) in zip(row, what, strict=True):
+            own = part.loc[part["who"] == TRAINED, column].iloc[0]
+            axes.axvline(own, color=style.PURPLE, lw=1.6, label="trained")
+            for k, who in enumerate(ways):
+                values = part.loc[part["who"] == who, column].to_numpy()
+                height = k + np.linspace(-0.22, 0.22, len(values))
+                axes.plot(values, height, "o", color=style.ORANGE, ms=3.5, mew=0, alpha=0.6)
+            axes.set(title=f"{name.replace(chr(10), ' ')}: {label}", yticks=range(len(ways)))
+            axes.set_yticklabels(ways)
+            axes.set_xlim(0, 1.04 * (part["of"].max() if column == "units" else part[column].max()))
+        row[0].set_ylim(len(ways) - 0.5, -0.5)
+    grid[-1, 0].set_xlabel(f"units of {table['of'].max()}")
+    grid[-1, 1].set_xlabel("s.d. of the unit")
+    grid[0, 0].legend(loc="lower left")
+    return figure
+
+
+@style.styled
+def over_time(bend: pd.Series, activity: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     """Activity along one episode, units in the order of their layout, below the track's bend.
 
-    ``bend``: curvature of the track ahead, 1/m, by seconds; ``activity``: site → s.d. from its
-    mean, (T, H); ``cells``: site → place of each unit.
+    ``bend``: curvature of the track ahead, 1/m, by seconds; ``activity``: layer → places of
+    its units, and their s.d. from the mean, (T, H).
     """
     title = "Activity along a lap, each unit signed so that it is purple in left bends on average"
     figure = style.page(10.5, 2.0 + 2.1 * len(activity), title)
@@ -124,13 +156,13 @@ def over_time(
     top.plot(time, bend, color="#333333", lw=0.8)
     top.set(ylabel="bend [1/m]", ylim=(bend.min() - 0.1, bend.max() + 0.7))
     top.legend(ncols=2, loc="upper right")
-    for axes, (site, values) in zip(panels, activity.items(), strict=True):
-        order = np.lexsort((cells[site][:, 1], cells[site][:, 0]))
+    for axes, (site, (cells, values)) in zip(panels, activity.items(), strict=True):
+        order = np.lexsort((cells[:, 1], cells[:, 0]))
         image = axes.imshow(
             values[:, order].T, aspect="auto", cmap=style.DIVERGING, vmin=-2, vmax=2,
             extent=(time[0], time[-1], values.shape[1], 0), interpolation="nearest",
         )  # fmt: skip
-        axes.set(ylabel=f"{site}: units in\nthe layout's order", yticks=[])
+        axes.set(ylabel=f"{site}: units\nin the layout's order", yticks=[])
     panels[-1].set_xlabel("time [s]")
     style.colour_bar(image, panels, ("−2 s.d.", "mean", "+2 s.d."), aspect=24)
     return figure

@@ -5,16 +5,19 @@ how they took it was not available to us. Each layer of the zoo's lap agent is d
 in which units that are active together are neighbours (`scan`). Mean activity in left
 bends, on the straight and in right bends; contrasts left − right and bend − straight, tested over
 24 subjects (seeds, each driven on 4 tracks) with family-wise error over all units of both layers
-and both contrasts. On other episodes each unit is cut alone (zero; 12 paired episodes), and the
-same layout is coloured by what that changes. Rank correlations (Spearman) over the units of a layer
-say whether a unit that responds to a behaviour is needed for it; 95 % percentile bootstrap
-intervals over units. A scan without lesions of the zoo's quadruped: commands, and which of the
-front feet stands.
+and both contrasts. The same in 40 untrained networks that are shown what the trained robot saw, in
+12 that drive themselves, and in the trained network with the behaviours of a subject's runs
+shuffled. On other episodes each unit is cut alone (zero; 12 paired episodes), and the same layout
+is coloured by what that changes. Rank correlations (Spearman) over the units of a layer say whether
+a unit that responds to a behaviour is needed for it; 95 % percentile bootstrap intervals over
+units. A scan without lesions of the zoo's quadruped: commands, and which of the front feet
+stands.
 
 Expected picture, if what lights up matters: outlined units of the contrasts are coloured in the
-lesion maps too. Where a network's code is spread out, most units light up and few matter alone.
+lesion maps too. Where a network's code is spread out, most units light up and few matter alone. If
+training makes units tell behaviours apart, fewer do so in untrained networks.
 
-About 2 minutes on 2 quiet cores; ``rl-ablation study brain-scan``.
+About 3 minutes on 2 quiet cores; ``rl-ablation study brain-scan``.
 """
 
 from __future__ import annotations
@@ -26,16 +29,26 @@ import numpy as np
 import pandas as pd
 
 import rl_ablation as rl
+from agents.recipes import RECIPES
+from agents.train import untrained
 from agents.zoo import find_agent
 from experiments.studies.brain_scan import figures as draw
-from experiments.studies.brain_scan.words import tell_agreement, tell_contrasts, tell_damage
+from experiments.studies.brain_scan.chance import SHUFFLED, Asked, Size, chance
+from experiments.studies.brain_scan.words import (
+    HOW,
+    tell_agreement,
+    tell_chance,
+    tell_contrasts,
+    tell_damage,
+)
 from experiments.studies.registry import DRIVING, Answer
 from rl_ablation.analysis.layout import unit_layout
-from rl_ablation.analysis.scan import BENDS, Context, Scan, contrasts, scan
+from rl_ablation.analysis.scan import BENDS, Context, Scan, scanned, visits
 from rl_ablation.mapping.claims import overall
 from rl_ablation.mapping.evidence import harm
+from rl_ablation.rollouts.activity import activity_at
 from rl_ablation.rollouts.recording import record
-from rl_ablation.rollouts.rollout import SITE, Trace
+from rl_ablation.rollouts.rollout import Trace
 from rl_ablation.stats import benjamini_hochberg, rank_correlation
 
 TRACKS = ("bends/ccw", "bends/cw", "random/ccw", "random/cw")  # they bend both ways
@@ -68,36 +81,76 @@ def _stands(trace: Trace, down: int, up: int) -> np.ndarray:
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     """Scan, cut every unit, compare; then scan the quadruped."""
-    agent = find_agent("lap")
+    agent, recipe = find_agent("lap"), RECIPES["lap"]
     horizon = 200 if quick else None
     how: dict[str, Any] = {"seed": seed, "horizon": horizon}
     tracks, subjects = (TRACKS[:2], 12) if quick else (TRACKS, 24)
-    found = scan(agent, BENDS, ["bend"], rl.Episodes(subjects, seed, tracks, horizon))
-    table = contrasts(found, PAIRS, seed)
+    asked, drive = Asked(BENDS, ["bend"], PAIRS, seed), rl.Episodes(subjects, seed, tracks, horizon)
+    seen = visits(agent, BENDS, ["bend"], drive)
+    found = scanned(seen)
+    table = asked.contrasts(found)
+    size = Size(4, 1, 3) if quick else Size(40, 12, 20)
+    chances = chance(seen, agent, recipe, asked, size, drive)
     plan = rl.singles(agent, ["h1"] if quick else None)
     cuts = rl.sweep(agent, plan, episodes=12, measures=DRIVING, folder=folder / "singles", **how)
-    cells = {site: unit_layout(samples) for site, samples in found.samples.items()}
     rows = overall(cuts.effects())
     ranks = agreement(table, rows, found, seed)
+    cells = places(found)
     title = f"{agent.name}: what each unit does (left, middle) and what its loss changes (right)"
-    blocks = [draw.mean_block(found), draw.contrast_block(found, table)]
+    blocks = [draw.mean_block(found), draw.contrast_block(found, table, level(chances))]
     blocks.append(draw.lesion_block(found, rows, DRIVING[:3]))
-    bend, activity = one_episode(agent, found, table, seed, horizon or 300)
     figures = {"lap": draw.unit_layouts(title, cells, blocks)}
-    figures["time"] = draw.over_time(bend, activity, cells)
-    tables = {"contrasts": table, "effects": rows, "agreement": ranks}
-    text = [tell_contrasts(table), tell_damage(rows), tell_agreement(ranks)]
+    figures["chance"] = draw.chances(f"{agent.name}: contrasts, and what chance gives", chances)
+    naive = untrained(recipe, 0, agent)
+    other = scanned(seen, naive)
+    plain = asked.contrasts(other)
+    title = f"{agent.name}, untrained, shown what the trained robot saw"
+    blocks = [draw.mean_block(other), draw.contrast_block(other, plain, level(chances))]
+    figures["untrained"] = draw.unit_layouts(title, places(other), blocks)
+    lap = record(agent, ["obs", "bend"], rl.Episodes(1, seed, TRACKS[:1], horizon or 300)).trace
+    bend = pd.Series(lap["bend"][lap.alive], np.arange(lap.steps[0]) * lap.dt)
+    activity = {
+        **signed(lap, found, table, agent),
+        **signed(lap, other, plain, naive, "untrained "),
+    }
+    figures["time"] = draw.over_time(bend, activity)
+    tables = {"contrasts": table, "chance": chances, "effects": rows, "agreement": ranks}
+    text = [tell_contrasts(table), f"{HOW}\n\n{tell_chance(chances)}", tell_damage(rows)]
+    text.append(tell_agreement(ranks))
     if not quick:
-        legs = find_agent("quadruped")
-        signals = ["command_vx", "command_vy", "command_yaw", "foot_contact"]
-        walked = scan(legs, LEGS, signals, rl.Episodes(16, seed, LEG_CONDITIONS))
-        tables["quadruped"] = contrasts(walked, LEG_PAIRS, seed)
-        places = {site: unit_layout(samples) for site, samples in walked.samples.items()}
-        title = f"{legs.name}: mean activity and its contrasts (outlined: family-wise p < 5 %)"
-        blocks = [draw.mean_block(walked), draw.contrast_block(walked, tables["quadruped"])]
-        figures["quadruped"] = draw.unit_layouts(title, places, blocks)
-        text.append(f"Quadruped: {tell_contrasts(tables['quadruped'])}")
+        legs = quadruped(seed)
+        text.append(legs.text)
+        figures.update(legs.figures)
+        tables.update(legs.tables)
     return Answer("\n\n".join(text), figures, tables)
+
+
+def quadruped(seed: int) -> Answer:
+    """The scan of the quadruped, and what chance gives."""
+    agent = find_agent("quadruped")
+    signals = ["command_vx", "command_vy", "command_yaw", "foot_contact"]
+    asked, drive = Asked(LEGS, signals, LEG_PAIRS, seed), rl.Episodes(16, seed, LEG_CONDITIONS)
+    seen = visits(agent, LEGS, signals, drive)
+    found = scanned(seen)
+    table = asked.contrasts(found)
+    chances = chance(seen, agent, RECIPES["quadruped"], asked, Size(12, 3, 10), drive)
+    blocks = [draw.mean_block(found), draw.contrast_block(found, table, level(chances))]
+    title = f"{agent.name}: mean activity and its contrasts (outlined: family-wise p < 5 %)"
+    figures = {"quadruped": draw.unit_layouts(title, places(found), blocks)}
+    title = f"{agent.name}: contrasts, and what chance gives"
+    figures["quadruped-chance"] = draw.chances(title, chances)
+    text = f"Quadruped: {tell_contrasts(table)}\n\n{tell_chance(chances)}"
+    return Answer(text, figures, {"quadruped": table, "quadruped-chance": chances})
+
+
+def places(found: Scan) -> dict[str, np.ndarray]:
+    """Layer → the place of each unit."""
+    return {site: unit_layout(samples) for site, samples in found.samples.items()}
+
+
+def level(chances: pd.DataFrame) -> float:
+    """The size of a contrast that 19 of 20 units stay below when behaviours are shuffled, s.d."""
+    return float(chances[chances["who"] == SHUFFLED]["most"].mean())
 
 
 def agreement(table: pd.DataFrame, rows: pd.DataFrame, found: Scan, seed: int) -> pd.DataFrame:
@@ -123,21 +176,20 @@ def agreement(table: pd.DataFrame, rows: pd.DataFrame, found: Scan, seed: int) -
     return frame.assign(q=benjamini_hochberg(frame["p"].to_numpy()))
 
 
-def one_episode(
-    agent: rl.Policy, found: Scan, table: pd.DataFrame, seed: int, steps: int
-) -> tuple[pd.Series, dict[str, np.ndarray]]:
-    """One episode of the track with three bends each way.
+def signed(
+    trace: Trace, found: Scan, table: pd.DataFrame, policy: rl.Policy, word: str = ""
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """What a network does along one episode.
 
-    Seconds → curvature of the track ahead, 1/m; site → activity in s.d. from its mean, (T, H), each
-    unit signed to be positive in left bends on average: a tanh unit's own sign means nothing.
+    Layer, after a word → places of its units, and their activity in s.d. from the mean, (T, H).
+    Each unit is signed to be positive in left bends on average: a tanh unit's own sign means
+    nothing.
     """
-    signals = ["bend", *(SITE + site for site in found.sites)]
-    trace = record(agent, signals, rl.Episodes(1, seed, TRACKS[:1], steps)).trace
-    ran = int(trace.steps[0])
     side = table[table["contrast"] == SIDE]["strength"].to_numpy()
-    sign = found.split(np.where(side < 0, -1.0, 1.0))
+    sign, cells = found.split(np.where(side < 0, -1.0, 1.0)), places(found)
     shown = {}
-    for site, samples in found.samples.items():
+    for site, values in activity_at(policy, trace["obs"][trace.alive]).items():
+        samples = found.samples[site]
         spread = np.where(samples.std(0) > 0, samples.std(0), 1.0)
-        shown[site] = sign[site] * (trace[SITE + site][:ran, 0] - samples.mean(0)) / spread
-    return pd.Series(trace["bend"][:ran, 0], np.arange(ran) * trace.dt), shown
+        shown[word + site] = cells[site], sign[site] * (values - samples.mean(0)) / spread
+    return shown

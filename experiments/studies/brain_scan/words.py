@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from experiments.studies.brain_scan.chance import DRIVING, beyond
 from rl_ablation.formats import Estimate, number
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.stats import LEVEL
@@ -21,6 +22,55 @@ def tell_contrasts(table: pd.DataFrame) -> str:
         )
     n = int(table["n"].max())
     return f"Contrasts that pass family-wise correction over {n} subjects: {'; '.join(responses)}."
+
+
+HOW = (
+    "What is it by chance? Below, units that pass and the mean size of a unit's contrast, median "
+    "and range. Untrained networks are what a training starts from. *Watching* they are shown, "
+    "through the trained network's observation normaliser, what the trained robot saw, which is "
+    "the fair comparison; *driving* they move the robot themselves. *Labels shuffled*: a subject's "
+    "runs exchange their behaviours, which are also moved in time; *labels moved in time*: only "
+    "that, so that what goes with a whole run (its direction, its command) stays. p is one-sided, "
+    "after Bonferroni over the contrasts."
+)
+
+
+def tell_chance(table: pd.DataFrame) -> str:
+    """The same counts in untrained networks and with shuffled behaviours; `HOW` explains them."""
+    lines = []
+    for row in beyond(table).to_dict("records"):
+        part = table[table["contrast"] == row["contrast"]]
+        phrases = [_spread(rows, str(who)) for who, rows in part.groupby("who", sort=False)]
+        verdict = (
+            f"more units than in untrained networks (p = {row['p_all']:.3f})"
+            if row["p_all"] < LEVEL
+            else f"not shown to be more than in untrained networks (p = {row['p_all']:.2f})"
+        )
+        lines.append(
+            f"- {str(row['contrast']).replace(chr(10), ' ')}: {'; '.join(phrases)}; in "
+            f"{row['as_many']} of {row['untrained']} untrained networks that watch, as many units "
+            f"respond or more: {verdict}."
+        )
+    return "\n".join(lines)
+
+
+def _spread(rows: pd.DataFrame, who: str) -> str:
+    """Median and range of what networks or shuffles of one kind show."""
+
+    def middle(column: str, spec: str) -> str:
+        values = rows[column]
+        text, low, high = (
+            number(float(x), spec) for x in (values.median(), values.min(), values.max())
+        )
+        return text if low == high else f"{text} ({low} to {high})"
+
+    count = "" if len(rows) == 1 else f" ({len(rows)})"
+    told = f"{who}{count} {middle('units', 'g')} of {rows['of'].iloc[0]} units"
+    if rows["strength"].notna().any():
+        told += f", {middle('strength', '.2f')} s.d."
+    if who == DRIVING:  # such a robot may hardly meet a behaviour
+        told += f", both behaviours shown by {middle('n', 'g')} subjects"
+    return told
 
 
 def tell_damage(rows: pd.DataFrame) -> str:

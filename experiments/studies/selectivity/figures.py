@@ -31,8 +31,13 @@ PANELS: tuple[tuple[str, str, tuple[Line, ...]], ...] = (
 
 
 @style.styled
-def draw(networks: pd.DataFrame, means: pd.DataFrame, trends: pd.DataFrame) -> Figure:
-    """α from left to right; a dot for each network, a line through the means with intervals."""
+def draw(
+    networks: pd.DataFrame, means: pd.DataFrame, trends: pd.DataFrame, naive: pd.DataFrame
+) -> Figure:
+    """α from left to right; a dot for each network, a line through the means with intervals.
+
+    A broken line and its band are the median and the range of untrained networks.
+    """
     page = style.page(12.5, 7.2)
     place = {a: k for k, a in enumerate(sorted(networks["alpha"].unique()))}
     trend = by_metric(trends)
@@ -48,6 +53,11 @@ def draw(networks: pd.DataFrame, means: pd.DataFrame, trends: pd.DataFrame) -> F
                 rows["alpha"].map(place) + shift, rows["value"], yerr=ends, color=colour, lw=1.8,
                 capsize=3, elinewidth=1.2, label=f"{name} (ρ = {number(trend[key]['rho'])}{clear})",
             )  # fmt: skip
+            if key in naive:
+                axes.axhspan(naive[key].min(), naive[key].max(), color=colour, alpha=0.12, lw=0)
+                axes.axhline(
+                    naive[key].median(), color=colour, ls="--", lw=1, label=f"{name}, untrained"
+                )
         axes.axvline(place[0.0], color="#dddddd", lw=6, zorder=0)
         axes.set_xticks(range(len(place)), [number(a, "g") for a in place])
         bottom, top = axes.get_ylim()

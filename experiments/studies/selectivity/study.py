@@ -17,6 +17,8 @@ seeds for each α. Then every network is measured on the same episodes, over all
 4. Rotation: units can lose selectivity because the layer's activity was merely turned away from
    their axes. What no turn changes (`rotation`): the layer's whole η², that of its best
    direction (found on other episodes), and PWCCA similarity to the networks trained with α = 0.
+5. Chance: SI and η² of untrained networks that are shown what the networks of α = 0 saw, through
+   their observation normalisers.
 
 Values have intervals that resample seeds first, then episodes or orders. Changes from α = 0 pair
 networks of the same training seed and have Student's intervals over seeds. The trend is the mean
@@ -41,11 +43,12 @@ import pandas as pd
 import rl_ablation as rl
 from agents.recipes import RECIPES, Recipe
 from agents.selective_ppo import rate
+from agents.train import untrained
 from envs.lap import CONDITIONS
 from experiments.studies.registry import Answer, all_trained
 from experiments.studies.selectivity.comparison import Values, compare, trend
 from experiments.studies.selectivity.figures import draw
-from experiments.studies.selectivity.words import tell
+from experiments.studies.selectivity.words import tell, tell_untrained
 from rl_ablation.analysis import rotation
 from rl_ablation.analysis.attack import perturbed
 from rl_ablation.analysis.curves import areas, curves
@@ -61,6 +64,7 @@ SEEDS = (0, 1, 2)
 FRACTIONS = (0.1, 0.2, 0.4, 0.7, 1.0)
 EPSILONS = (0.1, 0.3)
 MOMENTS = 3000
+NAIVE = 4  # untrained networks for each network of α = 0
 
 
 def recipe(alpha: float, quick: bool = False) -> Recipe:
@@ -96,16 +100,21 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         steps += sum(int(run.table()["steps"].sum()) for run in runs.values())
         similarity = partial(rotation.network_similarity, activities[alpha, s])
         similar = np.array([similarity(activities[0.0, o]) for o in seeds if o != s])
-        values[alpha, s] = units(policy, quick, seed) | behaviour(runs) | {"similarity": similar}
+        values[alpha, s] = (
+            units(policy, ways(policy, quick, seed)) | behaviour(runs) | {"similarity": similar}
+        )
     networks = pd.DataFrame(
         {"alpha": a, "seed": s, **{k: float(v.mean()) for k, v in values[a, s].items()}}
         for a, s in values
     )
     means = compare(values, alphas, seeds, seed)
     trends = trend(networks, seed)
-    text = tell(networks, means, trends) + f"\n\nMeasured in {steps:,} control steps."
-    tables = {"networks": networks, "means": means, "trends": trends}
-    return Answer(text, {"answer": draw(networks, means, trends)}, tables)
+    plain = {s: policies[0.0, s] for s in seeds}
+    naive = untrained_units(plain, 1 if quick else NAIVE, quick, seed)
+    text = tell(networks, means, trends) + f"\n\n{tell_untrained(naive, means)}"
+    text += f"\n\nMeasured in {steps:,} control steps."
+    tables = {"networks": networks, "means": means, "trends": trends, "untrained": naive}
+    return Answer(text, {"answer": draw(networks, means, trends, naive)}, tables)
 
 
 def measure_runs(policy: rl.Policy, folder: Path, *, quick: bool, seed: int) -> dict[str, rl.Map]:
@@ -151,14 +160,18 @@ def behaviour(runs: Mapping[str, rl.Map]) -> Values:
     }
 
 
-def units(policy: rl.Policy, quick: bool, seed: int) -> Values:
-    """How much the units say about the context on the policy's own way, mean of the layers."""
-    sites = ["@" + site for site in policy.network.sizes]
-    asked = [*sites, "bend"]
-    here, elsewhere = (record(policy, asked, visited(quick, seed + k)).moments() for k in (0, 1))
-    classes, others = bend_contexts(here["bend"]), bend_contexts(elsewhere["bend"])
+def ways(policy: rl.Policy, quick: bool, seed: int) -> list[dict[str, np.ndarray]]:
+    """Where the policy goes, twice, on other episodes: ``obs`` (S, D) and ``bend`` (S,)."""
+    asked = ["obs", "bend"]
+    return [record(policy, asked, visited(quick, seed + k)).moments() for k in (0, 1)]
+
+
+def units(network: rl.Policy, runs: Sequence[Mapping[str, np.ndarray]]) -> Values:
+    """How much a network's units say about the context on `ways`, mean of the layers."""
+    classes, others = (bend_contexts(run["bend"]) for run in runs)
+    here, elsewhere = (activity_at(network, run["obs"]) for run in runs)
     layers = []
-    for site in sites:
+    for site in here:
         activity = here[site]
         best = activity @ rotation.best_direction(elsewhere[site], others)
         layers.append({
@@ -169,6 +182,25 @@ def units(policy: rl.Policy, quick: bool, seed: int) -> Values:
             "best": float(eta_squared(best[:, None], classes)[0]),
         })  # fmt: skip
     return {name: np.array([np.mean([layer[name] for layer in layers])]) for name in layers[0]}
+
+
+def untrained_units(
+    plain: Mapping[int, rl.Policy], count: int, quick: bool, seed: int
+) -> pd.DataFrame:
+    """`units` of so many untrained networks for each network of α = 0, whose way they watch.
+
+    A row for each: the ``seed`` of the network that drives, the ``draw`` of the one that watches,
+    and the metrics.
+    """
+    rows: list[dict[str, float]] = []
+    for s, policy in plain.items():
+        runs = ways(policy, quick, seed)
+        for _ in range(count):
+            watcher = untrained(recipe(0.0), len(rows), policy)
+            found = units(watcher, runs)
+            means = {name: float(values.mean()) for name, values in found.items()}
+            rows.append({"seed": s, "draw": len(rows), **means})
+    return pd.DataFrame(rows)
 
 
 def common_states(policies: Sequence[rl.Policy], quick: bool, seed: int) -> np.ndarray:

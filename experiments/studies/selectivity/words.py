@@ -40,6 +40,23 @@ def tell(networks: pd.DataFrame, means: pd.DataFrame, trends: pd.DataFrame) -> s
     return "\n\n".join([*parts, tell_kinds(lines), tell_rotation(means), note])
 
 
+def tell_untrained(naive: pd.DataFrame, means: pd.DataFrame) -> str:
+    """The same of networks before training, which is what training has to be held against."""
+    phrases = []
+    for metric in (m for m in METRICS if m.key in naive):
+        values, plain = naive[metric.key], at_alphas(means, metric.key)[0.0]["value"]
+        low, high = float(values.min()), float(values.max())
+        where = "above" if plain > high else "below" if plain < low else "within"
+        phrases.append(
+            f"{metric.label} {number(float(values.median()))} ({number(low)} to {number(high)}; "
+            f"at α = 0 {number(plain)}, {where} that range)"
+        )
+    return (
+        f"**Chance.** {len(naive)} untrained networks that are shown what the networks of α = 0 "
+        f"saw, through the same observation normaliser, median and range: {', '.join(phrases)}."
+    )
+
+
 def _change(row: Row) -> Estimate:
     return Estimate.of(row, "change", "change_low", "change_high")
 

@@ -150,3 +150,12 @@ def test_the_quick_study_tells_what_its_tables_say(
     trends = pd.read_csv(folder / "trends.csv")
     assert set(trends["metric"]) == {m.key for m in sums.METRICS}
     assert (folder / "answer.png").stat().st_size > 20_000
+
+
+def test_untrained_networks_are_told_beside_the_plain_ones() -> None:
+    _, means, _ = tables(measured({}, noise=0.0))  # 1 everywhere
+    naive = pd.DataFrame({"seed": 0, "draw": range(3), "si": [0.1, 0.2, 0.3], "eta": [0.5, 1.0, 2]})
+    text = report.tell_untrained(naive, means)
+    assert "3 untrained networks" in text
+    assert "SI of the units 0.20 (0.10 to 0.30; at α = 0 1.00, above that range)" in text
+    assert "η² of the units 1.00 (0.50 to 2.00; at α = 0 1.00, within that range)" in text

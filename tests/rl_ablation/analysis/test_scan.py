@@ -1,13 +1,17 @@
 """Scans: neighbours in the layout are units alike, and contrasts find what is there and no more."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from conftest import LAP, random_mlp
 from scipy.spatial.distance import pdist
 
 from rl_ablation.analysis.layout import as_image, grid_shape, similarity, unit_layout
-from rl_ablation.analysis.scan import BENDS, Scan, contrasts, scan
+from rl_ablation.analysis.scan import BENDS, Scan, Visits, contrasts, scan, scanned, visits
 from rl_ablation.errors import LabError
 from rl_ablation.rollouts.episodes import Episodes
+from rl_ablation.rollouts.rollout import Trace
 
 TRACKS = ("bends/ccw", "ring/cw")
 
@@ -83,6 +87,72 @@ def test_the_means_are_those_of_the_moments(policy) -> None:
     # The ring bends left all the way round, so both are the mean over everything.
     np.testing.assert_allclose(one.means["left bend"], other.means["always"], rtol=1e-12)
     assert np.isnan(one.means["straight"]).all()
+
+
+def test_a_watcher_is_shown_what_the_policy_saw(policy) -> None:
+    seen = visits(policy, BENDS, ["bend"], Episodes(3, 0, TRACKS, 60), threads=1)
+    own, same = scanned(seen), scanned(seen, policy)
+    other = scanned(seen, random_mlp((18, 12, 10, 2), LAP, seed=1))
+    for name in BENDS:
+        np.testing.assert_allclose(own.means[name], same.means[name], rtol=1e-5, atol=1e-6)
+        assert np.array_equal(np.isnan(own.means[name]), np.isnan(other.means[name]))
+        there = np.isfinite(own.means[name])
+        assert not np.allclose(own.means[name][there], other.means[name][there])
+
+
+def planted(moved: str, draw: int = 5, subjects: int = 12, steps: int = 200) -> Visits:
+    """Two runs a subject, one of them mostly in "a", and three units.
+
+    Unit 0 says at every moment whether it is "a"; unit 1 only whether it is the run with most "a";
+    unit 2 nothing.
+    """
+    rng = np.random.default_rng(4)
+    robots = 2 * subjects
+    mostly = np.tile([0.8, 0.2], subjects)
+    inside = np.repeat(rng.random((steps // 10, robots)) < mostly, 10, axis=0)
+    own = np.stack([inside, np.broadcast_to(mostly, inside.shape), 0 * inside], axis=-1)
+    units = (own + 0.1 * rng.normal(size=own.shape)).astype(np.float32)
+    ends = np.zeros(robots, bool)
+    trace = Trace({"@h0": units}, np.ones((steps, robots), bool), ends, ends, 0.05)
+    found = Visits(trace, {"a": inside, "b": ~inside}, subjects, {"h0": 3})
+    return getattr(found, moved)(np.random.default_rng(draw)) if moved else found
+
+
+def passing(found: Visits) -> list[bool]:
+    table = contrasts(scanned(found), {"a − b": (["a"], ["b"])})
+    return (table["p_fwe"] < 0.05).tolist()
+
+
+def test_behaviours_moved_in_time_keep_what_goes_with_the_run() -> None:
+    found, was = planted("shifted"), planted("")
+    assert passing(was)[:2] == passing(found)[:2] == [True, True]
+    size, before = (scanned(x).means["a"] - scanned(x).means["b"] for x in (found, was))
+    assert size[:, 0].mean() < 0.5 < 0.95 < before[:, 0].mean()
+    assert size[:, 1].mean() == pytest.approx(before[:, 1].mean(), abs=0.02)
+    assert np.array_equal(found.inside["a"].sum(0), was.inside["a"].sum(0))
+
+
+def test_shuffled_behaviours_leave_chance() -> None:
+    hits = 0
+    for draw in range(20):
+        found = planted("shuffled", draw)
+        assert found.inside["a"].sum() == planted("").inside["a"].sum()
+        hits += any(passing(found))
+    assert hits <= 4  # 1 expected; more than 4 has p < 0.003
+
+
+def test_runs_of_other_lengths_are_moved_within_their_own() -> None:
+    found = planted("")
+    alive = found.trace.alive.copy()
+    alive[50:, ::3] = False
+    inside = {name: values & alive for name, values in found.inside.items()}
+    short = replace(found, trace=replace(found.trace, alive=alive), inside=inside)
+    for moved in (
+        short.shifted(np.random.default_rng(0)),
+        short.shuffled(np.random.default_rng(0)),
+    ):
+        assert ((moved.inside["a"] | moved.inside["b"]) == alive).all()
+        assert not (moved.inside["a"] & moved.inside["b"]).any()
 
 
 def test_one_subject_is_too_few(policy) -> None:

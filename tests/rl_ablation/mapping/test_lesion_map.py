@@ -231,6 +231,7 @@ def test_the_report_says_how_sure_it_is(mapped):
     assert "A/A lesion" in text
     assert "Without a brain" in text
     assert "This is one network" in text
+    assert re.search(r"agree by \S+ in h0 \(3 clusters; its mixtures \S+\), \S+ in h1 \(3 ", text)
     page = report(mapped).read_text()
     assert "How sure are we?" in page
     assert not re.search(r">nan<|\bnan\b", page.partition('<table id="effects">')[2])
