@@ -55,13 +55,14 @@ def draw(
             )  # fmt: skip
             if key in naive:
                 axes.axhspan(naive[key].min(), naive[key].max(), color=colour, alpha=0.12, lw=0)
-                axes.axhline(
-                    naive[key].median(), color=colour, ls="--", lw=1, label=f"{name}, untrained"
-                )
+                axes.axhline(naive[key].median(), color=colour, ls="--", lw=1)
         axes.axvline(place[0.0], color="#dddddd", lw=6, zorder=0)
         axes.set_xticks(range(len(place)), [number(a, "g") for a in place])
         bottom, top = axes.get_ylim()
-        axes.set_ylim(min(0.0, bottom), max(top, 0) * 1.28)
+        if any(key in naive for key, *_ in lines):
+            axes.plot([], [], color=GREY, ls="--", lw=1, label="untrained: median, range")
+        entries = len(axes.get_legend_handles_labels()[1])
+        axes.set_ylim(min(0.0, bottom), max(top, 0) * (1.1 + 0.1 * entries))
         axes.legend(loc="upper left")
         axes.set_title(title, fontsize=11)
         axes.set(ylabel=unit, xlabel="α: selectivity  punished ←  0  → rewarded")
