@@ -17,7 +17,7 @@ Line = tuple[str, str, str]
 PANELS: tuple[tuple[str, str, tuple[Line, ...]], ...] = (
     ("Units' preference for a context", "SI or η², 0 to 1",
      (("si", "SI", ORANGE), ("eta", "η²", PURPLE))),
-    ("Driving, undamaged", "laps in 30 s", (("progress", "laps", ORANGE),)),
+    ("Driving, undamaged", "laps in 15 s", (("progress", "laps", ORANGE),)),
     ("Units cut in random order", "area of laps kept",
      (("cut_mean", "to their mean", ORANGE), ("cut_zero", "to zero", PURPLE))),
     ("Sensors disturbed", "area of laps kept",
