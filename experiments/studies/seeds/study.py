@@ -21,7 +21,7 @@ questions:
 Expected picture, if localisation recurs: the same colours in the same rows of every panel, a
 similarity right of the shuffled ones, and purple points right of the grey ones in every network.
 
-RUNTIME after 12 trainings, once; ``rl-ablation study seeds``.
+About 2 minutes on 2 quiet cores, after 12 trainings, once; ``rl-ablation study seeds``.
 """
 
 from __future__ import annotations

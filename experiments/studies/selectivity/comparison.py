@@ -36,7 +36,7 @@ METRICS = (
     Metric("cut_zero", "area kept, units cut to zero", 1, 0.05),
     Metric("noise", "area kept, sensor noise", 1, 0.05),
     Metric("dropout", "area kept, dead sensors", 1, 0.05),
-    Metric("worst", "area kept, worst small change of the observation", 1, 0.05),
+    Metric("worst", "share kept, worst small change of the observation", 1, 0.05),
     Metric("layer", "η² of the whole layer"),
     Metric("best", "η² of the layer's best direction"),
     Metric("similarity", "PWCCA similarity to the networks of α = 0"),

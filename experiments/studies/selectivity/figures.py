@@ -22,7 +22,7 @@ PANELS: tuple[tuple[str, str, tuple[Line, ...]], ...] = (
      (("cut_mean", "to their mean", ORANGE), ("cut_zero", "to zero", PURPLE))),
     ("Sensors disturbed", "area of laps kept",
      (("noise", "noise", ORANGE), ("dropout", "dead sensors", PURPLE))),
-    ("Worst small change of the observation", "area of laps kept",
+    ("Worst small change of the observation", "share of laps kept",
      (("worst", "attack", ORANGE),)),
     ("Lost, or only rotated?", "η² or PWCCA, 0 to 1",
      (("layer", "η², whole layer", ORANGE), ("best", "η², best direction", PURPLE),
