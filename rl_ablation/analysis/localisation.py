@@ -21,7 +21,7 @@ from rl_ablation.mapping.divisions import HALF, divisions
 from rl_ablation.mapping.evidence import REPORTED_EFFECT, differences, harm
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
-from rl_ablation.stats import LEVEL, RESAMPLES, finite_mean, interval, smallest_effect
+from rl_ablation.stats import LEVEL, RESAMPLES, finite_mean, interval, sign_flip_p, smallest_effect
 
 HARMED = 0.2
 """A behaviour counts as harmed when it loses this share of the reference effect."""
@@ -190,7 +190,9 @@ def _rows(
         measure = "all" if m < 0 else measures[m]
         row = {"network": sort, "layer": layer, "index": index, "measure": measure}
         ends = {"low": low, "high": high, "cells": count}
-        ends["smallest"] = smallest_effect(finite_mean(draws[0][:, columns], 1))
+        means = finite_mean(draws[0][:, columns], 1)
+        ends["p"] = float(sign_flip_p(means[:, None], np.random.default_rng(0))[0])
+        ends["smallest"] = smallest_effect(means)
         rows.append({**row, "value": float(mean[0]), **ends})
     return rows
 

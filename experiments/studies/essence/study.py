@@ -23,7 +23,8 @@ vectors; ‖∂L/∂(incoming weights)‖ at the end of training), units' bounda
 state space, and what the networks do in states that no robot has visited.
 
 **Expected picture**, if essence networks are the more local ones: on the left their points lie
-to the right of the twins', and their heatmap has fewer, darker cells. RUNTIME.
+to the right of the twins', and their heatmap has fewer, darker cells. About 8 minutes on 2
+quiet cores: making a pair takes less than measuring it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pandas as pd
 
 from rl_ablation.analysis.localisation import HARMED, INDICES
 from rl_ablation.formats import Estimate, number
-from rl_ablation.stats import smallest_effect, student_interval
+from rl_ablation.stats import LEVEL, smallest_effect, student_interval
 
 SHARE, GINI, PER_PART, HARMING = INDICES
 INTEREST = {SHARE: 0.1, GINI: 0.1, PER_PART: 0.5, HARMING: 0.1}
@@ -65,7 +65,8 @@ def _verdict(row: Any, more: str, less: str) -> str:
     if not np.isfinite(row["value"]):
         return "cannot be compared with the twin's"
     found = Estimate.of(row)
-    if found.sign:
+    # A bootstrap over few pairs is too sure of itself.
+    if found.sign and row["p"] < LEVEL:
         return f"{more if found.sign > 0 else less} the twin's"
     against = found.unclear(row["smallest"], INTEREST[row["index"]])
     return f"are not shown to be other than the twin's ({against})"
