@@ -124,8 +124,10 @@ def localisation(
 
     A row for each ``network`` (or ``"a − b"``) × ``layer`` (or ``all``) × ``index`` × ``measure``
     (or ``all``): ``value``, the mean over ``cells`` (network × layer × measure) that have the
-    index; ``low``, ``high`` (percentile, 95 %). A contrast compares like with like: its cells are
-    those that have the index on both sides.
+    index; ``low``, ``high`` (percentile, 95 %); ``p`` of the networks' means under sign flips and
+    ``smallest``, the mean that could have been told from 0 (`smallest_effect`), both of use for a
+    contrast. A contrast compares like with like: its cells are those that have the index on both
+    sides, and a network's number is the difference of its pair.
     """
     rng = np.random.default_rng(seed)
     found: dict[str, list[list[dict[Key, float]]]] = {sort: [] for sort in networks}

@@ -104,5 +104,5 @@ def is_attribution_a_guide(
         alone = rank_correlation(spread, lost, seed)[0]
         ranks.append((label, guide, behaviour, len(rows), *rho, alone))
     columns = ["level", "through", "loss", "n", "rho", "ci_low", "ci_high", "p", "rho_spread"]
-    guide = pd.DataFrame(ranks, columns=columns)
-    return guide.assign(q=benjamini_hochberg(guide["p"].to_numpy())), frame
+    table = pd.DataFrame(ranks, columns=columns)
+    return table.assign(q=benjamini_hochberg(table["p"].to_numpy())), frame

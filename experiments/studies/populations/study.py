@@ -18,7 +18,7 @@ have been found; an index or a correlation of less than 0.1 would not matter.
 Expected picture, if they are right: dots near the grey ticks that mark what could be reached, and
 purple rows among the rules that read weights alone.
 
-RUNTIME
+About 5 minutes on 2 quiet cores, after 12 trainings, once; ``rl-ablation study populations``.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -42,7 +44,7 @@ def over_networks(rows: pd.DataFrame, column: str) -> pd.DataFrame:
                 smallest_correlation(int(alone["units"]))
             )  # fmt: skip
         own = {name: part[name].mean() for name in ("effect_self", "activity_self") if name in part}
-        names = dict(zip(("robot", "kind", "site"), key, strict=True))
+        names: dict[str, Any] = dict(zip(("robot", "kind", "site"), key, strict=True))
         found = {"value": values.mean(), "low": ends[0], "high": ends[1], "p": p}
         table.append({**names, "n": len(part), **found, "smallest": smallest, **own})
     frame = pd.DataFrame(table)
@@ -107,8 +109,9 @@ def tell_rules(rules: pd.DataFrame, best: str) -> str:
             f"- {_place(row)}: {found}, q = {row['q']:.3f}{note}; activity without weights "
             f"{number(other)}; effects from two halves of the episodes {number(row['effect_self'])}"
         )
-    up = sum(_clear(row) > 0 for _, row in judged.iterrows())
+    main = judged[judged["kind"] == rules["kind"].iloc[0]]
+    up = sum(_clear(row) > 0 for _, row in main.iterrows())
     return "\n".join([
         f"{head} On the networks it was not chosen on it is clearly positive in {up} of "
-        f"{len(judged)} rows:", "", *lines,
+        f"{len(main)} layers:", "", *lines,
     ])  # fmt: skip

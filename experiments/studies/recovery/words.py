@@ -27,7 +27,7 @@ def tell_scores(summary: pd.DataFrame, networks: int) -> str:
     def against(arm: str, key: str) -> str:
         found, row = gain(arm, key), rows.loc[arm]
         clear = row[f"{key}_q"] < LEVEL and found.sign != 0
-        note = "" if clear else f", {found.unclear(row[f'{key}_smallest'], INTEREST)}"
+        note = "" if clear else f", {found.unclear(float(row[f'{key}_smallest']), INTEREST)}"
         return f"against {key[3:].replace('scratch', 'from scratch')} {found}{note}"
 
     text = (

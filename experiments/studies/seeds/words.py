@@ -89,7 +89,7 @@ def _tell_behaviour(
     than = "than random divisions of the same sizes"
     verdict = {
         1: f"is more local {than}", -1: f"is less local {than}",
-        0: f"against random divisions: {gap.unclear(row['smallest'], INTEREST, '%')}",
+        0: f"against random divisions: {gap.unclear(float(row['smallest']), INTEREST, '%')}",
     }[sign]  # fmt: skip
     return (
         f"- {label} {verdict}; {text}, the worst random region {random:%}; difference {gap:%}, "

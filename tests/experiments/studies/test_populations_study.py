@@ -36,7 +36,7 @@ def test_the_rule_is_chosen_on_the_first_network_among_weights_alone() -> None:
     assert populations.choose_rule(first) == "in × out"
     assert populations.choose_rule(rules(("lap 0", 0.1, 0.3))) == "incoming L2"
     told = tell_rules(first, "in × out")
-    assert "clearly positive in 0 of 1 rows" in told
+    assert "clearly positive in 0 of 1 layers" in told
     assert "−0.70" in told
     # Of one network: ρ = 0.35 would be found with 64 units.
     assert "inconclusive: effects smaller than 0.35 could not have been found" in told
@@ -45,7 +45,7 @@ def test_the_rule_is_chosen_on_the_first_network_among_weights_alone() -> None:
 def test_lap_robots_are_judged_by_their_mean_over_networks() -> None:
     others = [(f"lap {k}", 0.4 + 0.05 * (k % 3), 0.0) for k in range(1, 12)]
     told = tell_rules(rules(("lap 0", 0.5, 0.3), *others), "in × out")
-    assert "clearly positive in 1 of 1 rows" in told
+    assert "clearly positive in 1 of 1 layers" in told
     assert "lap, h0 (11 networks, units cut to mean): 0.45 (0.43 to 0.48), q = 0.001;" in told
     # The network that chose does not judge, cut to zero either.
     zero = rules(("lap 0 zero", 0.9, 0.3), ("lap 1 zero", 0.2, 0.3), ("lap 2 zero", 0.3, 0.3))
