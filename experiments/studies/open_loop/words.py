@@ -74,7 +74,7 @@ def tell_triggers(rows: pd.DataFrame, sides: pd.DataFrame, time: Mapping[str, fl
         counts = hurt[hurt["measure"] == name]["when"].value_counts()
         counted = ", ".join(f"{when} {counts.get(when, 0)}" for when in time)
         clear = sides[(sides["measure"] == name) & (sides["q"] < LEVEL)]
-        contrast = "the side does not clearly matter"
+        contrast = "whether the side matters is not clear"
         if len(clear):
             most = clear.iloc[int(clear["difference"].abs().argmax())]
             gap = Estimate.of(most, "difference", "ci_low", "ci_high")
