@@ -25,9 +25,9 @@ def tell_scores(summary: pd.DataFrame, networks: int) -> str:
         return Estimate.of(rows.loc[arm], key, f"{key}_low", f"{key}_high")
 
     def against(arm: str, key: str) -> str:
-        found, row = gain(arm, key), rows.loc[arm]
+        found, row = gain(arm, key), rows.loc[arm].to_dict()
         clear = row[f"{key}_q"] < LEVEL and found.sign != 0
-        note = "" if clear else f", {found.unclear(float(row[f'{key}_smallest']), INTEREST)}"
+        note = "" if clear else f", {found.unclear(row[f'{key}_smallest'], INTEREST)}"
         return f"against {key[3:].replace('scratch', 'from scratch')} {found}{note}"
 
     text = (
