@@ -83,6 +83,22 @@ def recover(
     return policy
 
 
+def hold(policy: Policy, cut: Cut, means: Mapping[str, np.ndarray]) -> Policy:
+    """Move what units give in the mean into the biases of the next layer.
+
+    Without their outgoing weights, which `recover` cuts, the policy then does what it does with
+    those units held at their means, and not at zero. ``means`` is site → (H,).
+    """
+    assert isinstance(policy.network, MLP)
+    layers = list(policy.network.layers)
+    for site, units in cut.items():
+        behind = int(site[1:]) + 1
+        weight, bias = layers[behind]
+        given = torch.as_tensor(means[site][list(units)], dtype=weight.dtype)
+        layers[behind] = (weight, bias + weight[:, list(units)] @ given)
+    return policy.with_network(MLP(tuple(layers), policy.network.activation))
+
+
 def _check(start: Policy, recipe: Recipe, cut: Cut) -> None:
     sizes = tuple(start.network.sizes.values())
     if not isinstance(start.network, MLP) or sizes != recipe.net_arch or start.obs_mean is None:

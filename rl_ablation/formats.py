@@ -73,5 +73,20 @@ class Estimate:
         """The interval alone: "0.88 to 0.97"."""
         return " to ".join(number(end, spec).removesuffix(" %") for end in (self.low, self.high))
 
+    def unclear(self, smallest: float, interest: float = 0.0, spec: str = "") -> str:
+        """What to say where the interval holds 0, which is no finding of "no difference".
+
+        ``smallest`` is the effect that could have been found (`stats.smallest_effect`),
+        ``interest`` the smallest effect that would matter, fixed before the data. Only where the
+        whole interval is shorter than that on both sides is anything said to be absent.
+        """
+        if max(abs(self.low), abs(self.high)) < interest:
+            return f"no effect of {number(interest, spec)} or more: the whole interval lies within"
+        if not np.isfinite(smallest):
+            return "inconclusive: so few trainings could have found no effect"
+        return (
+            f"inconclusive: effects smaller than {number(smallest, spec)} could not have been found"
+        )
+
     def __format__(self, spec: str) -> str:
         return f"{number(self.value, spec)} ({self.ends(spec)})"

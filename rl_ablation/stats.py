@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from math import comb
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 from rl_ablation.errors import LabError
 
@@ -20,6 +21,8 @@ COVERAGE = 0.95
 """Of intervals."""
 LEVEL = 0.05
 """Claims are made at p or q below this."""
+POWER = 0.8
+"""With which a smallest effect is found, unless another power is asked for."""
 
 _EXACT = 12  # episodes up to which all sign flips are enumerated
 _CHUNK = 2000  # cells at once: 2000 resamples × 2000 cells are 32 MB
@@ -230,6 +233,54 @@ def permutation_p(one: np.ndarray, other: np.ndarray) -> float:
         (one, other), gap, vectorized=True, alternative="greater", n_resamples=_RELABELLINGS, rng=0
     )
     return float(test.pvalue)
+
+
+# What could have been found: a result that is not clear says this beside it.
+def t_power(shift: float, df: int, level: float = LEVEL) -> float:
+    """Power of a two-sided t test whose statistic is shifted by ``shift`` standard errors.
+
+    Non-central t (Cohen 1988); only the tail on the effect's side counts, as the other one would
+    be a claim of the wrong sign.
+    """
+    bar = stats.t.ppf(1 - level / 2, df)
+    return float(np.nan_to_num(stats.nct.sf(bar, df, shift), nan=1.0))
+
+
+def smallest_effect(one: np.ndarray, other: np.ndarray | None = None) -> float:
+    """The smallest true effect that an experiment like this one finds with 80 % power.
+
+    Two-sided at 5 %, in the unit of the values, one for each training: either paired differences
+    (N,), tested against 0, or two groups, (M,) and (N,), tested against each other. It is λ
+    standard errors s·√(1/N), or s·√(1/M + 1/N) with the pooled spread s, where λ is what `t_power`
+    needs at N − 1, or M + N − 2, degrees of freedom (Bloom 1995, "Minimum detectable effects", who
+    takes the sum of two t quantiles for λ: too small for few trainings). Permutation tests and sign
+    flips of as many trainings need about as much. The spread is the observed one, so it is itself
+    an estimate. NaN for fewer than two trainings on a side; infinite where two groups are so small
+    that `permutation_p` cannot fall below 5 %.
+    """
+    groups = [np.asarray(x, float) for x in (one, other) if x is not None]
+    groups = [x[np.isfinite(x)] for x in groups]
+    sizes = [len(x) for x in groups]
+    if min(sizes) < 2:
+        return float("nan")
+    if len(sizes) == 2 and (1 + (sizes[0] == sizes[1])) / comb(sum(sizes), sizes[0]) >= LEVEL:
+        return float("inf")
+    df = sum(sizes) - len(sizes)
+    spread = np.sqrt(sum(((x - x.mean()) ** 2).sum() for x in groups) / df)
+    shift = optimize.brentq(lambda x: t_power(x, df) - POWER, 0.0, 50.0)
+    return float(shift * spread * np.sqrt(sum(1 / n for n in sizes)))
+
+
+def smallest_correlation(n: int) -> float:
+    """The smallest rank correlation of ``n`` pairs found with 80 % power, two-sided at 5 %.
+
+    tanh(√(1.06/(n − 3))·(z₀.₉₇₅ + z₀.₈)): Fisher's z with the spread that Fieller, Hartley &
+    Pearson 1957 give it for Spearman's ρ; 1 for fewer than 5 pairs.
+    """
+    if n < 5:
+        return 1.0
+    bar = stats.norm.ppf(1 - LEVEL / 2) + stats.norm.ppf(POWER)
+    return float(np.tanh(np.sqrt(1.06 / (n - 3)) * bar))
 
 
 # Over seeds.

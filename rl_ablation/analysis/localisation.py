@@ -21,7 +21,7 @@ from rl_ablation.mapping.divisions import HALF, divisions
 from rl_ablation.mapping.evidence import REPORTED_EFFECT, differences, harm
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
-from rl_ablation.stats import LEVEL, RESAMPLES, finite_mean, interval
+from rl_ablation.stats import LEVEL, RESAMPLES, finite_mean, interval, sign_flip_p, smallest_effect
 
 HARMED = 0.2
 """A behaviour counts as harmed when it loses this share of the reference effect."""
@@ -124,8 +124,10 @@ def localisation(
 
     A row for each ``network`` (or ``"a − b"``) × ``layer`` (or ``all``) × ``index`` × ``measure``
     (or ``all``): ``value``, the mean over ``cells`` (network × layer × measure) that have the
-    index; ``low``, ``high`` (percentile, 95 %). A contrast compares like with like: its cells are
-    those that have the index on both sides.
+    index; ``low``, ``high`` (percentile, 95 %); ``p`` of the networks' means under sign flips and
+    ``smallest``, the mean that could have been told from 0 (`smallest_effect`), both of use for a
+    contrast. A contrast compares like with like: its cells are those that have the index on both
+    sides, and a network's number is the difference of its pair.
     """
     rng = np.random.default_rng(seed)
     found: dict[str, list[list[dict[Key, float]]]] = {sort: [] for sort in networks}
@@ -190,6 +192,9 @@ def _rows(
         measure = "all" if m < 0 else measures[m]
         row = {"network": sort, "layer": layer, "index": index, "measure": measure}
         ends = {"low": low, "high": high, "cells": count}
+        means = finite_mean(draws[0][:, columns], 1)
+        ends["p"] = float(sign_flip_p(means[:, None], np.random.default_rng(0))[0])
+        ends["smallest"] = smallest_effect(means)
         rows.append({**row, "value": float(mean[0]), **ends})
     return rows
 

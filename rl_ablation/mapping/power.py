@@ -9,7 +9,6 @@ from typing import Unpack
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import INTACT, Plan
@@ -20,6 +19,7 @@ from rl_ablation.measures.registry import MEASURES
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.episodes import Episodes, episode_seed
+from rl_ablation.stats import t_power
 
 MOST = 100_000
 """More episodes than this are given as this."""
@@ -55,13 +55,9 @@ def episodes_needed(d: float, *, tests: int = 1, level: float = 0.05, power: flo
     if d == 0:
         return MOST
     counts = range(max(2, least), MOST)
-    return counts[0] + bisect_left(counts, power, key=lambda n: _power(d, n, level / tests))
-
-
-def _power(d: float, n: int, level: float) -> float:
-    bar = stats.t.ppf(1 - level / 2, n - 1)
-    # Only the tail on the effect's side: the other one would be a claim of the wrong sign.
-    return float(np.nan_to_num(stats.nct.sf(bar, n - 1, d * np.sqrt(n)), nan=1.0))
+    return counts[0] + bisect_left(
+        counts, power, key=lambda n: t_power(d * np.sqrt(n), n - 1, level / tests)
+    )
 
 
 def plan_episodes(

@@ -4,9 +4,10 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 from agents import recovery
-from agents.recovery import recover
+from agents.recovery import hold, recover
 from agents.train import train
 from rl_ablation.errors import LabError
 from rl_ablation.policies.load import load
@@ -39,6 +40,23 @@ def test_before_any_step_it_acts_as_the_old_policy(start, obs, cut, tmp_path) ->
     np.testing.assert_allclose(first.act(obs), zeroed(start, cut).act(obs), atol=1e-5)
     last = load(tmp_path / f"at-{3 * ROLLOUT}")
     assert not np.allclose(last.act(obs), first.act(obs), atol=1e-3), "it has learned something"
+
+
+def test_units_can_be_held_at_their_means_instead_of_zero(start, obs, tmp_path) -> None:
+    means = {site: np.linspace(-0.5, 0.9, n, dtype=np.float32) for site, n in start.sites.items()}
+
+    def held(site, values):
+        if site in CUT:
+            values[:, CUT[site]] = torch.as_tensor(means[site][list(CUT[site])])
+        return values
+
+    wanted = start.network(torch.as_tensor(start.normalise(obs)), held).numpy()
+    recover(hold(start, CUT, means), AGAIN, tmp_path, cut=CUT, every=ROLLOUT)
+    first = load(tmp_path / "at-0")
+    inputs = torch.as_tensor(first.normalise(obs))
+    found = first.network(inputs, lambda _, values: values).numpy()
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    assert not np.allclose(found, zeroed(start).act(obs), atol=1e-3)
 
 
 @pytest.mark.parametrize("warm_up", [0, ROLLOUT])

@@ -7,7 +7,8 @@ bends, on the straight and in right bends; contrasts left − right and bend −
 24 subjects (seeds, each driven on 4 tracks) with family-wise error over all units of both layers
 and both contrasts. The same in 40 untrained networks that are shown what the trained robot saw, in
 12 that drive themselves, and in the trained network with the behaviours of a subject's runs
-shuffled. On other episodes each unit is cut alone (zero; 12 paired episodes), and the same layout
+shuffled. On other episodes each unit is cut alone (held at its mean, as a draw at each step would
+drown the little that one unit does; 12 paired episodes), and the same layout
 is coloured by what that changes. Rank correlations (Spearman) over the units of a layer say whether
 a unit that responds to a behaviour is needed for it; 95 % percentile bootstrap intervals over
 units. A scan without lesions of the zoo's quadruped: commands, and which of the front feet
@@ -52,6 +53,7 @@ from rl_ablation.rollouts.rollout import Trace
 from rl_ablation.stats import benjamini_hochberg, rank_correlation
 
 TRACKS = ("bends/ccw", "bends/cw", "random/ccw", "random/cw")  # they bend both ways
+KIND = "mean"  # of cuts
 PAIRS = {
     "left −\nright bend": (["left bend"], ["right bend"]),
     "bend −\nstraight": (["left bend", "right bend"], ["straight"]),
@@ -91,7 +93,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     table = asked.contrasts(found)
     size = Size(4, 1, 3) if quick else Size(40, 12, 20)
     chances = chance(seen, agent, recipe, asked, size, drive)
-    plan = rl.singles(agent, ["h1"] if quick else None)
+    plan = rl.singles(agent, ["h1"] if quick else None).with_kind(KIND)
     cuts = rl.sweep(agent, plan, episodes=12, measures=DRIVING, folder=folder / "singles", **how)
     rows = overall(cuts.effects())
     ranks = agreement(table, rows, found, seed)
@@ -170,8 +172,10 @@ def agreement(table: pd.DataFrame, rows: pd.DataFrame, found: Scan, seed: int) -
         strength = table[table["contrast"] == contrast]["strength"].abs().to_numpy()
         responses = found.split(strength)
         for site, values in found.split(effect).items():
-            ranks.append((contrast, what, site, *rank_correlation(responses[site], values, seed)))
-    names = ["contrast", "needed for", "site", "rho", "low", "high", "p"]
+            known = int(np.isfinite(values).sum())
+            rho = rank_correlation(responses[site], values, seed)
+            ranks.append((contrast, what, site, known, *rho))
+    names = ["contrast", "needed for", "site", "units", "rho", "low", "high", "p"]
     frame = pd.DataFrame(ranks, columns=names).dropna()
     return frame.assign(q=benjamini_hochberg(frame["p"].to_numpy()))
 

@@ -7,7 +7,7 @@ import pandas as pd
 from experiments.studies.brain_scan.chance import DRIVING, beyond
 from rl_ablation.formats import Estimate, number
 from rl_ablation.measures.registry import MEASURES
-from rl_ablation.stats import LEVEL
+from rl_ablation.stats import LEVEL, smallest_correlation
 
 
 def tell_contrasts(table: pd.DataFrame) -> str:
@@ -78,7 +78,10 @@ def tell_damage(rows: pd.DataFrame) -> str:
     cut = rows["lesion"].nunique()
     sure = (rows["q"] < LEVEL).groupby(rows["measure"], sort=False).sum()
     counts = [f"{MEASURES[str(m)].label} {n}" for m, n in sure.items()]
-    return f"Units, of {cut} cut one at a time, whose loss changes (q < 5 %): {', '.join(counts)}."
+    return (
+        f"Units, of {cut} held at their means one at a time, whose loss clearly changes (q < 5 %; "
+        f"of the others nothing is shown): {', '.join(counts)}."
+    )
 
 
 def tell_agreement(ranks: pd.DataFrame) -> str:
@@ -90,9 +93,12 @@ def tell_agreement(ranks: pd.DataFrame) -> str:
         for row in ranks.to_dict("records")
     ]
     sure = ranks[ranks["q"] < LEVEL]["rho"]
+    could = smallest_correlation(int(ranks["units"].min())) if len(ranks) else float("nan")
     head = (
         f"Does what responds matter? Of {len(ranks)} rank correlations between a unit's response "
         f"and what its loss changes, {(sure > 0).sum()} are clearly positive and "
-        f"{(sure < 0).sum()} clearly negative:"
+        f"{(sure < 0).sum()} clearly negative (single units are held at their means). Of the "
+        f"others nothing is shown: a correlation below {number(could)} could not have been found "
+        "over so many units, each by itself at 5 % with 80 % power:"
     )
     return "\n".join([head, "", *lines])

@@ -14,7 +14,7 @@ from rl_ablation.analysis.attribution import through_groups
 from rl_ablation.analysis.maximisation import Maximum
 from rl_ablation.mapping.evidence import reference_effect
 from rl_ablation.rollouts.activity import Activity
-from rl_ablation.stats import rank_correlation
+from rl_ablation.stats import benjamini_hochberg, rank_correlation
 
 TURNING = ("left_turning.alive", "right_turning.alive")
 GUIDES = (("steering", "turning"), ("steering", "centring"), ("speed", "forward speed"))
@@ -100,8 +100,9 @@ def is_attribution_a_guide(
     parts = frame.groupby("level", sort=False)
     for (label, rows), (guide, behaviour) in product(parts, GUIDES):
         passing, spread, lost = (rows[c].to_numpy() for c in (guide, "spread", behaviour))
-        rho = rank_correlation(passing, lost, seed)[:3]
+        rho = rank_correlation(passing, lost, seed)
         alone = rank_correlation(spread, lost, seed)[0]
         ranks.append((label, guide, behaviour, len(rows), *rho, alone))
-    columns = ["level", "through", "loss", "n", "rho", "ci_low", "ci_high", "rho_spread"]
-    return pd.DataFrame(ranks, columns=columns), frame
+    columns = ["level", "through", "loss", "n", "rho", "ci_low", "ci_high", "p", "rho_spread"]
+    table = pd.DataFrame(ranks, columns=columns)
+    return table.assign(q=benjamini_hochberg(table["p"].to_numpy())), frame

@@ -8,6 +8,7 @@ import pandas as pd
 from experiments.studies.building_blocks.blocks import Block, steering_shares
 from rl_ablation.formats import Estimate, number
 from rl_ablation.reports.words import change
+from rl_ablation.stats import LEVEL, smallest_correlation
 
 SMALLEST_EFFECT = 0.02  # of the reference effect; less is not mentioned, however certain
 
@@ -23,7 +24,9 @@ def tell_block(block: Block) -> str:
     clear = block.loss.query("(low > 0 or high < 0) and abs(harm) > @SMALLEST_EFFECT")
     worst = clear.sort_values("harm", key=np.abs, ascending=False)[:3]
     changes = "; ".join(map(change, worst.to_dict("records")))
-    nothing = "Its loss changes nothing clearly by more than the smallest effect of interest."
+    nothing = (
+        f"No change by more than {SMALLEST_EFFECT:.0%} of the reference effect is clear without it."
+    )
     text += f"Without it: {changes}." if changes else nothing
     if len(block.controls):
         null = block.controls.assign(harm=block.controls["harm"].clip(upper=0))
@@ -38,17 +41,19 @@ def tell_guide(guide: pd.DataFrame, points: pd.DataFrame) -> str:
     lines = []
     for row in guide.to_dict("records"):
         rho = Estimate.of(row, "rho", "ci_low", "ci_high")
+        clear = rho.sign if row["q"] < LEVEL else 0
         verdict = {
             1: f"the more {row['through']} passes through, the more the loss hurts",
             -1: f"the more {row['through']} passes through, the *less* the loss hurts",
             0: f"no clear relation of {row['through']} passing through and loss of",
-        }[rho.sign]
+        }[clear]
+        note = "" if clear else f"; {rho.unclear(smallest_correlation(row['n']))}"
         lines.append(
             f"- {row['level']} ({row['n']}): {verdict} {row['loss']} (Spearman's ρ "
-            f"{number(rho.value)}, 95 % CI {rho.ends()}; "
+            f"{number(rho.value)}, 95 % CI {rho.ends()}, q = {row['q']:.3f}{note}; "
             f"from the spread of activity alone {number(row['rho_spread'])})"
         )
-    hits = (guide["ci_low"] > 0).sum()
+    hits = ((guide["ci_low"] > 0) & (guide["q"] < LEVEL)).sum()
     units = points[points["level"].str.startswith("units")]
     most = units[guide["loss"].unique()].abs().max()
     small = ", ".join(f"{name} by {share:.1%}" for name, share in most.items())

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from rl_ablation.analysis.curves import areas
-from rl_ablation.formats import Estimate
+from rl_ablation.formats import Estimate, number
 from rl_ablation.stats import LEVEL, permutation_p
 
 
@@ -24,7 +24,7 @@ def tell(
     count = checks["agrees"].value_counts()
     table = "\n".join(
         f"| {r['check']} | {r['published']} ({r['paper']}) | "
-        f"{Estimate.of(r, 'measured'):+.3f} | {r['agrees']} |"
+        f"{Estimate.of(r, 'measured'):+.3f} | {r['agrees']} | {number(r['smallest'], '.3f')} |"
         for r in checks.to_dict("records")
     )
     clear = losses[losses["q"] < LEVEL]
@@ -37,7 +37,10 @@ def tell(
         f"Of {len(checks)} published directions {count.get('yes', 0)} come out as published, "
         f"{count.get('no', 0)} the other way round, {count.get('unclear', 0)} unclear "
         f"({losses['network'].nunique()} networks; mean and 95 % interval, networks resampled "
-        "first).\n\n| check | published | measured | agrees |\n|---|---|---|---|\n"
+        "first; unclear is inconclusive, and the last column says how far beyond the border an "
+        "effect could have been found, two-sided at 5 % with 80 % power; the six checks are not "
+        "corrected for being several).\n\n"
+        "| check | published | measured | agrees | could find |\n|---|---|---|---|---|\n"
         f"{table}\n\n- {len(clear)} of {len(losses)} units hurt one digit more than the others; "
         f"{'those' if len(clear) else 'all units'} lose {hurt['worst_loss'].mean():.1%} of "
         f"that digit's images, against {hurt['mean_loss'].mean():.1%} of all.\n"

@@ -9,8 +9,11 @@ import pandas as pd
 
 from rl_ablation.analysis.localisation import HARMED, INDICES
 from rl_ablation.formats import Estimate, number
+from rl_ablation.stats import LEVEL, smallest_effect, student_interval
 
 SHARE, GINI, PER_PART, HARMING = INDICES
+INTEREST = {SHARE: 0.1, GINI: 0.1, PER_PART: 0.5, HARMING: 0.1}
+"""Smallest difference of each index that would matter, fixed before the data."""
 TOGETHER, ZERO, RANDOM = "active together", "active together, at zero", "random"
 DIFFERENCE = "essence − twin"
 NETWORKS = ("essence", "twin", "teacher")
@@ -58,9 +61,15 @@ def _scores(scores: pd.DataFrame) -> str:
 
 
 def _verdict(row: Any, more: str, less: str) -> str:
+    """How the essence network's side of a sentence ends, as its interval allows."""
     if not np.isfinite(row["value"]):
-        return "cannot be compared with"
-    return {1: more, 0: "not clearly different from", -1: less}[Estimate.of(row).sign]
+        return "cannot be compared with the twin's"
+    found = Estimate.of(row)
+    # A bootstrap over few pairs is too sure of itself.
+    if found.sign and row["p"] < LEVEL:
+        return f"{more if found.sign > 0 else less} the twin's"
+    against = found.unclear(row["smallest"], INTEREST[row["index"]])
+    return f"are not shown to be other than the twin's ({against})"
 
 
 def _three(local: pd.DataFrame, index: str) -> str:
@@ -88,10 +97,11 @@ def _locality(local: pd.DataFrame) -> str:
         f"harm to a behaviour that its worst part does is {_three(local, SHARE)}, over the layers "
         "and behaviours that some part harms. They are not the same in all networks; where both "
         f"are harmed (pairs × layers × behaviours: {gap['cells']}), the essence network's "
-        f"functions are {_verdict(gap, 'more local than', 'less local than')} the twin's by this "
-        f"index: difference {with_interval(gap)}; layer by layer {', '.join(phrases)}. The Gini "
+        f"functions {_verdict(gap, 'are more local than', 'are less local than')} by this index: "
+        f"difference {with_interval(gap)}; layer by layer {', '.join(phrases)}. The Gini "
         f"coefficient differs by {with_interval(gini)}. Checks: {_checks(local, SHARE)}. "
-        "The indices tell how harm is divided, not how much there is."
+        "The indices tell how harm is divided, not how much there is; intervals are not corrected "
+        "for there being several."
     )
 
 
@@ -101,11 +111,11 @@ def _selectivity(local: pd.DataFrame) -> str:
     return (
         f"*Selectivity.* A behaviour counts as harmed at {HARMED:.0%} of the reference effect. Of "
         f"the {count} behaviours, a part that harms any harms {_three(local, PER_PART)}. The "
-        f"essence network's parts are {_verdict(gap, 'less specific than', 'more specific than')} "
-        f"the twin's: difference {with_interval(gap)} behaviours. Checks: "
-        f"{_checks(local, PER_PART)}. The share of parts that harm anything is "
-        f"{_three(local, HARMING)}: the essence network's is "
-        f"{_verdict(harms, 'larger than', 'smaller than')} the twin's."
+        f"essence network's parts "
+        f"{_verdict(gap, 'are less specific than', 'are more specific than')}: difference "
+        f"{with_interval(gap)} behaviours. Checks: {_checks(local, PER_PART)}. The share of parts "
+        f"that harm anything is {_three(local, HARMING)}: in the essence networks they "
+        f"{_verdict(harms, 'are more than', 'are fewer than')} (difference {with_interval(harms)})."
     )
 
 
@@ -134,12 +144,19 @@ def _outside(outside: pd.DataFrame) -> str:
     ]
     gap = gap.loc[["essence", "twin"], [near, far, mixed]]
     gaps = [f"{s} {' / '.join(map(number, gap.loc[s]))}" for s in NETWORKS[:2]]
-    nearer, closer = gap[near].idxmin(), gap[far].idxmin()
-    where = f"both where robots have been and at {far}"
-    if nearer != closer:
-        where = f"where robots have been, the {closer} at {far}"
+    pairs = outside.groupby(["network", "states", "pair"])["gap"].mean().unstack("network")
+    compared = []
+    for where, states in (("where robots have been", near), (f"at {far}", far)):
+        both = pairs.loc[states]
+        further = (both["essence"] - both["twin"]).to_numpy()
+        found = Estimate(float(further.mean()), *student_interval(further))
+        verdict = {
+            1: "the twin is nearer to the teacher", -1: "the essence network is nearer",
+            0: found.unclear(smallest_effect(further)),
+        }[found.sign]  # fmt: skip
+        compared.append(f"{where}, {verdict} (essence − twin {found})")
     return (
         f"*Far outside.* {'; '.join(phrases)}. RMS distance of the action from the teacher's in "
-        f"visited states / at {far} / with sensors shuffled: {'; '.join(gaps)}: the {nearer} is "
-        f"nearer to the teacher {where}."
+        f"visited states / at {far} / with sensors shuffled: {'; '.join(gaps)}; "
+        f"{'; '.join(compared)}."
     )

@@ -3,7 +3,9 @@
 A cut changes what the robot does in the state at hand, and through that the states to come. And a
 robot may need a region all the time, or in left bends only.
 
-Protocol, on the zoo's lap agent with zero cuts of functional clusters (4 a layer):
+Protocol, on the zoo's lap agent, with functional clusters held at their means (2 a layer; of 4 a
+layer none matters alone). A draw at each step would be counted as a difference of actions. The
+clusters are set to zero too, the usual protocol, to show what that adds.
 
 1. Open loop: the states that the intact robot visits are shown to the damaged network
    (`probe`); ``direct`` is how far the action moves, in its s.d. Closed loop: the share
@@ -53,6 +55,7 @@ TRIGGERS = {
     "straight": f"bend >= -{BEND} and bend <= {BEND}",
 }
 ALWAYS = "always"
+KIND, USUAL = "mean", "zero"
 TIMED = ("left_turning.alive", "right_turning.alive", "forward_speed.alive", "crash")
 NUDGE = rl.Lesion(name="nudge", cut={"action": (0, 1)}, kind="noise", strength=0.1, offset=1)
 ONSET, FOLLOW = 60, 200  # steps of 50 ms
@@ -65,11 +68,12 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     episodes, horizon = (6, 160) if quick else (24, None)
     how: dict[str, Any] = {"conditions": conditions, "seed": seed, "horizon": horizon}
     activity = rl.record_activity(agent, **how)
-    found = rl.clusters(agent, 2 if quick else 4, activity)
+    found = rl.clusters(agent, 2, activity).with_kind(KIND)
     regions = rl.Plan(x for x in found if x.name != INTACT and not x.name.endswith("/dead"))
-    plan = regions + rl.random_groups(agent, regions, 2 if quick else 10, seed)
+    plan = regions + rl.random_groups(agent, regions, 2 if quick else 20, seed)
     sweep = partial(rl.sweep, agent, episodes=episodes, activity=activity, **how)
     closed = sweep(plan, measures=["progress"], folder=folder / "cuts")
+    usual = sweep(regions.with_kind(USUAL), measures=["progress"], folder=folder / "usual")
     timed = sweep(triggered(regions), measures=TIMED, folder=folder / "triggers")
     cuts = table_of_cuts(closed, rl.probe(agent, plan, activity, seed=seed))
     ranks = ranking(cuts, seed)
@@ -81,7 +85,8 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     rows[["region", "when"]] = rows["lesion"].str.split("@", expand=True).to_numpy()
     time = share_of_time(agent, rl.Episodes(episodes, **how))
     sides = left_against_right(timed, list(rows["region"].unique()), seed)
-    text = [tell_direct(cuts, ranks), tell_drift(drifts), tell_triggers(rows, sides, time)]
+    at_zero = loss_of(overall(usual.effects()))
+    text = [tell_direct(cuts, ranks, at_zero), tell_drift(drifts), tell_triggers(rows, sides, time)]
     tables = {"cuts": cuts, "ranks": ranks, "drift": drifts, "triggers": rows, "sides": sides}
     figures = {"open-loop": answer(cuts, rows, time), "drift": curves(apart)}
     return Answer("\n\n".join(text), figures, tables)
@@ -107,9 +112,14 @@ def share_of_time(agent: rl.Policy, episodes: rl.Episodes) -> Mapping[str, float
 def table_of_cuts(run: rl.Map, probed: pd.DataFrame) -> pd.DataFrame:
     """Open loop beside closed loop: a row for each cut."""
     rows = overall(run.effects(), controls=True)
-    rows = rows.assign(loss=1 - rows["lesioned"] / rows["intact"])
+    rows = rows.assign(loss=loss_of(rows).to_numpy())
     rows = rows[["lesion", "group", "units", "loss"]].merge(probed, on="lesion")
     return rows.assign(site=rows["lesion"].str.partition("/")[0])
+
+
+def loss_of(rows: pd.DataFrame) -> pd.Series:
+    """The share of the intact progress that each lesion costs."""
+    return (1 - rows["lesioned"] / rows["intact"]).set_axis(rows["lesion"])
 
 
 def ranking(cuts: pd.DataFrame, seed: int) -> pd.DataFrame:

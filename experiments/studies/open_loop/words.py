@@ -8,27 +8,33 @@ import pandas as pd
 
 from rl_ablation.formats import Estimate, number
 from rl_ablation.measures.registry import MEASURES
-from rl_ablation.stats import LEVEL
+from rl_ablation.stats import LEVEL, smallest_correlation
 
 
-def tell_direct(cuts: pd.DataFrame, ranks: pd.DataFrame) -> str:
-    """What the open loop says of the closed one."""
+def tell_direct(cuts: pd.DataFrame, ranks: pd.DataFrame, at_zero: pd.Series) -> str:
+    """What the open loop says of the closed one; ``at_zero`` has each region's loss under zero."""
     worst = cuts["took"].max()
     took = "Every cut took" if worst == 0 else f"NOT every cut took (largest error {worst:.2g})"
     text = f"{took}: the values at {len(cuts)} cut groups were compared with their targets. "
     for row in ranks[ranks["what"] == "direct"].to_dict("records"):
         rho = Estimate.of(row, "rho", "ci_low", "ci_high")
         way = {1: "rises", -1: "falls", 0: "does not clearly change"}[rho.sign]
+        note = "" if rho.sign else f"; {rho.unclear(smallest_correlation(row['cuts']))}"
         text += (
             f"In {row['site']} the loss of progress {way} with the direct change of the action "
-            f"(Spearman {number(rho.value)}, 95 % {rho.ends()}; {row['cuts']} cuts). "
+            f"(Spearman {number(rho.value)}, 95 % {rho.ends()}; {row['cuts']} cuts{note}). "
         )
     regions = cuts[cuts["group"] != "random"].sort_values("direct", kind="stable")
     least, most = regions.iloc[0], regions.iloc[-1]
+    held = regions.set_index("lesion")["loss"]
+    both = ", ".join(
+        f"{name} {number(held[name], '%')} and {number(at_zero[name], '%')}" for name in held.index
+    )
     return text + (
         f"The smallest direct change, {number(least['direct'])} s.d. in {least['lesion']}, costs "
         f"{number(least['loss'], '%')} of the progress; the largest, {number(most['direct'])} s.d. "
-        f"in {most['lesion']}, {number(most['loss'], '%')}."
+        f"in {most['lesion']}, {number(most['loss'], '%')}. Of the progress is lost, held at the "
+        f"mean and set to zero: {both}."
     )
 
 
@@ -68,7 +74,7 @@ def tell_triggers(rows: pd.DataFrame, sides: pd.DataFrame, time: Mapping[str, fl
         counts = hurt[hurt["measure"] == name]["when"].value_counts()
         counted = ", ".join(f"{when} {counts.get(when, 0)}" for when in time)
         clear = sides[(sides["measure"] == name) & (sides["q"] < LEVEL)]
-        contrast = "the side does not clearly matter"
+        contrast = "whether the side matters is not clear"
         if len(clear):
             most = clear.iloc[int(clear["difference"].abs().argmax())]
             gap = Estimate.of(most, "difference", "ci_low", "ci_high")

@@ -15,7 +15,7 @@ from rl_ablation.stats import LEVEL
 @style.styled
 def draw(pairs: pd.DataFrame, rules: pd.DataFrame, best: str) -> Figure:
     """Left: agreement of the divisions in each layer; right: every rule in each layer."""
-    figure = style.page(11.5, 4.9)
+    figure = style.page(14, 2.6 + 0.28 * len(pairs))
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.25])
     names = list(pairs["network"] + " " + pairs["site"])
     style.name_rows(left, names)
@@ -36,11 +36,11 @@ def draw(pairs: pd.DataFrame, rules: pd.DataFrame, best: str) -> Figure:
     left.legend(loc="lower right")
     left.set_title("Divisions by activity against divisions by effect")
     layered = rules.assign(layer=rules["network"] + " " + rules["site"])
-    wide = layered.pivot(index="rule", columns="layer", values=["rho", "q"]).loc[list(RULES)]
-    grid, q = wide["rho"][names], wide["q"][names]
+    wide = layered.pivot(index="layer", columns="rule", values=["rho", "q"]).loc[names]
+    grid, q = wide["rho"][list(RULES)], wide["q"][list(RULES)]
     cells = grid.map(number) + np.where(q < LEVEL, "*", "")
-    labels = [f"→ {rule}" if rule == best else str(rule) for rule in grid.index]
-    mesh = style.heatmap(right, grid, labels, names, cells=cells.to_numpy(), turn=40)
+    labels = [f"→ {rule}" if rule == best else str(rule) for rule in grid.columns]
+    mesh = style.heatmap(right, grid, names, labels, cells=cells.to_numpy(), turn=40)
     right.set_title(
         "Rank correlation of each rule with the measured effect\n"
         f"→ chosen on {pairs['network'].iloc[0]} among weights alone; * q < 5 %"

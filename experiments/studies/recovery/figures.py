@@ -12,9 +12,12 @@ from rl_ablation.formats import Estimate, number
 from rl_ablation.reports import style
 
 COLOURS = {
-    "before": style.INK, "cut": style.INK, "frozen": style.ORANGE, "regrow": style.PURPLE,
+    "before": style.INK, "cut": style.INK, "cut to zero": "#bbbbbb",
+    "frozen": style.ORANGE, "regrow": style.PURPLE,
     "trained on": "#888888", "from scratch": "#e08214",
 }  # fmt: skip
+SHOWN = 4
+"""Networks with a map in the figure, at most."""
 STYLES = {"frozen": "-", "regrow": "-", "trained on": ":", "from scratch": "--"}
 
 
@@ -23,7 +26,7 @@ def draw(
     curve: pd.DataFrame, final: pd.DataFrame, summary: pd.DataFrame, regions: pd.DataFrame
 ) -> Figure:
     """Above: curves and final scores; below: what each cut costs. The tables are the answer's."""
-    networks = list(regions["network"].unique())
+    networks = list(regions["network"].unique())[:SHOWN]
     height = 0.26 * regions.groupby("network")["region"].nunique().max()
     figure = style.page(11.5, 5.6 + height)
     halves = figure.subfigures(2, 1, height_ratios=[3.9, 1.7 + height], squeeze=False)
@@ -44,7 +47,8 @@ def draw(
         axes.set_title(network)
     ends = (number(-most), "0", number(most))
     style.colour_bar(mesh, panels, ends, aspect=16).set_label("change in laps when cut")
-    title = "What cutting each region costs, before and after; ✕ the region that was cut"
+    title = f"What cutting each region costs, before and after, in {len(networks)} of the networks;"
+    title += " ✕ the region that was cut"
     style.heading(below, title, size=10)
     return figure
 

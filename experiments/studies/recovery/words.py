@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pandas as pd
 
 from rl_ablation.formats import Estimate, number
+from rl_ablation.stats import LEVEL, smallest_effect, student_interval
 
 SCORE = "progress"
 FROZEN, REGROW, ON, SCRATCH = "frozen", "regrow", "trained on", "from scratch"
-INTACT, CUT = "before", "cut"
+INTACT, CUT, ZERO = "before", "cut", "cut to zero"
 MAPPED = (INTACT, FROZEN, REGROW, ON)
 
 
-def tell_scores(summary: pd.DataFrame) -> str:
+INTEREST = 0.1
+"""Smallest change in laps that would matter, fixed before the data."""
+
+
+def tell_scores(summary: pd.DataFrame, networks: int) -> str:
     """What the cut cost and how much of it came back."""
     rows = summary.set_index("arm")
 
     def gain(arm: str, key: str = "score") -> Estimate:
         return Estimate.of(rows.loc[arm], key, f"{key}_low", f"{key}_high")
 
+    def against(arm: str, key: str) -> str:
+        found, row = gain(arm, key), rows.loc[arm].to_dict()
+        clear = row[f"{key}_q"] < LEVEL and found.sign != 0
+        note = "" if clear else f", {found.unclear(row[f'{key}_smallest'], INTEREST)}"
+        return f"against {key[3:].replace('scratch', 'from scratch')} {found}{note}"
+
     text = (
-        f"Laps gained with 95 % intervals: before {gain(INTACT)}, cut and not trained {gain(CUT)}."
+        f"Laps gained by {networks} network{'s' * (networks != 1)}, with Student's 95 % intervals "
+        f"over them: before {gain(INTACT)}; the region held at its mean and not trained "
+        f"{gain(CUT)}; set to zero, as published, {gain(ZERO)}."
     )
     for arm in (FROZEN, REGROW, ON, SCRATCH):
-        text += f"\n- **{arm}**: {gain(arm)}; against before {gain(arm, 'to_before')}"
-        text += "." if arm == SCRATCH else f", against from scratch {gain(arm, 'to_scratch')}."
+        told = [against(arm, "to_before")]
+        told += [against(arm, "to_scratch")] if arm != SCRATCH else []
+        text += f"\n- **{arm}**: {gain(arm)}; {'; '.join(told)}."
     return text
 
 
@@ -41,34 +53,42 @@ def tell_speed(curve: pd.DataFrame) -> str:
         speeds.append(f"{arm} {f'after {min(reached):,} steps' if reached else 'never'}")
     return (
         f"From scratch, {last:,} steps lead to {number(goal)} laps in the mean; the cut networks "
-        f"first reach that: {', '.join(speeds)} (scored every {curve['steps'].unique()[1]:,})."
+        f"reach that in the mean: {', '.join(speeds)} (no interval; scored every "
+        f"{curve['steps'].unique()[1]:,})."
     )
 
 
-def tell_regions(regions: pd.DataFrame, similar: Mapping[str, float]) -> str:
+def over_networks(values: pd.Series) -> str:
+    """Mean of the networks' numbers, with Student's interval."""
+    numbers = values.dropna().to_numpy(float)
+    if not len(numbers):
+        return "–"
+    return f"{Estimate(float(numbers.mean()), *student_interval(numbers))}"
+
+
+def tell_regions(regions: pd.DataFrame, similar: pd.DataFrame) -> str:
     """Whether the old region is needed again, and where loss hurts now."""
     own = regions[regions["measure"] == SCORE]
     old = own[own["old"]].pivot(index="network", columns="arm", values="delta")
     rest = own[~own["old"]].groupby(["network", "arm"])["delta"].sum().unstack()
-    others = own[~own["old"]].pivot(index=["network", "region"], columns="arm", values="delta")
-    grown = (others[FROZEN] - others[INTACT]).groupby("network").idxmin()
-    taken = [
-        f"{where[0]} {where[1]} ({number(others.loc[where, INTACT])} before, "
-        f"{number(others.loc[where, FROZEN])} after)"
-        for where in grown
-    ]
-    again = [
-        f"{n}: {number(old.loc[n, INTACT])} before, {number(old.loc[n, REGROW])} when regrown, "
-        f"{number(old.loc[n, ON])} when trained on uncut"
-        for n in old.index
-    ]
-    spread = [f"{arm} {number(float(rest[arm].mean()))}" for arm in MAPPED]
-    maps = [f"{arm} {number(value)}" for arm, value in similar.items()]
+
+    def moved(table: pd.DataFrame, arm: str) -> str:
+        gap = (table[arm] - table[INTACT]).dropna().to_numpy(float)
+        if not len(gap):
+            return "cannot be compared"
+        found = Estimate(float(gap.mean()), *student_interval(gap))
+        note = "" if found.sign else f": {found.unclear(smallest_effect(gap), INTEREST)}"
+        return f"change from before {found}{note}"
+
+    again = [f"{arm} {over_networks(old[arm])}, {moved(old, arm)}" for arm in (REGROW, ON)]
+    others = [f"{arm} {over_networks(rest[arm])}, {moved(rest, arm)}" for arm in MAPPED[1:]]
+    maps = [f"{arm} {over_networks(similar[arm])}" for arm in similar]
     return (
-        f"**Where did it go?** Cutting the old region again changes laps by: {'; '.join(again)} "
-        "(in the frozen robots it is nothing by construction). Cuts of all other regions, one at "
-        f"a time, add up to, mean of the networks: {', '.join(spread)}. The need for one of them "
-        f"grew most, in the frozen robots, in: {'; '.join(taken)}. The maps after and before "
+        "**Where did it go?** Cutting the old region again changes laps, in the mean of the "
+        f"networks, by {over_networks(old[INTACT])} before; {'; '.join(again)} (in the frozen "
+        "robots it is nothing by construction). Cuts of all other regions, one at a time, add up "
+        f"to {over_networks(rest[INTACT])} before; {'; '.join(others)}. The maps after and before "
         f"(other regions × behaviours) correlate by {', '.join(maps)}; the network trained on "
-        "uncut shows how much more training alone moves them."
+        "uncut shows how much more training alone moves them. The old region was chosen in other "
+        "episodes than it is measured in here."
     )

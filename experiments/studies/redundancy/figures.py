@@ -27,7 +27,7 @@ def redundancy_figure(game: Game) -> Figure:
     tall = [0.9 + 0.24 * len(players), 2.9, 2.6]
     wide = len(measures) == 1  # one column would be narrow: lay it on its side
     size = (12.0, 1.2 + tall[0]) if wide else (2.4 + 3.1 * len(measures), 1.2 + sum(tall))
-    title = f"{game.subject.agent}: what clusters contribute alone, together, and in pairs\n"
+    title = f"{game.subject.name}: what clusters contribute alone, together, and in pairs\n"
     figure = style.page(*size, title, size=12)
     figure.set_layout_engine("constrained", h_pad=0.1)
     if wide:

@@ -27,7 +27,13 @@ class Subject:
     k: int
     measures: tuple[str, ...]
     episodes: int
-    horizon: int | None = None
+    horizon: int
+    kind: str = "mean"
+
+    @property
+    def name(self) -> str:
+        """Of the agent; cuts that are not the main kind are named."""
+        return self.agent if self.kind == "mean" else f"{self.agent}-{self.kind}"
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,8 @@ def play(subject: Subject, folder: Path, seed: int) -> Game:
     agent, measures = find_agent(subject.agent), subject.measures
     how: dict[str, Any] = {"seed": seed, "horizon": subject.horizon}
     activity = rl.record_activity(agent, conditions=conditions_of(agent) or ("",), **how)
-    players = [x for x in rl.clusters(agent, subject.k, activity) if x.size]
+    clusters = rl.clusters(agent, subject.k, activity).with_kind(subject.kind)
+    players = [x for x in clusters if x.size]
     how |= {"episodes": subject.episodes, "activity": activity}
     game = redundancy.SweepGame(agent, players, measures, folder, how)
     names, exact = game.names, len(players) <= redundancy.EXACT

@@ -18,8 +18,8 @@ def tell(game: Game) -> str:
     orders = groups["permutations"].iloc[0]
     how = "all" if game.coalitions == 2 ** len(game.players) else f"{orders} orders,"
     lines = [
-        f"**{game.subject.agent}**, {len(game.players)} clusters, {how} {game.coalitions} "
-        f"coalitions, {game.subject.episodes} paired episodes:"
+        f"**{game.subject.agent}**, {len(game.players)} clusters, cut to {game.subject.kind}, "
+        f"{how} {game.coalitions} coalitions, {game.subject.episodes} paired episodes:"
     ]
     for measure, ends in game.ranges.iterrows():
         part = groups[groups["measure"] == measure].to_dict("records")
@@ -64,7 +64,8 @@ def _tell_groups(measure: str, part: list[dict[Hashable, Any]], whole: float) ->
 
 def _tell_pairs(pairs: pd.DataFrame, full: float) -> str:
     both, need = ((pairs["kind"] == kind).sum() for kind in ("redundant", "synergistic"))
-    text = f"Of {len(pairs)} pairs {both} are redundant and {need} need each other"
+    text = f"Of {len(pairs)} pairs {both} are redundant and {need} need each other; for "
+    text += f"{(pairs['kind'] == '').sum()} it is not clear"
     clear = pairs[pairs["kind"] != ""]
     if clear.empty or full <= 0:
         return text + "."

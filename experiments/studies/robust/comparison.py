@@ -8,15 +8,27 @@ import numpy as np
 import pandas as pd
 
 from rl_ablation.formats import Estimate
-from rl_ablation.stats import interval, mean_rank_correlation, nested_bootstrap, permutation_p
+from rl_ablation.stats import (
+    benjamini_hochberg,
+    interval,
+    mean_rank_correlation,
+    nested_bootstrap,
+    permutation_p,
+    smallest_effect,
+    spearman,
+    student_interval,
+)
 
 KINDS = ("memoriser", "generalist")
 
+INTEREST = 0.1
+"""Smallest difference of areas that would matter, fixed before the data."""
+
 COMPARISONS = {
-    "own condition": ("own", "zero", "order"),
-    "memorisers' track": ("track", "zero", "order"),
-    "generalists' battery": ("battery", "zero", "order"),
-    "own, cut to the mean": ("own", "mean", "order"),
+    "own condition": ("own", "mean", "order"),
+    "memorisers' track": ("track", "mean", "order"),
+    "generalists' battery": ("battery", "mean", "order"),
+    "own, set to zero (published)": ("own", "zero", "order"),
     "own, least important first": ("own", "ranked", "ascending"),
     "own, most important first": ("own", "ranked", "descending"),
     "own, noise on all units": ("own", "noise", "noise"),
@@ -40,7 +52,8 @@ def compared(areas: pd.DataFrame, own: Mapping[str, str]) -> pd.DataFrame:
     """Areas of memorisers and generalists for each comparison.
 
     ``memoriser`` and ``generalist`` are mean areas, ``difference`` is generalist − memoriser with
-    ``low`` and ``high`` (95 %, agents resampled first, then orders) and ``p`` (agents relabelled).
+    ``low`` and ``high`` (95 %, agents resampled first, then orders), ``p`` (agents relabelled),
+    ``q`` over the comparisons, and ``smallest``, the difference that could have been found.
     """
     rng = np.random.default_rng(0)
     rows = []
@@ -49,8 +62,23 @@ def compared(areas: pd.DataFrame, own: Mapping[str, str]) -> pd.DataFrame:
         one, other = (np.array([v.mean() for v in values]) for values in inside)
         boot, boot_other = (nested_bootstrap(values, rng) for values in inside)
         means = (one.mean(), other.mean(), other.mean() - one.mean())
-        rows.append((name, *means, *interval(boot_other - boot), permutation_p(other, one)))
-    return pd.DataFrame(rows, columns=["comparison", *KINDS, "difference", "low", "high", "p"])
+        tested = permutation_p(other, one), smallest_effect(other, one)
+        rows.append((name, *means, *interval(boot_other - boot), *tested))
+    names = ["comparison", *KINDS, "difference", "low", "high", "p", "smallest"]
+    table = pd.DataFrame(rows, columns=names)
+    return table.assign(q=benjamini_hochberg(table["p"].to_numpy()))
+
+
+def by_importance(areas: pd.DataFrame, kind: str, own: Mapping[str, str]) -> tuple[Estimate, float]:
+    """How much more area is left if the least important units go first than if the most do.
+
+    Paired within agents, with Student's interval over them, and the smallest effect that could have
+    been found.
+    """
+    ends = ("own, least important first", "own, most important first")
+    up, down = (chosen(areas, e, kind, own).groupby("agent")["area"].mean() for e in ends)
+    gap = (up - down).to_numpy()
+    return Estimate(float(gap.mean()), *student_interval(gap)), smallest_effect(gap)
 
 
 def correlations(units: pd.DataFrame) -> pd.DataFrame:
@@ -61,8 +89,9 @@ def correlations(units: pd.DataFrame) -> pd.DataFrame:
         for site, layer in units.groupby("site"):
             sides = _by_agent(layer, index), _by_agent(layer, "progress")
             pairs = list(zip(*sides, strict=True))
-            rows.append((index, site, *mean_rank_correlation(pairs, rng)))
-    return pd.DataFrame(rows, columns=["index", "site", "rho", "low", "high"])
+            smallest = smallest_effect(np.array([spearman(*pair) for pair in pairs]))
+            rows.append((index, site, *mean_rank_correlation(pairs, rng), smallest))
+    return pd.DataFrame(rows, columns=["index", "site", "rho", "low", "high", "smallest"])
 
 
 def readers(units: pd.DataFrame) -> pd.DataFrame:
@@ -73,12 +102,14 @@ def readers(units: pd.DataFrame) -> pd.DataFrame:
     return units.assign(reads=reads)
 
 
-def difference(units: pd.DataFrame, reads: str, column: str) -> Estimate | None:
-    """Mean of a column over units that read something, less the unreadable ones'; None if none."""
-    rng = np.random.default_rng(0)
-    inside = [_by_agent(units[units["reads"] == name], column) for name in (reads, "unreadable")]
-    if not all(inside):
+def difference(units: pd.DataFrame, reads: str, column: str) -> tuple[Estimate, float] | None:
+    """Mean of a column over units that read something, less the unreadable ones' of the same agent.
+
+    With Student's interval over agents, and the smallest effect that could have been found; None
+    where no agent has both.
+    """
+    means = units.groupby(["agent", "reads"])[column].mean().unstack()
+    if reads not in means:
         return None
-    one, other = (nested_bootstrap(values, rng) for values in inside)
-    means = [np.mean([v.mean() for v in values]) for values in inside]
-    return Estimate(float(means[0] - means[1]), *interval(one - other))
+    gap = (means[reads] - means["unreadable"]).dropna().to_numpy()
+    return Estimate(float(gap.mean()), *student_interval(gap)), smallest_effect(gap)

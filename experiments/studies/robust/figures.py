@@ -25,7 +25,7 @@ def six_panels(
     table = compared(areas, own)
     fair = table.to_dict("records")[0]
     laps = " against ".join(number(fair[kind]) for kind in KINDS)
-    title = f"Each in its own condition: {verdict(fair)} (area {laps})"
+    title = f"Each in its own condition, units held at their means: {verdict(fair)} (area {laps})"
     figure = style.page(14, 8.5, title, size=13)
     panels = figure.subplots(2, 3)
     _curves(panels[0, 0], curves, {"own condition": "-"}, own)

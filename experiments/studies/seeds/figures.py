@@ -13,6 +13,9 @@ from rl_ablation.analysis.consistency import Consistency, match
 from rl_ablation.formats import Estimate, number
 from rl_ablation.reports import style
 
+COLUMNS = 6
+"""Maps side by side at most."""
+
 
 @style.styled
 def recurrence_figure(
@@ -25,7 +28,8 @@ def recurrence_figure(
     first in ``found``, name → recurrence, gives the order of the rows.
     """
     regions, behaviours = max(map(len, maps.values())), local["behaviour"].nunique()
-    top, bottom = 1.5 + 0.33 * regions, 1.6 + 0.4 * behaviours
+    top = (1.5 + 0.33 * regions) * -(-len(maps) // COLUMNS)
+    bottom = 1.6 + 0.4 * behaviours
     figure = style.page(11.5, top + bottom, title + "\n", size=12)
     grid = figure.add_gridspec(2, 1, height_ratios=[top, bottom], hspace=0.05)
     upper, lower = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
@@ -39,19 +43,22 @@ def recurrence_figure(
 
 
 def _maps(figure: SubFigure, maps: Mapping[str, pd.DataFrame], reference: int) -> None:
-    panels = figure.subplots(1, len(maps), squeeze=False)[0]
+    rows = -(-len(maps) // COLUMNS)
+    panels = list(figure.subplots(rows, -(-len(maps) // rows), squeeze=False).flat)
     typical = list(maps.values())[reference].to_numpy()
     order = typical.sum(1).argsort(kind="stable")  # the regions with most harm come first
-    for k, (axes, (network, harm)) in enumerate(zip(panels, maps.items(), strict=True)):
+    for k, (axes, (network, harm)) in enumerate(zip(panels, maps.items(), strict=False)):
         matched = match(typical[order], harm.to_numpy()).order
         rest = [r for r in range(len(harm)) if r not in matched]
-        rows = harm.iloc[[r for r in matched if r >= 0] + rest]
-        names = [name.replace("cluster-", "") for name in rows.index]
-        heads = [style.short_label(name) for name in rows.columns]
-        mesh = style.heatmap(axes, rows, names, heads, above=True, turn=60)
+        ordered = harm.iloc[[r for r in matched if r >= 0] + rest]
+        names = [name.replace("cluster-", "") for name in ordered.index]
+        heads = [style.short_label(name) for name in ordered.columns]
+        mesh = style.heatmap(axes, ordered, names, heads, above=True, turn=60)
         mark = " (sets the order)" if k == reference else ""
         axes.set_xlabel(network + mark, fontweight="bold")
-    style.colour_bar(mesh, list(panels), ("worse", "0", "better"), shrink=0.9, aspect=16)
+    for axes in panels[len(maps) :]:
+        axes.set_axis_off()
+    style.colour_bar(mesh, panels, ("worse", "0", "better"), shrink=0.9, aspect=16)
 
 
 def _similarity(axes: Axes, recurrence: Consistency, name: str) -> None:

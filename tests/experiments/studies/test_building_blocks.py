@@ -56,6 +56,7 @@ def test_the_same_seed_tells_the_same(done):
 
 def test_the_verdict_follows_the_interval():
     row = {"level": "groups", "n": 12, "through": "speed", "loss": "turning", "rho_spread": 0.1}
+    row["q"] = 0.01
     for rho, low, high, word in (
         (0.5, 0.2, 0.7, "the more the loss hurts"),
         (-0.5, -0.7, -0.2, "the *less*"),

@@ -51,13 +51,16 @@ def test_the_words_follow_the_numbers_either_way(folder: Path) -> None:
     local = pd.read_csv(folder / "locality.csv")
     gap = (local["network"] == DIFFERENCE) & (local["cut"] == TOGETHER)
 
-    def told(value: float, low: float, high: float) -> str:
+    def told(value: float, low: float, high: float, p: float = 0.01) -> str:
         changed = local.copy()
-        changed.loc[gap, ["value", "low", "high"]] = value, low, high
+        changed.loc[gap, ["value", "low", "high", "smallest", "p"]] = value, low, high, 0.25, p
         return tell(tables["scores"], changed, tables["units"], tables["outside"], 0.5)
 
     assert "are more local than the twin's" in told(0.2, 0.1, 0.3)
     assert "are less local than the twin's" in told(-0.2, -0.3, -0.1)
     assert "parts are more specific than the twin's" in told(-0.2, -0.3, -0.1)
-    assert "are not clearly different from the twin's" in told(0.1, -0.1, 0.3)
+    assert "not shown to be other" in told(0.2, 0.1, 0.3, p=0.5), "of too few pairs"
+    smaller = "effects smaller than 0.25 could not have been found"
+    assert f"the twin's (inconclusive: {smaller})" in told(0.1, -0.1, 0.3)
+    assert "the twin's (no effect of 0.10 or more" in told(0.0, -0.05, 0.05)
     assert "cannot be compared with" in told(np.nan, np.nan, np.nan)

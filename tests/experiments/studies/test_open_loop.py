@@ -45,10 +45,15 @@ def test_the_words_follow_the_numbers(sign: int, words: str) -> None:
     rng = np.random.default_rng(1)
     direct = rng.normal(size=40)
     table = cuts(direct, sign * direct + 0.1 * rng.normal(size=40))
-    assert words in open_loop_words.tell_direct(table, open_loop.ranking(table, 0))
-    assert "Every cut took" in open_loop_words.tell_direct(table, open_loop.ranking(table, 0))
+    at_zero = pd.Series(0.7, table["lesion"])
+    told = open_loop_words.tell_direct(table, open_loop.ranking(table, 0), at_zero)
+    assert words in told
+    assert ("inconclusive: effects smaller than 0.44" in told) == (sign == 0)
+    assert "Every cut took" in told
+    assert told.count("and 70 %") == len(table)
     table.loc[3, "took"] = 0.5
-    assert "NOT every cut took" in open_loop_words.tell_direct(table, open_loop.ranking(table, 0))
+    told = open_loop_words.tell_direct(table, open_loop.ranking(table, 0), at_zero)
+    assert "NOT every cut took" in told
 
 
 def test_trigger_conditions_part_the_bends_without_gap_or_overlap() -> None:

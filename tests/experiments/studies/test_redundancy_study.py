@@ -31,7 +31,9 @@ def test_pairs_are_told_either_way() -> None:
          "ci_high": [0.5, 0.0], "kind": ["redundant", ""]}
     )  # fmt: skip
     text = redundancy_words._tell_pairs(pairs, 0.8)
-    assert "1 are redundant and 0 need each other" in text
+    assert "1 are redundant and 0 need each other; for 1 it is not clear (q" in text
     assert "x with y, redundant: 0.40 (0.30 to 0.50), 50% of the range" in text
-    assert redundancy_words._tell_pairs(pairs.assign(kind=""), 0.8).endswith("0 need each other.")
+    assert redundancy_words._tell_pairs(pairs.assign(kind=""), 0.8).endswith(
+        "0 need each other; for 2 it is not clear."
+    )
     assert "inf" not in redundancy_words._tell_pairs(pairs, 0.0)

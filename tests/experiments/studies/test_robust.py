@@ -28,9 +28,9 @@ def made_up(gap, agents=5, noise=0.02):
     for kind in KINDS:
         for agent in range(agents):
             for world, cut, names in (
-                ("track", "zero", ["order-0", "order-1"]),
-                ("battery", "zero", ["order-0", "order-1"]),
-                (OWN[kind], "mean", ["order-0"]),
+                ("track", "mean", ["order-0", "order-1"]),
+                ("battery", "mean", ["order-0", "order-1"]),
+                (OWN[kind], "zero", ["order-0"]),
                 (OWN[kind], "ranked", ["ascending", "descending"]),
                 (OWN[kind], "noise", ["noise"]),
             ):
@@ -74,7 +74,7 @@ def made_up_units(slope):
     [
         (0.2, "memorisers lose their laps faster"),
         (-0.2, "generalists lose their laps faster"),
-        (0.0, "no clear difference"),
+        (0.0, "no effect of 0.10 or more"),
     ],
 )
 def test_the_answer_follows_the_numbers(gap, says):
@@ -82,22 +82,33 @@ def test_the_answer_follows_the_numbers(gap, says):
     table = compared(area, OWN).set_index("comparison")
     assert table.loc["own condition", "difference"] == pytest.approx(gap, abs=0.03)
     text = tell(curve, area, made_up_units(0.0), OWN)
-    assert text.partition("compare: ")[2].startswith(says)
-    assert "All three say the same." in text
+    assert text.partition("their means: ")[2].startswith(says)
+    assert ("All four say the same." in text) == (gap != 0)
+    assert ("0 of the four are clear" in text) == (gap == 0)
+
+
+def test_a_difference_too_small_to_be_found_is_inconclusive():
+    curve, area = made_up(0.0, agents=5, noise=0.3)
+    row = compared(area, OWN).iloc[0]
+    assert row["smallest"] > 0.1
+    assert f"means: inconclusive: effects smaller than {row['smallest']:.2f} could" in tell(
+        curve, area, made_up_units(0.0), OWN
+    )
 
 
 def test_orders_by_importance_are_told_as_they_came_out():
-    curve, area = made_up(0.0, noise=0.0)
-    for rise, says in ((0.1, "no faster when"), (-0.1, "lose their laps faster when")):
+    curve, area = made_up(0.0)
+    for rise, says in ((0.2, "memorisers more slowly"), (-0.2, "memorisers faster")):
         moved = area.assign(area=area["area"] + rise * (area["order"] == "descending"))
         assert says in tell(curve, moved, made_up_units(0.0), OWN)
+    assert "memorisers no effect of 0.10 or more" in tell(curve, area, made_up_units(0.0), OWN)
 
 
 def test_two_agents_are_not_enough_for_an_answer():
     curve, area = made_up(0.2, agents=2)
     table = compared(area, OWN).set_index("comparison")
     assert table.loc["own condition", "low"] > 0
-    assert "compare: no clear difference" in tell(curve, area, made_up_units(0.0), OWN)
+    assert "means: inconclusive: so few trainings" in tell(curve, area, made_up_units(0.0), OWN)
 
 
 def test_own_conditions_are_each_kinds_own():
@@ -106,7 +117,7 @@ def test_own_conditions_are_each_kinds_own():
         rows = chosen(area, "own condition", kind, OWN)
         assert set(rows["world"]) == {world}
         assert set(rows["kind"]) == {kind}
-        assert set(rows["cut"]) == {"zero"}
+        assert set(rows["cut"]) == {robust.KIND}
 
 
 @pytest.mark.parametrize("slope", [1.0, -1.0, 0.0])
@@ -115,7 +126,8 @@ def test_units_that_tell_more_matter_as_much_as_they_do(slope):
     for row in correlations(units).to_dict("records"):
         assert (row["low"] > 0) == (slope > 0)
         assert (row["high"] < 0) == (slope < 0)
-    found = difference(readers(units), "left bend", "progress")
+    found, smallest = difference(readers(units), "left bend", "progress")
+    assert 0 < smallest < 0.3
     assert found.value == pytest.approx(slope * 2 / 3, abs=0.06)
     assert found.low < found.value < found.high
     assert difference(readers(units), "straight", "progress") is None
@@ -140,14 +152,15 @@ def test_the_study_runs_and_its_curves_are_those_of_its_sweeps(tmp_path, monkeyp
     folder = studies.run_study("robust", quick=True, out=tmp_path / "run")
     assert "Each in its own training condition" in (folder / "findings.md").read_text()
     assert len(pd.read_csv(folder / "units.csv")) == 128
-    run = Map(folder / "memoriser-0" / "track-zero")
+    run = Map(folder / "memoriser-0" / "track-mean")
     assert run.spec.env_kwargs == robust.OWN_TRACK
     assert run.spec.conditions == ("ring/ccw",)
-    both = Map(folder / "memoriser-0" / "battery-zero")
+    both = Map(folder / "memoriser-0" / "battery-mean")
     assert both.spec.env_kwargs == {}
     assert len(both.spec.conditions) == 6
-    mine = Map(folder / "generalist-0" / "battery-mean")
-    assert {x.kind for x in mine.plan if x.size} == {"mean"}
+    for cut in ("mean", "zero"):
+        mine = Map(folder / "generalist-0" / f"battery-{cut}")
+        assert {x.kind for x in mine.plan if x.size} == {cut}
 
 
 def forgiving(run, measure):
