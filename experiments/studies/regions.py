@@ -17,13 +17,12 @@ from rl_ablation.analysis.localisation import UNHARMED
 from rl_ablation.formats import number
 from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.mapping.claims import (
-    REPORTED_EFFECT,
     dissociated,
     double_dissociations,
     overall,
     told_beyond,
 )
-from rl_ablation.mapping.evidence import harm
+from rl_ablation.mapping.evidence import REPORTED_EFFECT, harm
 from rl_ablation.reports.words import change
 from rl_ablation.rollouts.world import conditions_of
 from rl_ablation.stats import LEVEL

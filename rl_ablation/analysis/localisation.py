@@ -16,9 +16,9 @@ import pandas as pd
 from rl_ablation.errors import LabError
 from rl_ablation.formats import Estimate
 from rl_ablation.lesions.lesion import Lesion
-from rl_ablation.mapping.claims import REPORTED_EFFECT, overall
+from rl_ablation.mapping.claims import overall
 from rl_ablation.mapping.divisions import HALF, divisions
-from rl_ablation.mapping.evidence import differences, harm
+from rl_ablation.mapping.evidence import REPORTED_EFFECT, differences, harm
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.stats import LEVEL, RESAMPLES, finite_mean, interval

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from rl_ablation.measures.registry import parted
+
 ABOUT = ["group", "kind", "units"]
 UNSTABLE = "unstable"
 
@@ -29,8 +31,14 @@ class Behaviour:
     numbers: dict[str, np.ndarray]
 
     def differences(self, measure: str, intact: str) -> pd.DataFrame:
-        """Paired differences from the intact robot: a row an episode, a column a lesion."""
-        values, names = self.numbers[measure], self.about.index
+        """Paired differences from the intact robot: a row an episode, a column a lesion.
+
+        Of a measure `in_condition` those of the other conditions are NaN.
+        """
+        condition, known = parted(measure)
+        values, names = self.numbers[known], self.about.index
+        if condition:
+            values = np.where((self.conditions == condition)[:, None], values, np.nan)
         rest = np.flatnonzero(names != intact)
         change = values[:, rest] - values[:, np.flatnonzero(names == intact)]
         return pd.DataFrame(change, index=self.episodes, columns=names[rest])
@@ -62,5 +70,6 @@ def folded(table: pd.DataFrame | Behaviour, measures: Sequence[str]) -> Behaviou
         return table
     about = table.drop_duplicates("lesion").set_index("lesion")[ABOUT]
     numbers, codes = np.unique(table["episode"].to_numpy(), return_inverse=True)
-    found = fold([table.assign(episode=codes)], about, len(numbers), measures)
+    known = list(dict.fromkeys(parted(m)[1] for m in measures))
+    found = fold([table.assign(episode=codes)], about, len(numbers), known)
     return Behaviour(about, numbers, found.conditions, found.numbers)

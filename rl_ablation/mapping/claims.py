@@ -13,18 +13,18 @@ from rl_ablation.mapping import evidence
 from rl_ablation.mapping.divisions import divisions
 from rl_ablation.mapping.evidence import (
     FAILURE,
+    REPORTED_EFFECT,
     SMALLEST_EFFECT,
+    TELLING,
     differences,
     harm,
     reference_effect,
+    with_own,
 )
 from rl_ablation.mapping.kinds import only_beyond, weakest
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.stats import LEVEL
-
-REPORTED_EFFECT = 0.2
-"""Changes of less than this share of the reference effect are not reported as findings."""
 
 
 def behaviours(run: Map) -> list[str]:
@@ -33,8 +33,23 @@ def behaviours(run: Map) -> list[str]:
     return [m for m in taken if not MEASURES[m].summary] or taken
 
 
+def own(run: Map) -> list[str]:
+    """The behaviours that the run's conditions are there for, if it has the episodes to tell them.
+
+    Then findings are of these: an average over all commands says little about any.
+    """
+    if not run.own:
+        return []
+    rows = with_own(run.effects(), run.own)
+    enough = (rows["measure"].isin(run.own) & (rows["n"] >= TELLING)).any()
+    return run.own if enough else []
+
+
 def valued(run: Map) -> list[str]:
-    """The run's behaviours of which more, or less, is better; all of them if there are none."""
+    """What findings are made of: the behaviours of `own`, or else the run's behaviours of which
+    more, or less, is better; all of them if there are none."""
+    if found := own(run):
+        return found
     return [m for m in behaviours(run) if MEASURES[m].better] or behaviours(run)
 
 
@@ -80,8 +95,9 @@ def claims(effects: pd.DataFrame) -> pd.DataFrame:
 
 
 def changes(run: Map) -> pd.DataFrame:
-    """The run's claims over all conditions, with ``harm``."""
-    rows = overall(run.effects())
+    """The run's claims over all conditions, and of each in its own measure, with ``harm``."""
+    found = with_own(claims(run.effects()), run.own)  # each corrected in its condition's family
+    rows = found[found["condition"] == "all"]
     return rows.assign(harm=harm(rows))
 
 
@@ -132,8 +148,8 @@ def typical_episode(run: Map, lesion: str) -> int:
 
     Not the most dramatic one: a film should show what usually happens.
     """
-    rows = overall(run.effects(), controls=True)
-    rows = rows[rows["measure"].isin(behaviours(run))]
+    rows = overall(with_own(run.effects(), run.own), controls=True)
+    rows = rows[rows["measure"].isin(own(run) or behaviours(run))]
     here = rows.assign(harm=harm(rows).abs())[rows["lesion"] == lesion]
     if here["harm"].isna().all():
         return 0
@@ -146,7 +162,7 @@ def typical_episode(run: Map, lesion: str) -> int:
 def improvements(run: Map) -> pd.DataFrame:
     """Cuts that make a behaviour better, confirmed on fresh seeds, the clearest first.
 
-    Cuts of whole layers, and those that leave a dead robot, are left out: standing still is smooth.
+    Cuts of whole layers, and those that leave a dead robot, are left out.
 
     Returns:
         Columns lesion, units, measure, intact, lesioned, delta, ci_low, ci_high, delta_discovery,
@@ -155,7 +171,8 @@ def improvements(run: Map) -> pd.DataFrame:
     """
     effects, rows = run.effects(), changes(run)
     rows = rows[(rows["class"] != FAILURE) & (rows["group"] != "layers")]
-    has_sign = [m for m in behaviours(run) if MEASURES[m].better]
+    judged = [*valued(run), *(m for m in behaviours(run) if MEASURES[m].economy)]
+    has_sign = [m for m in judged if MEASURES[m].better]
     rows = rows[rows["measure"].isin(has_sign) & (rows["q"] < LEVEL)]
     worse = rows[rows["harm"] < -SMALLEST_EFFECT].groupby("lesion")["measure"].agg(list)
     rows = rows[rows["harm"] > REPORTED_EFFECT].sort_values("harm", ascending=False, kind="stable")
@@ -215,7 +232,7 @@ def double_dissociations(run: Map, measures: Sequence[str] | None = None) -> lis
     value = value.clip(upper=0.0)  # what gets better is not hurt, and no more dissociated for it
     hurts, spares = (value <= -0.4) & clear, value > -0.25
     null = divisions(run, chosen)
-    unit = reference_effect(overall(run.effects()))[chosen].to_numpy(np.float64)
+    unit = reference_effect(changes(run))[chosen].to_numpy(np.float64)
     found = []
     for x, y in combinations(chosen, 2):
         for a in value.index[hurts[x] & spares[y]]:
@@ -234,7 +251,7 @@ def dissociated(run: Map, measures: Sequence[str] | None = None) -> list[Dissoci
 
 def random_harm(run: Map, measures: Sequence[str]) -> dict[tuple[object, ...], pd.DataFrame]:
     """Harm of each random cut of the run's controls: stratum → (draws × measures)."""
-    unit = reference_effect(overall(run.effects()))[list(measures)]
+    unit = reference_effect(changes(run))[list(measures)]
     unit *= [MEASURES[m].better or 1 for m in measures]
     means = evidence.mean_changes([(c.plan, c.behaviour()) for c in run.controls], measures)
     return {stratum: change / unit for stratum, change in means.items()}

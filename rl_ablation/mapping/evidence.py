@@ -18,7 +18,7 @@ from rl_ablation.mapping.behaviour import Behaviour, folded
 from rl_ablation.mapping.effects import COLUMNS
 from rl_ablation.mapping.effects import CONTROLS as NO_CLAIMS
 from rl_ablation.mapping.kinds import bases
-from rl_ablation.measures.registry import ALIVE, MEASURES
+from rl_ablation.measures.registry import ALIVE, MEASURES, parted
 from rl_ablation.stats import LEVEL
 
 SELECT = 0.10
@@ -26,6 +26,13 @@ SELECT = 0.10
 
 SMALLEST_EFFECT = 0.1
 """Smallest effect of interest, as a share of `reference_effect`: less makes no loss specific."""
+
+REPORTED_EFFECT = 0.2
+"""Changes of less than this share of the reference effect are not reported as findings."""
+
+TELLING = 8
+"""Episodes of a condition from which its own measure is told: with fewer, hardly any sign-flip p
+survives its correction."""
 
 SMALL = 0.25
 """A change is drawn and reported in proportion to the largest one of its measure, but never to less
@@ -61,10 +68,40 @@ def reference_effect(effects: pd.DataFrame) -> pd.Series:
 def harm(effects: pd.DataFrame) -> pd.Series:
     """Change of each row as a share of its measure's scale; below 0 is worse, above 0 better.
 
-    Where neither is better, below 0 is simply less.
+    Where neither is better, below 0 is simply less. A gain in economy by a robot that no longer
+    does its task is no gain, and counts 0: standing still is smooth and cheap. The task is what
+    the table has of measures of the world's task, or else the return; it is not done where the same
+    cut clearly harms one of them.
     """
     sign = effects["measure"].map(lambda m: MEASURES[m].better or 1).astype(float)
-    return sign * effects["delta"] / effects["measure"].map(reference_effect(effects)).astype(float)
+    scale = effects["measure"].map(reference_effect(effects)).astype(float)
+    change = sign * effects["delta"] / scale
+    economy, task = (
+        effects["measure"].map(lambda m, flag=flag: getattr(MEASURES[m], flag)).astype(bool)
+        for flag in ("economy", "task")
+    )
+    if not economy.any():
+        return change
+    task = task if task.any() else effects["measure"] == "return"
+    cut = pd.MultiIndex.from_frame(effects[["lesion", "condition"]])
+    failed = cut[task & (effects["q"] < LEVEL) & (change < -REPORTED_EFFECT)]
+    return change.mask(economy & (change > 0) & cut.isin(failed), 0.0)
+
+
+def with_own(effects: pd.DataFrame, own: Sequence[str]) -> pd.DataFrame:
+    """The effects, and each condition's own measure as a behaviour of its own.
+
+    ``own`` are names of `in_condition`. Their rows are those of the condition, and stand under that
+    name among the rows of condition "all".
+    """
+    several = effects["condition"].nunique() > 1  # or "all" is the one condition there is
+    frames = [effects]
+    for name in own:
+        condition, measure = parted(name)
+        here = effects["condition"] == (condition if several else "all")
+        rows = effects[here & (effects["measure"] == measure)]
+        frames.append(rows.assign(condition="all", measure=name))
+    return pd.concat(frames, ignore_index=True)
 
 
 def selected(effects: pd.DataFrame) -> list[str]:
@@ -98,10 +135,8 @@ def differences(
     found: pd.DataFrame | Behaviour, measures: Sequence[str]
 ) -> Mapping[str, pd.DataFrame]:
     """Measure → paired differences from the intact robot, a row an episode, a column a lesion."""
-    if isinstance(found, Behaviour):
-        return {m: found.differences(m, INTACT) for m in measures}
-    wide = {m: found.pivot(index="episode", columns="lesion", values=m) for m in measures}
-    return {m: w.drop(columns=INTACT).sub(w[INTACT], axis=0) for m, w in wide.items()}
+    held = folded(found, measures)
+    return {m: held.differences(m, INTACT) for m in measures}
 
 
 def mean_changes(

@@ -207,7 +207,9 @@ def _confirm(work: _Work, run: Map, chosen: Plan) -> Map:
     same = Plan(x for x in checks(work.agent) if x.name == SAME)  # baselines claim nothing
     plan, fresh = chosen + same, work.episodes.stage(1)
     folder, episodes = run.folder / CONFIRMATION, fresh.count
-    some = max(len(run.spec.conditions), _LEAST, episodes // 2)
+    conditions = len(run.spec.conditions)
+    each = evidence.TELLING * conditions  # so many that every condition can be told of
+    some = max(conditions, _LEAST, episodes // 2, each if run.own and each <= episodes else 0)
     if not work.design.adaptive or some >= episodes:
         return work.sweep(plan, fresh, folder)
     confirmation = work.sweep(plan, replace(fresh, count=some), folder)
@@ -248,7 +250,8 @@ def _draw_controls(work: _Work, run: Map, confirmation: Run, episodes: int) -> N
             return
         drawn = work.sweep(plan, few, run.folder / f"{CONTROLS}-{len(done) + 1}")
         done.append((drawn.plan, drawn.behaviour()))
-        null = evidence.size_matched(_of_first_kind(rows), held, done, run.spec.measures)
+        names = [*run.spec.measures, *run.own]
+        null = evidence.size_matched(_of_first_kind(rows), held, done, names)
         alive = null[0.5 * null["p_random"] * (1 + null["draws"]) <= most]
         open_ = named & set(alive["lesion"])
         loose = Plan(x for x in loose if x.name in open_)

@@ -12,9 +12,11 @@ from rl_ablation.mapping.evidence import (
     classify,
     merge,
     size_matched,
+    with_own,
 )
 from rl_ablation.mapping.kinds import bases, weakest
 from rl_ablation.mapping.run import Run, part, parts
+from rl_ablation.measures.registry import parted
 
 CONFIRMATION, CONTROLS, DOSES = "confirmation", "controls", "doses"
 PROBE = "probe.csv"
@@ -81,7 +83,11 @@ class Map(Run):
             return pd.DataFrame(columns=list(EVIDENCE_COLUMNS))
         sure = self.confirmation
         effects = merge(self.own_effects(), None if sure is None else sure.own_effects())
-        null = self._null(effects[effects["condition"] == "all"]).assign(condition="all")
+        rows = with_own(effects, self.own)
+        null = self._null(rows[rows["condition"] == "all"])
+        places = [parted(name) for name in null["measure"]]
+        null["condition"] = [condition or "all" for condition, _ in places]
+        null["measure"] = [measure for _, measure in places]
         effects = effects.merge(null, on=["lesion", "condition", "measure"], how="left")
         effects = effects.merge(self.probe, on="lesion", how="left")
         claims = weakest(effects[~effects["group"].isin(NO_CLAIMS)])
@@ -90,7 +96,7 @@ class Map(Run):
 
     def _null(self, effects: pd.DataFrame) -> pd.DataFrame:
         """What random cuts of the same size do; see `size_matched`."""
-        own, names = (self.plan, self.behaviour()), list(self.spec.measures)
+        own, names = (self.plan, self.behaviour()), [*self.spec.measures, *self.own]
         sure = self.confirmation
         held = own if sure is None else (sure.plan, sure.behaviour())
         controls = [(c.plan, c.behaviour()) for c in self.controls]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from rl_ablation.files import digest, one_line
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.mapping.behaviour import Behaviour, fold
 from rl_ablation.mapping.effects import effects
-from rl_ablation.measures.registry import MEASURES, Measure
+from rl_ablation.measures.registry import MEASURES, Measure, in_condition
 from rl_ablation.policies.policy import Policy
 from rl_ablation.policies.storage import load_folder
 from rl_ablation.rollouts.activity import EPISODES, Activity, load_activity
@@ -32,10 +33,15 @@ RUNS = Path("runs")
 NAMES = "names.json"
 """Site → names of its units, for people; beside the spec, since no number depends on them."""
 
+OWN = "own_measures.json"
+"""Condition → the measure by which the world judges it; beside the spec for the same reason."""
+
 MORE = "more"
 """Runs inside a run with further episodes for some of its lesions: ``more-1``, ``more-2``, …"""
 
+Kept = TypeVar("Kept")
 _NAMES = TypeAdapter(dict[str, list[str]])
+_OWN = TypeAdapter(dict[str, str])
 
 
 class Spec(BaseModel):
@@ -152,11 +158,27 @@ class Run:
         Raises:
             LabError: Their file is damaged.
         """
-        path = self.folder / NAMES
+        return self._beside(NAMES, _NAMES)
+
+    @cached_property
+    def own(self) -> list[str]:
+        """The behaviours that the run's conditions are there for: ``turn_left: yaw_error``.
+
+        None where the world names no measure of a condition's own, or the run took none of them.
+
+        Raises:
+            LabError: Their file is damaged.
+        """
+        found = self._beside(OWN, _OWN)
+        has = set(self.spec.measures)
+        return [in_condition(c, found[c]) for c in self.spec.conditions if found.get(c) in has]
+
+    def _beside(self, name: str, kind: TypeAdapter[dict[str, Kept]]) -> dict[str, Kept]:
+        path = self.folder / name
         if not path.exists():  # of a world that has none, or a run from before they were kept
             return {}
         try:
-            return _NAMES.validate_json(path.read_bytes())
+            return kind.validate_json(path.read_bytes())
         except ValidationError as error:
             raise LabError(f"{path}: damaged: {one_line(error)}; delete it") from None
 

@@ -22,7 +22,7 @@ def survival(trace: Trace) -> np.ndarray:
     return np.where(trace.terminated, ended, len(trace.alive) * trace.dt)
 
 
-@measure(signals=("action",), unit="1/s", better=-1)
+@measure(signals=("action",), unit="1/s", better=-1, economy=True)
 def jerkiness(trace: Trace) -> np.ndarray:
     """Mean absolute change of the actions per second, while alive; small is smooth."""
     action = trace["action"].reshape(*trace.alive.shape, -1)

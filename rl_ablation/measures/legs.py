@@ -48,13 +48,36 @@ def _register_tracking(name: str, speed: str, command: str, unit: str, what: str
     doc = f"Mean absolute difference between {what} and its command"
     ended = f"{doc} over the horizon; an ended robot stands still and keeps its last command"
     tracking = partial(measure, signals=(speed, command), unit=unit, better=-1)
-    tracking(name=name, doc=ended)(horizon)
+    tracking(name=name, doc=ended, task=True)(horizon)
     tracking(name=name + ALIVE, doc=f"{doc} while alive")(alive)
 
 
 _register_tracking("vx_error", "forward_speed", "command_vx", "m/s", "forward speed")
 _register_tracking("vy_error", "lateral_speed", "command_vy", "m/s", "lateral speed")
 _register_tracking("yaw_error", "yaw_rate", "command_yaw", "rad/s", "yaw rate")
+
+
+_COMMAND = ("command_vx", "command_vy", "command_yaw")
+
+
+def _standing(trace: Trace) -> np.ndarray:
+    """Where the command is to stand still, (T, N); an ended robot keeps its last command."""
+    return np.all([trace.held(name) == 0 for name in _COMMAND], axis=0)
+
+
+@measure(signals=("speed", *_COMMAND), unit="m/s", better=-1)
+def drift(trace: Trace) -> np.ndarray:
+    """Mean speed over the ground while told to stand; an ended robot keeps its last speed.
+
+    So falling over is no way of standing still.
+    """
+    return over(trace.held("speed"), _standing(trace))
+
+
+@measure(signals=("speed", *_COMMAND), unit="m/s", better=-1, name="drift.alive")
+def drift_alive(trace: Trace) -> np.ndarray:
+    """Mean speed over the ground while told to stand and alive."""
+    return over(trace["speed"], _standing(trace) & trace.alive)
 
 
 # Posture.
@@ -76,16 +99,16 @@ def time_to_fall(trace: Trace) -> np.ndarray:
 
 
 # Energy.
-@measure(signals=("power",), unit="J", better=-1)
+@measure(signals=("power",), unit="J", better=-1, economy=True)
 def energy(trace: Trace) -> np.ndarray:
     """Work of the motors until the end, braking counted as work: Σ |torque × joint velocity| dt."""
     return np.where(trace.alive, trace["power"], 0.0).sum(0, dtype=np.float64) * trace.dt
 
 
-averaged("power", unit="W", better=-1, doc="Mean mechanical power of the motors")
+averaged("power", unit="W", better=-1, doc="Mean mechanical power of the motors", economy=True)
 
 
-@measure(signals=("power", "speed", "mass"), better=-1)
+@measure(signals=("power", "speed", "mass"), better=-1, economy=True)
 def cost_of_transport(trace: Trace) -> np.ndarray:
     """Energy per weight and distance gone, E / (m g d), until the end; NaN below 0.05 m/s.
 
@@ -166,7 +189,7 @@ def duty_factor(trace: Trace) -> np.ndarray:
     return over((trace["foot_contact"] > 0).mean(-1), trace.alive)
 
 
-@measure(signals=("foot_contact",), better=-1)
+@measure(signals=("foot_contact",), better=-1, economy=True)
 def duty_imbalance(trace: Trace) -> np.ndarray:
     """Largest less smallest duty factor among the feet, while alive: a limp."""
     contact = trace["foot_contact"] > 0

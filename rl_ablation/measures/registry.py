@@ -13,7 +13,7 @@ environment gives those signals. Two kinds of number are kept apart on purpose:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,10 @@ class Measure:
         better: +1 if more is better, −1 if less is, 0 if neither.
         doc: One line.
         summary: It only sums up what other measures tell apart, so findings leave it out.
-        task: It is the score of the world's task: no single skill, but what skills add up to.
+        task: It is the score of the world's task, or of a part of it: whether the robot does what
+            it is there for.
+        economy: It tells how cheaply or smoothly that is done, which a robot that stands still gets
+            for nothing. It counts as better only where the task is still done.
         lifetime: It tells how long the robot lasted.
         ending: For a measure of how episodes end: the word for it in a film, where the signal that
             it reads is true at the end: ``"crashed"``.
@@ -53,6 +56,7 @@ class Measure:
     doc: str
     summary: bool = False
     task: bool = False
+    economy: bool = False
     lifetime: bool = False
     ending: str = ""
 
@@ -63,7 +67,32 @@ class Measure:
         return base.replace("_", " ") + (" (alive)" if alive else "")
 
 
-MEASURES: dict[str, Measure] = {}
+IN = ": "
+
+
+def in_condition(condition: str, measure: str) -> str:
+    """The name of a measure taken under one condition only: ``turn_left: yaw_error``."""
+    return condition + IN + measure
+
+
+def parted(name: str) -> tuple[str, str]:
+    """Condition and measure of a name of `in_condition`; of any other, "" and the name."""
+    condition, _, measure = name.rpartition(IN)
+    return condition, measure
+
+
+class _Registry(dict[str, Measure]):
+    """Measures by name. A name of `in_condition` is looked up too: it is a behaviour of its own,
+    and to do it is the task under that condition."""
+
+    def __missing__(self, name: str) -> Measure:
+        condition, known = parted(name)
+        if not condition:
+            raise KeyError(name)
+        return replace(self[known], name=name, task=True)
+
+
+MEASURES: dict[str, Measure] = _Registry()
 
 
 def measure(
@@ -77,7 +106,7 @@ def measure(
 ) -> Callable[[Function], Function]:
     """Register a measure; ``doc``, or the function's docstring, gives its one-line help text.
 
-    ``about`` is for `Measure`: summary, task, lifetime, ending.
+    ``about`` is for `Measure`: summary, task, economy, lifetime, ending.
     """
 
     def register(function: Function) -> Function:
@@ -100,6 +129,7 @@ def averaged(
     better: int,
     doc: str,
     after: str = "zero",
+    economy: bool = False,
 ) -> None:
     """Register a time average twice: over the horizon, and while alive as ``name.alive``.
 
@@ -120,7 +150,7 @@ def averaged(
         return over(value(trace), trace.alive)
 
     ended = "keeps its last value" if after == "hold" else "counts 0"
-    about: dict[str, Any] = {"signals": signals, "unit": unit, "better": better}
+    about: dict[str, Any] = {"signals": signals, "unit": unit, "better": better, "economy": economy}
     measure(name=name, doc=f"{doc} over the horizon; an ended robot {ended}", **about)(horizon)
     measure(name=name + ALIVE, doc=f"{doc} while alive", **about)(alive)
 

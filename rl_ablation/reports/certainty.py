@@ -16,11 +16,12 @@ from rl_ablation.mapping.claims import (
     double_dissociations,
     improvements,
     overall,
+    own,
     told_beyond,
     worth_telling,
 )
 from rl_ablation.mapping.divisions import HALF, divisions
-from rl_ablation.mapping.evidence import FAILURE, NO_CLAIMS, NONE, SPECIFIC
+from rl_ablation.mapping.evidence import FAILURE, NO_CLAIMS, NONE, SPECIFIC, TELLING
 from rl_ablation.mapping.kinds import DISAGREE
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import ALIVE, MEASURES
@@ -46,7 +47,7 @@ def certainty(run: Map) -> list[str]:
     sentences = [
         _stages(run, rows), _corrections(rows), same * any(x.group == "checks" for x in run.plan),
         _luck(rows), _kinds(run, rows), _random(run), _classes(rows), _brainless(run, effects),
-        _manipulation(run, rows), _local(run), _crossed(run), _better(run), one,
+        _manipulation(run, rows), _local(run), _crossed(run), _better(run), _own(run), one,
     ]  # fmt: skip
     return [s for s in sentences if s]
 
@@ -153,7 +154,8 @@ def _classes(rows: pd.DataFrame) -> str:
 
 def _brainless(run: Map, effects: pd.DataFrame) -> str:
     rows = effects[(effects["group"] == "baselines") & (effects["condition"] == "all")]
-    main = next((m.name for m in run.measures if m.task and ALIVE not in m.name), "return")
+    tasks = [m.name for m in run.measures if m.task and ALIVE not in m.name]
+    main = tasks[0] if len(tasks) == 1 else "return"  # several are parts; the return is the whole
     rows = rows[rows["measure"] == main]
     if rows.empty:
         return ""
@@ -224,6 +226,20 @@ def _local(run: Map) -> str:
         )
     return (
         f"More local than in {chance}, with half or more of the harm in one region: {listed(told)}."
+    )
+
+
+def _own(run: Map) -> str:
+    if not run.own:
+        return ""
+    if own(run):
+        return (
+            "Each command is judged by its own measure, in its own episodes; averages over all "
+            "commands are no findings here."
+        )
+    return (
+        "The commands have too few episodes to judge each by its own measure, so findings are "
+        f"averages over all of them: ask for {TELLING * len(run.spec.conditions)} episodes."
     )
 
 

@@ -15,7 +15,8 @@ from rl_ablation.analysis.layout import as_grid
 from rl_ablation.errors import LabError
 from rl_ablation.formats import Estimate, listed, number
 from rl_ablation.lesions.methods import KINDS
-from rl_ablation.mapping.claims import behaviours, changes, distinct
+from rl_ablation.mapping.claims import behaviours, changes, distinct, own
+from rl_ablation.mapping.evidence import TELLING
 from rl_ablation.mapping.kinds import DISAGREE, ONLY_FAR
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import ALIVE, MEASURES
@@ -70,8 +71,26 @@ def _chosen(run: Map, measures: Sequence[str] | None) -> list[str]:
 
 def _alive(run: Map, rows: pd.DataFrame, most: int) -> list[str]:
     """The behaviours that cuts change most, those while alive where there are such."""
-    found = behaviours(run)
+    found = own(run) or behaviours(run)
     return distinct(rows, [m for m in found if m + ALIVE not in found], most)
+
+
+@figure(
+    "Every cut region against every condition in the measure by which the world judges it: which "
+    "commands does the robot no longer obey without this region?"
+)
+@style.styled
+def by_condition(run: Map) -> Figure | None:
+    """Regions × the run's conditions, each in its own measure; None where it has no such."""
+    rows = changes(run)
+    if not run.own or rows.empty:
+        return None
+    episodes = int(rows[rows["measure"].isin(run.own)]["n"].max())
+    few = "" if own(run) else f", too few to tell one: {TELLING} of each would do"
+    return _regions(
+        run, rows, run.own, f"What each cut changes in {run.spec.agent}, by condition",
+        f"{episodes} paired episodes of each condition{few}",
+    )  # fmt: skip
 
 
 @figure(
@@ -92,6 +111,15 @@ def heatmap(run: Map, measures: Sequence[str] | None = None) -> Figure:
         wide = rows.pivot(index="lesion", columns="measure", values="lesioned")
         twins = [m for m in chosen if m + ALIVE in chosen and wide[m].equals(wide[m + ALIVE])]
         chosen = [m for m in chosen if m.removesuffix(ALIVE) not in twins or m in twins]
+    title = f"What each cut changes in {run.spec.agent}"
+    return _regions(run, rows, chosen, title, f"{_episodes(rows)} paired episodes")
+
+
+def _regions(
+    run: Map, rows: pd.DataFrame, chosen: Sequence[str], title: str, episodes: str
+) -> Figure:
+    """Regions × measures: the change in colour, the lesioned value in the cell, the intact value
+    in the head."""
     groups = rows[rows["group"] != "singles"]
     names = list(groups["lesion"].unique())[: 2 * _MAX_ROWS]
     if groups.empty:  # many single units: the ones that matter most
@@ -104,7 +132,6 @@ def heatmap(run: Map, measures: Sequence[str] | None = None) -> Figure:
     intact = rows.groupby("measure")["intact"].mean().map(number)
     units = rows.drop_duplicates("lesion").set_index("lesion")["units"]
     told = labels(run)
-    title = f"What each cut changes in {run.spec.agent}"
     figure = style.page(2.6 + 0.72 * len(chosen), 1.9 + 0.3 * max(4, len(names)), title)
     axes = figure.subplots()
     rows_named = [f"{told[n]}  ({units[n]})" for n in names]
@@ -114,10 +141,11 @@ def heatmap(run: Map, measures: Sequence[str] | None = None) -> Figure:
     style.colour_bar(mesh, axes, _ENDS, shrink=min(1.0, 8 / len(names)), aspect=12)
     style.note(
         figure,
-        f"cells: value after the cut, {_episodes(rows)} paired episodes; "
+        f"cells: value after the cut, {episodes}; "
         "rows: region (units cut); columns: behaviour, intact value\n"
         f"colour: change relative to the column's largest{_weakest(run)}; white: not significant "
-        f"(false discovery rate {LEVEL:.0%}){_legend(marks)}",
+        f"(false discovery rate {LEVEL:.0%}), or saved by a robot that no longer does its task"
+        f"{_legend(marks)}",
     )
     return figure
 

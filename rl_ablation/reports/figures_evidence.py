@@ -22,7 +22,7 @@ from rl_ablation.mapping.claims import (
     valued,
     worth_telling,
 )
-from rl_ablation.mapping.evidence import reference_effect
+from rl_ablation.mapping.evidence import reference_effect, with_own
 from rl_ablation.mapping.kinds import first_kind
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
@@ -79,8 +79,8 @@ def dose_response(run: Map) -> Figure | None:
     """How behaviours change as a region's units are turned down from 1 to 0."""
     if (dosed := run.doses) is None:
         return None
-    rows = overall(dosed.own_effects(), controls=True)
-    size = reference_effect(overall(run.effects()))
+    rows = overall(with_own(dosed.own_effects(), run.own), controls=True)
+    size = reference_effect(changes(run))
     told = worth_telling(run)
     told = told.reindex(told["harm"].abs().sort_values(ascending=False).index)
     rows = rows.assign(

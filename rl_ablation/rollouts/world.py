@@ -150,6 +150,16 @@ class World:
         return list(self.metadata.get("conditions") or {})
 
     @property
+    def own_measures(self) -> dict[str, str]:
+        """Condition → the measure by which it is judged, where the world names one."""
+        conditions = self.metadata.get("conditions")
+        return {
+            name: str(about["measure"])
+            for name, about in (conditions.items() if isinstance(conditions, Mapping) else ())
+            if isinstance(about, Mapping) and "measure" in about
+        }
+
+    @property
     def names(self) -> dict[str, list[str]]:
         """Names of the units of ``obs`` (sensors) and ``action`` (actuators), where it has them."""
         entries = {

@@ -231,7 +231,10 @@ def test_what_measures_are_for_is_said_where_they_are_registered():
         return {m.name: v for m in MEASURES.values() if (v := getattr(m, attribute))}
 
     assert list(having("summary")) == ["return", "survival", "time_to_crash"]
-    assert list(having("task")) == ["progress", "progress.alive"]
+    tracking = ["vx_error", "vy_error", "yaw_error"]
+    assert sorted(having("task")) == sorted(["progress", "progress.alive", *tracking])
+    economy = ["cost_of_transport", "duty_imbalance", "energy", "jerkiness", "power", "power.alive"]
+    assert sorted(having("economy")) == economy
     assert list(having("lifetime")) == ["survival"]
     assert having("ending") == {"crash": "crashed", "stuck": "stuck", "fall": "fell"}
     with pytest.raises(TypeError, match="colour"):
