@@ -13,6 +13,7 @@ from rl_ablation.mapping.evidence import (
     NONE,
     SPECIFIC,
     classify,
+    harm,
     merge,
     selected,
     size_matched,
@@ -94,6 +95,50 @@ def test_classes():
         "dead": FAILURE,
         "fell": FAILURE,
         "better": SPECIFIC,
+    }
+
+
+def test_economy_counts_only_while_the_task_is_done(monkeypatch):
+    units = {"progress": "laps", "jerkiness": "1/s", "return": "", "clearance": "m"}
+    monkeypatch.setitem(UNITS, "jerkiness", "1/s")
+    monkeypatch.setitem(UNITS, "return", "")
+    monkeypatch.setitem(UNITS, "clearance", "m")
+    for name in ("jerkiness", "return", "clearance"):
+        monkeypatch.setitem(INTACT, name, 1.0)
+    smooth = {"jerkiness": -0.8}
+    made = table(
+        {
+            "stands": {**smooth, "clearance": 0.5, "progress": -0.9, "return": -0.9},
+            "drives": smooth,
+            "slower": {**smooth, "progress": -0.15},
+            "jerks": {"jerkiness": 0.9, "progress": -0.9, "return": -0.9},
+        }
+    )
+
+    def change(*measures):
+        frame = effects(made, {m: units[m] for m in measures})
+        return frame.assign(harm=harm(frame)).pivot(index="lesion", columns="measure")["harm"]
+
+    told = change("progress", "jerkiness", "clearance")
+    assert told["jerkiness"]["stands"] == 0
+    assert told["jerkiness"]["drives"] > 0.8
+    assert told["jerkiness"]["slower"] > 0.8, "a loss too small to be reported is none"
+    assert told["jerkiness"]["jerks"] < -0.9, "a loss is a loss"
+    assert told["clearance"]["stands"] > 0.9, "only economy is judged so"
+    assert change("return", "jerkiness")["jerkiness"]["stands"] == 0, "the return is the task"
+    assert change("jerkiness")["jerkiness"]["stands"] > 0.8, "nothing tells of a task"
+
+
+def test_a_task_lost_under_one_condition_takes_no_economy_elsewhere():
+    made = table({"a": {"progress": -0.9, "off_centre.alive": 0.0}, "b": {}})
+    frame = effects(made, UNITS).assign(condition="left")
+    other = effects(table({"a": {}, "b": {}}), UNITS).assign(condition="right")
+    both = pd.concat([frame, other], ignore_index=True)
+    both.loc[both["measure"] == "off_centre.alive", ["measure", "delta"]] = ["jerkiness", -0.5]
+    told = both.assign(harm=harm(both)).query("measure == 'jerkiness' and lesion == 'a'")
+    assert dict(zip(told["condition"], told["harm"] > 0, strict=True)) == {
+        "left": False,
+        "right": True,
     }
 
 

@@ -234,6 +234,35 @@ def test_a_recovered_robot_may_be_tilted_later_but_not_at_once():
     assert take("push_recovery", data)[2] == pytest.approx((130 + 15 - 1 - 100) * DT)
 
 
+def told(speed, turning, alive=None):
+    """Robots at a speed (T, N); the first half of the time they are told to turn, or not."""
+    command = constant(0.0, robots=speed.shape[1])
+    command[: STEPS // 2] = turning
+    zeros = np.zeros_like(command)
+    names = {"speed": speed, "command_vx": zeros, "command_vy": zeros, "command_yaw": command}
+    return trace(names, alive)
+
+
+def test_drift_is_judged_only_while_told_to_stand():
+    speed = constant(0.0, robots=3)
+    speed[: STEPS // 2, 1] = 9.0  # while turning
+    speed[STEPS // 2 :, 2] = 0.4
+    for name in ("drift", "drift.alive"):
+        assert take(name, told(speed, 0.9)) == pytest.approx([0, 0, 0.4])
+    never = constant(1.0)
+    zeros = np.zeros_like(never)
+    commands = {"command_vx": never, "command_vy": zeros, "command_yaw": zeros}
+    assert np.isnan(take("drift", trace({"speed": never, **commands}))).all()
+
+
+def test_falling_over_is_no_way_of_standing_still():
+    speed = constant(0.0)
+    speed[90:100, 1] = 1.5  # the fall
+    data = told(speed, 0.0, alive=[STEPS, 100])
+    assert take("drift", data) == pytest.approx([0, 1.5 * (STEPS - 90) / STEPS])
+    assert take("drift.alive", data) == pytest.approx([0, 0.15])
+
+
 @pytest.mark.parametrize(
     "name", [n for n, m in MEASURES.items() if "legs" in m.function.__module__]
 )

@@ -17,8 +17,10 @@ from rl_ablation.measures.registry import (
     applicable,
     choose,
     evaluate,
+    in_condition,
     measure,
     over,
+    parted,
 )
 from rl_ablation.rollouts.rollout import Trace
 
@@ -224,6 +226,19 @@ def test_a_measure_of_ones_own(monkeypatch):
     with pytest.raises(ValueError, match="exists already"):
         measure(name="greed")(greed)
     assert "greed" not in MEASURES
+
+
+def test_a_measure_under_one_condition_is_a_behaviour_of_its_own():
+    name = in_condition("turn_left", "vx_error.alive")
+    assert parted(name) == ("turn_left", "vx_error.alive")
+    assert parted("vx_error") == ("", "vx_error")
+    made, base = MEASURES[name], MEASURES["vx_error.alive"]
+    assert (made.label, made.task, base.task) == ("turn left: vx error (alive)", True, False)
+    assert (made.unit, made.better, made.function) == (base.unit, base.better, base.function)
+    assert name not in MEASURES, "it is looked up, not registered"
+    for unknown in ("speeed", "turn_left: speeed"):
+        with pytest.raises(KeyError, match="speeed"):
+            MEASURES[unknown]
 
 
 def test_what_measures_are_for_is_said_where_they_are_registered():
