@@ -77,8 +77,8 @@ def table_of(what: str) -> list[str]:
         return table(["kind", "a cut unit's output", "strength by default"], rows)
     if what == "figures":
         figures = {
-            name: (draw.__doc__ or "").strip().partition("\n")[0]
-            for name, draw in rl.figures.FIGURES.items()
+            name: (known.draw.__doc__ or "").strip().partition("\n")[0]
+            for name, known in rl.figures.FIGURES.items()
         }
         return table(["figure", "shows"], [[f"`{k}`", v] for k, v in figures.items()])
     return table(["name", "what it is"], [[f"`{k}`", v] for k, v in listed(what).items()])

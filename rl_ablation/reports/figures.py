@@ -85,7 +85,7 @@ def by_condition(run: Map) -> Figure | None:
     rows = changes(run)
     if not run.own or rows.empty:
         return None
-    episodes = int(rows[rows["measure"].isin(run.own)]["n"].max())
+    episodes = _episodes(rows[rows["measure"].isin(run.own)])
     few = "" if own(run) else f", too few to tell one: {TELLING} of each would do"
     return _regions(
         run, rows, run.own, f"What each cut changes in {run.spec.agent}, by condition",
@@ -115,9 +115,7 @@ def heatmap(run: Map, measures: Sequence[str] | None = None) -> Figure:
     return _regions(run, rows, chosen, title, f"{_episodes(rows)} paired episodes")
 
 
-def _regions(
-    run: Map, rows: pd.DataFrame, chosen: Sequence[str], title: str, episodes: str
-) -> Figure:
+def _regions(run: Map, rows: pd.DataFrame, chosen: list[str], title: str, episodes: str) -> Figure:
     """Regions × measures: the change in colour, the lesioned value in the cell, the intact value
     in the head."""
     groups = rows[rows["group"] != "singles"]
@@ -226,7 +224,8 @@ def intervals(run: Map, measures: Sequence[str] | None = None) -> Figure:
     rows = changes(run)
     chosen = _alive(run, rows, 4) if measures is None else _chosen(run, measures)
     names = _largest(rows[rows["measure"].isin(chosen)], 14)
-    title = f"Changes with 95 % intervals: {run.spec.agent}, {_episodes(rows)} paired episodes"
+    episodes = _episodes(rows[rows["measure"].isin(chosen)])
+    title = f"Changes with 95 % intervals: {run.spec.agent}, {episodes} paired episodes"
     figure = style.page(1.6 + 2.3 * len(chosen), 1.3 + 0.26 * len(names), title)
     panels = figure.subplots(1, len(chosen), sharey=True, squeeze=False)[0]
     told = labels(run)
