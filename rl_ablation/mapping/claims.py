@@ -106,15 +106,12 @@ def told_beyond(run: Map) -> pd.DataFrame:
 
     Of the size and in the behaviours that are told of claims; see `only_beyond`.
     """
-    effects = run.effects()
-    rows = effects[(effects["condition"] == "all") & ~effects["group"].isin(evidence.NO_CLAIMS)]
-    found = only_beyond(rows)
+    rows, told = overall(with_own(run.effects(), run.own), controls=True), changes(run)
+    rows = rows[~rows["group"].isin(evidence.NO_CLAIMS)]
+    found = only_beyond(rows.assign(harm=harm(rows, reference_effect(told))))
     if found.empty:
         return found
-    size = reference_effect(overall(effects))
-    sign = found["measure"].map(lambda m: MEASURES[m].better or 1).astype(float)
-    found = found.assign(harm=sign * found["delta"] / found["measure"].map(size).astype(float))
-    found = found[found["measure"].isin(distinct(changes(run), valued(run), 8))]
+    found = found[found["measure"].isin(distinct(told, valued(run), 8))]
     found = found[(found["harm"].abs() > REPORTED_EFFECT) & (found["group"] != "layers")]
     return found.sort_values("harm", key=np.abs, ascending=False, kind="stable")
 

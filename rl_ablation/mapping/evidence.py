@@ -65,8 +65,8 @@ def reference_effect(effects: pd.DataFrame) -> pd.Series:
     return pd.concat([largest, floor, shares], axis=1).max(axis=1).clip(lower=1e-12)
 
 
-def harm(effects: pd.DataFrame) -> pd.Series:
-    """Change of each row as a share of its measure's scale; below 0 is worse, above 0 better.
+def harm(effects: pd.DataFrame, size: pd.Series | None = None) -> pd.Series:
+    """Change of each row as a share of its measure's size; below 0 is worse, above 0 better.
 
     Where neither is better, below 0 is simply less. A gain in economy by a robot that no longer
     does its task is no gain, and counts 0: standing still is smooth and cheap. The task is what
@@ -74,8 +74,8 @@ def harm(effects: pd.DataFrame) -> pd.Series:
     cut clearly harms one of them.
     """
     sign = effects["measure"].map(lambda m: MEASURES[m].better or 1).astype(float)
-    scale = effects["measure"].map(reference_effect(effects)).astype(float)
-    change = sign * effects["delta"] / scale
+    size = reference_effect(effects) if size is None else size
+    change = sign * effects["delta"] / effects["measure"].map(size).astype(float)
     economy, task = (
         effects["measure"].map(lambda m, flag=flag: getattr(MEASURES[m], flag)).astype(bool)
         for flag in ("economy", "task")

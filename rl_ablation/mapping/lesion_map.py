@@ -21,6 +21,7 @@ from rl_ablation.mapping.claims import (
     double_dissociations,
     headline_regions,
     improvements,
+    own,
     worth_telling,
 )
 from rl_ablation.mapping.design import Execution, Fields, MapDesign, as_episodes, only, typed
@@ -269,7 +270,7 @@ def _of_first_kind(rows: pd.DataFrame) -> pd.DataFrame:
 def _may_stand_out(run: Map, draws: int) -> bool:
     """Whether more random divisions can still show a behaviour to be local, or two regions to be
     dissociated."""
-    found = divisions(run)
+    found = divisions(run, own(run) or None)
     if found is None or not found.draws:
         return False
     most = LEVEL * (1 + draws) / (1 + found.draws)

@@ -209,7 +209,7 @@ def _crossed(run: Map) -> str:
 
 def _local(run: Map) -> str:
     """Which behaviours sit in one region, beyond what random divisions show."""
-    null = divisions(run)
+    null = divisions(run, own(run) or None)
     if null is None:
         return ""
     chosen = worth_telling(run)
