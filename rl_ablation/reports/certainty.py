@@ -97,7 +97,7 @@ def _random(run: Map) -> str:
     groups = against["lesion"].nunique()
     beyond = against[against["p_random"] < LEVEL]["lesion"].unique()
     text = (
-        f"{groups} cuts with a change worth telling were held against random cuts of their size "
+        f"{groups} cut{'s' * (groups > 1)} with a change worth telling {'were' if groups > 1 else 'was'} held against random cuts of their size "
         f"in their layer (up to {int(against['draws'].max())}): "
     )
     if not len(beyond):
@@ -239,7 +239,7 @@ def _local(run: Map) -> str:
     if null is None:
         return ""
     chosen = worth_telling(run)
-    harmed = set(chosen[chosen["harm"] < 0]["measure"])
+    harmed = set(chosen[(chosen["harm"] < 0) & (chosen["group"] != "layers")]["measure"])
     told = []
     for name, share, p in zip(null.measures, null.shares()[0], null.p_local(), strict=True):
         if name in harmed and share >= HALF and p < LEVEL:

@@ -109,7 +109,8 @@ def dose_response(run: Map) -> Figure | None:
         axes.set_xlim(1.06, -0.06)
         axes.set_ylim(-1.6, 1.1)
         axes.set_xlabel("gain of its units")
-        axes.legend(fontsize=7.5, loc="lower left")
+        if names[region]:
+            axes.legend(fontsize=7.5, loc="lower left")
     panels[0].set_ylabel("change, share of the reference effect\n← worse          better →")
     return figure
 
