@@ -21,7 +21,7 @@ from rl_ablation.mapping.evidence import (
     reference_effect,
     with_own,
 )
-from rl_ablation.mapping.kinds import only_beyond, weakest
+from rl_ablation.mapping.kinds import HOLDS, NOTHING, only_beyond, weakest
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.stats import LEVEL
@@ -95,10 +95,15 @@ def claims(effects: pd.DataFrame) -> pd.DataFrame:
 
 
 def changes(run: Map) -> pd.DataFrame:
-    """The run's claims over all conditions, and of each in its own measure, with ``harm``."""
+    """The run's claims over all conditions, and of each in its own measure, with ``harm``.
+
+    What some kinds of cut show and others do not is said (``holds``) of changes of some size only.
+    """
     found = with_own(claims(run.effects()), run.own)  # each corrected in its condition's family
     rows = found[found["condition"] == "all"]
-    return rows.assign(harm=harm(rows))
+    size = rows["measure"].map(reference_effect(rows)).astype(float)
+    small = (rows["holds"] != HOLDS) & (rows["most"] <= REPORTED_EFFECT * size)
+    return rows.assign(harm=harm(rows), holds=rows["holds"].mask(small, NOTHING))
 
 
 def told_beyond(run: Map) -> pd.DataFrame:

@@ -31,6 +31,7 @@ ADDED = {
     "holds": f"{HOLDS}: under all kinds of cut within the network's range, with one sign; "
     f"{ONLY_FAR}: only under kinds that leave it, such as zero; {DISAGREE}: under some within it",
     "first": "delta under the first kind, that of the random cuts",
+    "most": "largest |delta| under any kind with q below 5 % by itself; 0 where there is none",
 }
 _OF_FIRST = ("delta_discovery", "random", "draws", "p_random")
 _KEY = ["lesion", "condition", "measure"]
@@ -93,8 +94,11 @@ def weakest(effects: pd.DataFrame) -> pd.DataFrame:
     holds = np.where(clear.loc[found.index], DISAGREE, NOTHING).astype(object)
     outside = (beyond["q"] < stats.LEVEL).groupby([beyond[k] for k in _KEY]).any()
     holds[(holds == NOTHING) & outside.reindex(found.index, fill_value=False)] = ONLY_FAR
+    clear_rows = rows[rows["q"] < stats.LEVEL]
+    most = clear_rows["delta"].abs().groupby([clear_rows[k] for k in _KEY]).max()
+    found["most"] = most.reindex(found.index, fill_value=0.0)
     found["holds"] = np.where(found["q"] < stats.LEVEL, HOLDS, holds)
-    columns = [*(c for c in effects.columns), "first", "holds"]
+    columns = [*(c for c in effects.columns), *ADDED]
     return found.reset_index()[columns]
 
 

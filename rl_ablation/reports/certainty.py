@@ -13,12 +13,14 @@ from rl_ablation.groupings.stability import stabilities
 from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.lesions.methods import KINDS
 from rl_ablation.mapping.claims import (
+    changes,
     dissociated,
     double_dissociations,
     improvements,
     overall,
     own,
     told_beyond,
+    valued,
     worth_telling,
 )
 from rl_ablation.mapping.divisions import HALF, divisions
@@ -97,8 +99,8 @@ def _random(run: Map) -> str:
     groups = against["lesion"].nunique()
     beyond = against[against["p_random"] < LEVEL]["lesion"].unique()
     text = (
-        f"{groups} cut{'s' * (groups > 1)} with a change worth telling {'were' if groups > 1 else 'was'} held against random cuts of their size "
-        f"in their layer (up to {int(against['draws'].max())}): "
+        f"{groups} cut{'s' * (groups > 1)} with a change worth telling, held against random cuts "
+        f"of the same size in the same layer (up to {int(against['draws'].max())}): "
     )
     if not len(beyond):
         return text + "none does more than such a cut does; it is how many units go that matters."
@@ -147,8 +149,11 @@ def _kinds(run: Map, rows: pd.DataFrame) -> str:
         f"{listed(within)}, which keep units at values that they also take, and is told with the "
         "weakest. "
     ) * (len(within) > 1)
-    split = int((rows["holds"] == DISAGREE).sum())
-    text += f"{split} changes hold under some of these only, and are not told. " * bool(split)
+    told = changes(run)
+    split = int(((told["holds"] == DISAGREE) & told["measure"].isin(valued(run))).sum())
+    text += f"{split} changes of some size show under some kinds only; they are not told. " * (
+        split > 0
+    )
     return text + _only_beyond(run, far)
 
 
