@@ -17,12 +17,14 @@ from rl_ablation.analysis.localisation import UNHARMED
 from rl_ablation.formats import number
 from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.mapping.claims import (
+    changes,
     dissociated,
     double_dissociations,
     overall,
     told_beyond,
 )
-from rl_ablation.mapping.evidence import REPORTED_EFFECT, harm
+from rl_ablation.mapping.evidence import REPORTED_EFFECT, harm, with_own
+from rl_ablation.measures.registry import parted
 from rl_ablation.reports.words import change
 from rl_ablation.rollouts.world import conditions_of
 from rl_ablation.stats import LEVEL
@@ -48,8 +50,8 @@ def map_regions(agent: rl.Policy, folder: Path, size: Size, seed: int) -> rl.Map
     return rl.lesion_map(agent, plan, folder=folder, activity=activity, **how)
 
 
-def _with_harm(effects: pd.DataFrame) -> pd.DataFrame:
-    rows = overall(effects)
+def _with_harm(effects: pd.DataFrame, run: rl.Map) -> pd.DataFrame:
+    rows = overall(with_own(effects, run.own))
     return rows.assign(harm=harm(rows).fillna(0.0))
 
 
@@ -58,7 +60,7 @@ def improvements(run: rl.Map, measures: Sequence[str]) -> pd.DataFrame:
 
     The rows of `Run.effects` of those lesions × behaviours, with harm and ``held``.
     """
-    first, rows = _with_harm(run.own_effects()), _with_harm(run.effects())
+    first, rows = _with_harm(run.own_effects(), run), changes(run)
     first = first.query(f"q < {LEVEL} and harm > {REPORTED_EFFECT} and group != 'layers'")
     key = ["lesion", "measure"]
     rows = rows[rows.set_index(key).index.isin(first.set_index(key).index)]
@@ -75,8 +77,12 @@ def table(run: rl.Map, measures: Sequence[str]) -> str:
     """
     episodes = (run.confirmation or run).whole_table()
     intact = episodes[episodes["lesion"] == INTACT]
-    cells = {"intact": {m: number(float(intact[m].mean())) for m in measures}}
-    rows = overall(run.effects())
+    own = {m: parted(m) for m in measures}
+    cells: dict[str, dict[str, str]] = {"intact": {}}
+    for m, (condition, measure) in own.items():
+        here = intact[intact["condition"] == condition] if condition else intact
+        cells["intact"][m] = number(float(here[measure].mean()))
+    rows = changes(run)
     for row in rows[rows["measure"].isin(measures)].to_dict("records"):
         mark = "" if not row["q"] < LEVEL else "\\*\\*" if row["p_random"] <= LEVEL else "\\*"
         values = cells.setdefault(f"{row['lesion']} ({row['units']})", {})
@@ -127,7 +133,7 @@ def tell_improvements(run: rl.Map, measures: Sequence[str]) -> str:
     seemed = f"{len(found)} improvement{'s' * (len(found) != 1)} showed in the discovery"
     if held.empty:
         return f"{seemed}; none survives confirmation on fresh seeds."
-    costs = _with_harm(run.effects()).query(f"q < {LEVEL} and harm < {-REPORTED_EFFECT}")
+    costs = changes(run).query(f"q < {LEVEL} and harm < {-REPORTED_EFFECT}")
     costs = costs[costs["measure"].map(lambda m: rl.MEASURES[m].better != 0)]
     free, costly = [], []
     for row in held.sort_values("harm", ascending=False, kind="stable").to_dict("records"):

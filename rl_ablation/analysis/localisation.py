@@ -16,9 +16,9 @@ import pandas as pd
 from rl_ablation.errors import LabError
 from rl_ablation.formats import Estimate
 from rl_ablation.lesions.lesion import Lesion
-from rl_ablation.mapping.claims import overall
+from rl_ablation.mapping import claims
 from rl_ablation.mapping.divisions import HALF, divisions
-from rl_ablation.mapping.evidence import REPORTED_EFFECT, differences, harm
+from rl_ablation.mapping.evidence import REPORTED_EFFECT, differences
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.stats import LEVEL, RESAMPLES, finite_mean, interval, sign_flip_p, smallest_effect
@@ -216,8 +216,7 @@ def region_locality(run: Map, measures: Sequence[str], seed: int = 0) -> pd.Data
     share_high; p_local, and ``divisions``, the number of random ones; hit, of ``regions``, that do
     clear harm; verdict. A behaviour that no region harms clearly has NaN in their place.
     """
-    rows = overall(run.effects())
-    rows = rows.assign(harm=harm(rows).fillna(0.0))
+    rows = claims.changes(run).fillna({"harm": 0.0})
     rows = rows[rows["group"] != "layers"]
     assert run.confirmation is not None
     changed = differences(run.confirmation.behaviour(), measures)

@@ -84,7 +84,7 @@ def test_the_intact_row_is_the_intact_robots_own(
     assert rows[rows["measure"] == "left_turning.alive"]["intact"].nunique() > 1
     for ascending in (True, False):
         ordered = rows.sort_values("intact", ascending=ascending)
-        monkeypatch.setattr("experiments.studies.regions.overall", lambda *_, t=ordered: t)
+        monkeypatch.setattr("experiments.studies.regions.changes", lambda *_, t=ordered: t)
         row = next(x for x in table(run, lap_regions.MEASURES).splitlines() if "| intact |" in x)
         assert row == f"| intact | {' | '.join(wanted)} |"
 
@@ -110,5 +110,5 @@ def test_locomotion_regions_maps_the_quadruped(
 ) -> None:
     answer = locomotion_regions.study(tmp_path, quick=True, seed=0)
     assert complete(answer)
-    assert "vx error (alive)" in answer.text
+    assert "forward: vx error" in answer.text
     assert set(answer.tables["locality"]["network"]) == {"quadruped"}
