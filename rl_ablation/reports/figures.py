@@ -62,7 +62,7 @@ def _chosen(run: Map, measures: Sequence[str] | None) -> list[str]:
     Raises:
         LabError: One was not taken in this run.
     """
-    taken = run.spec.measures
+    taken = [*run.spec.measures, *run.own]
     for name in measures or ():
         if name not in taken:
             raise LabError(f"measure {name!r} was not taken in this run; it has {', '.join(taken)}")

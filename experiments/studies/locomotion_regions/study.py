@@ -28,7 +28,7 @@ from experiments.studies.regions import Size, film_still, map_regions, tell
 from experiments.studies.regions_figure import shares
 from experiments.studies.registry import Answer
 from rl_ablation.analysis.localisation import region_locality
-from rl_ablation.reports.figures import heatmap, intervals, network
+from rl_ablation.reports.figures import by_condition, heatmap, intervals, network
 
 MEASURES = {
     "quadruped": (
@@ -58,7 +58,8 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         classes = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
         head = f"**{name}** (clusters by class: {classes})"
         texts.append(f"{head}\n\n{tell(run, MEASURES[name], where[name])}")
-        figures |= {f"{name}_heatmap": heatmap(run), f"{name}_network": network(run)}
+        shown = by_condition(run) or heatmap(run)
+        figures |= {f"{name}_heatmap": shown, f"{name}_network": network(run)}
         figures[f"{name}_intervals"] = intervals(run, MEASURES[name])
         tables[f"{name}_effects"] = run.effects()
         if not quick:
