@@ -103,7 +103,11 @@ def examine(
     table, read = run.table(), importance(agent, activity)
     divisions, ranks = [], []
     for site in agent.network.sizes:
-        where = {"network": subject.name, "robot": subject.robot, "kind": subject.kind}
+        where: dict[str, object] = {
+            "network": subject.name,
+            "robot": subject.robot,
+            "kind": subject.kind,
+        }
         where |= {"site": site}
         divisions += [where | agreement(table, activity, site, measures, k, seed) for k in ks]
         vectors = effect_vectors(table, site, measures)

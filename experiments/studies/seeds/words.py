@@ -84,12 +84,12 @@ def _tell_behaviour(
     text = f"the worst cluster does {own:%} of all harm"
     if not np.isfinite(gap.value):
         return f"- {label}: {text}; random regions do none."
-    row = rows.loc["difference"]
+    row = rows.loc["difference"].to_dict()
     sign = gap.sign if row["q"] < LEVEL else 0
     than = "than random divisions of the same sizes"
     verdict = {
         1: f"is more local {than}", -1: f"is less local {than}",
-        0: f"against random divisions: {gap.unclear(float(row['smallest']), INTEREST, '%')}",
+        0: f"against random divisions: {gap.unclear(row['smallest'], INTEREST, '%')}",
     }[sign]  # fmt: skip
     return (
         f"- {label} {verdict}; {text}, the worst random region {random:%}; difference {gap:%}, "
