@@ -6,7 +6,7 @@ that improve an ability. Same class of protocol, not a replication (their groups
 public).
 
 Protocol: the zoo's lap agent and 11 more trainings of its recipe. Cuts of whole layers and of
-functional clusters (units active together, 4 a layer), in two stages: a few paired episodes select,
+functional clusters (units active together, 6 a layer), in two stages: a few paired episodes select,
 24 fresh ones give the numbers, over ring, bends and random tracks, both ways. There every cut is
 made in three kinds, resample, mean and zero, and what is told holds under the first two; what only
 zero shows is told apart. Behaviours are taken while still driving, so that a crash is not mistaken
@@ -36,7 +36,7 @@ from rl_ablation.measures.registry import MEASURES as ALL
 from rl_ablation.reports.figures import heatmap, intervals, network
 
 MEASURES = ("progress", *DRIVING, "crash")
-FULL, FURTHER = Size(k=4), Size(k=4, controls=40)
+FULL, FURTHER = Size(k=6), Size(k=6, controls=40)
 QUICK = Size(k=2, discovery=12, episodes=12, controls=2, horizon=160)
 SEEDS = range(12)
 
