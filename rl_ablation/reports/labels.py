@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from rl_ablation.lesions.lesion import VARIANT, Lesion
+from rl_ablation.lesions.lesion import VARIANT, Lesion, Plan
+from rl_ablation.mapping.map import Map
 from rl_ablation.mapping.run import Run
 
 
@@ -20,8 +21,9 @@ def label(lesion: Lesion, names: Mapping[str, Sequence[str]]) -> str:
 
 
 def labels(run: Run) -> dict[str, str]:
-    """Lesion → label, for all lesions of a run; what two would share has the lesion behind it."""
-    told = {x.name: label(x, run.names) for x in run.plan}
+    """Lesion → label, for all lesions of a run, in all kinds that were confirmed; what two would
+    share has the lesion behind it."""
+    told = {x.name: label(x, run.names) for x in _cuts(run)}
     often = Counter(told.values())
     return {k: v if often[v] == 1 else f"{v} ({k})" for k, v in told.items()}
 
@@ -37,5 +39,11 @@ def named(run: Run, text: str) -> Lesion:
     Raises:
         LabError: There is none.
     """
-    told = {v: k for k, v in labels(run).items()}
-    return run.plan[text if text in run.plan.names else told.get(text, text)]
+    told, plan = {v: k for k, v in labels(run).items()}, _cuts(run)
+    return plan[text if text in plan.names else told.get(text, text)]
+
+
+def _cuts(run: Run) -> Plan:
+    """The lesions of a run, and the further kinds of the confirmed ones."""
+    sure = run.confirmation if isinstance(run, Map) else None
+    return run.plan if sure is None else run.plan + sure.plan

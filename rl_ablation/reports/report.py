@@ -20,7 +20,7 @@ from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.reports.certainty import certainty
 from rl_ablation.reports.figures import FIGURES, draw_all
-from rl_ablation.reports.labels import film_name, label, labels
+from rl_ablation.reports.labels import film_name, labels
 from rl_ablation.reports.words import headlines
 from rl_ablation.stats import LEVEL
 
@@ -59,7 +59,7 @@ def report(run: Map, films: Sequence[Path] | None = None, command: str = "") -> 
             for name, path in figures.items()
         ],
         films=[(stems.get(path.stem, path.stem), _data("video/mp4", path)) for path in films],
-        labels=labelled | {x.name: label(x, run.names) for x in cuts if x.name not in labelled},
+        labels=labelled,
         kinds={k: KINDS[k].doc for k in kinds},
         behaviours=[
             (m.label, m.doc, m.unit, number(float(np.nanmean(intact[m.name]))))
