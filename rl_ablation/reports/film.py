@@ -19,7 +19,7 @@ from rl_ablation.analysis.layout import grid_shape
 from rl_ablation.env_ids import find_spec, trust
 from rl_ablation.errors import LabError
 from rl_ablation.files import one_line
-from rl_ablation.lesions.lesion import INTACT, Lesion
+from rl_ablation.lesions.lesion import INTACT, VARIANT, Lesion
 from rl_ablation.lesions.masks import Masks
 from rl_ablation.lesions.triggers import Triggers
 from rl_ablation.mapping.claims import typical_episode
@@ -94,7 +94,8 @@ def film(
     sides: list[_Side] = []
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
     try:
-        without = f"without {labels(run)[lesion]}"
+        how = "" if VARIANT in lesion else f" ({chosen.manner})"
+        without = f"without {labels(run)[lesion]}{how}"
         for title, what in ((INTACT, run.plan[INTACT]), (without, chosen)):
             sides.append(_start(title, what, run, episode))
         dt = 1.0 / float(sides[0].env.metadata.get("render_fps") or 1.0)
