@@ -104,7 +104,7 @@ def test_a_film_is_asked_for_by_either_name(run, monkeypatch, asked):
 
     monkeypatch.setattr("rl_ablation.reports.film._start", start)
     assert main(["video", str(run.folder), "--lesion", asked, "--episode", "0"]) == 2
-    assert titles == [("intact", "intact"), ("without left wheel", "action/0")]
+    assert titles == [("intact", "intact"), ("without left wheel (zero)", "action/0")]
     with pytest.raises(LabError, match="no lesion 'third wheel'"):
         rl.film(run, "third wheel")
 
