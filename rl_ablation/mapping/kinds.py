@@ -53,6 +53,11 @@ def in_kinds(plan: Plan, kinds: Sequence[str] | None = None, strength: float | N
     return made
 
 
+def in_first(cuts: Plan) -> Plan:
+    """Cuts in several kinds in the first one only."""
+    return Plan(x for x in cuts if VARIANT not in x.name)
+
+
 def first_kind(run: Run) -> str:
     """The kind of a map's discovery and of its random cuts."""
     claims = (x.kind for x in run.plan if x.size and x.group not in CONTROLS)

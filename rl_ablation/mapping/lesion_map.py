@@ -27,7 +27,7 @@ from rl_ablation.mapping.claims import (
 from rl_ablation.mapping.design import Execution, Fields, MapDesign, as_episodes, only, typed
 from rl_ablation.mapping.divisions import HALF, divided, divisions
 from rl_ablation.mapping.evidence import differences
-from rl_ablation.mapping.kinds import in_kinds
+from rl_ablation.mapping.kinds import in_first, in_kinds
 from rl_ablation.mapping.map import CONFIRMATION, CONTROLS, DOSES, Map
 from rl_ablation.mapping.probe import probe
 from rl_ablation.mapping.run import MORE, Run
@@ -75,7 +75,7 @@ def cuts_of(plan: Plan, episodes: Episodes, design: MapDesign) -> tuple[Plan, Pl
             f"{least} conditions"
         )
     every = in_kinds(plan, design.kinds, design.strength)
-    return Plan(x for x in every if VARIANT not in x.name), every
+    return in_first(every), every
 
 
 def base(lesion: Lesion) -> str:

@@ -14,6 +14,7 @@ from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import INTACT, Plan
 from rl_ablation.mapping.design import Aim, Execution, Fields, as_episodes, only, typed
 from rl_ablation.mapping.evidence import differences
+from rl_ablation.mapping.kinds import in_first, in_kinds
 from rl_ablation.mapping.sweep import sweep
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.policies.policy import Policy
@@ -75,7 +76,7 @@ def plan_episodes(
 
     A pilot runs some of the plan's cuts for a few episodes and takes the upper quartile of the
     standard deviations of their paired differences: cuts that change nothing vary little, and
-    those of interest vary most. The episodes are the pilot's, at least one a condition; for the
+    those of interest vary most. They are made in the first kind of a map. The episodes are the pilot's, at least one a condition; for the
     rest see `sweep`. Fields of `Aim`, `Episodes` and `Execution` may be given by name.
 
     Returns:
@@ -90,7 +91,8 @@ def plan_episodes(
     # The pilot's episodes are none of the map's.
     asked = replace(asked, seed=episode_seed(asked.seed, 0, stream=3))
     execution = typed(execution or Execution(), given)
-    run = sweep(agent, Plan(some), asked, execution, measures=measures, activity=activity)
+    pilot = in_first(in_kinds(Plan(some)))
+    run = sweep(agent, pilot, asked, execution, measures=measures, activity=activity)
     table = run.table()
     intact = table[table["lesion"] == INTACT]
     tests = len(cuts) * len(run.measures)
