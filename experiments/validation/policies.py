@@ -132,7 +132,7 @@ def _first_layer(rng: np.random.Generator) -> _Layer:
 def _room_on_the_left(rng: np.random.Generator) -> np.ndarray:
     """Weights of a steering unit: left rays minus their mirror images, damped by the yaw rate."""
     weights = np.zeros(OBS)
-    for k in range(3, 7):
+    for k in range(2, 6):
         gain = rng.uniform(0.9, 2.1)
         weights[MIDDLE + k], weights[MIDDLE - k] = gain, -gain
     weights[YAW_RATE] = -rng.uniform(0.3, 0.4)
