@@ -13,11 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from experiments.validation.cloned import halves
 from experiments.validation.policies import OBS, WAYS, Extra, Planted, plant, room_on_the_left
 from experiments.validation.policies import way_ahead as ahead
 from rl_ablation.files import digest
 from rl_ablation.policies.network import ACTIVATIONS, MLP, Edit, array_digest, linear
 
+TRAINED = "trained halves"
 MIXED = "mixed"
 """Role of every unit of a distributed twin."""
 HIGH = 2.5  # activity of units that are never near zero; pathway units stay below 1.5
@@ -112,4 +114,5 @@ FAMILIES: dict[str, Callable[[int], Planted]] = {
     "gated": lambda seed: plant(seed, [Extra("left bends", _in_left_bends, {"left": 0.3})]),
     "small": lambda seed: plant(seed, [Extra("small", ahead, {"forward": 0.1}, most=3)]),
     "correlated decoys": lambda seed: plant(seed, copies=True),
+    TRAINED: halves,
 }

@@ -15,7 +15,8 @@ import pandas as pd
 
 import rl_ablation as rl
 from envs.lap import CONDITIONS
-from experiments.validation.families import FAMILIES, MIXED
+from experiments.validation.cloned import HALVES
+from experiments.validation.families import FAMILIES, MIXED, TRAINED
 from experiments.validation.policies import STEERING, ZERO, Planted, true_effects
 from rl_ablation.analysis.localisation import LOCAL, region_locality
 from rl_ablation.analysis.redundancy import SweepGame, interactions
@@ -33,6 +34,7 @@ TURNING = ("left_turning.alive", "right_turning.alive")
 BEHAVIOURS = (
     "forward_speed.alive", *TURNING, "off_centre.alive", "jerkiness", "progress", "survival"
 )  # fmt: skip
+SERVED = {"forward_speed.alive": HALVES[0], **dict.fromkeys(TURNING, HALVES[1])}
 SPEED = "forward_speed"  # over the horizon: a robot that never moves has a number too
 FACTS, CELLS = "facts.json", "cells.csv"
 
@@ -126,6 +128,8 @@ def _score(index: int, folder: Path, seed: int, size: Size) -> dict[str, str]:
     }
     if planted.ways:
         facts["speed_without"] = speed_without(truth, planted)
+    if family == TRAINED:
+        facts["halves"] = {m: right_half(cells, m) for m in SERVED}
     if family == "modular":
         facts["twins"] = find_twins(planted, regions, activity, joint, folder / "pairs", size)
         facts["dissociated"] = steering_dissociated(of_regions, planted)
@@ -278,6 +282,15 @@ def local(run: rl.Map, planted: Planted) -> list[list[Any]]:
         )
         found.append([measure, name, there])
     return found
+
+
+def right_half(cells: pd.DataFrame, measure: str) -> bool | None:
+    """Whether the unit with the largest claim about a behaviour is in the half that serves it; None
+    without a claim."""
+    claims = cells[cells["claimed"] & (cells["measure"] == measure)]
+    if claims.empty:
+        return None
+    return bool(claims.loc[claims["effect"].abs().idxmax(), "role"] == SERVED[measure])
 
 
 def steering_dissociated(run: rl.Map, planted: Planted) -> bool:

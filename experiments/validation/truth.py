@@ -32,6 +32,9 @@ with the kind under which it is weakest, and held against the truth in this kind
   "go" at all times, so cuts within the network's range leave them saying it.
 * A *double dissociation* counts as found if `dissociated` names a cut of left-steering and one of
   right-steering units, nothing else that matters in either.
+* *Trained halves* are networks trained with a mask so that one half can only serve speed and the
+  other only steering. Speed and turning to either side are each a question: is the unit with the
+  largest claimed effect in the half that serves it?
 * The *adaptive* map stands beside a fixed one with the same limits (24 episodes in each stage).
   They decide alike where both claim a cell or neither does; the cells that count are those with a
   clear answer, a true effect of 0 or of 1 s.d. and more, since on others two fixed maps with
@@ -59,7 +62,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy import stats
 
 from experiments.studies.registry import DOCS, shrink
-from experiments.validation.families import FAMILIES
+from experiments.validation.families import FAMILIES, TRAINED
 from experiments.validation.maps import CELLS, FACTS, Size, keep, score_policy, scored
 from experiments.validation.policies import ZERO
 from rl_ablation.cluster import scattered
@@ -156,6 +159,7 @@ def _found(facts: Sequence[dict[str, Any]]) -> list[Row]:
     modular = [f for f in facts if f["family"] == "modular"]
     mixed = [not f["local"] and not f["dissociations"] for f in facts
              if f["family"] == "distributed"]  # fmt: skip
+    halves = [right for f in facts for right in f.get("halves", {}).values() if right is not None]
     twice = [f["adaptive"] for f in modular if "adaptive" in f]
     total = {k: sum(a[k] for a in twice) for k in twice[0]} if twice else {}
     clear = total.get("clear_alike", 0), total.get("clear", 0), "cells"
@@ -164,6 +168,13 @@ def _found(facts: Sequence[dict[str, Any]]) -> list[Row]:
         ("truth: one redundant pathway suffices", EVERY, *share(enough, 1)),
         ("twins found", "modular", *share([f["twins"] for f in modular], 0.9)),
         ("double dissociation found", "modular", *share([f["dissociated"] for f in modular], 0.9)),
+        (
+            "largest claim is in the right half",
+            TRAINED,
+            *_share(sum(halves), len(halves), "claims"),
+            0.9,
+            1,
+        ),
         ("nothing local, nothing dissociated", "distributed", *share(mixed, 0.95)),
         ("adaptive: clear cells decided alike", EVERY, *_share(*clear), 0.95, 1),
         ("adaptive: control steps", EVERY, spent, np.nan, np.nan, f"{len(twice)} maps", 0, 1 / 3),
