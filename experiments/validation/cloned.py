@@ -1,11 +1,13 @@
 """A trained network with a known answer: two heads, and a mask so that each serves one behaviour.
 
-The lab's own lap agent is cloned (states it visits, then also states that the clone visits, labelled
-by it: Ross, Gordon, Bagnell 2011) into a network of two halves that share nothing but what they
+The lab's own lap agent is cloned (states that it visits, then also those that the clone visits,
+labelled by it: Ross, Gordon, Bagnell 2011) into a network of two halves that share nothing but what they
 see: one half can only add to both wheels, the other only to their difference.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -31,8 +33,7 @@ class _Heads(nn.Module):
         super().__init__()
         sizes = (inputs, HALF, HALF, 1)
         self.halves = nn.ModuleList(
-            nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
-            for _ in HALVES
+            nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes)) for _ in HALVES
         )
         for weights in self.parameters():
             wide = weights.shape[-1] ** -0.5

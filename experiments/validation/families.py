@@ -96,19 +96,19 @@ FAMILIES: dict[str, Callable[[int], Planted]] = {
     "distributed": distributed,
     # A constant that pathway units need; they are lost without it, but it says nothing.
     "bias role": lambda seed: plant(
-        seed, [Extra("bias", _constant, {"forward": 0.5, "left": 0.3, "right": 0.3}, HIGH)]
+        seed, [Extra("bias", _constant, {"forward": 0.5, "left": 0.1, "right": 0.1}, HIGH)]
     ),
     # It says something, from far above what cuts to zero give the next layer.
     "saturated": lambda seed: plant(
         seed,
-        [Extra("high", _always_high, {"forward": 0.4}, HIGH), Extra("dead", _constant, most=3)],
+        [Extra("high", _always_high, {"forward": 0.3}, HIGH), Extra("dead", _constant, most=3)],
     ),
     "redundancy of three": lambda seed: plant(seed, ways=tuple(WAYS)),
     "overlapping": lambda seed: plant(
         seed,
         [
-            Extra("forward+left", _both(1.0), {"left": 0.5, "forward": 0.25}),
-            Extra("forward+right", _both(-1.0), {"right": 0.5, "forward": 0.25}),
+            Extra("forward+left", _both(1.0), {"left": 0.2, "forward": 0.15}),
+            Extra("forward+right", _both(-1.0), {"right": 0.2, "forward": 0.15}),
         ],
     ),
     "gated": lambda seed: plant(seed, [Extra("left bends", _in_left_bends, {"left": 0.3})]),

@@ -43,7 +43,7 @@ FACTS, CELLS = "facts.json", "cells.csv"
 class Size:
     """How much of everything; see `experiments.validation.truth`."""
 
-    horizon: int = 80  # control steps of an episode
+    horizon: int = 100  # control steps of an episode
     truth: int = 64  # episodes behind the truth about each cut in each kind
     episodes: int = 24  # of the confirmation
     discovery: int = 12  # episodes of the discovery

@@ -3,9 +3,10 @@
 Every planted policy is an ordinary network (18 observations → ``h0`` → ``h1`` → 2 wheels, ReLU)
 that drives the real lap world. All of its units have a *role*:
 
-* ``left``, ``right``: rectified steering. A left unit fires with more room on the left than on
-  the right and speeds up the right wheel; a right unit is its mirror image.
-* ``forward``: drive for both wheels, more of it the freer the way ahead.
+* ``left``, ``right``: rectified steering. A left unit fires with clearly more room on the left than
+  on the right and speeds up the right wheel; a right unit is its mirror image.
+* ``forward``: drive for both wheels, a little more of it the freer the way ahead. Most of it is a
+  constant, so a cut within its range changes little.
 * ``twin-a``, ``twin-b``: two pathways with one function. Each says "go", one from the wheels'
   speed, one from the wall behind on the right, and either suffices: a ``brake`` unit in ``h1``
   computes ``relu(1 − a − b)``. Without one next to nothing happens, without both the robot crawls.
@@ -157,9 +158,10 @@ def plant(
 def _first_layer(rng: np.random.Generator, ways: Sequence[str]) -> _Layer:
     layer = _Layer(OBS)
     for role, sign in zip(STEERING, (1.0, -1.0), strict=True):
-        for _ in range(rng.integers(2, 6)):
-            layer.add(role, sign * room_on_the_left(rng))
-    for _ in range(rng.integers(2, 6)):
+        for _ in range(rng.integers(1, 3)):
+            # Silent on the straight, so that its mean or another moment does not do its work.
+            layer.add(role, sign * room_on_the_left(rng), -rng.uniform(0.4, 0.5))
+    for _ in range(rng.integers(1, 4)):
         layer.add("forward", *way_ahead(rng))
     for role in ways:
         inputs, gain = WAYS[role]
@@ -230,9 +232,9 @@ def _wheels(rng: np.random.Generator, second: _Layer) -> np.ndarray:
     """Weights of the wheels, (2, H): left wheel, right wheel."""
     weights = np.zeros((2, len(second.roles)))
     gains = {
-        "left": (-1.0, 1.0, rng.uniform(0.45, 0.6)),
-        "right": (1.0, -1.0, rng.uniform(0.45, 0.6)),
-        "forward": (1.0, 1.0, rng.uniform(0.5, 0.6)),
+        "left": (-1.0, 1.0, rng.uniform(2.0, 2.4)),
+        "right": (1.0, -1.0, rng.uniform(2.0, 2.4)),
+        "forward": (1.0, 1.0, rng.uniform(0.8, 0.95)),
         "brake": (-1.0, -1.0, rng.uniform(0.25, 0.35)),
     }
     for role, (left, right, gain) in gains.items():

@@ -6,7 +6,7 @@ robot is mapped blind, twice: every unit, and its own activity clusters (6 in ea
 default), by `lesion_map` with its default kinds, 12 episodes of discovery, 24 of confirmation and
 up to 40 random divisions. The truth is measured, not hoped for: every unit that is wired to matter
 is cut on 64 fresh episodes more, in each kind that claims rest on (resample, mean). Episodes last
-4 s and 7 behaviours are taken.
+5 s and 7 behaviours are taken.
 
 **Definitions.** A *cell* is one single-unit cut × one behaviour over all conditions. It is told
 with the kind under which it is weakest, and held against the truth in this kind.
