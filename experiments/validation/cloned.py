@@ -1,8 +1,8 @@
 """A trained network with a known answer: two heads, and a mask so that each serves one behaviour.
 
 The lab's own lap agent is cloned (states that it visits, then also those that the clone visits,
-labelled by it: Ross, Gordon, Bagnell 2011) into a network of two halves that share nothing but what they
-see: one half can only add to both wheels, the other only to their difference.
+labelled by it: Ross, Gordon, Bagnell 2011) into a network of two halves that share nothing but
+what they see: one half can only add to both wheels, the other only to their difference.
 """
 
 from __future__ import annotations
