@@ -32,9 +32,8 @@ class _Heads(nn.Module):
     def __init__(self, inputs: int, draw: torch.Generator) -> None:
         super().__init__()
         sizes = (inputs, HALF, HALF, 1)
-        self.halves = nn.ModuleList(
-            nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes)) for _ in HALVES
-        )
+        self.halves = [[nn.Linear(a, b) for a, b in pairwise(sizes)] for _ in HALVES]
+        self.kept = nn.ModuleList(layer for half in self.halves for layer in half)
         for weights in self.parameters():
             wide = weights.shape[-1] ** -0.5
             nn.init.uniform_(weights, -wide, wide, generator=draw)

@@ -118,7 +118,7 @@ def _score(index: int, folder: Path, seed: int, size: Size) -> dict[str, str]:
         planted.policy, rl.Plan(), episodes=size.episodes * (1 + size.null_lesions), seed=pooled,
         folder=folder / "intact", **wanted,
     )  # fmt: skip
-    facts = {
+    facts: dict[str, Any] = {
         "of": [seed, index],
         "family": family,
         "size": asdict(size),
@@ -290,7 +290,8 @@ def right_half(cells: pd.DataFrame, measure: str) -> bool | None:
     claims = cells[cells["claimed"] & (cells["measure"] == measure)]
     if claims.empty:
         return None
-    return bool(claims.loc[claims["effect"].abs().idxmax(), "role"] == SERVED[measure])
+    largest = claims.iloc[int(claims["effect"].abs().to_numpy().argmax())]
+    return bool(largest["role"] == SERVED[measure])
 
 
 def steering_dissociated(run: rl.Map, planted: Planted) -> bool:

@@ -212,7 +212,7 @@ def _second_layer(
                 weights += share * _mean_of(first, more.role, rng)
                 bias -= share * more.level
             layer.add(role, weights, bias)
-    layer.add("brake", -sum(_mean_of(first, way, rng) for way in ways), 1.0)
+    layer.add("brake", -np.sum([_mean_of(first, way, rng) for way in ways], axis=0), 1.0)
     for _ in range(2):
         layer.add("decoy", np.abs(rng.normal(0.0, 1.0, layer.inputs)))
     # Always off, whatever comes in: its strong outgoing weights carry nothing.
