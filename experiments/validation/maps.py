@@ -108,7 +108,7 @@ def _score(index: int, folder: Path, seed: int, size: Size) -> dict[str, str]:
         planted, truth_plan(planted), episodes=size.truth, seed=true, folder=folder / "truth",
         **wanted,
     )  # fmt: skip
-    units, regions = rl.singles(planted.policy), rl.clusters(planted.policy, activity=activity)
+    units, regions = rl.singles(planted.policy), rl.clusters(planted.policy, 6, activity)
     of_units = blind_map(planted, units, mapped, folder / "map", activity, size, controls=0)
     of_regions = blind_map(
         planted, regions, mapped, folder / "regions", activity, size, controls=size.controls

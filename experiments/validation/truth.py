@@ -2,8 +2,8 @@
 
 **Protocol.** Lap robots with planted pathways (`experiments.validation.policies`) drive the real
 physics, in families that are each hard in their own way (`experiments.validation.families`). Each
-robot is mapped blind, twice: every unit, and its own activity clusters (6 in each layer, the
-default), by `lesion_map` with its default kinds, 12 episodes of discovery, 24 of confirmation and
+robot is mapped blind, twice: every unit, and its own activity clusters (6 in each layer), by
+`lesion_map` with its default kinds, 12 episodes of discovery, 24 of confirmation and
 up to 40 random divisions. The truth is measured, not hoped for: every unit that is wired to matter
 is cut on 64 fresh episodes more, in each kind that claims rest on (resample, mean). Episodes last
 5 s and 7 behaviours are taken.
