@@ -56,10 +56,8 @@ def mean_intervals(
     square = np.where(there, (differences - mean) ** 2, 0.0).sum(0)
     with np.errstate(invalid="ignore", divide="ignore"):
         half = stats.t.ppf((1 + COVERAGE) / 2, n - 1) * np.sqrt(square / ((n - 1) * n))
-    wide = low < high  # where all differences are equal the interval is that one number
-    return np.where(wide, np.minimum(low, mean - half), low), np.where(
-        wide, np.maximum(high, mean + half), high
-    )
+    half[~(low < high)] = -np.inf  # all differences are equal: the interval is that one number
+    return np.minimum(low, mean - half), np.maximum(high, mean + half)
 
 
 def bca_intervals(
