@@ -56,7 +56,7 @@ else
 endif
 	$(BIN)/python -m experiments.bench $(if $(QUICK),--quick)
 
-validate: $(STAMP)  ## Score the lab on robots whose wiring is known (13 million control steps)
+validate: $(STAMP)  ## Score the lab on robots whose wiring is known (about 20 million control steps)
 	$(BIN)/python -m experiments.validation $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
 docs-figures: $(STAMP)  ## Run all studies in full and make the README's pictures from them (about an hour)

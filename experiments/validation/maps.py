@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -14,44 +15,50 @@ import pandas as pd
 
 import rl_ablation as rl
 from envs.lap import CONDITIONS
-from experiments.validation.policies import STEERING, TWINS, ZERO, Planted, plant, true_effects
+from experiments.validation.cloned import HALVES
+from experiments.validation.families import FAMILIES, MIXED, TRAINED
+from experiments.validation.policies import STEERING, ZERO, Planted, true_effects
+from rl_ablation.analysis.localisation import LOCAL, region_locality
 from rl_ablation.analysis.redundancy import SweepGame, interactions
 from rl_ablation.files import write_atomically
 from rl_ablation.lesions.lesion import INTACT
-from rl_ablation.mapping.claims import double_dissociations
+from rl_ablation.lesions.variants import variants
+from rl_ablation.mapping.claims import dissociated, overall
 from rl_ablation.mapping.effects import effects
 from rl_ablation.rollouts.activity import Activity
 from rl_ablation.stats import LEVEL
 
+WITHIN = ("resample", "mean")
+"""The default kinds that claims rest on; the truth is measured in both."""
 TURNING = ("left_turning.alive", "right_turning.alive")
 BEHAVIOURS = (
     "forward_speed.alive", *TURNING, "off_centre.alive", "jerkiness", "progress", "survival"
 )  # fmt: skip
+SERVED = {"forward_speed.alive": HALVES[0], **dict.fromkeys(TURNING, HALVES[1])}
 SPEED = "forward_speed"  # over the horizon: a robot that never moves has a number too
 FACTS, CELLS = "facts.json", "cells.csv"
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything; see `planted_truth`."""
+    """How much of everything; see `experiments.validation.truth`."""
 
     horizon: int = 100  # control steps of an episode
-    truth: int = 96  # episodes behind the truth about each cut
+    truth: int = 64  # episodes behind the truth about each cut in each kind
     episodes: int = 24  # of the confirmation
     discovery: int = 12  # episodes of the discovery
     pairs: int = 12  # episodes of each joint cut
     null_lesions: int = 10  # cuts of nothing in a null map
-    null_maps: int = 10  # null maps of each policy
-    # Controls, and the adaptive map beside a fixed one, for every so many-th policy.
-    every: int = 10
-    controls: int = 100  # random control cuts at most for those
+    null_maps: int = 34  # null maps of each policy
+    every: int = 4  # an adaptive map beside a fixed one for every so many-th modular robot
+    controls: int = 40  # random divisions at most; 19 can show 5 %
 
 
 def blind_map(
-    planted: Planted, seed: int, folder: Path, activity: Activity, size: Size, **how: Any
-) -> rl.Map:
+    planted: Planted, plan: rl.Plan, seed: int, folder: Path, activity: Activity, size: Size,
+    **how: Any,
+) -> rl.Map:  # fmt: skip
     """Map a policy as the lab maps any, knowing nothing of its roles."""
-    plan = rl.singles(planted.policy) + rl.clusters(planted.policy, 6, activity)
     how = {"episodes": size.episodes, "discovery": size.discovery, **how}
     return rl.lesion_map(
         planted.policy, plan, measures=BEHAVIOURS, horizon=size.horizon, seed=seed, folder=folder,
@@ -87,10 +94,11 @@ def score_policy(how: tuple[int, Size], index: int) -> dict[str, str]:
 
 
 def _score(index: int, folder: Path, seed: int, size: Size) -> dict[str, str]:
-    built, mapped, true, pooled, joint = map(
-        int, np.random.SeedSequence([seed, index]).generate_state(5)
-    )
-    planted = plant(built)
+    number, which = divmod(index, len(FAMILIES))
+    family = list(FAMILIES)[which]
+    built, *_ = map(int, np.random.SeedSequence([seed, number]).generate_state(1))
+    mapped, true, pooled, joint = map(int, np.random.SeedSequence([seed, index]).generate_state(4))
+    planted = FAMILIES[family](built)
     activity = rl.record_activity(
         planted.policy, conditions=list(CONDITIONS), seed=mapped, horizon=size.horizon, threads=1
     )
@@ -100,66 +108,90 @@ def _score(index: int, folder: Path, seed: int, size: Size) -> dict[str, str]:
         planted, truth_plan(planted), episodes=size.truth, seed=true, folder=folder / "truth",
         **wanted,
     )  # fmt: skip
-    full = index % size.every == 0
-    controls = size.controls if full else 0
-    run = blind_map(planted, mapped, folder / "map", activity, size, controls=controls)
-    cells = score_cells(run.effects(), truth, planted.roles)
+    units, regions = rl.singles(planted.policy), rl.clusters(planted.policy, 6, activity)
+    of_units = blind_map(planted, units, mapped, folder / "map", activity, size, controls=0)
+    of_regions = blind_map(
+        planted, regions, mapped, folder / "regions", activity, size, controls=size.controls
+    )
+    cells = score_cells(overall(of_units.effects()), truth, planted.roles)
     pool = rl.sweep(
         planted.policy, rl.Plan(), episodes=size.episodes * (1 + size.null_lesions), seed=pooled,
         folder=folder / "intact", **wanted,
     )  # fmt: skip
-    facts = {
+    facts: dict[str, Any] = {
         "of": [seed, index],
+        "family": family,
         "size": asdict(size),
         "null": null_rejections(pool.table(), size, pooled),
-        "twins": find_twins(planted, run.plan, activity, joint, folder / "pairs", size),
-        "speed_without": speed_without(truth),
-        "dissociated": dissociated(run, planted),
+        "local": local(of_regions, planted),
+        "dissociations": [[d.a, d.b, d.x, d.y] for d in dissociated(of_regions)],
     }
-    if full:
-        # Both may take as many episodes in the discovery as in the confirmation.
-        equal = {"discovery": size.episodes, "controls": 0}
-        fixed, adaptive = (
-            blind_map(planted, mapped, folder / name, activity, size, adaptive=looks, **equal)
-            for name, looks in (("fixed", False), ("adaptive", True))
-        )
-        facts["adaptive"] = compare(fixed, adaptive, cells)
+    if planted.ways:
+        facts["speed_without"] = speed_without(truth, planted)
+    if family == TRAINED:
+        facts["halves"] = {m: right_half(cells, m) for m in SERVED}
+    if family == "modular":
+        facts["twins"] = find_twins(planted, regions, activity, joint, folder / "pairs", size)
+        facts["dissociated"] = steering_dissociated(of_regions, planted)
+        if number % size.every == 0:
+            # Both may take as many episodes in the discovery as in the confirmation.
+            equal = {"discovery": size.episodes, "controls": 0}
+            fixed, adaptive = (
+                blind_map(
+                    planted, units, mapped, folder / x, activity, size, adaptive=looks, **equal
+                )
+                for x, looks in (("fixed", False), ("adaptive", True))
+            )
+            facts["adaptive"] = compare(fixed, adaptive, cells)
     facts["steps"] = steps(folder)
     return {CELLS: cells.to_csv(index=False), FACTS: json.dumps(facts, indent=1) + "\n"}
 
 
 def truth_plan(planted: Planted) -> rl.Plan:
-    """Every unit that is wired to matter by itself, then each twin, then both."""
-    singles = [x for x in rl.singles(planted.policy) if planted.roles.get(x.name, ZERO[0])
-               not in ZERO]  # fmt: skip
-    whole = [planted.cut("h0", *roles) for roles in ((TWINS[0],), (TWINS[1],), TWINS)]
-    return rl.Plan([*singles, *whole])
+    """Every unit that is wired to matter by itself, in the kinds that claims rest on; and, set to
+    zero, all redundant pathways together, and all but one."""
+    mattering = rl.Plan(x for x in rl.singles(planted.policy)
+                        if planted.roles.get(x.name, ZERO[0]) not in ZERO)  # fmt: skip
+    ways = planted.ways
+    left = [tuple(x for x in ways if x != way) for way in ways]
+    whole = [planted.cut("h0", *some) for some in (*left, ways) if some]
+    return variants(mattering, WITHIN) + rl.Plan(whole)
 
 
 def score_cells(found: pd.DataFrame, truth: pd.DataFrame, roles: Mapping[str, str]) -> pd.DataFrame:
-    """Put the truth beside the map's single-unit cells and judge each.
+    """Put the truth beside the claims about single units and judge each.
 
-    Found is the effects table of the map; the truth is from `true_effects`, for the units that are
-    wired to matter; roles are name of the single cut → role.
+    Found is what `overall` tells; the truth is from `true_effects`, in each kind, for the units
+    that are wired to matter; roles are name of the single cut → role.
 
     Returns:
-        The cells with ``role``, the truth, and booleans ``claimed``, ``right`` (a claim that is
-        true), ``real`` (|true effect| ≥ 1), ``judged`` (counts for coverage), ``held``.
+        The cells with ``role``, the truth in the kind that the cell is told with, ``least``, the
+        smallest true |effect| of the kinds (0 where their signs differ), and booleans ``claimed``,
+        ``right`` (a claim that is true), ``real`` (least ≥ 1), ``judged`` (counts for coverage),
+        ``held``.
     """
     rows = found[(found["condition"] == "all") & found["lesion"].isin(roles.keys())]
-    kept = ["lesion", "measure", "delta", "ci_low", "ci_high", "effect", "q", "stage", "n"]
-    cells = rows[kept].merge(truth, on=["lesion", "measure"], how="left")
+    kept = ["lesion", "measure", "kind", "delta", "ci_low", "ci_high", "effect", "q", "stage", "n"]
+    cells = rows[kept].merge(truth, on=["lesion", "measure", "kind"], how="left")
+    cells = cells.merge(_least(truth), on=["lesion", "measure"], how="left")
     cells.insert(1, "role", cells["lesion"].map(roles))
     nothing = cells["role"].isin(ZERO)
-    cells.loc[nothing, ["true_delta", "true_sd", "true_effect"]] = 0.0
+    cells.loc[nothing, ["true_delta", "true_sd", "true_effect", "least"]] = 0.0
     confirmed = cells["stage"] == "confirmed"
     alike = np.sign(cells["delta"]) == np.sign(cells["true_delta"])
     cells["claimed"] = confirmed & (cells["q"] < LEVEL)
-    cells["right"] = cells["claimed"] & alike & (cells["true_delta"] != 0)
-    cells["real"] = cells["true_effect"].abs() >= 1
+    cells["right"] = cells["claimed"] & alike & (cells["least"] > 0)
+    cells["real"] = cells["least"] >= 1
     cells["judged"] = confirmed & ~nothing & cells["ci_low"].notna()
     cells["held"] = holds(cells)
     return cells
+
+
+def _least(truth: pd.DataFrame) -> pd.DataFrame:
+    """Smallest true |effect| over kinds, 0 where they differ in sign; columns lesion, measure."""
+    of = truth["true_effect"].groupby([truth["lesion"], truth["measure"]])
+    low, high = of.min(), of.max()
+    return low.clip(lower=0.0).where(low > 0, -high.clip(upper=0.0)).rename("least").reset_index()
 
 
 def holds(cells: pd.DataFrame) -> pd.Series:
@@ -215,7 +247,7 @@ def find_twins(
             if row["kind"] == "redundant" and row["value"] > best[0]:
                 best = row["value"], plan[row["a"]], plan[row["b"]]
     found = [matters(planted, x) for x in best[1:] if x is not None]
-    return found in ([{TWINS[0]}, {TWINS[1]}], [{TWINS[1]}, {TWINS[0]}])
+    return found in ([{a}, {b}] for a, b in permutations(planted.ways, 2))
 
 
 def matters(planted: Planted, lesion: rl.Lesion) -> set[str]:
@@ -224,16 +256,48 @@ def matters(planted: Planted, lesion: rl.Lesion) -> set[str]:
     return {planted.roles[unit] for unit in units} - set(ZERO)
 
 
-def speed_without(truth: pd.DataFrame) -> dict[str, float]:
-    """True change of forward speed, m/s, without either twin and without both."""
-    rows = truth[truth["measure"] == "forward_speed.alive"].set_index("lesion")["true_delta"]
-    return {x: float(rows[f"h0/{x}"]) for x in (*TWINS, "+".join(TWINS))}
+def speed_without(truth: pd.DataFrame, planted: Planted) -> dict[str, float]:
+    """True change of forward speed, m/s, with one redundant pathway left, and with ``none``."""
+    rows = truth[truth["measure"] == "forward_speed.alive"]
+    without = rows[rows["kind"] == "zero"].set_index("lesion")["true_delta"]
+    ways = planted.ways
+    cuts = {way: "+".join(x for x in ways if x != way) for way in ways} | {"none": "+".join(ways)}
+    return {left: float(without[f"h0/{cut}"]) for left, cut in cuts.items()}
 
 
-def dissociated(run: rl.Map, planted: Planted) -> bool:
+def local(run: rl.Map, planted: Planted) -> list[list[Any]]:
+    """Behaviours that the lab calls local: measure, region, whether there is such a place.
+
+    There is if the region holds at least half of the units of its layer that have one function.
+    """
+    rows = region_locality(run, BEHAVIOURS).to_dict("records")
+    found = []
+    for row in (x for x in rows if x["verdict"] == LOCAL):
+        measure, name = row["measure"], str(row["lesion"])
+        ((site, units),) = run.plan[name].cut.items()
+        roles = matters(planted, run.plan[name]) - {MIXED}
+        there = any(
+            2 * len({*units} & {*planted.units(site, role)}) >= len(planted.units(site, role))
+            for role in roles
+        )
+        found.append([measure, name, there])
+    return found
+
+
+def right_half(cells: pd.DataFrame, measure: str) -> bool | None:
+    """Whether the unit with the largest claim about a behaviour is in the half that serves it; None
+    without a claim."""
+    claims = cells[cells["claimed"] & (cells["measure"] == measure)]
+    if claims.empty:
+        return None
+    largest = claims.iloc[int(claims["effect"].abs().to_numpy().argmax())]
+    return bool(largest["role"] == SERVED[measure])
+
+
+def steering_dissociated(run: rl.Map, planted: Planted) -> bool:
     """Whether the lab names a pure left cut against a pure right cut."""
     wanted = [{side} for side in STEERING]
-    pairs = ((found.a, found.b) for found in double_dissociations(run, TURNING))
+    pairs = ((found.a, found.b) for found in dissociated(run, TURNING))
     return any([matters(planted, run.plan[x]) for x in pair] == wanted for pair in pairs)
 
 
@@ -247,8 +311,8 @@ def compare(fixed: rl.Map, adaptive: rl.Map, cells: pd.DataFrame) -> dict[str, f
     clear = cells["real"] | (cells["true_effect"] == 0)
     claimed = []
     for run in (fixed, adaptive):
-        rows = run.effects()
-        rows = rows[(rows["condition"] == "all") & rows["q"].notna()]
+        rows = overall(run.effects())
+        rows = rows[rows["q"].notna()]
         sure = rows.set_index(["lesion", "measure"])["q"] < LEVEL
         claimed.append(sure[sure.index.isin(cells.index)])
     one, other = claimed[0].align(claimed[1], join="inner")

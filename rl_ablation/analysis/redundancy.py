@@ -32,7 +32,7 @@ from rl_ablation.lesions.lesion import INTACT, Lesion, Plan
 from rl_ablation.mapping.sweep import sweep
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.policies.policy import Policy
-from rl_ablation.stats import LEVEL, bca_intervals, benjamini_hochberg, finite_mean, sign_flip_p
+from rl_ablation.stats import LEVEL, benjamini_hochberg, finite_mean, mean_intervals, sign_flip_p
 
 EXACT = 8
 """Players up to which all coalitions are evaluated: 2⁸ = 256."""
@@ -149,7 +149,7 @@ def shapley(
 
     A row for each group × measure: ``value``; ``ci_low`` and ``ci_high``, the 95 % Student interval
     over pairs of an order and its reverse (width 0 where exact; looking after each round makes it a
-    little narrow); ``episodes_low`` and ``episodes_high``, the 95 % BCa bootstrap interval over
+    little narrow); ``episodes_low`` and ``episodes_high``, the 95 % interval over
     episodes; ``permutations``, all n! where exact. LabError for no player, or fewer than 4 orders.
     """
     count = len(players)
@@ -163,7 +163,7 @@ def shapley(
         half, orders = np.zeros_like(value), factorial(count)
     else:
         value, by_episode, half, orders = _sampled(game, count, measures, max_permutations, rng)
-    low, high = bca_intervals(by_episode.reshape(len(by_episode), -1), rng)
+    low, high = mean_intervals(by_episode.reshape(len(by_episode), -1), rng)
     columns = {"value": value, "ci_low": value - half, "ci_high": value + half}
     rows = _rows({"group": list(players)}, measures)
     rows = rows.assign(**{name: cells.ravel() for name, cells in columns.items()})
@@ -231,7 +231,7 @@ def _credit(values: np.ndarray, orders: Sequence[Sequence[int]]) -> np.ndarray:
 def single_cuts(game: Game, players: Names, measures: Names, *, seed: int = 0) -> pd.DataFrame:
     """What is lost when one group alone is cut: v(all) − v(all but i), paired by episode.
 
-    A row for each group × measure: ``value``, its 95 % BCa interval over episodes ``ci_low`` and
+    A row for each group × measure: ``value``, its 95 % interval over episodes ``ci_low`` and
     ``ci_high``, the two-sided sign-flip ``p``, ``q`` over all rows, ``n`` episodes.
     """
     everyone = frozenset(range(len(players)))
@@ -256,7 +256,7 @@ def interactions(
     I is minus one term of that average, the one with all others intact. ``averaged`` also gives
     minus the average, which needs all 2ⁿ coalitions.
 
-    A row for each pair × measure: ``a``, ``b``, ``measure``, ``value`` (I), its 95 % BCa interval
+    A row for each pair × measure: ``a``, ``b``, ``measure``, ``value`` (I), its 95 % interval
     over episodes, sign-flip ``p``, ``q`` over all rows, ``n`` episodes, ``kind``: "redundant" or
     "synergistic" where q < 5 %, else "", and ``averaged`` if asked for.
     """
@@ -294,7 +294,7 @@ def _tested(differences: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """Mean, interval and p of (rows, episodes, measures), as columns of rows × measures."""
     rng = np.random.default_rng(seed)
     cells = np.moveaxis(differences, 1, 0).reshape(differences.shape[1], -1)
-    low, high = bca_intervals(cells, rng)
+    low, high = mean_intervals(cells, rng)
     p = sign_flip_p(cells, rng)
     return {
         "value": finite_mean(cells), "ci_low": low, "ci_high": high,

@@ -28,8 +28,8 @@ COLUMNS = {
     "intact": "mean over the intact policy's episodes",
     "lesioned": "mean over the lesioned policy's episodes",
     "delta": "mean of the paired differences lesioned − intact",
-    "ci_low": "lower end of the 95 % BCa bootstrap interval of delta (Efron 1987), expanded for "
-    "few episodes (Hesterberg 2015); none where all differences are equal",
+    "ci_low": "lower end of the 95 % interval of delta, Student's or the BCa bootstrap's (Efron "
+    "1987), whichever is further out; none where all differences are equal",
     "ci_high": "upper end",
     "effect": "delta / √((s²_intact + s²_lesioned)/2), the standardised mean difference",
     "p": "two-sided sign-flip permutation p of delta; exact up to 12 pairs, else 9999 flips",
@@ -81,7 +81,7 @@ def _compare(
     both = np.isfinite(lesioned) & np.isfinite(intact)
     difference = np.where(both, lesioned - intact, np.nan)
     cells = difference.transpose(1, 0, 2).reshape(int(rows.sum()), -1)
-    low, high = stats.bca_intervals(cells, rng)
+    low, high = stats.mean_intervals(cells, rng)
     # Equal differences show no spread to resample: 24 episodes without a crash do not prove that
     # there are none, they bound their share to 3/24 (the rule of three).
     low, high = (np.where(low == high, np.nan, end) for end in (low, high))

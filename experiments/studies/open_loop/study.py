@@ -14,7 +14,7 @@ clusters are set to zero too, the usual protocol, to show what that adds.
    interval over cuts.
 2. Drift: each robot is cut 3 s after the start and its actions compared with those of its intact
    twin for 10 s (`drift`). Robots nudged for one step, by noise of 0.1 s.d. on the
-   actions, show how far twins come apart without harm; what a region adds to that has a BCa
+   actions, show how far twins come apart without harm; what a region adds to that has a 95 %
    interval over episodes. (The question is that of "rehydration" in the public code on replaying
    intact trajectories through lesioned networks; the way of splitting the answer is this lab's.)
 3. Cuts in time: each cluster cut only in left bends, only in right bends, only on the straight, and
@@ -141,7 +141,7 @@ def table_of_drift(apart: Drift, seed: int) -> pd.DataFrame:
     closed, shown = (stats.finite_mean(size(part)) for part in (apart.closed, apart.open))  # (L, E)
     table = apart.table(seed)
     for name, differences in (("added", closed - shown), ("excess", closed - closed[0])):
-        low, high = stats.bca_intervals(differences.T, np.random.default_rng(seed))
+        low, high = stats.mean_intervals(differences.T, np.random.default_rng(seed))
         mean = stats.finite_mean(differences, 1)
         table = table.assign(**{name: mean, f"{name}_low": low, f"{name}_high": high})
     return table
@@ -157,7 +157,7 @@ def left_against_right(run: rl.Map, regions: list[str], seed: int) -> pd.DataFra
     apart = left - right
     unpaired = ~np.isfinite(apart)  # a robot crashed before its first such bend
     left[unpaired] = right[unpaired] = apart[unpaired] = np.nan
-    low, high = stats.bca_intervals(apart, np.random.default_rng(seed))
+    low, high = stats.mean_intervals(apart, np.random.default_rng(seed))
     p = stats.sign_flip_p(apart, np.random.default_rng(seed))
     means = {"left": left, "right": right, "difference": apart}
     rows = table.to_frame(False).assign(**{k: stats.finite_mean(x) for k, x in means.items()})

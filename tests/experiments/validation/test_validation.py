@@ -10,13 +10,18 @@ import pytest
 import rl_ablation as rl
 from experiments.validation import maps as planted_maps
 from experiments.validation import truth as planted_truth
+from experiments.validation.cloned import HALVES, halves
+from experiments.validation.families import FAMILIES, MIXED
 from experiments.validation.maps import BEHAVIOURS, Size
-from experiments.validation.policies import TWINS, ZERO, Planted, plant, true_effects
+from experiments.validation.policies import TWINS, WAYS, ZERO, Planted, plant, true_effects
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import INTACT, Plan
 from rl_ablation.mapping.map import Map
 
-SMALL = Size(horizon=60, truth=12, episodes=12, null_lesions=3, null_maps=2, every=2, controls=0)
+SMALL = Size(
+    horizon=60, truth=8, episodes=12, discovery=6, pairs=6, null_lesions=3, null_maps=2, controls=0
+)
+PLANTED = [name for name in FAMILIES if name not in ("distributed", "trained halves")]
 SPEED = "forward_speed.alive"
 
 
@@ -47,20 +52,87 @@ def test_roles_are_what_the_weights_say(seed):
     heard = [u for u in range(second.shape[0]) if u not in planted.units("h1", "decoy")]
     assert not second[np.ix_(heard, planted.units("h0", "decoy", "dead"))].any()
     for role in ("left", "right", "forward"):
-        assert 2 <= len(planted.units("h0", role)) <= 5
+        assert 1 <= len(planted.units("h0", role)) <= 3
         listens = second[list(planted.units("h1", role))]
         assert set(np.flatnonzero(listens.any(0))) == set(planted.units("h0", role))
     assert (second[planted.units("h1", "brake")[0], list(planted.units("h0", *TWINS))] < 0).all()
 
 
-def test_it_laps_without_a_crash(planted, tmp_path):
+@pytest.mark.parametrize("family", FAMILIES)
+def test_it_laps_without_a_crash(family, tmp_path):
+    planted = FAMILIES[family](4)
     run = rl.sweep(
         planted.policy, Plan(), episodes=6, measures=("progress", "crash"), folder=tmp_path,
-        progress=False,
+        horizon=300, progress=False,
     )  # fmt: skip
     table = run.table()
-    assert (table["progress"] > 1).all()
+    assert (table["progress"] > 0.5).all()
     assert not table["crash"].any()
+
+
+def test_a_distributed_twin_has_the_same_function_and_no_unit_of_its_own():
+    modular, twin = plant(4), FAMILIES["distributed"](4)
+    obs = np.random.default_rng(0).uniform(-0.5, 1.5, (300, 18))
+    np.testing.assert_allclose(twin.policy.act(obs), modular.policy.act(obs), atol=1e-5)
+    assert set(twin.roles.values()) == {MIXED}
+    code = {s: np.empty((300, n), np.float32) for s, n in twin.policy.network.sizes.items()}
+    plain = {s: np.empty_like(values) for s, values in code.items()}
+    twin.policy.act(obs, record=code)
+    modular.policy.act(obs, record=plain)
+    for site in code:
+        lengths = (np.linalg.norm(x[site], axis=1) for x in (code, plain))
+        np.testing.assert_allclose(*lengths, rtol=1e-4)
+        assert not np.allclose(code[site], plain[site], atol=0.1)
+
+
+@pytest.mark.parametrize("family", PLANTED)
+def test_what_is_wired_to_do_nothing_does_nothing_within_the_networks_range(family, tmp_path):
+    planted = FAMILIES[family](5)
+    idle = rl.Plan(x for x in rl.singles(planted.policy) if planted.roles.get(x.name) in ZERO)
+    for kind in planted_maps.WITHIN:
+        truth = true_effects(
+            planted, idle.with_kind(kind), episodes=6, seed=3, folder=tmp_path / kind,
+            measures=(SPEED, "off_centre.alive"), horizon=30, progress=False,
+        )  # fmt: skip
+        assert (truth["true_delta"] == 0).all()
+
+
+def test_a_bias_is_missed_only_when_set_to_zero(tmp_path):
+    planted = FAMILIES["bias role"](5)
+    truth = true_effects(
+        planted, Plan([planted.cut("h0", "bias")]), episodes=6, seed=3, folder=tmp_path,
+        measures=(SPEED,), horizon=40, progress=False,
+    )  # fmt: skip
+    assert truth["true_delta"].item() < -0.1
+
+
+def test_of_three_ways_one_is_enough(tmp_path):
+    planted = FAMILIES["redundancy of three"](5)
+    assert planted.ways == tuple(WAYS)
+    truth = true_effects(
+        planted, planted_maps.truth_plan(planted), episodes=6, seed=3, folder=tmp_path,
+        measures=(SPEED,), horizon=40, progress=False,
+    )  # fmt: skip
+    without = planted_maps.speed_without(truth, planted)
+    assert without.pop("none") < -0.2
+    assert max(map(abs, without.values())) < 0.02
+
+
+def test_each_half_of_a_clone_serves_one_behaviour():
+    planted = halves(0)
+    obs = np.random.default_rng(0).uniform(-0.5, 1.5, (200, 18))
+    intact = planted.policy.act(obs)
+    for half, other in (HALVES, HALVES[::-1]):
+        for site in ("h0", "h1"):
+            sizes = planted.policy.sites[site]
+            scale = np.ones((200, sizes), np.float32)
+            scale[:, list(planted.units(site, half))] = 0.0
+            change = planted.policy.act(obs, {site: (scale, 0 * scale)}) - intact
+            inside = (np.abs(intact) < 0.9).all(1) & (np.abs(intact + change) < 0.9).all(1)
+            sides = {HALVES[0]: change.sum(1), HALVES[1]: change[:, 1] - change[:, 0]}
+            assert inside.sum() > 5
+            assert np.abs(sides[half][inside]).max() > 0.05
+            np.testing.assert_allclose(sides[other][inside], 0, atol=1e-5)
 
 
 def test_cuts_do_what_the_wiring_says(planted, tmp_path):
@@ -77,9 +149,8 @@ def test_cuts_do_what_the_wiring_says(planted, tmp_path):
     for twin in TWINS:
         assert abs(delta.loc[f"h0/{twin}", SPEED]) < 0.05
     assert delta.loc["h0/twin-a+twin-b", SPEED] < -0.25
-    left, right = "left_turning.alive", "right_turning.alive"
-    assert delta.loc["h0/left", left] < -0.2 < delta.loc["h0/left", right]
-    assert delta.loc["h0/right", right] < -0.2 < delta.loc["h0/right", left]
+    for side in ("left", "right"):
+        assert delta.loc[f"h0/{side}", "survival"] < -0.2
 
 
 def test_truth_is_plain_means(planted, tmp_path):
@@ -88,6 +159,7 @@ def test_truth_is_plain_means(planted, tmp_path):
     truth = true_effects(planted, plan, episodes=6, seed=0, folder=tmp_path, **how)
     found = rl.sweep(planted.policy, plan, episodes=6, seed=0, folder=tmp_path, **how).own_effects()
     found = found[found["condition"] == "all"].set_index("lesion")
+    assert set(truth["kind"]) == {"zero"}
     truth = truth.set_index("lesion").loc[found.index]
     np.testing.assert_allclose(truth["true_delta"], found["delta"])
     np.testing.assert_allclose(truth["true_effect"], found["effect"])
@@ -97,13 +169,15 @@ def test_truth_is_plain_means(planted, tmp_path):
 ROLES = {"h0/0": "left", "h0/1": "decoy", "h0/2": "forward", "h0/3": "twin-a"}
 
 
-def scored(**changes):
-    """Four cells: a true and claimed, a decoy's, a missed and a silent one; then changes."""
+def scored(other=-3.0, **changes):
+    """Four cells: a true and claimed, a decoy's, a missed and a silent one; then changes. ``other``
+    is what the first does in the kind with which it is not told."""
     found = pd.DataFrame(
         {
             "condition": "all",
             "lesion": list(ROLES),
             "measure": "progress",
+            "kind": "mean",
             "delta": [-1.0, 0.0, -0.5, 0.0],
             "ci_low": [-1.2, np.nan, -0.7, np.nan],
             "ci_high": [-0.8, np.nan, -0.3, np.nan],
@@ -117,11 +191,12 @@ def scored(**changes):
         found.loc[row, column] = value
     truth = pd.DataFrame(
         {
-            "lesion": ["h0/0", "h0/2", "h0/3"],
+            "lesion": ["h0/0", "h0/2", "h0/3"] * 2,
             "measure": "progress",
-            "true_delta": [-1.1, -0.75, 0.0],
-            "true_sd": [0.5, 0.5, 0.0],
-            "true_effect": [-2.0, -1.5, 0.0],
+            "kind": np.repeat(["mean", "resample"], 3),
+            "true_delta": [-1.1, -0.75, 0.0, -1.5, -0.9, 0.0],
+            "true_sd": [0.5, 0.5, 0.0] * 2,
+            "true_effect": [-2.0, -1.5, 0.0, other, -2.0, 0.0],
             "true_n": 96,
         }
     )
@@ -150,6 +225,13 @@ def test_wrong_claims_count_as_wrong(changes, lesion):
     cells = scored(**changes)
     assert cells.loc[lesion, "claimed"]
     assert not cells.loc[lesion, "right"]
+
+
+def test_a_claim_has_to_be_true_in_every_kind():
+    cells = scored(other=1.0)
+    assert not cells.loc["h0/0", "right"]
+    assert not cells.loc["h0/0", "real"]
+    assert not scored(other=-0.5).loc["h0/0", "real"], "the weakest kind decides what is large"
 
 
 def test_a_cell_that_was_not_confirmed_is_no_claim():
@@ -187,88 +269,119 @@ def adaptive(alike=9, steps=90):
     }
 
 
-def facts(**changes):
+def facts(family="modular", **changes):
     told = {
-        "null": {"maps": 100, "p_fwe": 4, "q": 5},
-        "twins": True,
-        "speed_without": {"twin-a": 0.0, "twin-b": 0.01, "twin-a+twin-b": -0.4},
-        "dissociated": True,
-        "adaptive": adaptive(),
+        "family": family,
+        "null": {"maps": 300, "p_fwe": 12, "q": 15},
+        "speed_without": {"twin-a": 0.0, "twin-b": 0.01, "none": -0.4},
+        "local": [["progress", "h0/cluster-0", True]],
+        "dissociations": [],
     }
-    return {**told, **changes}
+    more = {
+        "modular": {"twins": True, "dissociated": True, "adaptive": adaptive()},
+        "distributed": {"local": []},
+        "trained halves": {"halves": {SPEED: True, "left_turning.alive": None}},
+    }
+    return {**told, **more.get(family, {}), **changes}
 
 
-def cells(right=True, held=19, delta=0.0):
+def cells(family, right=True, held=19, delta=0.0):
     rows = [{"role": "decoy", "delta": delta}]
     rows += [{"role": "left", "delta": 1.0, "claimed": True, "right": right, "real": True}] * 10
     rows += [{"role": "left", "delta": 1.0, "judged": True, "held": k < held} for k in range(20)]
-    frame = pd.DataFrame(rows).assign(policy=0)
+    frame = pd.DataFrame(rows).assign(family=family)
     flags = ["claimed", "right", "real", "judged", "held"]
     return frame.fillna(dict.fromkeys(flags, False)).astype(dict.fromkeys(flags, bool))
 
 
-def verdicts(told, cells):
-    return planted_truth.judge(told, cells).set_index("aim")["passed"]
+ASKED = ("modular", "distributed", "trained halves")
+
+
+def verdicts(family="modular", told=None, scores=None):
+    """Two robots of each family, with something changed in one family: aim, family → passed."""
+    every = [facts(f, **(told or {} if f == family else {})) for f in ASKED for _ in range(2)]
+    scored = [
+        cells(f, **(scores or {} if f == family else {})).assign(policy=2 * k + n)
+        for k, f in enumerate(ASKED)
+        for n in range(2)
+    ]
+    table = planted_truth.judge(every, pd.concat(scored, ignore_index=True))
+    return table.set_index(["aim", "family"])["passed"]
 
 
 def test_everything_passes_when_all_is_well():
-    assert verdicts([facts(), facts()], cells()).all()
+    assert verdicts().all()
 
 
 @pytest.mark.parametrize(
-    ("aim", "told", "scores"),
+    ("aim", "family", "told", "scores"),
     [
-        ("false positives, family-wise", {"null": {"maps": 100, "p_fwe": 20, "q": 0}}, {}),
-        ("false positives, BH", {"null": {"maps": 100, "p_fwe": 0, "q": 20}}, {}),
-        ("cuts that cannot matter, changed", {}, {"delta": 1e-9}),
-        ("precision of claims", {}, {"right": False}),
-        ("recall of effects ≥ 1 s.d.", {}, {"right": False}),
-        ("coverage of 95 % intervals", {}, {"held": 17}),
-        ("coverage of 95 % intervals", {}, {"held": 20}),
-        ("twins found", {"twins": False}, {}),
-        ("double dissociation found", {"dissociated": False}, {}),
+        ("false positives, family-wise", "all", {"null": {"maps": 300, "p_fwe": 60, "q": 0}}, {}),
+        ("false positives, BH", "all", {"null": {"maps": 300, "p_fwe": 0, "q": 60}}, {}),
+        ("cuts that cannot matter, changed", "modular", {}, {"delta": 1e-9}),
+        ("precision of claims", "modular", {}, {"right": False}),
+        ("recall of effects ≥ 1 s.d.", "modular", {}, {"right": False}),
+        ("coverage of 95 % intervals", "modular", {}, {"held": 17}),
+        ("coverage of 95 % intervals", "all", {}, {"held": 15}),
+        ("coverage of 95 % intervals", "modular", {}, {"held": 20}),
+        ("twins found", "modular", {"twins": False}, {}),
+        ("double dissociation found", "modular", {"dissociated": False}, {}),
+        ("adaptive: control steps", "all", {"adaptive": adaptive(steps=150)}, {}),
+        ("adaptive: clear cells decided alike", "all", {"adaptive": adaptive(alike=7)}, {}),
         (
-            "truth: either twin is dispensable",
-            {"speed_without": {"twin-a": 0.0, "twin-b": -0.3, "twin-a+twin-b": -0.4}},
-            {},
-        ),
-        (
-            "adaptive: control steps",
-            {"adaptive": adaptive(steps=150)},
-            {},
-        ),
-        (
-            "adaptive: clear cells decided alike",
-            {"adaptive": adaptive(alike=7)},
+            "truth: one redundant pathway suffices",
+            "all",
+            {"speed_without": {"twin-a": 0.0, "twin-b": -0.3, "none": -0.4}},
             {},
         ),
     ],
 )
-def test_every_aim_can_fail(aim, told, scores):
-    assert not verdicts([facts(**told), facts(**told)], cells(**scores))[aim]
+def test_every_aim_can_fail(aim, family, told, scores):
+    assert not verdicts("modular", told, scores)[aim, family]
 
 
-def test_a_small_validation_finds_the_pattern(tmp_path: Path):
-    table = planted_truth.validate(2, tmp_path, 1, SMALL, scheduler="local:1").set_index("aim")
-    assert table.loc["cuts that cannot matter, changed", "measured"] == 0
-    assert table.loc["truth: either twin is dispensable", "measured"] == 1
-    assert table.loc["recall of effects ≥ 1 s.d.", "measured"] > 0.7
-    assert table.loc["precision of claims", "measured"] > 0.7
-    assert table.loc["twins found", "measured"] >= 0.5
-    assert table.loc["double dissociation found", "measured"] >= 0.5
+@pytest.mark.parametrize(
+    ("aim", "family", "told"),
+    [
+        ("nothing local, nothing dissociated", "distributed", {"local": [["x", "r", False]]}),
+        ("nothing local, nothing dissociated", "distributed", {"dissociations": [["a", "b"]]}),
+        ("false local", "distributed", {"local": [["x", "r", False]]}),
+        ("largest claim is in the right half", "trained halves", {"halves": {SPEED: False}}),
+    ],
+)
+def test_aims_of_a_family_can_fail(aim, family, told):
+    assert not verdicts(family, told)[aim, family]
+
+
+def test_many_null_maps_hold_the_upper_end_too():
+    told = {"null": {"maps": 300, "p_fwe": 20, "q": 0}}
+    few = planted_truth.judge([facts(**told)], cells("modular").assign(policy=0))
+    many = planted_truth.judge([facts(**told)] * 4, cells("modular").assign(policy=0))
+    passed = [x.set_index("aim").loc["false positives, family-wise", "passed"] for x in (few, many)]
+    assert passed == [True, False]
+
+
+def test_a_small_validation_runs_and_scores_each_family(tmp_path: Path, monkeypatch):
+    asked = {name: FAMILIES[name] for name in ("modular", "distributed")}
+    for room in (planted_maps, planted_truth):
+        monkeypatch.setattr(room, "FAMILIES", asked)
+    for index in range(2):
+        inside = tmp_path / f"policy-00{index}"
+        files = planted_maps._score(index, tmp_path / f"here-{index}", 1, SMALL)
+        planted_maps.keep(files, inside)
+    told = [json.loads((tmp_path / f"policy-00{k}" / "facts.json").read_text()) for k in (0, 1)]
+    assert [x["family"] for x in told] == list(asked)
+    table = planted_truth.validate(1, tmp_path, 1, SMALL).set_index(["aim", "family"])
+    assert table.loc[("cuts that cannot matter, changed", "modular"), "measured"] == 0
+    assert table.loc[("truth: one redundant pathway suffices", "all"), "measured"] == 1
+    assert table.loc[("nothing local, nothing dissociated", "distributed"), "measured"] == 1
+    assert table.loc[("coverage of 95 % intervals", "all"), "measured"] > 0.8
     assert (tmp_path / "validation.png").exists()
-    both = pd.concat(pd.read_csv(tmp_path / f"policy-00{k}" / "cells.csv") for k in (0, 1))
-    assert both[both["role"].isin(ZERO)]["delta"].fillna(0).eq(0).all()
-    told = json.loads((tmp_path / "policy-000" / "facts.json").read_text())
-    assert told["adaptive"]["cells"] > 100
-    assert (
-        planted_maps._score(0, tmp_path / "here", 1, SMALL)[planted_maps.CELLS]
-        == (tmp_path / "policy-000" / "cells.csv").read_text()
-    )
-    run = Map(tmp_path / "here" / "map")
+    mine = pd.read_csv(tmp_path / "policy-000" / "cells.csv")
+    assert mine[mine["role"].isin(ZERO)]["delta"].fillna(0).eq(0).all()
+    assert told[0]["adaptive"]["cells"] > 100
+    run = Map(tmp_path / "here-0" / "regions")
     fake = dict.fromkeys([x.name for x in rl.singles(run.policy)], "left")
-    assert not planted_maps.dissociated(run, Planted(run.policy, fake)), "roles decide"
-    again = planted_truth.validate(2, tmp_path, 1, SMALL, scheduler="local:1")
-    pd.testing.assert_frame_equal(again.set_index("aim"), table)
+    assert not planted_maps.steering_dissociated(run, Planted(run.policy, fake)), "roles decide"
     with pytest.raises(LabError, match="another validation"):
-        planted_truth.validate(2, tmp_path, 2, SMALL, scheduler="local:1")
+        planted_truth.validate(1, tmp_path, 2, SMALL)
