@@ -107,7 +107,8 @@ def lesion_map(
        that the intact robot visits, and leaves what shows a |t| of 2 to confirmation.
     2. *Confirmation* runs what was selected on fresh seeds, in all kinds. Its numbers are the ones
        that `Map.effects` shows, tests and corrects, and claims are made of (see `weakest`). If
-       adaptive, large effects get half the episodes.
+       adaptive, large effects get half the episodes, where there is one kind: how clear a claim of
+       several will be, the discovery in one does not tell.
     3. *Controls*, in the first kind: random divisions of the layers that the plan divides, into
        parts of the same sizes, and random cuts of the size of other groups with a change worth
        telling; up to the design's number of them, in rounds that end as soon as nothing can stand
@@ -211,13 +212,13 @@ def _confirm(work: _Work, run: Map, chosen: Plan) -> Map:
     conditions = len(run.spec.conditions)
     each = evidence.TELLING * conditions  # so many that every condition can be told of
     some = max(conditions, _LEAST, episodes // 2, each if run.own and each <= episodes else 0)
-    if not work.design.adaptive or some >= episodes:
+    several = any(VARIANT in x.name for x in chosen)
+    if not work.design.adaptive or several or some >= episodes:
         return work.sweep(plan, fresh, folder)
     confirmation = work.sweep(plan, replace(fresh, count=some), folder)
     t = _t(run)  # the discovery's: no peeking here
     foreseen = t.where(t >= _OPEN).min(axis=1) * np.sqrt(some / run.spec.episodes)
-    # All kinds of a cut get the same episodes.
-    small = Plan(x for x in chosen if not foreseen.get(base(x), 0.0) >= _SURE)
+    small = Plan(x for x in chosen if not foreseen.get(x.name, 0.0) >= _SURE)
     if len(small) > 1:
         more = work.episodes.stage(1, 1, episodes - some)
         work.sweep(small, more, folder / f"{MORE}-1")
