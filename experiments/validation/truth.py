@@ -45,7 +45,7 @@ are not independent; those of shares of robots or maps are Wilson's. What is sai
 rests on few robots, and passes while its interval reaches the aim; so do false positive rates,
 whose upper end must also stay at 7 % or below over 1,000 maps and more. What is said of all
 families together passes by its point estimate. Seeds 0 and 1 were looked at while the lab was
-made; the default is another.
+made, seed 2 while the planted robots were last changed; the default is another.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ from rl_ablation.reports import style
 from rl_ablation.rollouts.world import cpus
 
 FULL = Size()
-SEED = 2
+SEED = 3
 EVERY = "all"
 """All families together."""
 MANY = 1000  # null maps from which the upper end of a false positive rate counts

@@ -74,10 +74,11 @@ def plan_episodes(
 ) -> pd.DataFrame:
     """Say how many episodes a map needs to find changes of a wanted size, for each behaviour.
 
-    A pilot runs some of the plan's cuts for a few episodes and takes the upper quartile of the
-    standard deviations of their paired differences: cuts that change nothing vary little, and
-    those of interest vary most. They are made in the first kind of a map. The episodes are the pilot's, at least one a condition; for the
-    rest see `sweep`. Fields of `Aim`, `Episodes` and `Execution` may be given by name.
+    A pilot runs some of the plan's cuts for a few episodes, in the first kind of a map, and takes
+    the upper quartile of the standard deviations of their paired differences: cuts that change
+    nothing vary little, and those of interest vary most. The episodes are the pilot's, at least one
+    a condition; for the rest see `sweep`. Fields of `Aim`, `Episodes` and `Execution` may be given
+    by name.
 
     Returns:
         A row a measure with the columns of ``COLUMNS``.
