@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -26,7 +27,9 @@ from threadpoolctl import threadpool_limits
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import VARIANT, Plan
 from rl_ablation.lesions.methods import DEAD_STD
-from rl_ablation.rollouts.activity import Activity
+
+if TYPE_CHECKING:  # help lists the groupings, and should not wait for torch
+    from rl_ablation.rollouts.activity import Activity
 
 NUMBERS = tuple(range(3, 11))
 """Of groups, to choose from."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-import torch
 
 from rl_ablation.lesions.methods import DEAD_STD, SiteStats
-from rl_ablation.policies.network import BLOCK, linear, one_thread
 
 ALIKE = 32
 """Moments that count as like another one: of 4096 in 6 conditions, every twentieth of its own."""
@@ -35,6 +33,10 @@ class Visited:
 
         A row's answer does not depend on the other rows: see `rl_ablation.policies.network`.
         """
+        import torch  # help lists the kinds of cut, and should not wait for it
+
+        from rl_ablation.policies.network import BLOCK, linear, one_thread
+
         found = np.empty(len(seen), np.int64)
         weight = torch.from_numpy(-2.0 * self._moments)
         bias = torch.from_numpy(self._square)

@@ -135,8 +135,16 @@ def differences(
     found: pd.DataFrame | Behaviour, measures: Sequence[str]
 ) -> Mapping[str, pd.DataFrame]:
     """Measure → paired differences from the intact robot, a row an episode, a column a lesion."""
-    held = folded(found, measures)
-    return {m: held.differences(m, INTACT) for m in measures}
+    if isinstance(found, Behaviour):
+        return {m: found.differences(m, INTACT) for m in measures}
+    apart = {}
+    for name in measures:
+        condition, known = parted(name)
+        values = found[known].where(found["condition"] == condition) if condition else found[known]
+        keys = found[["episode", "lesion"]].assign(value=values)
+        wide = keys.pivot(index="episode", columns="lesion", values="value")
+        apart[name] = wide.drop(columns=INTACT).sub(wide[INTACT], axis=0)
+    return apart
 
 
 def mean_changes(
