@@ -229,6 +229,7 @@ def region_locality(run: Map, measures: Sequence[str], seed: int = 0) -> pd.Data
         clear = (sure["q"] < LEVEL) & (sure["harm"] < -REPORTED_EFFECT)
         row = {"measure": name, "hit": int(clear.sum()), "regions": len(part)}
         row |= {"p_local": p, "divisions": 0 if null is None else null.draws}
+        row |= dict.fromkeys(("share", "share_low", "share_high"), np.nan)
         if not clear.any():
             found.append({**row, "verdict": UNHARMED})
             continue
@@ -237,7 +238,7 @@ def region_locality(run: Map, measures: Sequence[str], seed: int = 0) -> pd.Data
         share = _share(-better * changed[name][list(sure["lesion"])].to_numpy(), which, seed)
         worst = {str(key): value for key, value in sure.iloc[which].items()}
         ends = {"share": share.value, "share_low": share.low, "share_high": share.high}
-        found.append({**worst, **ends, **row, "verdict": _verdict(share.value, p)})
+        found.append({**worst, **row, **ends, "verdict": _verdict(share.value, p)})
     return pd.DataFrame(found)
 
 
