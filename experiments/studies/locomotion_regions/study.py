@@ -28,6 +28,7 @@ from experiments.studies.regions import Size, film_still, map_regions, tell
 from experiments.studies.regions_figure import shares
 from experiments.studies.registry import Answer
 from rl_ablation.analysis.localisation import region_locality
+from rl_ablation.mapping.claims import overall
 from rl_ablation.reports.figures import by_condition, heatmap, intervals, network
 
 MEASURES = {
@@ -53,7 +54,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     for name, size in (QUICK if quick else FULL).items():
         run = map_regions(find_agent(name), folder / name, size, seed)
         where[name] = region_locality(run, MEASURES[name], seed)
-        regions = run.effects().query("group == 'clusters'").drop_duplicates("lesion")
+        regions = overall(run.effects()).query("group == 'clusters'").drop_duplicates("lesion")
         kinds = regions["class"].value_counts()
         classes = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
         head = f"**{name}** (clusters by class: {classes})"
