@@ -14,6 +14,7 @@ from rl_ablation.measures.registry import MEASURES
 from rl_ablation.reports import style
 from rl_ablation.stats import LEVEL
 
+_MANY = 3  # networks
 PALE, REST = "#fdb863", "#d9d9d9"
 
 
@@ -21,8 +22,15 @@ PALE, REST = "#fdb863", "#d9d9d9"
 def shares(maps: Mapping[str, pd.DataFrame]) -> Figure:
     """A panel a network, a bar a behaviour: the worst region's share of all harm to it.
 
-    ``maps``: title → table of `rl_ablation.analysis.localisation.region_locality`.
+    ``maps``: title → table of `rl_ablation.analysis.localisation.region_locality`. Of many maps only
+    the behaviours that are harmed are shown, and those without any in one line.
     """
+    if len(maps) > _MANY:
+        harmed = {name: t[t["verdict"] != UNHARMED] for name, t in maps.items()}
+        without = ", ".join(name for name, t in harmed.items() if t.empty)
+        maps = {name: t for name, t in harmed.items() if len(t)} or dict(list(maps.items())[:1])
+    else:
+        without = ""
     rows = [len(table) for table in maps.values()]
     title = "Is a behaviour in one region? Dark: beyond random divisions (p < 5 %)"
     figure = style.page(9.5, 1.4 + 0.34 * sum(rows) + 0.3 * len(rows), title)
@@ -33,6 +41,8 @@ def shares(maps: Mapping[str, pd.DataFrame]) -> Figure:
     panels[-1].set_xlabel(
         "share of the harm that all regions do, each cut alone: the worst region's, with 95 % "
         "interval over episodes"
+        + f"\nno region's loss does clear harm to any of these behaviours: {without}"
+        * bool(without)
     )
     return figure
 
