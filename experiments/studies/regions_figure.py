@@ -22,8 +22,8 @@ PALE, REST = "#fdb863", "#d9d9d9"
 def shares(maps: Mapping[str, pd.DataFrame]) -> Figure:
     """A panel a network, a bar a behaviour: the worst region's share of all harm to it.
 
-    ``maps``: title → table of `rl_ablation.analysis.localisation.region_locality`. Of many maps only
-    the behaviours that are harmed are shown, and those without any in one line.
+    ``maps``: title → table of `rl_ablation.analysis.localisation.region_locality`. Of many maps
+    only the behaviours that are harmed are shown, and those without any are named.
     """
     if len(maps) > _MANY:
         harmed = {name: t[t["verdict"] != UNHARMED] for name, t in maps.items()}
