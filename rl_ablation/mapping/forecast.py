@@ -28,7 +28,7 @@ MANY, FEW_ROWS, SOME = 0.7, 32, 1.3
 
 # What the maps of the zoo's agents came to; single units are confirmed less often than groups.
 _CONFIRMED, _CONFIRMED_SINGLE = 1.0, 0.55
-_TOLD, _GO_ON = 0.65, 0.5  # share of other groups with random cuts; of later rounds of divisions
+_TOLD, _GO_ON = 0.65, 0.9  # share of other groups with random cuts; of later rounds of divisions
 _DOSES = 3.0  # steps of a dose
 
 
