@@ -28,8 +28,8 @@ class MapDesign:
             default the kind's own.
         adaptive: Episodes are spent where they decide: one for a cut that changes no action, few
             in the discovery, and half of them to confirm a large effect of one kind; otherwise all
-            cuts get the same. All looking is done on the discovery's seeds, so it cannot raise the error
-            rates of the confirmation.
+            cuts get the same. All looking is done on the discovery's seeds, so it cannot raise the
+            error rates of the confirmation.
     """
 
     discovery: int = 12
