@@ -111,8 +111,11 @@ def strongest_crossing(harm: np.ndarray) -> float:
     return float(np.minimum(best, best.T).max(initial=0.0))
 
 
-def divisions(run: Map, measures: Sequence[str] | None = None) -> Divisions | None:
-    """The division of a map and its random ones; None where none were drawn.
+def divisions(
+    run: Map, measures: Sequence[str] | None = None, rounds: int | None = None
+) -> Divisions | None:
+    """The division of a map and its random ones, of so many rounds of drawing or all; None where
+    none were drawn.
 
     Regions that the discovery did not select count as doing nothing.
     """
@@ -121,7 +124,7 @@ def divisions(run: Map, measures: Sequence[str] | None = None) -> Divisions | No
     drawn: dict[str, dict[str, np.ndarray]] = {}
     episodes: list[set[int]] = []
     sign = np.array([MEASURES[m].better or 1 for m in names])
-    for stage in run.controls:
+    for stage in run.controls[:rounds]:
         cuts = [x.name for x in stage.plan if DRAW in x.name]
         if not cuts:
             continue

@@ -18,6 +18,7 @@ from rl_ablation.lesions.variants import doses
 from rl_ablation.mapping import evidence
 from rl_ablation.mapping.behaviour import Behaviour
 from rl_ablation.mapping.claims import (
+    changes,
     double_dissociations,
     headline_regions,
     improvements,
@@ -257,7 +258,7 @@ def _draw_controls(work: _Work, run: Map, confirmation: Run, episodes: int) -> N
         alive = null[0.5 * null["p_random"] * (1 + null["draws"]) <= most]
         open_ = named & set(alive["lesion"])
         loose = Plan(x for x in loose if x.name in open_)
-        if not open_.intersection(parts.names) and not _may_stand_out(so_far, draws):
+        if not open_.intersection(parts.names) and not _may_stand_out(so_far, draws, len(done)):
             parts = Plan()
         first += some
         some = min(_ROUND, draws - first)
@@ -268,14 +269,17 @@ def _of_first_kind(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(delta=rows["first"])
 
 
-def _may_stand_out(run: Map, draws: int) -> bool:
-    """Whether more random divisions can still show a behaviour to be local, or two regions to be
-    dissociated."""
-    found = divisions(run, own(run) or None)
+def _may_stand_out(run: Map, draws: int, rounds: int) -> bool:
+    """Whether more random divisions than those of some rounds can still show a behaviour to be
+    local, or two regions to be dissociated. Later rounds, there from before a kill, do not count.
+    """
+    found = divisions(run, own(run) or None, rounds)
     if found is None or not found.draws:
         return False
     most = LEVEL * (1 + draws) / (1 + found.draws)
-    crossing = any(d.p_random <= most for d in double_dissociations(run)[:1])
+    unit = evidence.reference_effect(changes(run))[list(found.measures)].to_numpy(np.float64)
+    crossed = double_dissociations(run)[:1]
+    crossing = any(found.p_crossing(d.strength, unit) <= most for d in crossed)
     return crossing or bool(((found.shares()[0] >= HALF) & (found.p_local() <= most)).any())
 
 

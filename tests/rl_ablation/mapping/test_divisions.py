@@ -2,10 +2,18 @@
 
 import numpy as np
 import pytest
+from conftest import CONDITIONS, HORIZON
 
+import rl_ablation as rl
 from rl_ablation.groupings.controls import random_divisions
 from rl_ablation.lesions.lesion import Lesion, Plan
-from rl_ablation.mapping.divisions import DRAW, Divisions, divided, strongest_crossing
+from rl_ablation.mapping.divisions import (
+    DRAW,
+    Divisions,
+    divided,
+    divisions,
+    strongest_crossing,
+)
 
 
 def lesion(name, units, group="clusters", site="h0", **how):
@@ -78,3 +86,18 @@ def test_crossings_of_random_divisions_are_the_null():
     assert found.p_crossing(1.0, np.ones(2)) == pytest.approx(2 / 20)
     assert found.p_crossing(0.05, np.ones(2)) == 1.0
     assert np.isnan(of(strong, np.empty((0, 2, 2))).p_crossing(1.0, np.ones(2)))
+
+
+def test_random_divisions_of_later_rounds_do_not_count(small_sweep, policy, activity, tmp_path):
+    """A map that goes on after a kill decides as it did, whatever rounds are on the disk."""
+    plan = rl.clusters(policy, k=3, activity=activity)
+    how = {"episodes": 12, "discovery": 8, "controls": 40, "conditions": CONDITIONS}
+    how |= {"horizon": HORIZON, "threads": 1, "activity": activity, "progress": False}
+    run = rl.lesion_map(policy, plan, folder=tmp_path / "run", kinds=("zero",), **how)
+    rounds = len(run.controls)
+    assert divisions(run, rounds=1).draws == 10
+    assert divisions(run).draws == 10 + 30 * (rounds - 1)
+    for kept in range(1, rounds + 1):
+        assert divisions(run, rounds=kept).draws == 10 + 30 * (kept - 1)
+    again = rl.lesion_map(policy, plan, folder=tmp_path / "run", kinds=("zero",), **how)
+    assert len(again.controls) == rounds
