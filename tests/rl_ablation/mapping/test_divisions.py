@@ -7,6 +7,8 @@ from conftest import CONDITIONS, HORIZON
 import rl_ablation as rl
 from rl_ablation.groupings.controls import random_divisions
 from rl_ablation.lesions.lesion import Lesion, Plan
+from rl_ablation.mapping import lesion_map
+from rl_ablation.mapping.claims import headline_regions, improvements
 from rl_ablation.mapping.divisions import (
     DRAW,
     Divisions,
@@ -94,10 +96,30 @@ def test_random_divisions_of_later_rounds_do_not_count(small_sweep, policy, acti
     how = {"episodes": 12, "discovery": 8, "controls": 40, "conditions": CONDITIONS}
     how |= {"horizon": HORIZON, "threads": 1, "activity": activity, "progress": False}
     run = rl.lesion_map(policy, plan, folder=tmp_path / "run", kinds=("zero",), **how)
-    rounds = len(run.controls)
-    assert divisions(run, rounds=1).draws == 10
-    assert divisions(run).draws == 10 + 30 * (rounds - 1)
+    rounds, regions = len(run.controls), len(divided(run.plan)) - 1
+    whole = [sum(DRAW in name for name in x.plan.names) // regions for x in run.controls]
+    assert whole[0] == 10
+    assert set(whole[1:]) <= {0, 30}, "later rounds draw divisions, or only single cuts"
     for kept in range(1, rounds + 1):
-        assert divisions(run, rounds=kept).draws == 10 + 30 * (kept - 1)
+        assert divisions(run, rounds=kept).draws == sum(whole[:kept])
     again = rl.lesion_map(policy, plan, folder=tmp_path / "run", kinds=("zero",), **how)
     assert len(again.controls) == rounds
+
+
+def test_single_cuts_go_on_where_divisions_cannot_decide(policy, activity, tmp_path, monkeypatch):
+    """A named region is still held against random cuts of its size, up to the design's number."""
+    plan = rl.clusters(policy, k=3, activity=activity)
+    how = {"episodes": 12, "discovery": 8, "controls": 40, "conditions": CONDITIONS}
+    how |= {"horizon": HORIZON, "threads": 1, "activity": activity, "progress": False}
+    monkeypatch.setattr(lesion_map, "_may_stand_out", lambda *_: False)
+    run = rl.lesion_map(policy, plan, folder=tmp_path / "run", kinds=("zero",), **how)
+    first, second = run.controls
+    assert any(DRAW in name for name in first.plan.names)
+    assert len(second.plan) > 1
+    assert not any(DRAW in name for name in second.plan.names)
+    named = {*headline_regions(run, 3), *improvements(run)["lesion"][:1]}
+    sizes = {x.stratum for x in run.plan if x.name in named}
+    assert {x.stratum for x in second.plan if x.size} <= sizes
+    effects = run.effects().set_index(["lesion", "condition"])["draws"]
+    alone = [x for x in named if effects[x, "all"].max() >= 40]
+    assert alone, "ten divisions, and thirty cuts more"
