@@ -22,10 +22,11 @@ def lesion(name, units, group="clusters", site="h0", **how):
     return Lesion(name=name, cut={site: units}, group=group, **how)
 
 
-def of(own, drawn):
+def of(own, drawn, sites=None):
     own = np.array(own, float)
     regions = tuple(f"r{k}" for k in range(len(own)))
-    return Divisions(regions, tuple("ab"[: own.shape[1]]), own, np.array(drawn, float))
+    sites = ("h0",) * len(own) if sites is None else sites
+    return Divisions(regions, sites, tuple("ab"[: own.shape[1]]), own, np.array(drawn, float))
 
 
 def test_what_divides_a_layer():
@@ -53,10 +54,26 @@ def test_shares_and_their_p():
     even = [[1.0], [1.0], [1.0], [1.0]]
     drawn = [np.roll([[1.2], [1.0], [0.9], [0.9]], k, 0) for k in range(19)]
     found = of([[4.0], [0.0], [-1.0], [0.0]], drawn)
-    assert found.shares()[0] == pytest.approx([1.0])
-    assert found.shares()[1][0] == pytest.approx([0.3])
-    assert found.p_local() == pytest.approx([1 / 20])
-    assert of(even, drawn).p_local() == pytest.approx([1.0])
+    assert found.shares()[0] == pytest.approx(np.array([[1.0]]))
+    assert found.shares()[1][0] == pytest.approx(np.array([[0.3]]))
+    assert found.p_local() == pytest.approx(np.array([[1 / 20]]))
+    assert of(even, drawn).p_local() == pytest.approx(np.array([[1.0]]))
+
+
+def test_layers_one_behind_the_other_each_have_all_of_a_behaviour():
+    """Held against both layers together, no part of a pathway could do more than half."""
+    own = [[4.0], [0.0], [0.0], [4.0]]
+    drawn = [[[1.0], [1.0], [1.0], [1.0]]] * 19
+    found = of(own, drawn, sites=("h0", "h0", "h1", "h1"))
+    assert found.layers == ("h0", "h1")
+    assert found.shares()[0] == pytest.approx(np.array([[1.0], [1.0]]))
+    assert found.p_local() == pytest.approx(np.array([[1 / 20], [1 / 20]]))
+
+
+def test_a_layer_in_which_hardly_anything_is_lost_has_no_worst_part():
+    """A trace of loss, all of it in one part by chance, is not the share of anything."""
+    found = of([[4.0], [0.0]], [[[0.04], [0.0]]] * 19)
+    assert found.shares()[1][0] == pytest.approx(np.array([[0.04 / 0.8]]))
 
 
 def test_meaningless_regions_are_local_in_one_map_of_twenty_at_most():
@@ -65,7 +82,8 @@ def test_meaningless_regions_are_local_in_one_map_of_twenty_at_most():
     hits = 0
     for _ in range(300):
         lost = rng.exponential(size=(40, 6, 8)) ** 2
-        found = Divisions(tuple("abcdef"), tuple("abcdefgh"), lost[0], lost[1:])
+        sites = ("h0", "h0", "h0", "h1", "h1", "h1")
+        found = Divisions(tuple("abcdef"), sites, tuple("abcdefgh"), lost[0], lost[1:])
         hits += bool((found.p_local() <= 0.05).any())
     assert hits / 300 <= 0.085
 
