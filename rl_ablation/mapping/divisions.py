@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from rl_ablation.groupings.controls import RANDOM
-from rl_ablation.lesions.lesion import VARIANT, Lesion, Plan
+from rl_ablation.lesions.lesion import INTACT, VARIANT, Lesion, Plan
 from rl_ablation.mapping import evidence
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
@@ -55,6 +55,7 @@ class Divisions:
         own: Mean change for the worse, in the measures' units, (R, M); below 0 is better, NaN where
             no episode gives a number.
         drawn: The same of each random division, (D, R, M).
+        least: Loss of a whole layer that counts as some, in the measures' units, (M,).
     """
 
     regions: tuple[str, ...]
@@ -62,6 +63,7 @@ class Divisions:
     measures: tuple[str, ...]
     own: np.ndarray
     drawn: np.ndarray
+    least: np.ndarray
 
     @property
     def draws(self) -> int:
@@ -78,11 +80,11 @@ class Divisions:
 
         Layers that work one behind the other each lose the whole behaviour, so a part is held
         against its own layer only (Geiger et al. 2018). A layer in which hardly anything is lost
-        has no worst part to speak of: it counts as losing at least ``REPORTED_EFFECT`` of the most
-        that any part of any of these divisions loses.
+        has no worst part to speak of: it counts as losing at least ``least``, and at least
+        ``REPORTED_EFFECT`` of the most that any part of any of these divisions loses.
         """
         lost = np.maximum(np.nan_to_num(np.concatenate([self.own[None], self.drawn])), 0.0)
-        least = evidence.REPORTED_EFFECT * lost.max((0, 1))
+        least = np.maximum(self.least, evidence.REPORTED_EFFECT * lost.max((0, 1)))
         shares = []
         for layer in self.layers:
             here = lost[:, [site == layer for site in self.sites]]
@@ -156,15 +158,17 @@ def divisions(
     held = sure.behaviour()
     common = np.isin(held.episodes, list(set.intersection(*episodes)))
     changed = {m: x[common].mean() for m, x in evidence.differences(held, names).items()}
+    whole = [float(held.values(m)[INTACT][common].mean()) for m in names]
     there = set(held.about.index)
     nothing = np.zeros(len(names))
     own = [
         np.array([-s * changed[m][x] for m, s in zip(names, sign, strict=True)])
         if x in there else nothing for x in parts
     ]  # fmt: skip
-    whole = [lost for lost in drawn.values() if set(lost) == set(parts)]
+    every = [lost for lost in drawn.values() if set(lost) == set(parts)]
     sites = tuple(next(iter(run.plan[x].cut)) for x in parts)
     return Divisions(
         tuple(parts), sites, tuple(names), np.array(own),
-        np.array([[lost[x] for x in parts] for lost in whole]).reshape(-1, len(parts), len(names)),
+        np.array([[lost[x] for x in parts] for lost in every]).reshape(-1, len(parts), len(names)),
+        np.array([evidence.floor(m, value) for m, value in zip(names, whole, strict=True)]),
     )  # fmt: skip

@@ -22,11 +22,12 @@ def lesion(name, units, group="clusters", site="h0", **how):
     return Lesion(name=name, cut={site: units}, group=group, **how)
 
 
-def of(own, drawn, sites=None):
+def of(own, drawn, sites=None, least=0.0):
     own = np.array(own, float)
     regions = tuple(f"r{k}" for k in range(len(own)))
     sites = ("h0",) * len(own) if sites is None else sites
-    return Divisions(regions, sites, tuple("ab"[: own.shape[1]]), own, np.array(drawn, float))
+    return Divisions(regions, sites, tuple("ab"[: own.shape[1]]), own, np.array(drawn, float),
+                     np.full(own.shape[1], least))  # fmt: skip
 
 
 def test_what_divides_a_layer():
@@ -74,6 +75,8 @@ def test_a_layer_in_which_hardly_anything_is_lost_has_no_worst_part():
     """A trace of loss, all of it in one part by chance, is not the share of anything."""
     found = of([[4.0], [0.0]], [[[0.04], [0.0]]] * 19)
     assert found.shares()[1][0] == pytest.approx(np.array([[0.04 / 0.8]]))
+    small = of([[0.3], [0.0]], [[[0.3], [0.0]]] * 19, least=1.5)
+    assert small.shares()[0] == pytest.approx(np.array([[0.2]])), "a fifth of what counts as some"
 
 
 def test_meaningless_regions_are_local_in_one_map_of_twenty_at_most():
@@ -83,7 +86,7 @@ def test_meaningless_regions_are_local_in_one_map_of_twenty_at_most():
     for _ in range(300):
         lost = rng.exponential(size=(40, 6, 8)) ** 2
         sites = ("h0", "h0", "h0", "h1", "h1", "h1")
-        found = Divisions(tuple("abcdef"), sites, tuple("abcdefgh"), lost[0], lost[1:])
+        found = Divisions(tuple("abcdef"), sites, tuple("abcdefgh"), lost[0], lost[1:], np.zeros(8))
         hits += bool((found.p_local() <= 0.05).any())
     assert hits / 300 <= 0.085
 
