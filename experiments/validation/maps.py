@@ -265,9 +265,8 @@ def redundant(
         for row in interactions(game, game.names, game.measures).to_dict("records"):
             if row["kind"] == "redundant" and row["value"] > best[0]:
                 best = row["value"], [matters(planted, plan[row[x]]) for x in ("a", "b")]
-    cuts = [
-        planted.cut("h0", *way) for way in ((STEERING_WAYS[0],), STEERING_WAYS[1:], STEERING_WAYS)
-    ]
+    a, b = STEERING_WAYS
+    cuts = [planted.cut("h0", *ways) for ways in ((a,), (b,), (a, b))]
     lost = true_effects(
         planted, rl.Plan(cuts).with_kind(WITHIN[0]), folder=folder / "truth", measures=(ON_TRACK,),
         **{**options, "episodes": size.truth},

@@ -37,6 +37,8 @@ _RAYS = {STEERED: (2, 3, 4, 5), STEERING_WAYS[0]: (2, 3), STEERING_WAYS[1]: (4, 
 _ONE_WAY = {"steering": (7.0, 8.0), "damping": (0.7, 0.8)}  # gains
 _TWO_WAYS = {"steering": (2.5, 3.2), "damping": (0.3, 0.4)}
 _FORWARD = (0.75, 0.85)
+_UNITS, _DECOYS = (4, 7), (8, 13)
+"""Units of a function in ``h0``: so many that a random part hardly ever holds them all."""
 
 
 def steered(seed: int, ways: tuple[str, ...] = (STEERED,)) -> Planted:
@@ -45,21 +47,21 @@ def steered(seed: int, ways: tuple[str, ...] = (STEERED,)) -> Planted:
     gains = _ONE_WAY if len(ways) == 1 else _TWO_WAYS
     first = Layer(OBS)
     signs = {role: _add_signed(first, role, rng) for role in (*ways, DAMPING)}
-    for _ in range(rng.integers(1, 4)):
+    for _ in range(rng.integers(2, 5)):
         weights, bias = way_ahead(rng)
         first.add("forward", 0.2 * weights, bias)  # else it slows down as it leaves the track
-    add_idle(first, rng, (4, 8))
+    add_idle(first, rng, _DECOYS)
     second, sides = Layer(len(first.roles)), []
     for role, sign in signs.items():
         for side in (1.0, -1.0):
-            for _ in range(rng.integers(1, 3)):
+            for _ in range(rng.integers(2, 4)):
                 weights = side * mean_of(first, role, rng)
                 weights[first.where(role)] *= sign
                 second.add(role, weights, -_CENTRE * weights.sum())
                 sides.append(side)
     for _ in range(rng.integers(1, 3)):
         second.add("forward", mean_of(first, "forward", rng))
-    for _ in range(2):
+    for _ in range(rng.integers(*_UNITS)):
         second.add("decoy", np.abs(rng.normal(0.0, 1.0, second.inputs)))
     second.add("dead", np.zeros(second.inputs), -1.0)
     wheels = np.zeros((2, len(second.roles)))
@@ -78,7 +80,7 @@ def steered(seed: int, ways: tuple[str, ...] = (STEERED,)) -> Planted:
 
 def _add_signed(layer: Layer, role: str, rng: np.random.Generator) -> np.ndarray:
     """Add the units of a function that has two sides; returns their signs."""
-    signs = np.resize([1.0, -1.0], rng.integers(2, 4))
+    signs = np.resize([1.0, -1.0], rng.integers(*_UNITS))
     for sign in signs:
         weights = np.zeros(OBS)
         if role == DAMPING:
