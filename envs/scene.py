@@ -1,0 +1,6 @@
+"""A world as plain data."""
+
+from __future__ import annotations
+from typing import Any
+def portable(spec): ...
+def scene(world, seeds, conditions): ...
