@@ -6,10 +6,11 @@ on arrays of rows, `_start` and `_score`, and says in terms (`envs.terms`) what 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import gymnasium as gym
 import mujoco
@@ -70,9 +71,16 @@ class BatchEnv(VectorEnv):
         "waits": True,
     }
 
+    _made_of: tuple[tuple[Any, ...], dict[str, Any]]
     turn: threading.Lock | None = None
     """Held by the thread that drives this world, and given up while the physics runs: so threads
     that drive several worlds take turns, instead of struggling for Python's lock at every line."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remember what it is made of, to make another."""
+        world = super().__new__(cls)
+        world._made_of = (args, kwargs)
+        return world
 
     def __init__(
         self,
@@ -181,7 +189,21 @@ class BatchEnv(VectorEnv):
         Raises:
             ValueError: A condition is unknown, or the world cannot be said in this way.
         """
-        return scene.scene(self, seeds, conditions)
+        if self.description is None or type(self)._observe is not BatchEnv._observe:
+            raise ValueError(
+                f"{type(self).__name__} observes by code of its own, so it can be played here only; "
+                "say in terms what it observes (`envs.terms`)"
+            )
+        with contextlib.closing(self._alike(len(seeds))) as world:
+            return scene.scene(world, seeds, conditions)
+
+    def _alike(self, num_envs: int) -> Self:
+        """Another batch of this world."""
+        args, kwargs = self._made_of
+        kwargs = {key: value for key, value in kwargs.items() if key != "num_envs"}
+        world = type(self)(num_envs, *args[1:], **kwargs)
+        world.spec = self.spec
+        return world
 
     # Gymnasium's interface.
 

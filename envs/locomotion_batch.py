@@ -15,6 +15,7 @@ from gymnasium.envs.mujoco.mujoco_env import expand_model_path
 
 from envs.batch_env import BatchEnv, Info
 from envs.contacts import ContactForces, feet_term
+from envs.scene import portable_file
 from envs.terms import Description, End, Ends, Term, end, term
 
 # Keyword arguments of the originals that only concern pictures, which a batch does not draw.
@@ -35,8 +36,13 @@ def _compile(path: str, modified: int) -> mujoco.MjModel:
 
 def load_model(xml_file: str) -> mujoco.MjModel:
     """Compile ``xml_file``, found as Gymnasium finds it; an unchanged file compiles once."""
-    path = os.path.abspath(expand_model_path(xml_file))
+    path = model_path(xml_file)
     return _compile(path, os.stat(path).st_mtime_ns)
+
+
+def model_path(xml_file: str) -> str:
+    """Where Gymnasium finds ``xml_file``."""
+    return os.path.abspath(expand_model_path(xml_file))
 
 
 class LocomotionBatch(BatchEnv):
@@ -189,7 +195,11 @@ class LocomotionBatch(BatchEnv):
             info["distance_from_origin"] = np.sqrt(np.vecdot(place, place))
         return info
 
-    # What the robots say.
+    # What the world says of itself.
+
+    def model_xml(self) -> str:
+        """The task's XML file."""
+        return portable_file(model_path(self.options.xml_file), self.batch.model)
 
     def _observation(self) -> list[Term]:
         model = self.batch.model
