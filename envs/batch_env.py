@@ -1,7 +1,7 @@
 """The shared base of every world: N robots of one MuJoCo model family, stepped in C threads.
 
-`BatchEnv` is a Gymnasium `VectorEnv` on `mujoco.batch.Batch`. A world fills in two methods on arrays
-of rows, `_start` and `_score`, and says in terms (`envs.terms`) what its robots sense.
+`BatchEnv` is a Gymnasium `VectorEnv` on `mujoco.batch.Batch`. A world fills in two methods that
+work on arrays of rows, `_start` and `_score`, and says in terms (`envs.terms`) what it observes.
 """
 
 from __future__ import annotations
