@@ -13,7 +13,8 @@ import mujoco
 import numpy as np
 
 from envs.batch_env import Info
-from envs.locomotion_batch import LocomotionBatch, body_names, within
+from envs.locomotion_batch import LocomotionBatch, body_names
+from envs.terms import End, Term, end, term
 
 _ALL: dict[str, Any] = {
     "forward_reward_weight": 1.0,
@@ -28,6 +29,10 @@ class HalfCheetahBatch(LocomotionBatch):
     root = "xz"
     feet = ("bfoot", "ffoot")
     normal_velocities = True
+    gauges: ClassVar[dict[str, tuple[float, float]]] = {
+        "forward_speed": (-1.0, 12.0), "height": (0.2, 0.9), "uprightness": (-1.0, 1.0),
+        "power": (0.0, 6000.0),
+    }  # fmt: skip
     defaults: ClassVar[dict[str, Any]] = {
         **_ALL,
         "xml_file": "half_cheetah.xml",
@@ -41,6 +46,11 @@ class SwimmerBatch(LocomotionBatch):
     """Three links in a plane of thick fluid."""
 
     root = "xy"
+    gauges: ClassVar[dict[str, tuple[float, float]]] = {
+        "forward_speed": (-1.0, 1.0), "lateral_speed": (-2.5, 2.5), "yaw_rate": (-2.5, 2.5),
+        "power": (0.0, 1200.0),
+    }  # fmt: skip
+    distance = 5.0
     defaults: ClassVar[dict[str, Any]] = {
         **_ALL,
         "xml_file": "swimmer.xml",
@@ -56,6 +66,10 @@ class Walker2dBatch(LocomotionBatch):
     root = "xz"
     feet: ClassVar[tuple[str, ...]] = ("foot_geom", "foot_left_geom")
     velocity_limit = 10.0
+    gauges: ClassVar[dict[str, tuple[float, float]]] = {
+        "forward_speed": (-2.5, 6.0), "height": (0.8, 1.4), "uprightness": (0.5, 1.0),
+        "power": (0.0, 6000.0),
+    }  # fmt: skip
     defaults: ClassVar[dict[str, Any]] = {
         **_FALLS,
         "xml_file": "walker2d_v5.xml",
@@ -66,10 +80,12 @@ class Walker2dBatch(LocomotionBatch):
         "reset_noise_scale": 5e-3,
     }
 
-    def _healthy(self, rows: np.ndarray) -> np.ndarray:
-        z, angle = self._qpos[rows, 1:3].T
-        high = within(z, self.options.healthy_z_range)
-        return high & within(angle, self.options.healthy_angle_range)
+    def _limits(self) -> list[End]:
+        o = self.options
+        return [
+            end("unhealthy", term("qpos", at=[1]), outside=o.healthy_z_range),
+            end("unhealthy", term("qpos", at=[2]), outside=o.healthy_angle_range),
+        ]
 
     def _start_info(self, rows: np.ndarray) -> Info:
         rise = self._qpos[rows, 1] - self.batch.model.qpos0[1]
@@ -80,6 +96,11 @@ class HopperBatch(Walker2dBatch):
     """A planar biped's half: one leg, and limits to every other coordinate and velocity too."""
 
     feet = ("foot_geom",)
+    gauges: ClassVar[dict[str, tuple[float, float]]] = {
+        "forward_speed": (-1.5, 4.0), "height": (0.7, 1.7), "uprightness": (0.95, 1.0),
+        "power": (0.0, 2500.0),
+    }  # fmt: skip
+    distance = 3.0
     defaults: ClassVar[dict[str, Any]] = {
         **Walker2dBatch.defaults,
         "xml_file": "hopper.xml",
@@ -88,11 +109,14 @@ class HopperBatch(Walker2dBatch):
         "healthy_angle_range": (-0.2, 0.2),
     }
 
-    def _healthy(self, rows: np.ndarray) -> np.ndarray:
-        limits = self.options.healthy_state_range
-        sane = within(self._qpos[rows, 2:], limits).all(-1)
-        sane &= within(self._qvel[rows], limits).all(-1)
-        return sane & super()._healthy(rows)
+    def _limits(self) -> list[End]:
+        sane = self.options.healthy_state_range
+        rest = term("qpos", at=range(2, self.batch.model.nq))
+        return [
+            *super()._limits(),
+            end("unhealthy", rest, outside=sane),
+            end("unhealthy", term("qvel"), outside=sane),
+        ]
 
 
 class AntBatch(LocomotionBatch):
@@ -101,6 +125,11 @@ class AntBatch(LocomotionBatch):
     root = "free"
     feet = ("left_ankle_geom", "right_ankle_geom", "third_ankle_geom", "fourth_ankle_geom")
     normal_velocities = True
+    gauges: ClassVar[dict[str, tuple[float, float]]] = {
+        "forward_speed": (-2.0, 7.0), "lateral_speed": (-2.0, 2.0), "yaw_rate": (-4.0, 4.0),
+        "height": (0.2, 1.0), "uprightness": (-1.0, 1.0), "power": (0.0, 6000.0),
+    }  # fmt: skip
+    distance = 6.0
     defaults: ClassVar[dict[str, Any]] = {
         **_FALLS,
         "xml_file": "ant.xml",
@@ -115,19 +144,17 @@ class AntBatch(LocomotionBatch):
         "include_cfrc_ext_in_observation": True,
     }
 
-    def __init__(self, num_envs: int = 1, **kwargs: Any) -> None:
-        super().__init__(num_envs, **kwargs)
-        self._xpos = self.batch.bind("xpos")
-        self._main = self.batch.model.body(self.options.main_body).id
+    def _place(self) -> dict[str, Any]:
+        main = self.batch.model.body(self.options.main_body).id
+        return {"field": "xpos", "at": [3 * main, 3 * main + 1]}
 
-    def _place(self, rows: np.ndarray) -> np.ndarray:
-        return self._xpos[rows, self._main, :2]
-
-    def _healthy(self, rows: np.ndarray) -> np.ndarray | None:
-        low, high = self.options.healthy_z_range
-        z = self._qpos[rows, 2]
-        finite = np.isfinite(self._qpos[rows]).all(-1) & np.isfinite(self._qvel[rows]).all(-1)
-        return finite & (low <= z) & (z <= high)
+    def _limits(self) -> list[End]:
+        finite = (-np.inf, np.inf)
+        return [
+            end("unhealthy", term("qpos", at=[2]), beyond=self.options.healthy_z_range),
+            end("unhealthy", term("qpos"), outside=finite),
+            end("unhealthy", term("qvel"), outside=finite),
+        ]
 
     def _forces(self, rows: np.ndarray) -> np.ndarray:
         assert self._felt is not None
@@ -139,10 +166,11 @@ class AntBatch(LocomotionBatch):
         squares = np.square(self._forces(rows)).reshape(rows.size, -1)
         return self.options.contact_cost_weight * squares.sum(-1)
 
-    def _extra_observations(self, rows: np.ndarray) -> list[np.ndarray]:
+    def _extra_terms(self) -> list[Term]:
         if not self.options.include_cfrc_ext_in_observation:
             return []
-        return [self._forces(rows)[:, 1:]]
+        bodies = range(6, 6 * self.batch.model.nbody)  # all but the world
+        return [term("cfrc_ext", at=bodies, clip=self.options.contact_force_range)]
 
     def _extra_names(self, model: mujoco.MjModel) -> list[str]:
         if not self.options.include_cfrc_ext_in_observation:
@@ -155,6 +183,11 @@ class HumanoidBatch(LocomotionBatch):
 
     root = "free"
     feet = ("right_foot", "left_foot")
+    gauges: ClassVar[dict[str, tuple[float, float]]] = {
+        "forward_speed": (-1.0, 7.0), "lateral_speed": (-1.0, 1.0), "yaw_rate": (-5.0, 5.0),
+        "height": (1.0, 1.6), "uprightness": (0.4, 1.0), "power": (0.0, 6000.0),
+    }  # fmt: skip
+    distance = 5.0
     defaults: ClassVar[dict[str, Any]] = {
         **_FALLS,
         "xml_file": "humanoid.xml",
@@ -174,16 +207,14 @@ class HumanoidBatch(LocomotionBatch):
 
     def __init__(self, num_envs: int = 1, **kwargs: Any) -> None:
         super().__init__(num_envs, **kwargs)
-        for field in ("xipos", "cinert", "cvel", "ten_length", "ten_velocity"):
+        for field in ("ten_length", "ten_velocity"):
             self.batch.bind(field)
 
-    def _place(self, rows: np.ndarray) -> np.ndarray:
-        mass = self.batch.model.body_mass
-        moment = np.einsum("b,nbj->nj", mass, self.batch.xipos[rows])
-        return (moment / mass.sum())[:, :2]
+    def _place(self) -> dict[str, Any]:
+        return {"field": "com"}
 
-    def _healthy(self, rows: np.ndarray) -> np.ndarray | None:
-        return within(self._qpos[rows, 2], self.options.healthy_z_range)
+    def _limits(self) -> list[End]:
+        return [end("unhealthy", term("qpos", at=[2]), outside=self.options.healthy_z_range)]
 
     def _control(self, rows: np.ndarray, actions: np.ndarray) -> np.ndarray:
         return self.batch.ctrl[rows]
@@ -202,18 +233,18 @@ class HumanoidBatch(LocomotionBatch):
             "tendon_velocity": self.batch.ten_velocity[rows],
         }
 
-    def _extra_observations(self, rows: np.ndarray) -> list[np.ndarray]:
-        o, parts = self.options, []
+    def _extra_terms(self) -> list[Term]:
+        o, said = self.options, []
+        bodies = self.batch.model.nbody
         if o.include_cinert_in_observation:
-            parts.append(self.batch.cinert[rows, 1:])
+            said.append(term("cinert", at=range(10, 10 * bodies)))
         if o.include_cvel_in_observation:
-            parts.append(self.batch.cvel[rows, 1:])
+            said.append(term("cvel", at=range(6, 6 * bodies)))
         if o.include_qfrc_actuator_in_observation:
-            parts.append(self._torque[rows, 6:])
+            said.append(term("qfrc_actuator", at=range(6, self.batch.model.nv)))
         if o.include_cfrc_ext_in_observation:
-            assert self._felt is not None
-            parts.append(self._felt.values[rows, 1:])
-        return parts
+            said.append(term("cfrc_ext", at=range(6, 6 * bodies)))
+        return said
 
     def _extra_names(self, model: mujoco.MjModel) -> list[str]:
         o, names = self.options, []
