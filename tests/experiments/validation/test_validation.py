@@ -11,9 +11,10 @@ import rl_ablation as rl
 from experiments.validation import maps as planted_maps
 from experiments.validation import truth as planted_truth
 from experiments.validation.cloned import HALVES, halves
-from experiments.validation.families import FAMILIES, MIXED
+from experiments.validation.families import FAMILIES, MIXED, REDUNDANT, TWINS_OF, TWO
 from experiments.validation.maps import BEHAVIOURS, Size
 from experiments.validation.policies import TWINS, WAYS, ZERO, Planted, plant, true_effects
+from experiments.validation.steered import DAMPING, STEERED, STEERING_WAYS
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import INTACT, Plan
 from rl_ablation.mapping.map import Map
@@ -21,7 +22,7 @@ from rl_ablation.mapping.map import Map
 SMALL = Size(
     horizon=60, truth=8, episodes=12, discovery=6, pairs=6, null_lesions=3, null_maps=2, controls=0
 )
-PLANTED = [name for name in FAMILIES if name not in ("distributed", "trained halves")]
+PLANTED = [name for name in FAMILIES if name not in (*TWINS_OF, "trained halves")]
 SPEED = "forward_speed.alive"
 
 
@@ -70,19 +71,22 @@ def test_it_laps_without_a_crash(family, tmp_path):
     assert not table["crash"].any()
 
 
-def test_a_distributed_twin_has_the_same_function_and_no_unit_of_its_own():
-    modular, twin = plant(4), FAMILIES["distributed"](4)
+@pytest.mark.parametrize(("family", "of"), TWINS_OF.items())
+def test_a_distributed_twin_has_the_same_function_and_no_unit_of_its_own(family, of):
+    plain, twin = FAMILIES[of](4), FAMILIES[family](4)
     obs = np.random.default_rng(0).uniform(-0.5, 1.5, (300, 18))
-    np.testing.assert_allclose(twin.policy.act(obs), modular.policy.act(obs), atol=1e-5)
+    np.testing.assert_allclose(
+        twin.policy.act(obs), plain.policy.act(obs), atol=1e-4
+    )  # steep gains
     assert set(twin.roles.values()) == {MIXED}
     code = {s: np.empty((300, n), np.float32) for s, n in twin.policy.network.sizes.items()}
-    plain = {s: np.empty_like(values) for s, values in code.items()}
+    own = {s: np.empty_like(values) for s, values in code.items()}
     twin.policy.act(obs, record=code)
-    modular.policy.act(obs, record=plain)
+    plain.policy.act(obs, record=own)
     for site in code:
-        lengths = (np.linalg.norm(x[site], axis=1) for x in (code, plain))
+        lengths = (np.linalg.norm(x[site], axis=1) for x in (code, own))
         np.testing.assert_allclose(*lengths, rtol=1e-4)
-        assert not np.allclose(code[site], plain[site], atol=0.1)
+        assert not np.allclose(code[site], own[site], atol=0.1)
 
 
 @pytest.mark.parametrize("family", PLANTED)
@@ -116,6 +120,38 @@ def test_of_three_ways_one_is_enough(tmp_path):
     without = planted_maps.speed_without(truth, planted)
     assert without.pop("none") < -0.2
     assert max(map(abs, without.values())) < 0.02
+
+
+@pytest.mark.parametrize("kind", planted_maps.WITHIN)
+def test_two_functions_are_lost_within_the_networks_range(kind, tmp_path):
+    """Without steering the robot leaves the track; without damping it only weaves and is slow."""
+    planted = FAMILIES[TWO](5)
+    activity = rl.record_activity(planted.policy, seed=5, horizon=80)
+    cuts = Plan([planted.cut(site, role) for site in ("h0", "h1") for role in (STEERED, DAMPING)])
+    truth = true_effects(
+        planted, cuts.with_kind(kind), episodes=12, seed=3, folder=tmp_path, activity=activity,
+        measures=("survival", SPEED), horizon=80, progress=False,
+    )  # fmt: skip
+    delta = truth.pivot(index="lesion", columns="measure", values="true_delta")
+    for site in ("h0", "h1"):
+        steering, damping = (delta.loc[f"{site}/{role}"] for role in (STEERED, DAMPING))
+        assert steering["survival"] < -1.0 < -0.3 < damping["survival"]
+        assert damping[SPEED] < -0.08
+        assert damping[SPEED] < steering[SPEED] - 0.04
+
+
+def test_either_way_of_steering_suffices(tmp_path):
+    planted = FAMILIES[REDUNDANT](5)
+    activity = rl.record_activity(planted.policy, seed=5, horizon=80)
+    a, b = STEERING_WAYS
+    cuts = Plan([planted.cut("h0", *ways) for ways in ((a,), (b,), (a, b))])
+    truth = true_effects(
+        planted, cuts.with_kind("resample"), episodes=12, seed=3, folder=tmp_path,
+        activity=activity, measures=("survival",), horizon=80, progress=False,
+    )  # fmt: skip
+    lost = truth.set_index("lesion")["true_delta"]
+    assert lost[f"h0/{a}+{b}"] < -1.0
+    assert lost[[f"h0/{a}", f"h0/{b}"]].min() > 0.5 * lost[f"h0/{a}+{b}"]
 
 
 def test_each_half_of_a_clone_serves_one_behaviour():
@@ -269,6 +305,10 @@ def adaptive(alike=9, steps=90):
     }
 
 
+def first(found):
+    return {"real": 10, "found": found, "claims": 12, "true": 12}
+
+
 def facts(family="modular", **changes):
     told = {
         "family": family,
@@ -278,9 +318,12 @@ def facts(family="modular", **changes):
         "dissociations": [],
     }
     more = {
-        "modular": {"twins": True, "dissociated": True, "adaptive": adaptive()},
+        "modular": {"adaptive": adaptive(), "first": {"mean": first(9), "resample": first(10)}},
         "distributed": {"local": []},
-        "trained halves": {"halves": {SPEED: True, "left_turning.alive": None}},
+        TWO: {"dissociated": True, "steering local": True},
+        "two functions, distributed": {"local": []},
+        REDUNDANT: {"redundancy": True, "survival_without": {"a": -0.1, "b": -0.9, "a+b": -3.0}},
+        "trained halves": {"halves": {SPEED: True, "survival": None}},
     }
     return {**told, **more.get(family, {}), **changes}
 
@@ -294,7 +337,7 @@ def cells(family, right=True, held=19, delta=0.0):
     return frame.fillna(dict.fromkeys(flags, False)).astype(dict.fromkeys(flags, bool))
 
 
-ASKED = ("modular", "distributed", "trained halves")
+ASKED = ("modular", TWO, REDUNDANT, *TWINS_OF, "trained halves")
 
 
 def verdicts(family="modular", told=None, scores=None):
@@ -316,16 +359,14 @@ def test_everything_passes_when_all_is_well():
 @pytest.mark.parametrize(
     ("aim", "family", "told", "scores"),
     [
-        ("false positives, family-wise", "all", {"null": {"maps": 300, "p_fwe": 60, "q": 0}}, {}),
-        ("false positives, BH", "all", {"null": {"maps": 300, "p_fwe": 0, "q": 60}}, {}),
+        ("false positives, family-wise", "all", {"null": {"maps": 300, "p_fwe": 80, "q": 0}}, {}),
+        ("false positives, BH", "all", {"null": {"maps": 300, "p_fwe": 0, "q": 80}}, {}),
         ("cuts that cannot matter, changed", "modular", {}, {"delta": 1e-9}),
         ("precision of claims", "modular", {}, {"right": False}),
         ("recall of effects ≥ 1 s.d.", "modular", {}, {"right": False}),
         ("coverage of 95 % intervals", "modular", {}, {"held": 17}),
         ("coverage of 95 % intervals", "all", {}, {"held": 15}),
         ("coverage of 95 % intervals", "modular", {}, {"held": 20}),
-        ("twins found", "modular", {"twins": False}, {}),
-        ("double dissociation found", "modular", {"dissociated": False}, {}),
         ("adaptive: control steps", "all", {"adaptive": adaptive(steps=150)}, {}),
         ("adaptive: clear cells decided alike", "all", {"adaptive": adaptive(alike=7)}, {}),
         (
@@ -345,6 +386,19 @@ def test_every_aim_can_fail(aim, family, told, scores):
     [
         ("nothing local, nothing dissociated", "distributed", {"local": [["x", "r", False]]}),
         ("nothing local, nothing dissociated", "distributed", {"dissociations": [["a", "b"]]}),
+        (
+            "nothing local, nothing dissociated",
+            "two functions, distributed",
+            {"dissociations": [["a", "b"]]},
+        ),
+        ("redundancy found", REDUNDANT, {"redundancy": False}),
+        (
+            "truth: either way of steering suffices",
+            REDUNDANT,
+            {"survival_without": {"a": -0.1, "b": -2.0, "a+b": -3.0}},
+        ),
+        ("steering found local", TWO, {"steering local": False}),
+        ("double dissociation found", TWO, {"dissociated": False}),
         ("false local", "distributed", {"local": [["x", "r", False]]}),
         ("largest claim is in the right half", "trained halves", {"halves": {SPEED: False}}),
     ],
@@ -365,6 +419,7 @@ def test_a_small_validation_runs_and_scores_each_family(tmp_path: Path, monkeypa
     asked = {name: FAMILIES[name] for name in ("modular", "distributed")}
     for room in (planted_maps, planted_truth):
         monkeypatch.setattr(room, "FAMILIES", asked)
+    monkeypatch.setattr(planted_maps, "FIRSTS", planted_maps.WITHIN)
     for index in range(2):
         inside = tmp_path / f"policy-00{index}"
         files = planted_maps._score(index, tmp_path / f"here-{index}", 1, SMALL)
@@ -380,8 +435,11 @@ def test_a_small_validation_runs_and_scores_each_family(tmp_path: Path, monkeypa
     mine = pd.read_csv(tmp_path / "policy-000" / "cells.csv")
     assert mine[mine["role"].isin(ZERO)]["delta"].fillna(0).eq(0).all()
     assert told[0]["adaptive"]["cells"] > 100
+    kinds = pd.read_csv(tmp_path / "first-kinds.csv").set_index("kind")
+    assert list(kinds.index) == list(planted_maps.FIRSTS)
+    assert (kinds["robots"] == 2).all()
     run = Map(tmp_path / "here-0" / "regions")
-    fake = dict.fromkeys([x.name for x in rl.singles(run.policy)], "left")
-    assert not planted_maps.steering_dissociated(run, Planted(run.policy, fake)), "roles decide"
+    fake = dict.fromkeys([x.name for x in rl.singles(run.policy)], "forward")
+    assert not planted_maps.two_dissociated(run, Planted(run.policy, fake)), "roles decide"
     with pytest.raises(LabError, match="another validation"):
         planted_truth.validate(1, tmp_path, 2, SMALL)
