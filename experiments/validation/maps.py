@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -114,10 +114,13 @@ def _score(index: int, folder: Path, seed: int, size: Size) -> dict[str, str]:
         **wanted,
     )  # fmt: skip
     units, regions = rl.singles(planted.policy), rl.clusters(planted.policy, 6, activity)
-    of_units = blind_map(planted, units, mapped, folder / "map", activity, size, controls=0)
-    of_regions = blind_map(
-        planted, regions, mapped, folder / "regions", activity, size, controls=size.controls
-    )
+
+    def mapped_as(name: str, plan: rl.Plan, **how: Any) -> rl.Map:
+        how = {"controls": 0, **how}
+        return blind_map(planted, plan, mapped, folder / name, activity, size, **how)
+
+    of_units = mapped_as("map", units)
+    of_regions = mapped_as("regions", regions, controls=size.controls)
     cells = score_cells(overall(of_units.effects()), truth, planted.roles)
     pool = rl.sweep(
         planted.policy, rl.Plan(), episodes=size.episodes * (1 + size.null_lesions), seed=pooled,
@@ -139,27 +142,20 @@ def _score(index: int, folder: Path, seed: int, size: Size) -> dict[str, str]:
         facts |= redundant(planted, regions, activity, joint, folder / "pairs", size)
     if family == TWO:
         facts["dissociated"] = two_dissociated(of_regions, planted)
-        facts["steering local"] = any(
-            there and measure == ON_TRACK and STEERED in roles_of(of_regions, name, planted)
-            for measure, name, there in facts["local"]
-        )
+        facts["steering local"] = steering_local(of_regions, facts["local"], planted)
     if number % size.every == 0:
         facts["first"] = {FIRSTS[0]: recalled(cells)}
         for kind in FIRSTS[1:]:
-            kinds = tuple(dict.fromkeys((kind, *WITHIN)))
-            run = blind_map(
-                planted, units, mapped, folder / kind, activity, size, controls=0, kinds=kinds
-            )
+            run = mapped_as(kind, units, kinds=tuple(dict.fromkeys((kind, *WITHIN))))
             found = score_cells(overall(run.effects()), truth, planted.roles)
             facts["first"][kind] = recalled(found)
-    if family == MODULAR and number % size.every == 0:
-        # Both may take as many episodes in the discovery as in the confirmation.
-        equal = {"discovery": size.episodes, "controls": 0}
-        fixed, adaptive = (
-            blind_map(planted, units, mapped, folder / x, activity, size, adaptive=looks, **equal)
-            for x, looks in (("fixed", False), ("adaptive", True))
-        )
-        facts["adaptive"] = compare(fixed, adaptive, cells)
+        if family == MODULAR:
+            # Both may take as many episodes in the discovery as in the confirmation.
+            fixed, adaptive = (
+                mapped_as(name, units, discovery=size.episodes, adaptive=looks)
+                for name, looks in (("fixed", False), ("adaptive", True))
+            )
+            facts["adaptive"] = compare(fixed, adaptive, cells)
     facts["steps"] = steps(folder)
     return {CELLS: cells.to_csv(index=False), FACTS: json.dumps(facts, indent=1) + "\n"}
 
@@ -255,8 +251,8 @@ def redundant(
 ) -> dict[str, Any]:
     """Whether the strongest redundancy in staying on the track, of all pairs of clusters of a
     layer, is between the ways of steering; and the true change without either and without both."""
-    options = {"episodes": size.pairs, "seed": seed, "horizon": size.horizon,
-               "activity": activity, "threads": 1, "progress": False}  # fmt: skip
+    options: dict[str, Any] = {"episodes": size.pairs, "seed": seed, "horizon": size.horizon,
+                               "activity": activity, "threads": 1, "progress": False}  # fmt: skip
     best: tuple[float, list[set[str]]] = (0.0, [])
     for site in planted.policy.network.sizes:
         here = rl.Plan(x for x in plan if x.name.startswith(f"{site}/cluster-"))
@@ -335,6 +331,14 @@ def right_half(cells: pd.DataFrame, measure: str) -> bool | None:
         return None
     largest = claims.iloc[int(claims["effect"].abs().to_numpy().argmax())]
     return bool(largest["role"] == HALVES[1])
+
+
+def steering_local(run: rl.Map, found: Sequence[Sequence[Any]], planted: Planted) -> bool:
+    """Whether staying on the track is called local, see `local`, to where the steering is."""
+    return any(
+        there and measure == ON_TRACK and STEERED in roles_of(run, name, planted)
+        for measure, name, there in found
+    )
 
 
 def two_dissociated(run: rl.Map, planted: Planted) -> bool:

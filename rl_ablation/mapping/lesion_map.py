@@ -103,9 +103,11 @@ def lesion_map(
     """Map what a plan's cuts do, in two stages and with controls; resumable like `sweep`.
 
     1. *Discovery* runs every cut, an A/A lesion and brainless baselines, and selects those with a
-       q below 10 % or a |t| of 4 in any behaviour: leniently, since confirmation decides. An
-       adaptive map looks at few episodes, at one of a cut that changes no action in the states
-       that the intact robot visits, and leaves what shows a |t| of 2 to confirmation.
+       q below 10 % or a |t| of 4 in any behaviour: leniently, since confirmation decides. What may
+       matter under one condition only is selected by the size of its change in that condition's own
+       measure, since few episodes are of that condition. An adaptive map looks at few episodes, at
+       one of a cut that changes no action in the states that the intact robot visits, and leaves
+       what shows a |t| of 2 to confirmation.
     2. *Confirmation* runs what was selected on fresh seeds, in all kinds. Its numbers are the ones
        that `Map.effects` shows, tests and corrects, and claims are made of (see `weakest`). If
        adaptive, large effects get half the episodes, where there is one kind: how clear a claim of
@@ -140,7 +142,11 @@ def lesion_map(
     t = _t(run).max(axis=1)
     # With few episodes no sign-flip p can be small, however clear the change.
     enough = _OPEN if design.adaptive else _CLEAR
-    names = {*evidence.selected(run.own_effects()), *t.index[t >= enough]}
+    names = {
+        *evidence.selected(run.own_effects()),
+        *t.index[t >= enough],
+        *shown_in_a_condition(run),
+    }
     confirmation = _confirm(work, run, Plan(x for x in kinds if base(x) in names))
     _same_is_same(confirmation)
     if not any(x.group == "random" for x in plan):  # they are controls already
@@ -198,6 +204,19 @@ def _t(run: Run) -> pd.DataFrame:
             d = (change.mean().abs() / spread).where(change.mean() != 0, 0.0)
         columns[measure] = d * np.sqrt(n)
     return pd.DataFrame(columns)
+
+
+def shown_in_a_condition(run: Run) -> set[str]:
+    """The cuts that change a condition's own measure by what is worth telling, in the mean of the
+    condition's episodes, be there only one: over all conditions together it would be lost."""
+    shown: set[str] = set()
+    table = run.behaviour()
+    for name, change in differences(table, run.own).items():
+        mean = change.mean().abs()
+        intact = float(table.values(name)[INTACT].mean())
+        full = max(mean.max(), evidence.floor(name, intact))
+        shown |= set(mean.index[mean >= evidence.REPORTED_EFFECT * full])
+    return shown
 
 
 def _idle(plan: Plan, probed: pd.DataFrame) -> set[str]:

@@ -12,6 +12,7 @@ from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.mapping.claims import changes, improvements, own, typical_episode, valued
 from rl_ablation.mapping.evidence import TELLING
+from rl_ablation.mapping.lesion_map import shown_in_a_condition
 from rl_ablation.mapping.run import OWN
 from rl_ablation.measures.registry import choose
 from rl_ablation.policies.policy import Card
@@ -166,6 +167,15 @@ def test_too_few_episodes_of_a_command_are_no_findings(agent, tmp_path):
     assert "vx_error" in valued(run)
     assert any("ask for 24 episodes" in s for s in certainty(run))
     assert "too few" in by_condition(run).get_supxlabel()
+
+
+def test_one_episode_of_a_command_selects_what_is_lost_in_it(agent, tmp_path):
+    """A discovery of one episode a command has no spread to hold a change against."""
+    run = sweep(agent, tmp_path / "first", episodes=3)
+    assert {"h0/0", "h0/1", "all"} <= shown_in_a_condition(run)
+    idle = Plan([Lesion(name="nothing", cut={"h0": (0,)}, kind="gain", strength=1.0)])
+    how = {"measures": MEASURES, "threads": 1, "progress": False, "episodes": 3, "seed": 1}
+    assert not shown_in_a_condition(rl.sweep(agent, idle, folder=tmp_path / "idle", **how))
 
 
 def test_a_run_under_one_condition_has_its_own_measure_too(agent, tmp_path):
