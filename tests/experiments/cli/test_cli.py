@@ -1,6 +1,7 @@
 """The command line: help, bad input in one line, JSON, and maps that survive an interruption."""
 
 import importlib
+import importlib.metadata
 import json
 import os
 import shutil
@@ -116,6 +117,52 @@ def test_wrong_usage_ends_with_code_2(arguments, capsys):
         main(arguments)
     assert left.value.code == BAD_INPUT
     assert "--help" in capsys.readouterr().err
+
+
+def test_version(capsys):
+    assert tell(capsys, "--version").split() == [
+        "rl-ablation",
+        importlib.metadata.version("rl-ablation"),
+    ]
+
+
+COMPLETE = """
+source "$1"; shift
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+_tyro_rl_ablation
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not there")
+def test_bash_completes_commands_and_options(capsys, tmp_path):
+    script = tmp_path / "completion"
+    script.write_text(tell(capsys, "completion", "bash"))
+
+    def completed(*words):
+        call = ["bash", "-c", COMPLETE, "bash", script, "rl-ablation", *words]
+        done = subprocess.run(call, capture_output=True, text=True, timeout=60, check=False)
+        assert done.stderr == ""
+        return set(done.stdout.split())
+
+    assert completed("") == {*COMMANDS, "-h", "--help"}
+    assert completed("vi") == {"video"}
+    assert {"--groups", "--kind", "--dry-run"} <= completed("map", "lap", "--")
+    assert completed("map", "lap", "--epi") == {"--episodes"}
+
+
+@pytest.mark.parametrize(
+    ("shell", "first", "check"),
+    [("zsh", "#compdef rl-ablation\n", "-n"), ("fish", "# AUTO", "--no-execute")],
+)
+def test_other_shells_complete_too(shell, first, check, capsys, tmp_path):
+    script = tmp_path / "completion"
+    script.write_text(tell(capsys, "completion", shell))
+    assert script.read_text().startswith(first)
+    assert all(f"'{command}': " in script.read_text() for command in COMMANDS)
+    if shutil.which(shell):
+        done = subprocess.run([shell, check, script], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 # Bad input.

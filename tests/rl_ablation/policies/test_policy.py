@@ -390,7 +390,9 @@ def offered(monkeypatch, policy, tmp_path):
         assert group == "rl_ablation.agents"
         return [Point()]
 
-    monkeypatch.setattr(importlib.import_module("rl_ablation.policies.load"), "entry_points", points)
+    monkeypatch.setattr(
+        importlib.import_module("rl_ablation.policies.load"), "entry_points", points
+    )
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     return folder
@@ -399,7 +401,7 @@ def offered(monkeypatch, policy, tmp_path):
 def test_agents_of_packages_are_loaded_by_name(offered, policy):
     assert rl.load("rover").sha256 == policy.sha256
     assert rl.load("rover", env="envs:Hopper-v5").card.env_id == "envs:Hopper-v5"
-    with pytest.raises(LabError, match="no agent 'rovr'.* there are rover") as caught:
+    with pytest.raises(LabError, match=r"no agent 'rovr'.* there are rover") as caught:
         rl.load("rovr")
     assert "\n" not in str(caught.value)
 
