@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import tyro
 
 from experiments.cli.inspection import doctor, list_, show
-from experiments.cli.mapping import map_, plan, report, video
+from experiments.cli.mapping import map_, open_, plan, report, video
 from experiments.cli.options import BadOption
 from experiments.cli.studying import study
 from experiments.cli.training import demo, train
@@ -37,7 +37,9 @@ def completion(
         _run(["--tyro-write-completion", shell, "-"])
 
 
-FUNCTIONS = (train, map_, plan, video, report, show, list_, study, doctor, demo, completion)
+FUNCTIONS = (
+    train, map_, plan, video, report, open_, show, list_, study, doctor, demo, completion,
+)  # fmt: skip
 COMMANDS: dict[str, Callable[..., None]] = {f.__name__.rstrip("_"): f for f in FUNCTIONS}
 
 

@@ -1,4 +1,4 @@
-"""Commands about maps: map, plan, video, report."""
+"""Commands about maps: map, plan, video, report, open."""
 
 from __future__ import annotations
 
@@ -114,6 +114,28 @@ def report(run: RunArg, /, json: bool = False) -> None:
 
     write(Map(run))
     tell_run(run, json)
+
+
+def open_(run: RunArg, /, live: bool = False) -> None:
+    """Open the report of a run in the browser.
+
+    Args:
+        run: Run folder made by `map`.
+        live: Open its live page instead.
+    """
+    import webbrowser
+
+    from rl_ablation.errors import LabError
+    from rl_ablation.mapping.run import Run
+
+    name = "live" if live else "report"
+    page = Run(run).folder / f"{name}.html"
+    if not page.exists():
+        made = shlex.join(["rl-ablation", name, str(run)])
+        raise LabError(f"{run} has no {page.name}; make it: {made}")
+    if not webbrowser.open(page.resolve().as_uri()):
+        raise LabError(f"no browser could be started here; open {page} in one")
+    say(f"opened {page}")
 
 
 def plan(

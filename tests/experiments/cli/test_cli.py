@@ -399,6 +399,22 @@ def test_map_leaves_a_report(mapped, capsys):
     assert isinstance(said["findings"], list)
 
 
+def test_open_shows_the_pages_of_a_run(run, capsys, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
+    assert tell(capsys, "open", run) == f"opened {run / 'report.html'}\n"
+    refuse(capsys, f"no live.html; make it: rl-ablation live {run}", "open", run, "--live")
+    (run / "live.html").write_text("a page")
+    tell(capsys, "open", run, "--live")
+    assert opened == [(run / name).as_uri() for name in ("report.html", "live.html")]
+    (run / "report.html").unlink()
+    refuse(capsys, f"no report.html; make it: rl-ablation report {run}", "open", run)
+    refuse(capsys, "is no run folder", "open", "nowhere")
+    monkeypatch.setattr("webbrowser.open", lambda url: False)
+    refuse(capsys, "no browser could be started", "open", run, "--live")
+    assert len(opened) == 2
+
+
 def test_map_again_rolls_nothing_out(run, agent, monkeypatch):
     before = {p: p.stat().st_mtime_ns for p in (run / "shards").iterdir()}
 
