@@ -51,7 +51,7 @@ def map_(
     if dry_run:
         told = foretell(policy, cuts.groups, episodes, design, execution, **how)
         if json:
-            print_json(asdict(told))
+            print_json({**asdict(told), "seconds": told.seconds})
         else:
             say(str(told))
         return

@@ -23,7 +23,9 @@ from rl_ablation.markup import shown
 from rl_ablation.measures.registry import MEASURES, parted
 from rl_ablation.stats import LEVEL
 
-CONFIRMATION, CONTROLS, DOSES = "confirmation", "controls", "doses"
+DISCOVERY, CONFIRMATION, CONTROLS, DOSES = "discovery", "confirmation", "controls", "doses"
+"""The stages; the discovery is the run itself, the others are folders inside it."""
+
 PROBE = "probe.csv"
 _PROBED = ["lesion", "took", "direct", "off_manifold"]
 
