@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import tyro
 
 from experiments.cli.inspection import doctor, list_, show
-from experiments.cli.mapping import map_, open_, plan, report, video
+from experiments.cli.mapping import compare, map_, open_, plan, report, video
 from experiments.cli.options import BadOption
 from experiments.cli.studying import study
 from experiments.cli.training import demo, train
@@ -38,7 +38,7 @@ def completion(
 
 
 FUNCTIONS = (
-    train, map_, plan, video, report, open_, show, list_, study, doctor, demo, completion,
+    train, map_, plan, video, report, open_, compare, show, list_, study, doctor, demo, completion,
 )  # fmt: skip
 COMMANDS: dict[str, Callable[..., None]] = {f.__name__.rstrip("_"): f for f in FUNCTIONS}
 

@@ -1,4 +1,4 @@
-"""Commands about maps: map, plan, video, report, open."""
+"""Commands about maps: map, plan, video, report, open, compare."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from experiments.cli.options import AgentArg, Cuts, RunArg, Source, options
+from experiments.cli.options import AgentArg, Cuts, RunArg, Source, options, split
 from experiments.cli.output import print_json, say
 from rl_ablation.mapping.design import Aim, Execution, MapDesign
 from rl_ablation.rollouts.episodes import Episodes
@@ -136,6 +136,43 @@ def open_(run: RunArg, /, live: bool = False) -> None:
     if not webbrowser.open(page.resolve().as_uri()):
         raise LabError(f"no browser could be started here; open {page} in one")
     say(f"opened {page}")
+
+
+def compare(
+    run: RunArg,
+    other: RunArg,
+    /,
+    by: Literal["name", "effects"] | None = None,
+    measures: str | None = None,
+    out: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Compare the maps of two agents, or of one before and after training.
+
+    Says which regions do the same, where they differ and how surely, and what cannot be compared;
+    writes it with a figure and the tables.
+
+    Args:
+        run: Run folder made by `map`.
+        other: Another one, in the same world; differences are this one's minus the first's.
+        by: Match regions by name or by effects only; by default a cut that both runs made is one
+            region by its name, and the rest is matched by what its loss does.
+        measures: Behaviours to compare, with commas; by default those that findings are made of.
+        out: Folder to write into; by default runs/compare-DIGEST-DIGEST.
+        json: Print the result as JSON.
+    """
+    from rl_ablation.analysis.comparison import compare as compared
+    from rl_ablation.reports.comparison import comparison_text, save_comparison
+
+    found = compared(run, other, by=by, measures=split(measures))
+    folder = save_comparison(found, out)
+    if json:
+        about = {"folder": folder, "paired": found.paired, "confirmed": found.confirmed}
+        told = found.told.to_dict("records")
+        print_json({**about, "regions": told, "left_out": found.left_out})
+        return
+    say(comparison_text(found))
+    say(f"figure and tables: {folder}")
 
 
 def plan(

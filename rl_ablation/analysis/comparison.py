@@ -30,6 +30,7 @@ from rl_ablation.analysis.consistency import (
     regions,
 )
 from rl_ablation.errors import LabError
+from rl_ablation.formats import Estimate, number, small
 from rl_ablation.lesions.lesion import INTACT, VARIANT, Lesion
 from rl_ablation.mapping.behaviour import Behaviour
 from rl_ablation.mapping.claims import behaviours, changes, own
@@ -37,6 +38,7 @@ from rl_ablation.mapping.evidence import NO_CLAIMS, REPORTED_EFFECT, reference_e
 from rl_ablation.mapping.kinds import weakest
 from rl_ablation.mapping.map import Map
 from rl_ablation.mapping.run import Run
+from rl_ablation.markup import shown
 from rl_ablation.measures.registry import MEASURES, parted
 from rl_ablation.stats import LEVEL
 
@@ -77,6 +79,7 @@ class Comparison:
         intact: A row for each measure of the intact robots: measure, unit, value_a, value_b,
             difference, ci_low, ci_high, p, q, share, n.
         similar: Grouping → how alike its regions are in both runs, where matched by effects.
+        kinds: Kinds of cut that both runs made.
         paired: Whether both runs ran the same episodes, so that these are compared one by one.
         confirmed: Whether both runs confirmed on fresh seeds; otherwise all here are candidates.
         left_out: What cannot be compared, a sentence each.
@@ -87,6 +90,7 @@ class Comparison:
     table: pd.DataFrame
     intact: pd.DataFrame
     similar: Mapping[str, Consistency]
+    kinds: tuple[str, ...]
     paired: bool
     confirmed: bool
     left_out: tuple[str, ...]
@@ -105,6 +109,24 @@ class Comparison:
         most = share.groupby([rows["region_a"], rows["region_b"]]).transform("max")
         clear = (rows["q"] < LEVEL) & (share > REPORTED_EFFECT)
         return rows.assign(clear=clear).iloc[np.lexsort((-share, -most))]
+
+    def _repr_html_(self) -> str:
+        one, other = self.names
+        table = [
+            {
+                "region": row["region_a"],
+                "and": row["region_b"],
+                "behaviour": MEASURES[row["measure"]].label,
+                "unit": row["unit"],
+                one: number(row["change_a"]),
+                other: number(row["change_b"]),
+                "difference (95 % CI)": f"{Estimate.of(row, 'difference', 'ci_low', 'ci_high')}",
+                "q": small(row["q"]),
+            }
+            for row in self.told.to_dict("records")
+        ]
+        about = f"and {other}: what the same loss changes, on {self.table['n'].max()} episodes"
+        return shown(one, about, table, " ".join(self.left_out))
 
 
 def names_of(a: Run, b: Run) -> tuple[str, str]:
@@ -148,6 +170,7 @@ def compare(
         table=_table(both, sides, rows, chosen),
         intact=sides.intact(chosen, _full(both)),
         similar=similar,
+        kinds=tuple(dict.fromkeys(row.kind for row in rows)),
         paired=sides.paired,
         confirmed=None not in sure,
         left_out=_left_out((a, b), (one, other), pairs, rows),
@@ -280,13 +303,13 @@ class _Row:
 def _rows(pairs: Sequence[Pair], a: Run, b: Run) -> list[_Row]:
     """A row for each pair × kind of cut that both runs made."""
     rows = []
-    for number, pair in enumerate(pairs):
+    for k, pair in enumerate(pairs):
         ours, theirs = _ways(a, pair.a), _ways(b, pair.b)
         both = [how for how in ours if how in theirs]
         for how in both:
-            name = str(number) if how == both[0] else f"{number}{VARIANT}{how}"
+            name = str(k) if how == both[0] else f"{k}{VARIANT}{how}"
             names = ours[how].name, theirs[how].name
-            rows.append(_Row(number, pair, ours[how].kind, name, names))
+            rows.append(_Row(k, pair, ours[how].kind, name, names))
     return rows
 
 

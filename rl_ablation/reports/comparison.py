@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,13 @@ from matplotlib.figure import Figure
 
 from rl_ablation.analysis.comparison import Comparison
 from rl_ablation.analysis.consistency import EFFECTS, NAME
+from rl_ablation.files import write_atomically
 from rl_ablation.formats import Estimate, listed, number
+from rl_ablation.lesions.methods import KINDS
 from rl_ablation.mapping.claims import distinct
 from rl_ablation.mapping.evidence import REPORTED_EFFECT
-from rl_ablation.measures.registry import MEASURES
+from rl_ablation.mapping.run import RUNS
+from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.reports import style
 from rl_ablation.reports.labels import labels
 from rl_ablation.stats import LEVEL
@@ -29,6 +33,19 @@ def comparison_text(found: Comparison) -> str:
     if found.left_out:
         parts += ["## What cannot be compared", _points(found.left_out)]
     return "\n\n".join(parts) + "\n"
+
+
+def save_comparison(found: Comparison, folder: Path | None = None) -> Path:
+    """Write text, figure and tables; without a folder into one of the working folder's runs."""
+    if folder is None:
+        folder = RUNS / f"compare-{found.a.digest[:8]}-{found.b.digest[:8]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "comparison.md", comparison_text(found))
+    write_atomically(folder / "comparison.csv", found.table.to_csv(index=False))
+    write_atomically(folder / "intact.csv", found.intact.to_csv(index=False))
+    if (figure := comparison_figure(found)) is not None:
+        figure.savefig(folder / "comparison.png", bbox_inches="tight")
+    return folder
 
 
 def _points(lines: Any) -> str:
@@ -51,6 +68,12 @@ def _basis(found: Comparison) -> str:
             f"{count} {group} are matched by what their loss does, so that they agree best: "
             f"similarity {number(alike.score)}, with behaviours shuffled over regions "
             f"{number(float(alike.null.mean()))} (p = {alike.p:.2g}). "
+        )
+    text += f"All were cut by {listed(found.kinds)}. " if found.kinds else ""
+    if found.kinds and not any(KINDS[kind].within for kind in found.kinds):
+        text += (
+            "None of these keeps the network within its range, so what differs may be the shock to "
+            "the next layer. "
         )
     how = "the same episodes, compared one by one" if found.paired else "other episodes in each run"
     n = found.intact["n"].max() if len(found.intact) else 0
@@ -92,9 +115,10 @@ def _regions(found: Comparison) -> list[str]:
         if len(sure):
             what = "; ".join(map(_difference, sure.to_dict("records")))
         else:
-            how = "differs little" if (part["q"] < LEVEL).any() else "no clear difference"
-            largest = part.loc[[part["size"].idxmax()]].to_dict("records")
-            what = f"{how}; {_difference(largest[0])}"
+            little = part[part["q"] < LEVEL]
+            how = "differs little" if len(little) else "no clear difference"
+            row = little.iloc[0] if len(little) else part.loc[part["size"].idxmax()]
+            what = f"{how}; {_difference(row.to_dict())}"
         lines.append(f"{named[key]}: {what}")
     if not lines:
         kind = "Neither run has a claim" if found.confirmed else "Neither run has a clear change"
@@ -107,7 +131,7 @@ def _regions(found: Comparison) -> list[str]:
 def _difference(row: Mapping[Any, Any]) -> str:
     measure = MEASURES[row["measure"]]
     values = f"{number(row['change_a'])} and {number(row['change_b'])} {measure.unit}".rstrip()
-    return f"{measure.label} changes by {values}: difference {_interval(row)}"
+    return f"{measure.label} changes by {values} ({row['kind']}): difference {_interval(row)}"
 
 
 def _pair_names(found: Comparison) -> dict[Any, str]:
@@ -133,7 +157,8 @@ def comparison_figure(found: Comparison) -> Figure | None:
     if rows.empty:
         return None
     wide = rows.assign(lesion=rows["region_a"] + rows["region_b"], harm=rows["share"])
-    chosen = distinct(wide, list(rows["measure"].unique()), _PANELS)
+    taken = list(rows["measure"].unique())
+    chosen = distinct(wide, [m for m in taken if m + ALIVE not in taken], _PANELS)
     rows = rows[rows["measure"].isin(chosen)]
     keys = list(dict.fromkeys(zip(rows["region_a"], rows["region_b"], strict=True)))[:_ROWS]
     named, (one, other) = _pair_names(found), found.names
@@ -147,13 +172,14 @@ def comparison_figure(found: Comparison) -> Figure | None:
                 _draw(axes, keys.index(key), row)
         axes.set_xlabel(f"change [{measure.unit}]" if measure.unit else "change")
         axes.set_title(measure.label, loc="center")
+        axes.locator_params(axis="x", nbins=4)
     kind = "a claim" if found.confirmed else "a clear change, not confirmed,"
     style.note(
         figure,
         f"ring: change without the region in {one}; diamond: in {other}, with the 95 % interval of "
         f"the difference laid off from the ring; only what is {kind} in either\n"
         f"filled: the two differ clearly (false discovery rate {LEVEL:.0%}), orange: worse in "
-        f"{other}, purple: better; hollow: not clear",
+        f"{other}, purple: better; hollow: not clear, or small",
     )
     return figure
 
