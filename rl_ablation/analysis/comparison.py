@@ -118,8 +118,8 @@ class Comparison:
                 "and": row["region_b"],
                 "behaviour": MEASURES[row["measure"]].label,
                 "unit": row["unit"],
-                one: number(row["change_a"]),
-                other: number(row["change_b"]),
+                f"change in {one}": number(row["change_a"]),
+                f"change in {other}": number(row["change_b"]),
                 "difference (95 % CI)": f"{Estimate.of(row, 'difference', 'ci_low', 'ci_high')}",
                 "q": small(row["q"]),
             }

@@ -69,6 +69,8 @@ def _basis(found: Comparison) -> str:
             f"similarity {number(alike.score)}, with behaviours shuffled over regions "
             f"{number(float(alike.null.mean()))} (p = {alike.p:.2g}). "
         )
+        if alike.p >= LEVEL:
+            text += "That is no more than chance: a pair is the most alike, not the same region. "
     text += f"All were cut by {listed(found.kinds)}. " if found.kinds else ""
     if found.kinds and not any(KINDS[kind].within for kind in found.kinds):
         text += (
@@ -117,7 +119,7 @@ def _regions(found: Comparison) -> list[str]:
         else:
             little = part[part["q"] < LEVEL]
             how = "differs little" if len(little) else "no clear difference"
-            row = little.iloc[0] if len(little) else part.loc[part["size"].idxmax()]
+            row = little.iloc[0] if len(little) else part.sort_values("size").iloc[-1]
             what = f"{how}; {_difference(row.to_dict())}"
         lines.append(f"{named[key]}: {what}")
     if not lines:

@@ -97,5 +97,9 @@ def test_a_run_and_a_map(evil, policy, small_sweep, activity, tmp_path):
     )  # fmt: skip
     assert confirmed.confirmation is not None
     assert "Confirmed on fresh seeds" in page(confirmed).text
+    compared = rl.compare(run, small_sweep(rl.layers(policy), tmp_path / "b", episodes=8, seed=5))
+    found = page(compared)
+    assert found.text.startswith(EVIL)
+    assert f"Without a counterpart in {EVIL}: {EVIL}." in found.text
     run.shard_path(0).unlink()
     assert "not finished" in page(rl.Map(run.folder)).text

@@ -415,6 +415,24 @@ def test_open_shows_the_pages_of_a_run(run, capsys, monkeypatch):
     assert len(opened) == 2
 
 
+def test_compare_tells_and_writes_what_differs(run, agent, tmp_path, capsys):
+    other = tmp_path / "other"
+    assert main(["map", str(agent), *SMALL, "--seed", "1", "--out", str(other)]) == 0
+    out = tmp_path / "compared"
+    text = tell(capsys, "compare", run, other, "--out", out)
+    assert text.startswith("# run and other\n")
+    assert f"figure and tables: {out}\n" in text
+    assert (out / "comparison.md").read_text() in text
+    options = ("--by", "effects", "--measures", "crash,progress", "--json")
+    said = json.loads(tell(capsys, "compare", run, other, *options))
+    assert Path(said["folder"]).parent.name == "runs"
+    assert said["paired"] is False
+    assert {row["measure"] for row in said["regions"]} <= {"crash", "progress"}
+    refuse(capsys, "one and the same run", "compare", run, run)
+    refuse(capsys, "is no run folder", "compare", run, "nowhere")
+    refuse(capsys, "measure 'fall' was not taken", "compare", run, other, "--measures", "fall")
+
+
 def test_map_again_rolls_nothing_out(run, agent, monkeypatch):
     before = {p: p.stat().st_mtime_ns for p in (run / "shards").iterdir()}
 
