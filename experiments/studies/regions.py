@@ -116,8 +116,9 @@ def tell_locality(row: Mapping[Any, Any]) -> str:
         )
     return (
         f"- **{label}**: {row['verdict']}. {row['hit']} of {row['regions']} regions harm it; "
-        f"{row['share']:.0%} of all harm ({row['share_low']:.0%} to {row['share_high']:.0%}) is "
-        f"done by {row['lesion']} ({row['units']:.0f} units): {change(row)}; {control}."
+        f"{row['share']:.0%} of the harm in {row['layer']} ({row['share_low']:.0%} to "
+        f"{row['share_high']:.0%}) is done by {row['lesion']} ({row['units']:.0f} units): "
+        f"{change(row)}; {control}."
     )
 
 

@@ -20,7 +20,7 @@ PALE, REST = "#fdb863", "#d9d9d9"
 
 @style.styled
 def shares(maps: Mapping[str, pd.DataFrame]) -> Figure:
-    """A panel a network, a bar a behaviour: the worst region's share of all harm to it.
+    """A panel a network, a bar a behaviour: the worst region's share of its layer's harm.
 
     ``maps``: title → table of `rl_ablation.analysis.localisation.region_locality`. Of many maps
     only the behaviours that are harmed are shown, and those without any are named.
@@ -39,8 +39,8 @@ def shares(maps: Mapping[str, pd.DataFrame]) -> Figure:
         _panel(axes, table)
         axes.set_title(title)
     panels[-1].set_xlabel(
-        "share of the harm that all regions do, each cut alone: the worst region's, with 95 % "
-        "interval over episodes"
+        "share of the harm that all regions of the layer do, each cut alone: the worst region's, "
+        "with 95 % interval over episodes"
         + f"\nno region's loss does clear harm to any of these behaviours: {without}"
         * bool(without)
     )

@@ -1,7 +1,7 @@
 """Families of planted robots: what is hard to tell about a network, each by itself.
 
 A family is a name and a function that builds the robot of a seed. The same seed gives the modular
-robot and its distributed twin the very same function.
+robot, or the one of two functions, and its distributed twin the very same function.
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ from torch import Tensor
 from experiments.validation.cloned import halves
 from experiments.validation.policies import OBS, WAYS, Extra, Planted, plant, room_on_the_left
 from experiments.validation.policies import way_ahead as ahead
+from experiments.validation.steered import STEERING_WAYS, steered
 from rl_ablation.files import digest
 from rl_ablation.policies.network import ACTIVATIONS, MLP, Edit, array_digest, linear
 
+MODULAR, TWO, REDUNDANT = "modular", "two functions", "redundant steering"
+TWINS_OF = {"distributed": MODULAR, "two functions, distributed": TWO}
+"""Distributed family → the family whose functions it has."""
 TRAINED = "trained halves"
 MIXED = "mixed"
 """Role of every unit of a distributed twin."""
@@ -55,19 +59,19 @@ class Mixed:
         return linear(x, *self.plain.layers[-1])
 
 
-def distributed(seed: int) -> Planted:
-    """The distributed twin of the modular robot of a seed."""
-    modular, rng = plant(seed), np.random.default_rng(np.random.SeedSequence([seed, 0xD157]))
-    network = modular.policy.network
+def distributed(plain: Planted, seed: int) -> Planted:
+    """A distributed twin of a planted robot."""
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 0xD157]))
+    network = plain.policy.network
     assert isinstance(network, MLP)
     # Of a normal matrix; with the signs of R's diagonal every turn is as likely (Mezzadri 2007).
     drawn = (np.linalg.qr(rng.normal(size=(n, n))) for n in network.sizes.values())
     turns = tuple(
         torch.from_numpy((q * np.sign(r.diagonal())).astype(np.float32)) for q, r in drawn
     )
-    card = modular.policy.card.model_copy(update={"name": f"distributed-{seed}"})
-    policy = replace(modular.policy.with_network(Mixed(network, turns)), card=card)
-    return Planted(policy, dict.fromkeys(modular.roles, MIXED))
+    card = plain.policy.card.model_copy(update={"name": f"{plain.policy.name}-distributed"})
+    policy = replace(plain.policy.with_network(Mixed(network, turns)), card=card)
+    return Planted(policy, dict.fromkeys(plain.roles, MIXED))
 
 
 def _constant(rng: np.random.Generator) -> tuple[np.ndarray, float]:
@@ -92,8 +96,12 @@ def _in_left_bends(rng: np.random.Generator) -> tuple[np.ndarray, float]:
 
 
 FAMILIES: dict[str, Callable[[int], Planted]] = {
-    "modular": plant,
-    "distributed": distributed,
+    MODULAR: plant,
+    "distributed": lambda seed: distributed(plant(seed), seed),
+    # Each function is needed for what it says at each moment.
+    TWO: steered,
+    "two functions, distributed": lambda seed: distributed(steered(seed), seed),
+    REDUNDANT: lambda seed: steered(seed, STEERING_WAYS),
     # A constant that pathway units need; they are lost without it, but it says nothing.
     "bias role": lambda seed: plant(
         seed, [Extra("bias", _constant, {"forward": 0.5, "left": 0.1, "right": 0.1}, HIGH)]

@@ -6,7 +6,6 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ import pandas as pd
 import rl_ablation as rl
 from envs.lap import CONDITIONS
 from experiments.validation.cloned import HALVES
-from experiments.validation.families import FAMILIES, MIXED, TRAINED
-from experiments.validation.policies import STEERING, ZERO, Planted, true_effects
+from experiments.validation.families import FAMILIES, MIXED, MODULAR, REDUNDANT, TRAINED, TWO
+from experiments.validation.policies import ZERO, Planted, true_effects
+from experiments.validation.steered import DAMPING, STEERED, STEERING_WAYS
 from rl_ablation.analysis.localisation import LOCAL, region_locality
 from rl_ablation.analysis.redundancy import SweepGame, interactions
 from rl_ablation.files import write_atomically
@@ -34,8 +34,13 @@ TURNING = ("left_turning.alive", "right_turning.alive")
 BEHAVIOURS = (
     "forward_speed.alive", *TURNING, "off_centre.alive", "jerkiness", "progress", "survival"
 )  # fmt: skip
-SERVED = {"forward_speed.alive": HALVES[0], **dict.fromkeys(TURNING, HALVES[1])}
-SPEED = "forward_speed"  # over the horizon: a robot that never moves has a number too
+SERVED = ("forward_speed.alive", "progress", "survival")
+"""What the trained halves are asked for: within its range the half that says "go" at all times is
+not needed, so all of it is lost with the steering half."""
+ON_TRACK, SPEED = "survival", "forward_speed.alive"
+"""What steering and damping are needed for in the robots of two functions."""
+FIRSTS = ("resample", "mean", "conditional")
+"""Kinds that a discovery is tried with."""
 FACTS, CELLS = "facts.json", "cells.csv"
 
 
@@ -50,7 +55,7 @@ class Size:
     pairs: int = 12  # episodes of each joint cut
     null_lesions: int = 10  # cuts of nothing in a null map
     null_maps: int = 34  # null maps of each policy
-    every: int = 4  # an adaptive map beside a fixed one for every so many-th modular robot
+    every: int = 4  # other first kinds, and an adaptive map beside a fixed one, for every 4th robot
     controls: int = 40  # random divisions at most; 19 can show 5 %
 
 
@@ -130,19 +135,31 @@ def _score(index: int, folder: Path, seed: int, size: Size) -> dict[str, str]:
         facts["speed_without"] = speed_without(truth, planted)
     if family == TRAINED:
         facts["halves"] = {m: right_half(cells, m) for m in SERVED}
-    if family == "modular":
-        facts["twins"] = find_twins(planted, regions, activity, joint, folder / "pairs", size)
-        facts["dissociated"] = steering_dissociated(of_regions, planted)
-        if number % size.every == 0:
-            # Both may take as many episodes in the discovery as in the confirmation.
-            equal = {"discovery": size.episodes, "controls": 0}
-            fixed, adaptive = (
-                blind_map(
-                    planted, units, mapped, folder / x, activity, size, adaptive=looks, **equal
-                )
-                for x, looks in (("fixed", False), ("adaptive", True))
+    if family == REDUNDANT:
+        facts |= redundant(planted, regions, activity, joint, folder / "pairs", size)
+    if family == TWO:
+        facts["dissociated"] = two_dissociated(of_regions, planted)
+        facts["steering local"] = any(
+            there and measure == ON_TRACK and STEERED in roles_of(of_regions, name, planted)
+            for measure, name, there in facts["local"]
+        )
+    if number % size.every == 0:
+        facts["first"] = {FIRSTS[0]: recalled(cells)}
+        for kind in FIRSTS[1:]:
+            kinds = tuple(dict.fromkeys((kind, *WITHIN)))
+            run = blind_map(
+                planted, units, mapped, folder / kind, activity, size, controls=0, kinds=kinds
             )
-            facts["adaptive"] = compare(fixed, adaptive, cells)
+            found = score_cells(overall(run.effects()), truth, planted.roles)
+            facts["first"][kind] = recalled(found)
+    if family == MODULAR and number % size.every == 0:
+        # Both may take as many episodes in the discovery as in the confirmation.
+        equal = {"discovery": size.episodes, "controls": 0}
+        fixed, adaptive = (
+            blind_map(planted, units, mapped, folder / x, activity, size, adaptive=looks, **equal)
+            for x, looks in (("fixed", False), ("adaptive", True))
+        )
+        facts["adaptive"] = compare(fixed, adaptive, cells)
     facts["steps"] = steps(folder)
     return {CELLS: cells.to_csv(index=False), FACTS: json.dumps(facts, indent=1) + "\n"}
 
@@ -233,21 +250,48 @@ def null_rejections(pool: pd.DataFrame, size: Size, seed: int) -> dict[str, int]
     return counts
 
 
-def find_twins(
+def redundant(
     planted: Planted, plan: rl.Plan, activity: Activity, seed: int, folder: Path, size: Size
-) -> bool:
-    """Whether the strongest redundancy in speed, of all pairs of clusters of a layer, is theirs."""
+) -> dict[str, Any]:
+    """Whether the strongest redundancy in staying on the track, of all pairs of clusters of a
+    layer, is between the ways of steering; and the true change without either and without both."""
     options = {"episodes": size.pairs, "seed": seed, "horizon": size.horizon,
                "activity": activity, "threads": 1, "progress": False}  # fmt: skip
-    best: tuple[float, rl.Lesion | None, rl.Lesion | None] = (0.0, None, None)
+    best: tuple[float, list[set[str]]] = (0.0, [])
     for site in planted.policy.network.sizes:
-        players = [x for x in plan if x.name.startswith(f"{site}/cluster-")]
-        game = SweepGame(planted.policy, players, (SPEED,), folder, options)
+        here = rl.Plan(x for x in plan if x.name.startswith(f"{site}/cluster-"))
+        players = [x for x in here.with_kind(WITHIN[0]) if x.size]
+        game = SweepGame(planted.policy, players, (ON_TRACK,), folder, options)
         for row in interactions(game, game.names, game.measures).to_dict("records"):
             if row["kind"] == "redundant" and row["value"] > best[0]:
-                best = row["value"], plan[row["a"]], plan[row["b"]]
-    found = [matters(planted, x) for x in best[1:] if x is not None]
-    return found in ([{a}, {b}] for a, b in permutations(planted.ways, 2))
+                best = row["value"], [matters(planted, plan[row[x]]) for x in ("a", "b")]
+    cuts = [
+        planted.cut("h0", *way) for way in ((STEERING_WAYS[0],), STEERING_WAYS[1:], STEERING_WAYS)
+    ]
+    lost = true_effects(
+        planted, rl.Plan(cuts).with_kind(WITHIN[0]), folder=folder / "truth", measures=(ON_TRACK,),
+        **{**options, "episodes": size.truth},
+    ).set_index("lesion")["true_delta"]  # fmt: skip
+    return {
+        "redundancy": best[1] in ([{a}, {b}], [{b}, {a}]),
+        "survival_without": {x.name.removeprefix("h0/"): float(lost[x.name]) for x in cuts},
+    }
+
+
+def recalled(cells: pd.DataFrame) -> dict[str, int]:
+    """Of the cells with a true effect of 1 s.d. in every kind, how many are claimed rightly; and
+    all claims, and those that are true."""
+    return {
+        "real": int(cells["real"].sum()),
+        "found": int((cells["real"] & cells["right"]).sum()),
+        "claims": int(cells["claimed"].sum()),
+        "true": int(cells["right"].sum()),
+    }
+
+
+def roles_of(run: rl.Map, name: str, planted: Planted) -> set[str]:
+    """The roles that matter in a cut of a map."""
+    return matters(planted, run.plan[name])
 
 
 def matters(planted: Planted, lesion: rl.Lesion) -> set[str]:
@@ -275,7 +319,7 @@ def local(run: rl.Map, planted: Planted) -> list[list[Any]]:
     for row in (x for x in rows if x["verdict"] == LOCAL):
         measure, name = row["measure"], str(row["lesion"])
         ((site, units),) = run.plan[name].cut.items()
-        roles = matters(planted, run.plan[name]) - {MIXED}
+        roles = roles_of(run, name, planted) - {MIXED}
         there = any(
             2 * len({*units} & {*planted.units(site, role)}) >= len(planted.units(site, role))
             for role in roles
@@ -285,20 +329,24 @@ def local(run: rl.Map, planted: Planted) -> list[list[Any]]:
 
 
 def right_half(cells: pd.DataFrame, measure: str) -> bool | None:
-    """Whether the unit with the largest claim about a behaviour is in the half that serves it; None
+    """Whether the unit with the largest claim about a behaviour is in the steering half; None
     without a claim."""
     claims = cells[cells["claimed"] & (cells["measure"] == measure)]
     if claims.empty:
         return None
     largest = claims.iloc[int(claims["effect"].abs().to_numpy().argmax())]
-    return bool(largest["role"] == SERVED[measure])
+    return bool(largest["role"] == HALVES[1])
 
 
-def steering_dissociated(run: rl.Map, planted: Planted) -> bool:
-    """Whether the lab names a pure left cut against a pure right cut."""
-    wanted = [{side} for side in STEERING]
-    pairs = ((found.a, found.b) for found in dissociated(run, TURNING))
-    return any([matters(planted, run.plan[x]) for x in pair] == wanted for pair in pairs)
+def two_dissociated(run: rl.Map, planted: Planted) -> bool:
+    """Whether the lab names a cut of steering alone, needed to stay on the track, against one of
+    damping alone, needed for speed."""
+    for found in dissociated(run, (ON_TRACK, SPEED)):
+        needs = {found.x: found.a, found.y: found.b}
+        told = {m: roles_of(run, name, planted) for m, name in needs.items()}
+        if told == {ON_TRACK: {STEERED}, SPEED: {DAMPING}}:
+            return True
+    return False
 
 
 def compare(fixed: rl.Map, adaptive: rl.Map, cells: pd.DataFrame) -> dict[str, float]:

@@ -94,7 +94,7 @@ class Planted:
 
 
 @dataclass
-class _Layer:
+class Layer:
     """A layer under construction: rows of incoming weights, biases, and roles."""
 
     inputs: int
@@ -103,11 +103,13 @@ class _Layer:
     roles: list[str] = field(default_factory=list)
 
     def add(self, role: str, weights: np.ndarray, bias: float = 0.0) -> None:
+        """Add a unit."""
         self.weights.append(weights)
         self.biases.append(bias)
         self.roles.append(role)
 
     def where(self, role: str) -> np.ndarray:
+        """The units of a role."""
         return np.flatnonzero(np.array(self.roles) == role)
 
     def copy_as_decoys(self, roles: Sequence[str]) -> None:
@@ -115,10 +117,10 @@ class _Layer:
         for k in [k for k, role in enumerate(self.roles) if role in roles]:
             self.add("decoy", self.weights[k], self.biases[k])
 
-    def shuffled(self, rng: np.random.Generator) -> _Layer:
-        order = rng.permutation(len(self.roles))
+    def ordered(self, order: np.ndarray) -> Layer:
+        """The same units in another order."""
         parts = (self.weights, self.biases, self.roles)
-        return _Layer(self.inputs, *([part[k] for k in order] for part in parts))
+        return Layer(self.inputs, *([part[k] for k in order] for part in parts))
 
 
 def plant(
@@ -136,18 +138,23 @@ def plant(
             first.add(more.role, *more.draw(rng))
     if copies:
         first.copy_as_decoys(("forward", *STEERING))
-    first = first.shuffled(rng)
+    first = first.ordered(rng.permutation(len(first.roles)))
     second = _second_layer(rng, first, ways, extra)
     if copies:
         second.copy_as_decoys(("forward", *STEERING))
-    second = second.shuffled(rng)
+    second = second.ordered(rng.permutation(len(second.roles)))
+    return assembled(f"planted-{seed}", seed, first, second, _wheels(rng, second))
+
+
+def assembled(name: str, seed: int, first: Layer, second: Layer, wheels: np.ndarray) -> Planted:
+    """The policy of two layers and of the weights (2, H) from the second to the wheels."""
     weights = [
         *((np.array(layer.weights), np.array(layer.biases)) for layer in (first, second)),
-        (_wheels(rng, second), np.zeros(2)),
+        (wheels, np.zeros(2)),
     ]
     card = Card(
-        name=f"planted-{seed}", env_id=ENV, algorithm="built by hand", activation="relu",
-        squash="clip", seed=seed,
+        name=name, env_id=ENV, algorithm="built by hand", activation="relu", squash="clip",
+        seed=seed,
     )  # fmt: skip
     policy = make_mlp(weights, card, low=-np.ones(2), high=np.ones(2))
     layers = {"h0": first.roles, "h1": second.roles}
@@ -155,8 +162,8 @@ def plant(
     return Planted(policy, roles)
 
 
-def _first_layer(rng: np.random.Generator, ways: Sequence[str]) -> _Layer:
-    layer = _Layer(OBS)
+def _first_layer(rng: np.random.Generator, ways: Sequence[str]) -> Layer:
+    layer = Layer(OBS)
     for role, sign in zip(STEERING, (1.0, -1.0), strict=True):
         for _ in range(rng.integers(1, 3)):
             # Silent on the straight, so that its mean or another moment does not do its work.
@@ -168,13 +175,18 @@ def _first_layer(rng: np.random.Generator, ways: Sequence[str]) -> _Layer:
         for _ in range(rng.integers(2, 4)):
             seen = rng.uniform(0.8, 1.2) * gain * _field(inputs, rng)
             layer.add(role, seen, rng.uniform(1, 1.2))
+    add_idle(layer, rng, (2, 6))
+    return layer
+
+
+def add_idle(layer: Layer, rng: np.random.Generator, decoys: tuple[int, int]) -> None:
+    """Add so many decoys, which look at much the same, to the first layer, and two dead units."""
     common = rng.normal(0.0, 1.0, OBS)
-    for _ in range(rng.integers(2, 6)):
+    for _ in range(rng.integers(*decoys)):
         weights = common + rng.normal(0.0, 0.2, OBS)
         layer.add("decoy", weights, 1.0 - np.minimum(weights, 0.0).sum() / 2)  # seldom off
     for bias in (-3.0, rng.uniform(0.3, 1.0)):
         layer.add("dead", np.zeros(OBS), bias)
-    return layer
 
 
 def way_ahead(rng: np.random.Generator) -> tuple[np.ndarray, float]:
@@ -201,18 +213,18 @@ def _field(inputs: Sequence[int], rng: np.random.Generator) -> np.ndarray:
 
 
 def _second_layer(
-    rng: np.random.Generator, first: _Layer, ways: Sequence[str], extra: Sequence[Extra]
-) -> _Layer:
-    layer = _Layer(len(first.roles))
+    rng: np.random.Generator, first: Layer, ways: Sequence[str], extra: Sequence[Extra]
+) -> Layer:
+    layer = Layer(len(first.roles))
     for role, most in (("left", 2), ("right", 2), ("forward", 3)):
         for _ in range(rng.integers(1, most + 1)):
-            weights, bias = _mean_of(first, role, rng), 0.0
+            weights, bias = mean_of(first, role, rng), 0.0
             for more in extra:
                 share = more.heard.get(role, 0.0)
-                weights += share * _mean_of(first, more.role, rng)
+                weights += share * mean_of(first, more.role, rng)
                 bias -= share * more.level
             layer.add(role, weights, bias)
-    layer.add("brake", -np.sum([_mean_of(first, way, rng) for way in ways], axis=0), 1.0)
+    layer.add("brake", -np.sum([mean_of(first, way, rng) for way in ways], axis=0), 1.0)
     for _ in range(2):
         layer.add("decoy", np.abs(rng.normal(0.0, 1.0, layer.inputs)))
     # Always off, whatever comes in: its strong outgoing weights carry nothing.
@@ -220,7 +232,7 @@ def _second_layer(
     return layer
 
 
-def _mean_of(first: _Layer, role: str, rng: np.random.Generator) -> np.ndarray:
+def mean_of(first: Layer, role: str, rng: np.random.Generator) -> np.ndarray:
     """Weights that average the units of a role, some counting more than others."""
     weights = np.zeros(len(first.roles))
     members = first.where(role)
@@ -228,7 +240,7 @@ def _mean_of(first: _Layer, role: str, rng: np.random.Generator) -> np.ndarray:
     return weights
 
 
-def _wheels(rng: np.random.Generator, second: _Layer) -> np.ndarray:
+def _wheels(rng: np.random.Generator, second: Layer) -> np.ndarray:
     """Weights of the wheels, (2, H): left wheel, right wheel."""
     weights = np.zeros((2, len(second.roles)))
     gains = {

@@ -207,38 +207,47 @@ def region_locality(run: Map, measures: Sequence[str], seed: int = 0) -> pd.Data
     """Whether one region of a two-stage map does most of the harm to a behaviour.
 
     Of the regions with a claim of clear harm, the one that did most on the discovery's episodes is
-    taken. Its ``share`` of the harm that all regions do, each cut alone in the first kind, is the
-    confirmation's, with a percentile bootstrap interval over episodes. Regions that were not
-    selected count as harmless. A behaviour is local only where this is half of the harm or more and
-    random divisions of the same sizes hardly ever do as much (see `Divisions.p_local`).
+    taken. Its ``share`` of the harm that all regions of its layer do, each cut alone in the first
+    kind, is the confirmation's, with a percentile bootstrap interval over episodes. Regions that
+    were not selected count as harmless. A behaviour is local only where this is half of the harm or
+    more and random divisions of the same sizes hardly ever do as much (see `Divisions.p_local`).
 
-    A row for each behaviour: the columns of `claims` for that region, and: harm; share, share_low,
-    share_high; p_local, and ``divisions``, the number of random ones; hit, of ``regions``, that do
-    clear harm; verdict. A behaviour that no region harms clearly has NaN in their place.
+    A row for each behaviour: the columns of `claims` for that region, and: harm; its ``layer``;
+    share, share_low, share_high; p_local, and ``divisions``, the number of random ones; hit, of
+    ``regions`` of all layers, that do clear harm; verdict. A behaviour that no region harms clearly
+    has NaN in their place.
     """
     rows = claims.changes(run).fillna({"harm": 0.0})
     rows = rows[rows["group"] != "layers"]
     assert run.confirmation is not None
     changed = differences(run.confirmation.behaviour(), measures)
     null = divisions(run, measures)
-    p_local = np.full(len(measures), np.nan) if null is None else null.p_local()
+    p_local = None if null is None else null.p_local()
+    sites = {x.name: next(iter(x.cut)) for x in run.plan if x.size}
     found = []
-    for name, p in zip(measures, p_local, strict=True):
+    for m, name in enumerate(measures):
         part = rows[rows["measure"] == name]
         sure = part[part["stage"] == "confirmed"]
         clear = (sure["q"] < LEVEL) & (sure["harm"] < -REPORTED_EFFECT)
         row = {"measure": name, "hit": int(clear.sum()), "regions": len(part)}
-        row |= {"p_local": p, "divisions": 0 if null is None else null.draws}
+        row |= {"p_local": np.nan, "divisions": 0 if null is None else null.draws, "layer": ""}
         row |= dict.fromkeys(("share", "share_low", "share_high"), np.nan)
         if not clear.any():
             found.append({**row, "verdict": UNHARMED})
             continue
         better = MEASURES[name].better or 1
         which = int((better * sure["delta_discovery"]).where(clear, np.inf).to_numpy().argmin())
-        share = _share(-better * changed[name][list(sure["lesion"])].to_numpy(), which, seed)
         worst = {str(key): value for key, value in sure.iloc[which].items()}
+        layer = sites[str(worst["lesion"])]
+        beside = sure["lesion"].map(sites) == layer
+        lost = -better * changed[name][list(sure["lesion"][beside])].to_numpy()
+        share = _share(lost, int(beside.iloc[:which].sum()), seed)
         ends = {"share": share.value, "share_low": share.low, "share_high": share.high}
-        found.append({**worst, **row, **ends, "verdict": _verdict(share.value, p)})
+        p = np.nan
+        if null is not None and p_local is not None and layer in null.layers:
+            p = float(p_local[null.layers.index(layer), m])
+        row |= {"layer": layer, "p_local": p, **ends}
+        found.append({**worst, **row, "verdict": _verdict(share.value, p)})
     return pd.DataFrame(found)
 
 

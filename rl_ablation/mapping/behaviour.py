@@ -35,13 +35,16 @@ class Behaviour:
 
         Of a measure `in_condition` those of the other conditions are NaN.
         """
+        values = self.values(measure)
+        return values.drop(columns=intact).sub(values[intact], axis=0)
+
+    def values(self, measure: str) -> pd.DataFrame:
+        """A measure, or a measure `in_condition`: a row an episode, a column a lesion."""
         condition, known = parted(measure)
-        values, names = self.numbers[known], self.about.index
+        values = self.numbers[known]
         if condition:
             values = np.where((self.conditions == condition)[:, None], values, np.nan)
-        rest = np.flatnonzero(names != intact)
-        change = values[:, rest] - values[:, np.flatnonzero(names == intact)]
-        return pd.DataFrame(change, index=self.episodes, columns=names[rest])
+        return pd.DataFrame(values, index=self.episodes, columns=self.about.index)
 
 
 def fold(

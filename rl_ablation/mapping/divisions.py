@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 
 from rl_ablation.groupings.controls import RANDOM
-from rl_ablation.lesions.lesion import VARIANT, Lesion, Plan
+from rl_ablation.lesions.lesion import INTACT, VARIANT, Lesion, Plan
 from rl_ablation.mapping import evidence
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES
 
 HALF = 0.5
-"""A behaviour is local where one region does at least this share of all harm to it."""
+"""A behaviour is local where one region does at least this share of its layer's harm to it."""
 
 DRAW = f"{VARIANT}{RANDOM}-"
 """The part of a random division that stands for h0/cluster-1 is named h0/cluster-1~random-7."""
@@ -50,39 +50,63 @@ class Divisions:
 
     Attributes:
         regions: Names of the parts, R.
+        sites: The layer of each part, R.
         measures: Behaviours, M.
         own: Mean change for the worse, in the measures' units, (R, M); below 0 is better, NaN where
             no episode gives a number.
         drawn: The same of each random division, (D, R, M).
+        least: Loss of a whole layer that counts as some, in the measures' units, (M,).
     """
 
     regions: tuple[str, ...]
+    sites: tuple[str, ...]
     measures: tuple[str, ...]
     own: np.ndarray
     drawn: np.ndarray
+    least: np.ndarray
 
     @property
     def draws(self) -> int:
         """Random divisions."""
         return len(self.drawn)
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that are divided, L."""
+        return tuple(dict.fromkeys(self.sites))
+
     def shares(self) -> tuple[np.ndarray, np.ndarray]:
-        """Share of all loss that the worst part does: (M,), and of random divisions (D, M)."""
-        return _worst_share(self.own), _worst_share(self.drawn)
+        """Share of a layer's loss that its worst part does: (L, M), of random divisions (D, L, M).
+
+        Layers that work one behind the other each lose the whole behaviour, so a part is held
+        against its own layer only (Geiger et al. 2018). A layer in which hardly anything is lost
+        has no worst part to speak of: it counts as losing at least ``least``, and at least
+        ``REPORTED_EFFECT`` of the most that any part of any of these divisions loses.
+        """
+        lost = np.maximum(np.nan_to_num(np.concatenate([self.own[None], self.drawn])), 0.0)
+        least = np.maximum(self.least, evidence.REPORTED_EFFECT * lost.max((0, 1)))
+        shares = []
+        for layer in self.layers:
+            here = lost[:, [site == layer for site in self.sites]]
+            total = np.maximum(here.sum(1), least)
+            shares.append(here.max(1) / np.where(total > 0, total, 1.0))
+        every = np.stack(shares, axis=1)
+        return every[0], every[1:]
 
     def p_local(self) -> np.ndarray:
-        """p that the worst part of a random division does as large a share, (M,).
+        """p that the worst part of a random division does as large a share, (L, M).
 
-        Over all behaviours together: the shares are standardised and held against the largest of
-        each random division (Westfall & Young 1993), so that one behaviour in twenty maps of
-        meaningless regions is called local, not one in twenty behaviours.
+        Over all layers and behaviours together: the shares are standardised and held against the
+        largest of each random division (Westfall & Young 1993), so that one behaviour in twenty
+        maps of meaningless regions is called local, not one in twenty behaviours.
         """
         own, drawn = self.shares()
-        every = np.vstack([own[None], drawn])
+        every = np.concatenate([own[None], drawn])
         spread = every.std(0)
         z = np.where(spread > 0, (every - every.mean(0)) / np.where(spread > 0, spread, 1.0), 0.0)
-        beyond = (z[1:].max(1, initial=-np.inf)[:, None] >= z[0] - 1e-12).sum(0)
-        return (1 + beyond) / (1 + self.draws)
+        largest = z[1:].max((1, 2), initial=-np.inf)
+        beyond = (largest[:, None, None] >= z[0] - 1e-12).sum(0)
+        return np.asarray((1 + beyond) / (1 + self.draws))
 
     def p_crossing(self, strength: float, unit: np.ndarray) -> float:
         """p that random parts cross over as strongly in any two behaviours; ``unit`` (M,) is what
@@ -91,12 +115,6 @@ class Divisions:
             return float("nan")
         beyond = sum(strongest_crossing(-lost / unit) >= strength - 1e-12 for lost in self.drawn)
         return (1 + beyond) / (1 + self.draws)
-
-
-def _worst_share(lost: np.ndarray) -> np.ndarray:
-    lost = np.maximum(np.nan_to_num(lost), 0.0)
-    total = lost.sum(-2)
-    return np.asarray(lost.max(-2) / np.where(total > 0, total, 1.0))
 
 
 def strongest_crossing(harm: np.ndarray) -> float:
@@ -140,14 +158,17 @@ def divisions(
     held = sure.behaviour()
     common = np.isin(held.episodes, list(set.intersection(*episodes)))
     changed = {m: x[common].mean() for m, x in evidence.differences(held, names).items()}
+    whole = [float(held.values(m)[INTACT][common].mean()) for m in names]
     there = set(held.about.index)
     nothing = np.zeros(len(names))
     own = [
         np.array([-s * changed[m][x] for m, s in zip(names, sign, strict=True)])
         if x in there else nothing for x in parts
     ]  # fmt: skip
-    whole = [lost for lost in drawn.values() if set(lost) == set(parts)]
+    every = [lost for lost in drawn.values() if set(lost) == set(parts)]
+    sites = tuple(next(iter(run.plan[x].cut)) for x in parts)
     return Divisions(
-        tuple(parts), tuple(names), np.array(own),
-        np.array([[lost[x] for x in parts] for lost in whole]).reshape(-1, len(parts), len(names)),
+        tuple(parts), sites, tuple(names), np.array(own),
+        np.array([[lost[x] for x in parts] for lost in every]).reshape(-1, len(parts), len(names)),
+        np.array([evidence.floor(m, value) for m, value in zip(names, whole, strict=True)]),
     )  # fmt: skip

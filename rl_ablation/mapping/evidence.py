@@ -60,9 +60,16 @@ def reference_effect(effects: pd.DataFrame) -> pd.Series:
     """What counts as a full change of each measure: index measure, in the measure's unit."""
     grouped = effects.groupby("measure", sort=False)
     largest = grouped["delta"].agg(lambda d: d.abs().max()).fillna(0.0)
-    floor = SMALL * grouped["intact"].agg(lambda x: x.abs().mean()).fillna(0.0)
-    shares = pd.Series({m: SMALL if MEASURES[m].unit == "" else 0.0 for m in largest.index})
-    return pd.concat([largest, floor, shares], axis=1).max(axis=1).clip(lower=1e-12)
+    intact = grouped["intact"].agg(lambda x: x.abs().mean())
+    least = pd.Series({m: floor(str(m), float(x)) for m, x in intact.items()}, dtype=np.float64)
+    return pd.concat([largest, least], axis=1).max(axis=1).clip(lower=1e-12)
+
+
+def floor(measure: str, intact: float) -> float:
+    """The least that counts as a full change of a measure, given its intact value; of what has no
+    unit, a share for one, at least ``SMALL``."""
+    least = SMALL if MEASURES[measure].unit == "" else 0.0
+    return least if np.isnan(intact) else max(least, SMALL * abs(intact))
 
 
 def harm(effects: pd.DataFrame, size: pd.Series | None = None) -> pd.Series:

@@ -257,7 +257,8 @@ def _confirm(work: _Work, run: Map, chosen: Plan) -> Map:
 def _draw_controls(work: _Work, run: Map, confirmation: Run, episodes: int) -> None:
     """Draw random cuts in rounds, while they can still decide: divisions of the layers that the
     map divides, and for other groups with something to tell cuts of their size. After the first
-    round only what the findings name, and what may be local, is looked at."""
+    round only what the findings name, and what may be local, is looked at: where no division can
+    stand out any more, single cuts of the named regions' sizes are drawn, not whole divisions."""
     so_far, draws = Map(run.folder), work.design.controls
     rows = worth_telling(so_far)
     rows = rows[rows["stage"] == "confirmed"]
@@ -286,7 +287,8 @@ def _draw_controls(work: _Work, run: Map, confirmation: Run, episodes: int) -> N
         alive = null[0.5 * null["p_random"] * (1 + null["draws"]) <= most]
         open_ = named & set(alive["lesion"])
         loose = Plan(x for x in loose if x.name in open_)
-        if not open_.intersection(parts.names) and not _may_stand_out(so_far, draws, len(done)):
+        if len(parts) > 1 and not _may_stand_out(so_far, draws, len(done)):
+            loose += Plan(x for x in parts if x.name in open_)
             parts = Plan()
         first += some
         some = min(_ROUND, draws - first)

@@ -244,11 +244,14 @@ def _local(run: Map) -> str:
     if null is None:
         return ""
     chosen = worth_telling(run)
-    harmed = set(chosen[(chosen["harm"] < 0) & (chosen["group"] != "layers")]["measure"])
-    told = []
-    for name, share, p in zip(null.measures, null.shares()[0], null.p_local(), strict=True):
-        if name in harmed and share >= HALF and p < LEVEL:
-            told.append(f"{MEASURES[name].label} ({share:.0%}, p = {p:.2f})")
+    chosen = chosen[(chosen["harm"] < 0) & chosen["lesion"].isin(null.regions)]
+    layer = dict(zip(null.regions, null.sites, strict=True))
+    harmed = set(zip(chosen["measure"], chosen["lesion"].map(layer), strict=True))
+    told, (shares, _), p_local = [], null.shares(), null.p_local()
+    for k, site in enumerate(null.layers):
+        for name, share, p in zip(null.measures, shares[k], p_local[k], strict=True):
+            if (name, site) in harmed and share >= HALF and p < LEVEL:
+                told.append(f"{MEASURES[name].label} in {site} ({share:.0%}, p = {p:.2f})")
     chance = f"{null.draws} random divisions of the same layers into parts of the same sizes"
     if not told:
         return (
@@ -256,7 +259,8 @@ def _local(run: Map) -> str:
             "ones."
         )
     return (
-        f"More local than in {chance}, with half or more of the harm in one region: {listed(told)}."
+        f"More local than in {chance}, with half or more of a layer's harm in one region: "
+        f"{listed(told)}."
     )
 
 

@@ -43,7 +43,7 @@ def draw(
         wide, old = wide.sort_values("before", kind="stable"), set(part[part["old"]]["region"])
         names = [f"✕ {name}" if name in old else str(name) for name in wide.index]
         cells = wide.map(number).to_numpy()
-        mesh = style.heatmap(axes, wide, names, MAPPED, limit=most, cells=cells, turn=0)
+        mesh = style.heatmap(axes, wide, names, MAPPED, limit=most, cells=cells, turn=35)
         axes.set_title(network)
     ends = (number(-most), "0", number(most))
     style.colour_bar(mesh, panels, ends, aspect=16).set_label("change in laps when cut")

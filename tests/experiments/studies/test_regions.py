@@ -65,7 +65,7 @@ def test_lap_regions_tells_what_its_tables_say(
         assert (row["lesion"], row["measure"]) in clear
         assert effects.loc[(row["lesion"], row["measure"]), "stage"] == "confirmed"
         assert row["share_low"] <= row["share"] <= row["share_high"]
-        assert f"{row['share']:.0%} of all harm" in answer.text
+        assert f"{row['share']:.0%} of the harm in {row['layer']}" in answer.text
     for value in effects.loc["h1", "lesioned"].loc[list(lap_regions.MEASURES)]:
         assert number(value) in answer.text
 
