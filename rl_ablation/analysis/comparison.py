@@ -107,8 +107,7 @@ class Comparison:
         rows = self.table[self.table["claim_a"] | self.table["claim_b"]]
         share = rows["share"].abs().fillna(0.0)
         most = share.groupby([rows["region_a"], rows["region_b"]]).transform("max")
-        clear = (rows["q"] < LEVEL) & (share > REPORTED_EFFECT)
-        return rows.assign(clear=clear).iloc[np.lexsort((-share, -most))]
+        return rows.assign(clear=differ(rows)).iloc[np.lexsort((-share, -most))]
 
     def _repr_html_(self) -> str:
         one, other = self.names
@@ -127,6 +126,15 @@ class Comparison:
         ]
         about = f"and {other}: what the same loss changes, on {self.table['n'].max()} episodes"
         return shown(one, about, table, " ".join(self.left_out))
+
+
+def differ(rows: pd.DataFrame) -> pd.Series:
+    """Which rows differ clearly, by as much as findings are told of, with 0 outside the interval.
+
+    An interval for few episodes can be wider than the test is strict; then nothing is told.
+    """
+    holds_0 = (rows["ci_low"] <= 0) & (rows["ci_high"] >= 0)
+    return (rows["q"] < LEVEL) & (rows["share"].abs() > REPORTED_EFFECT) & ~holds_0
 
 
 def names_of(a: Run, b: Run) -> tuple[str, str]:

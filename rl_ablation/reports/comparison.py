@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from rl_ablation.analysis.comparison import Comparison
+from rl_ablation.analysis.comparison import Comparison, differ
 from rl_ablation.analysis.consistency import EFFECTS, NAME
 from rl_ablation.files import write_atomically
 from rl_ablation.formats import Estimate, listed, number
 from rl_ablation.lesions.methods import KINDS
 from rl_ablation.mapping.claims import distinct
-from rl_ablation.mapping.evidence import REPORTED_EFFECT
 from rl_ablation.mapping.run import RUNS
 from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.reports import style
@@ -91,7 +90,7 @@ def _basis(found: Comparison) -> str:
 
 def _intact(found: Comparison) -> str:
     rows = found.intact
-    told = (rows["q"] < LEVEL) & (rows["share"].abs() > REPORTED_EFFECT)
+    told = differ(rows)
     lines = []
     for row in rows[told].to_dict("records"):
         measure = MEASURES[row["measure"]]
@@ -117,7 +116,7 @@ def _regions(found: Comparison) -> list[str]:
         if len(sure):
             what = "; ".join(map(_difference, sure.to_dict("records")))
         else:
-            little = part[part["q"] < LEVEL]
+            little = part[(part["q"] < LEVEL) & (part["ci_low"] * part["ci_high"] > 0)]
             how = "differs little" if len(little) else "no clear difference"
             row = little.iloc[0] if len(little) else part.sort_values("size").iloc[-1]
             what = f"{how}; {_difference(row.to_dict())}"

@@ -229,6 +229,10 @@ def test_other_worlds_the_same_run_and_unfinished_ones_are_refused(whole, tmp_pa
     )
     with pytest.raises(rl.LabError, match=r"is of rl_ablation/Lap-v0, .* of Hopper-v5"):
         compare(whole, other)
+    again = rl.sweep(
+        hopper, parts(), episodes=2, seed=1, horizon=20, folder=tmp_path / "hop2", progress=False
+    )
+    assert len(compare(other, again).table), "a world without conditions is one like others"
     with pytest.raises(rl.LabError, match="one and the same run"):
         compare(whole, whole.folder)
     with pytest.raises(rl.LabError, match="measure 'fall' was not taken in"):
