@@ -11,7 +11,7 @@ import numpy as np
 import envs  # noqa: F401  # makes Gymnasium's MuJoCo tasks run on native batches
 from rl_ablation.errors import LabError
 from rl_ablation.measures.registry import choose, evaluate
-from rl_ablation.policies.load import load
+from rl_ablation.policies.load import load, located, offered
 from rl_ablation.policies.policy import Policy
 from rl_ablation.policies.storage import load_folder, save
 from rl_ablation.rollouts.episodes import Episodes
@@ -24,9 +24,14 @@ SCORE_EPISODES = 32
 SCORE_SEED = 12345  # no training or map uses the episodes of this seed
 
 
+def folders() -> dict[str, Path]:
+    """Agents in the zoo and their folders; how `rl_ablation.load` learns of them (pyproject)."""
+    return {path.parent.name: path.parent for path in sorted(ZOO.glob("*/card.json"))}
+
+
 def names() -> list[str]:
     """Agents in the zoo."""
-    return sorted(path.parent.name for path in ZOO.glob("*/card.json"))
+    return list(folders())
 
 
 def find(name: str) -> Path:
@@ -42,19 +47,12 @@ def find(name: str) -> Path:
 
 
 def find_agent(name: str, env: str | None = None, **how: Any) -> Policy:
-    """Load a zoo agent by name, or a policy by path; ``how`` is for `rl_ablation.policies.load`.
+    """`load` for whoever has the zoo beside it, installed or not; ``how`` is for it.
 
     Raises:
-        LabError: There is neither.
+        LabError: There is no such policy or agent.
     """
-    path = Path(name)
-    if name in names():
-        path = find(name)
-    elif not path.exists():
-        raise LabError(
-            f"no agent {name!r}: no such path, and the zoo has {', '.join(names()) or 'none'}"
-        )
-    return load(path, env, **how)
+    return load(located(name, {**offered(), **folders()}), env, **how)
 
 
 def score(policy: Policy, episodes: int = SCORE_EPISODES, seed: int = SCORE_SEED) -> dict[str, Any]:

@@ -12,7 +12,6 @@ sys.path[:0] = [str(DOCS / "_ext"), str(ROOT)]
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])
 )  # the tutorials import the copy beside this file
-os.environ["RL_ABLATION_ROOT"] = str(ROOT)  # where they find agents/zoo
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # a debugger's remark in every notebook
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = "1"  # two notebooks run at a time, and small matrices gain nothing by more

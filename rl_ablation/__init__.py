@@ -1,7 +1,7 @@
 """The instrument: lesion any policy in any Gymnasium environment, measure, map, draw and film.
 
 >>> import rl_ablation as rl
->>> agent = rl.load("agents/zoo/lap")
+>>> agent = rl.load("lap")
 >>> run = rl.sweep(agent, rl.clusters(agent, k=6), episodes=24, seed=7)
 >>> run.effects()
 """
@@ -42,8 +42,12 @@ _HOMES = {
     "Map": "mapping.map",
     "Run": "mapping.map",
     "probe": "mapping.probe",
+    "compare": "analysis.comparison",
+    "Comparison": "analysis.comparison",
     "headlines": "reports.words",
     "figures": "reports.figures",
+    "comparison_text": "reports.comparison",
+    "comparison_figure": "reports.comparison",
     "film": "reports.film",
     "report": "reports.report",
     "measure": "measures.registry",

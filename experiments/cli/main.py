@@ -1,15 +1,18 @@
-"""The command line: train, map, plan, video, report, show, list, study, doctor, demo."""
+"""The command line: its commands, its version, and their completion in a shell."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from typing import Annotated, Literal
 
 import tyro
 
 from experiments.cli.inspection import doctor, list_, show
-from experiments.cli.mapping import map_, plan, report, video
+from experiments.cli.mapping import compare, map_, open_, plan, report, video
 from experiments.cli.options import BadOption
 from experiments.cli.studying import study
 from experiments.cli.training import demo, train
@@ -18,21 +21,48 @@ from rl_ablation.errors import LabError
 # Heavy imports (torch, mujoco) wait inside the commands, so that --help answers at once.
 BAD_INPUT, INTERRUPTED = 2, 130
 
-FUNCTIONS = (train, map_, plan, video, report, show, list_, study, doctor, demo)
+
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], tyro.conf.arg(metavar="bash|zsh|fish")], /
+) -> None:
+    """Print what makes a shell complete commands and options at the Tab key.
+
+    Write it to a file. bash reads it by a line "source FILE" in ~/.bashrc, zsh if the file is
+    _rl-ablation in a folder of its fpath, fish as ~/.config/fish/completions/rl-ablation.fish.
+
+    Args:
+        shell: Which shell.
+    """
+    with suppress(SystemExit):  # tyro ends the program when it has printed
+        _run(["--tyro-write-completion", shell, "-"])
+
+
+FUNCTIONS = (
+    train, map_, plan, video, report, open_, compare, show, list_, study, doctor, demo, completion,
+)  # fmt: skip
 COMMANDS: dict[str, Callable[..., None]] = {f.__name__.rstrip("_"): f for f in FUNCTIONS}
+
+
+def _run(arguments: Sequence[str]) -> None:
+    tyro.extras.subcommand_cli_from_dict(
+        COMMANDS,
+        prog="rl-ablation",
+        description="Cut units out of a robot's policy network and map what they control. "
+        "--version tells the version.",
+        args=arguments,
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit code: 0 done, 1 lacking, 2 bad input, 130 interrupted."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments == ["--version"]:
+        print("rl-ablation", version("rl-ablation"))
+        return 0
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
-            prog="rl-ablation",
-            description="Cut units out of a robot's policy network and map what they control.",
-            args=arguments,
-            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
-        )
+        _run(arguments)
     except KeyboardInterrupt:
         print("rl-ablation: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED

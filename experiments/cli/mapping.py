@@ -1,4 +1,4 @@
-"""Commands about maps: map, plan, video, report."""
+"""Commands about maps: map, plan, video, report, open, compare."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from experiments.cli.options import AgentArg, Cuts, RunArg, Source, options
+from experiments.cli.options import AgentArg, Cuts, RunArg, Source, options, split
 from experiments.cli.output import print_json, say
 from rl_ablation.mapping.design import Aim, Execution, MapDesign
 from rl_ablation.rollouts.episodes import Episodes
@@ -51,7 +51,7 @@ def map_(
     if dry_run:
         told = foretell(policy, cuts.groups, episodes, design, execution, **how)
         if json:
-            print_json(asdict(told))
+            print_json({**asdict(told), "seconds": told.seconds})
         else:
             say(str(told))
         return
@@ -114,6 +114,65 @@ def report(run: RunArg, /, json: bool = False) -> None:
 
     write(Map(run))
     tell_run(run, json)
+
+
+def open_(run: RunArg, /, live: bool = False) -> None:
+    """Open the report of a run in the browser.
+
+    Args:
+        run: Run folder made by `map`.
+        live: Open its live page instead.
+    """
+    import webbrowser
+
+    from rl_ablation.errors import LabError
+    from rl_ablation.mapping.run import Run
+
+    name = "live" if live else "report"
+    page = Run(run).folder / f"{name}.html"
+    if not page.exists():
+        made = shlex.join(["rl-ablation", name, str(run)])
+        raise LabError(f"{run} has no {page.name}; make it: {made}")
+    if not webbrowser.open(page.resolve().as_uri()):
+        raise LabError(f"no browser could be started here; open {page} in one")
+    say(f"opened {page}")
+
+
+def compare(
+    run: RunArg,
+    other: RunArg,
+    /,
+    by: Literal["name", "effects"] | None = None,
+    measures: str | None = None,
+    out: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Compare the maps of two agents, or of one before and after training.
+
+    Says which regions do the same, where they differ and how surely, and what cannot be compared;
+    writes it with a figure and the tables.
+
+    Args:
+        run: Run folder made by `map`.
+        other: Another one, in the same world; differences are this one's minus the first's.
+        by: Match regions by name or by effects only; by default a cut that both runs made is one
+            region by its name, and the rest is matched by what its loss does.
+        measures: Behaviours to compare, with commas; by default those that findings are made of.
+        out: Folder to write into; by default runs/compare-DIGEST-DIGEST.
+        json: Print the result as JSON.
+    """
+    from rl_ablation.analysis.comparison import compare as compared
+    from rl_ablation.reports.comparison import comparison_text, save_comparison
+
+    found = compared(run, other, by=by, measures=split(measures))
+    folder = save_comparison(found, out)
+    if json:
+        about = {"folder": folder, "paired": found.paired, "confirmed": found.confirmed}
+        told = found.told.to_dict("records")
+        print_json({**about, "regions": told, "left_out": found.left_out})
+        return
+    say(comparison_text(found))
+    say(f"figure and tables: {folder}")
 
 
 def plan(

@@ -19,10 +19,11 @@ from scipy.optimize import linear_sum_assignment
 
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.controls import RANDOM
-from rl_ablation.lesions.lesion import INTACT
-from rl_ablation.mapping.evidence import differences, reference_effect
+from rl_ablation.lesions.lesion import INTACT, VARIANT, Lesion
+from rl_ablation.mapping.evidence import NO_CLAIMS, differences, reference_effect
 from rl_ablation.mapping.run import Run
 from rl_ablation.measures.registry import MEASURES
+from rl_ablation.stats import finite_mean
 
 
 def paired_harm(run: Run, names: Sequence[str], measures: Sequence[str]) -> np.ndarray:
@@ -125,3 +126,65 @@ def consistency(
     null = np.array([pairwise(effects)[off].mean() for effects in shuffled])
     p = (1 + int((null >= score - 1e-12).sum())) / (1 + draws)
     return Consistency(scores, score, null, p)
+
+
+NAME, EFFECTS = "name", "effects"
+"""How regions of two maps are matched."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A region of one map, its counterpart in another, and how they were matched."""
+
+    a: Lesion
+    b: Lesion
+    how: str
+
+
+def matched_regions(
+    a: Run, b: Run, measures: Sequence[str], by: str | None = None
+) -> tuple[list[Pair], dict[str, Consistency]]:
+    """The regions of two maps, one to one; and grouping → how alike those are matched by effects.
+
+    A cut that both made, of the same units, is one region by its name. The rest is matched inside
+    each grouping by what its loss does in the runs' own episodes, on these measures; a region that
+    does nothing there, or the opposite, has no counterpart. ``by`` takes one of the two ways only.
+
+    Raises:
+        LabError: There is no such way.
+    """
+    if by not in (None, NAME, EFFECTS):
+        raise LabError(f"regions are matched by {NAME} or by {EFFECTS}, not by {by!r}")
+    ours, theirs = regions(a), {x.name: x for x in regions(b)}
+    pairs: list[Pair] = []
+    if by != EFFECTS:
+        same = [x for x in ours if x.name in theirs and _place(x) == _place(theirs[x.name])]
+        pairs = [Pair(x, theirs.pop(x.name), NAME) for x in same]
+    taken = {pair.a.name for pair in pairs}
+    ours = [x for x in ours if x.name not in taken]
+    alike: dict[str, Consistency] = {}
+    for group in dict.fromkeys(x.group for x in ours) if by != NAME else ():
+        one = [x for x in ours if x.group == group]
+        other = [x for x in theirs.values() if x.group == group]
+        if not other:
+            continue
+        m, n = (
+            finite_mean(paired_harm(run, [x.name for x in xs], measures), empty=0.0)
+            for run, xs in ((a, one), (b, other))
+        )
+        alike[group] = consistency([m, n])
+        for i, j in enumerate(match(m, n).order):
+            if j >= 0 and m[i] @ n[j] > 0:
+                pairs.append(Pair(one[i], other[j], EFFECTS))
+    return pairs, alike
+
+
+def regions(run: Run) -> list[Lesion]:
+    """The cuts of a run that claims are made of, in their first kind."""
+    return [x for x in run.plan if x.size and VARIANT not in x.name and x.group not in NO_CLAIMS]
+
+
+def _place(lesion: Lesion) -> tuple[object, ...]:
+    """Where and when a cut is made, however it is carried out."""
+    cut = tuple(sorted((site, tuple(sorted(units))) for site, units in lesion.cut.items() if units))
+    return cut, lesion.onset, lesion.offset, lesion.when

@@ -28,6 +28,7 @@ from rl_ablation.errors import LabError
 from rl_ablation.files import digest
 from rl_ablation.lesions.methods import KINDS
 from rl_ablation.lesions.triggers import canonical
+from rl_ablation.markup import shown
 
 INTACT = "intact"
 VARIANT = "~"
@@ -164,6 +165,15 @@ class Plan:
         """Names in order."""
         return [lesion.name for lesion in self.lesions]
 
+    def _repr_html_(self) -> str:
+        rows = [
+            {"cut": x.name, "units": x.size, "of": _places(x), "how": x.manner, "group": x.group}
+            for x in self
+            if x.size
+        ]
+        count = f"of {len(rows)} cut{'s' * (len(rows) != 1)}, each beside the intact policy"
+        return shown("Plan", count, rows)
+
     def with_kind(self, kind: str, strength: float | None = None) -> Plan:
         """The same cuts in another way; a LabError if the kind or its strength does not exist."""
         how = {"kind": kind, "strength": strength}
@@ -171,6 +181,15 @@ class Plan:
             return Plan(Lesion(**{**dict(x), **how}) for x in self.lesions if x.size)
         except ValidationError as error:
             raise LabError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+
+
+def _places(lesion: Lesion, most: int = 8) -> str:
+    """The units that are cut, such as ``h0: 1, 2; action: 0``."""
+    return "; ".join(
+        f"{site}: {', '.join(map(str, units[:most]))}{', …' * (len(units) > most)}"
+        for site, units in lesion.cut.items()
+        if units
+    )
 
 
 def summary(names: Sequence[str], most: int = 12) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from rl_ablation.lesions.lesion import Plan
 from rl_ablation.mapping.design import Execution, MapDesign
 from rl_ablation.mapping.divisions import divided
 from rl_ablation.mapping.lesion_map import DOSED, FIRST_DRAWS, NAMED, checks, cuts_of, few_of
+from rl_ablation.mapping.map import CONFIRMATION, CONTROLS, DISCOVERY, DOSES
 from rl_ablation.mapping.run import ROWS
 from rl_ablation.measures.registry import choose
 from rl_ablation.policies.policy import Policy
@@ -40,13 +41,18 @@ class Forecast:
         lesions: Cuts, with the intact robot and the checks.
         episodes: Lesion × episode pairs of discovery and confirmation, at most.
         steps: Robot steps of all stages, at most.
-        seconds: Estimated time.
+        stages: Estimated seconds of each stage, in order.
     """
 
     lesions: int
     episodes: int
     steps: int
-    seconds: float
+    stages: Mapping[str, float]
+
+    @property
+    def seconds(self) -> float:
+        """Estimated time of all stages."""
+        return sum(self.stages.values())
 
     def __str__(self) -> str:
         return (
@@ -101,19 +107,23 @@ def forecast(
     random = parts * draws + loose * first + min(NAMED + 1, loose) * rest
     most = both + few * random + DOSED * _DOSES * 2 * few
     confirmed = ways * (_CONFIRMED * groups + _CONFIRMED_SINGLE * singles)
-    stages = (
-        lesions * discovery,
-        (2 + confirmed) * episodes.count,
-        few * first * (parts + _TOLD * loose),
-        *[few * _GO_ON * parts * 30] * round(rest / 30),
-        min(DOSED, groups) * _DOSES * 2 * few,
-    )
+    rounds = [few * _GO_ON * parts * 30] * round(rest / 30)
+    stages: dict[str, Sequence[float]] = {
+        DISCOVERY: [lesions * discovery],
+        CONFIRMATION: [(2 + confirmed) * episodes.count],
+        CONTROLS: [few * first * (parts + _TOLD * loose), *rounds],
+        DOSES: [min(DOSED, groups) * _DOSES * 2 * few],
+    }
     speed = pace(agent, plan, episodes, measures, activity, execution.threads)
-    seconds = sum(speed.seconds(pairs, episodes.horizon) for pairs in stages)
+    share, horizon = 1.0, episodes.horizon
     scheduler = current() if execution.scheduler is None else execution.scheduler
     if scheduler is not None:
-        seconds *= cpus() / max(1, sum(connect(scheduler).nthreads().values()))
-    return Forecast(lesions, int(both), int(most * episodes.horizon), float(seconds))
+        share = cpus() / max(1, sum(connect(scheduler).nthreads().values()))
+    seconds = {
+        stage: share * sum(speed.seconds(pairs, horizon) for pairs in sweeps)
+        for stage, sweeps in stages.items()
+    }
+    return Forecast(lesions, int(both), int(most * horizon), seconds)
 
 
 def pace(

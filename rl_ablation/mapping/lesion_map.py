@@ -14,6 +14,7 @@ import pandas as pd
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.controls import random_divisions, random_groups
 from rl_ablation.lesions.lesion import INTACT, VARIANT, Lesion, Plan
+from rl_ablation.lesions.methods import KINDS
 from rl_ablation.lesions.variants import doses
 from rl_ablation.mapping import evidence
 from rl_ablation.mapping.behaviour import Behaviour
@@ -29,11 +30,12 @@ from rl_ablation.mapping.design import Execution, Fields, MapDesign, as_episodes
 from rl_ablation.mapping.divisions import HALF, divided, divisions
 from rl_ablation.mapping.evidence import differences
 from rl_ablation.mapping.kinds import in_first, in_kinds
-from rl_ablation.mapping.map import CONFIRMATION, CONTROLS, DOSES, Map
+from rl_ablation.mapping.map import CONFIRMATION, CONTROLS, DISCOVERY, DOSES, Map
 from rl_ablation.mapping.probe import probe
 from rl_ablation.mapping.run import MORE, Run
 from rl_ablation.mapping.sweep import recorded, sweep
 from rl_ablation.policies.policy import Policy
+from rl_ablation.progress import line, stage
 from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.world import settled
@@ -131,8 +133,16 @@ def lesion_map(
     execution = typed(execution or Execution(), given)
     asked = as_episodes(episodes, given)
     work = _Work(agent, settled(agent, asked), design, execution, measures, activity)
+    with line(show=execution.progress):
+        return _staged(work, plan, asked.count)
+
+
+def _staged(work: _Work, plan: Plan, count: int) -> Map:
+    """The stages, one after the other; ``count`` are the episodes that were asked for."""
+    agent, design, execution = work.agent, work.design, work.execution
     (cuts, kinds), few = cuts_of(plan, work.episodes, design), few_of(work.episodes)
     every = cuts + checks(agent)
+    stage(DISCOVERY)
     probed = probe(agent, kinds + checks(agent), work.recorded)
     first, once = design.discovery, set[str]()
     if design.adaptive:
@@ -142,16 +152,16 @@ def lesion_map(
     t = _t(run).max(axis=1)
     # With few episodes no sign-flip p can be small, however clear the change.
     enough = _OPEN if design.adaptive else _CLEAR
-    names = {
-        *evidence.selected(run.own_effects()),
-        *t.index[t >= enough],
-        *shown_in_a_condition(run),
-    }
+    names = {*evidence.selected(run.own_effects()), *t.index[t >= enough]}
+    names |= shown_in_a_condition(run)
+    stage(CONFIRMATION, lambda: _so_far(cuts, names))
     confirmation = _confirm(work, run, Plan(x for x in kinds if base(x) in names))
     _same_is_same(confirmation)
+    stage(CONTROLS, lambda: _so_far(cuts, _still(confirmation), ", on fresh seeds too"))
     if not any(x.group == "random" for x in plan):  # they are controls already
-        _draw_controls(work, run, confirmation, min(few, asked.count))
-    _give_doses(work, run, confirmation, min(2 * few, asked.count))
+        _draw_controls(work, run, confirmation, min(few, count))
+    stage(DOSES)
+    _give_doses(work, run, confirmation, min(2 * few, count))
     run.keep_probe(probed)
     return Map(run.folder)
 
@@ -217,6 +227,21 @@ def shown_in_a_condition(run: Run) -> set[str]:
         full = max(mean.max(), evidence.floor(name, intact))
         shown |= set(mean.index[mean >= evidence.REPORTED_EFFECT * full])
     return shown
+
+
+def _so_far(cuts: Plan, names: Collection[str], fresh: str = "") -> str:
+    """What looks like a finding before anything has been tested; claims come at the end."""
+    count = sum(x.name in names for x in cuts)
+    return f"{count} of {len(cuts) - 1} look as if they change something{fresh}"
+
+
+def _still(confirmation: Run) -> set[str]:
+    """The cuts with a large |t| under every kind within the network's range, if there is one."""
+    t = _t(confirmation).max(axis=1)
+    within = [x.name for x in confirmation.plan if x.size and KINDS[x.kind].within]
+    t = t[within or list(t.index)]
+    least = t.groupby(t.index.str.partition(VARIANT).get_level_values(0)).min()
+    return set(least.index[least >= _CLEAR])
 
 
 def _idle(plan: Plan, probed: pd.DataFrame) -> set[str]:

@@ -6,19 +6,26 @@ import pandas as pd
 
 from rl_ablation.errors import LabError
 from rl_ablation.files import write_atomically
+from rl_ablation.formats import Estimate, number, small
 from rl_ablation.mapping.evidence import (
     EVIDENCE_COLUMNS,
     NO_CLAIMS,
+    REPORTED_EFFECT,
     classify,
+    harm,
     merge,
     size_matched,
     with_own,
 )
 from rl_ablation.mapping.kinds import bases, weakest
 from rl_ablation.mapping.run import Run, part, parts
-from rl_ablation.measures.registry import parted
+from rl_ablation.markup import shown
+from rl_ablation.measures.registry import MEASURES, parted
+from rl_ablation.stats import LEVEL
 
-CONFIRMATION, CONTROLS, DOSES = "confirmation", "controls", "doses"
+DISCOVERY, CONFIRMATION, CONTROLS, DOSES = "discovery", "confirmation", "controls", "doses"
+"""The stages; the discovery is the run itself, the others are folders inside it."""
+
 PROBE = "probe.csv"
 _PROBED = ["lesion", "took", "direct", "off_manifold"]
 
@@ -77,6 +84,34 @@ class Map(Run):
         if self._effects is None:
             self._effects = self._assembled()
         return self._effects
+
+    def _repr_html_(self) -> str:
+        title, about = f"Map of {self.spec.agent}", self._about()
+        if not self.finished or len(self.plan) == 1:
+            return shown(title, about)
+        effects = self.effects()
+        rows = with_own(weakest(effects[~effects["group"].isin(NO_CLAIMS)]), self.own)
+        rows = rows[rows["condition"] == "all"]
+        sums = [m for m in rows["measure"].unique() if MEASURES[m].summary]
+        rows = rows.assign(size=harm(rows).abs())[(rows["q"] < LEVEL) & ~rows["measure"].isin(sums)]
+        rows = rows[rows["size"] > REPORTED_EFFECT]
+        rows = rows.sort_values("size", ascending=False, kind="stable").drop_duplicates("lesion")
+        table = [
+            {
+                "without": row["lesion"],
+                "units": row["units"],
+                "largest change": MEASURES[row["measure"]].label,
+                "unit": row["unit"],
+                "intact": number(row["intact"]),
+                "then": number(row["lesioned"]),
+                "change (95 % CI)": f"{Estimate.of(row, 'delta', 'ci_low', 'ci_high')}",
+                "q": small(row["q"]),
+            }
+            for row in rows.to_dict("records")
+        ]
+        fresh = "Confirmed on fresh seeds, under every kind of cut within the network's range."
+        remark = "Measured once and not confirmed on fresh seeds: candidates."
+        return shown(title, about, table, fresh if self.confirmation else remark)
 
     def _assembled(self) -> pd.DataFrame:
         if len(self.plan) == 1:

@@ -20,6 +20,7 @@ from rl_ablation.files import digest, one_line
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.mapping.behaviour import Behaviour, fold
 from rl_ablation.mapping.effects import effects
+from rl_ablation.markup import shown
 from rl_ablation.measures.registry import MEASURES, Measure, in_condition
 from rl_ablation.policies.policy import Policy
 from rl_ablation.policies.storage import load_folder
@@ -229,6 +230,15 @@ class Run:
     def finished(self) -> bool:
         """Whether all shards are there; one that was broken off is finished by the same command."""
         return all(self.shard_path(k).exists() for k in range(self.spec.shards))
+
+    def _repr_html_(self) -> str:
+        return shown(f"Run of {self.spec.agent}", self._about())
+
+    def _about(self) -> str:
+        """What was run, in a line."""
+        spec, cuts = self.spec, sum(x.size > 0 for x in self.spec.lesions)
+        text = f"in {spec.env_id}: {cuts} cuts × {spec.episodes} episodes, seed {spec.seed}"
+        return text + f", in {self.folder}" + "; not finished" * (not self.finished)
 
     @property
     def looks(self) -> list[Run]:

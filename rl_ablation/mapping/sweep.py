@@ -157,10 +157,12 @@ def _done(run: Run, index: int) -> bool:
 
 
 def _run_shards(run: Run, work: Work, todo: Sequence[int], execution: Execution) -> None:
-    steps = sum(len(run.spec.pairs(index)) for index in todo) * run.spec.horizon
+    pairs = [pair for index in todo for pair in run.spec.pairs(index)]
+    steps, cuts = len(pairs) * run.spec.horizon, len({x for x, _ in pairs} - {0})
     scheduler = current() if execution.scheduler is None else execution.scheduler
     (run.folder / "shards").mkdir(exist_ok=True)
-    with bar("rolling out", steps, "robot steps", show=execution.progress) as advance:
+    show, parts = execution.progress, f"{cuts} cuts"
+    with bar("rolling out", steps, "robot steps", show=show, parts=parts) as advance:
         shards = (
             here(work, todo, execution.threads, advance)
             if scheduler is None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,51 @@ from rl_ablation.errors import LabError
 from rl_ablation.policies.policy import Policy
 from rl_ablation.policies.sb3.algorithms import load_zip
 from rl_ablation.policies.storage import load_folder
+
+AGENTS = "rl_ablation.agents"
+"""Installed packages offer agents by name with entry points of this group, as this lab's zoo does:
+each is a function without arguments that gives name → policy folder."""
+
+
+def offered() -> dict[str, Path]:
+    """The agents that installed packages offer: name → policy folder."""
+    found: dict[str, Path] = {}
+    for point in entry_points(group=AGENTS):
+        found |= point.load()()
+    return found
+
+
+def located(name: str | Path, agents: Mapping[str, Path] | None = None) -> Path:
+    """Where a policy is: at a path that holds one, else in the folder of the agent of that name.
+
+    Something else of that name, such as a folder of trainings named ``lap``, does not count, and a
+    `Path` is never a name. None takes the agents that are `offered`.
+
+    Raises:
+        LabError: There is neither.
+    """
+    path = Path(name)
+    if _holds_policy(path):
+        return path
+    agents = offered() if agents is None else agents
+    if isinstance(name, str) and name in agents:
+        return agents[name]
+    if path.exists():
+        return path  # whoever reads it says what it lacks
+    if isinstance(name, Path):
+        raise LabError(f"no policy at {path}; give a policy folder or a stable-baselines3 zip")
+    known = ", ".join(sorted(agents)) or "none here"
+    raise LabError(
+        f"no agent {name!r}: give a policy folder, a stable-baselines3 zip, or an agent by its "
+        f"name, of which there are {known}"
+    )
+
+
+def _holds_policy(path: Path) -> bool:
+    """Whether it is a policy folder, if a damaged one, or a zip."""
+    if path.is_dir():
+        return any((path / part).exists() for part in ("card.json", "policy.safetensors"))
+    return zipfile.is_zipfile(path)
 
 
 def load(
@@ -20,11 +67,15 @@ def load(
     vecnormalize: str | Path | bool | None = None,
     env_wrapper: str | None = None,
 ) -> Policy:
-    """Load a policy folder, or a stable-baselines3 zip; nothing in either is executed.
+    """Load a policy folder, a stable-baselines3 zip, or an agent of the zoo by its name.
+
+    Nothing in the files is executed. ``load("lap")`` works from any folder; a path of that name
+    that holds a policy comes first, anything else of that name does not count.
 
     Args:
-        path: A folder with ``policy.safetensors`` and ``card.json``, or a stable-baselines3 or
-            sb3-contrib zip with an MLP actor.
+        path: A folder with ``policy.safetensors`` and ``card.json``, a stable-baselines3 or
+            sb3-contrib zip with an MLP actor, or the name of an agent that an installed package
+            offers (see `AGENTS`), such as those of this lab's zoo.
         env: Gymnasium id to run in, with a module prefix if one must be imported
             (``"envs:HalfCheetah-v5"`` runs on the native batch); None takes the card's.
         env_kwargs: For that environment.
@@ -35,9 +86,7 @@ def load(
     Raises:
         LabError: There is no policy, it is damaged, or of a kind that is not supported.
     """
-    path = Path(path)
-    if not path.exists():
-        raise LabError(f"no policy at {path}; give a policy folder or a stable-baselines3 zip")
+    path = located(path)
     if not path.is_dir():
         return load_zip(
             path, env, env_kwargs=env_kwargs, vecnormalize=vecnormalize, env_wrapper=env_wrapper

@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from rl_ablation.env_ids import EnvId, EnvKwargs, trust
 from rl_ablation.errors import LabError
 from rl_ablation.files import digest
+from rl_ablation.formats import number
+from rl_ablation.markup import shown
 from rl_ablation.policies.modules import Postprocess, Preprocess, hooked
 from rl_ablation.policies.network import BLOCK, MLP, Edit, Network, array_digest, one_thread
 
@@ -156,6 +158,18 @@ class Policy:
         """Digest of everything that determines the actions."""
         arrays = [array_digest(getattr(self, name)) for name in ARRAYS]
         return digest([self.network.digest, self.card.squash, self.card.obs_clip, *arrays])
+
+    def _repr_html_(self) -> str:
+        card = self.card
+        words = [
+            f"{card.algorithm} in {card.env_id}" if card.env_id else card.algorithm,
+            "" if card.steps is None else f"{card.steps:,} steps of training",
+            "" if card.seed is None else f"seed {card.seed}",
+        ]
+        remark, found = "", card.scores.get("return")
+        if isinstance(found, (int, float)):
+            remark = f"Return {number(found)} over {card.scores.get('episodes')} episodes."
+        return shown(self.name, ", ".join(filter(None, words)), [self.sites], remark)
 
     def with_env(self, env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> Policy:
         """Return the same policy with another environment, which is trusted, on its card."""

@@ -21,7 +21,7 @@ from rl_ablation.mapping.map import Map
 from rl_ablation.mapping.power import plan_episodes
 from rl_ablation.mapping.sweep import recorded
 from rl_ablation.policies.policy import Policy
-from rl_ablation.progress import console
+from rl_ablation.progress import console, line, stage
 from rl_ablation.reports.film import film
 from rl_ablation.reports.labels import film_name
 from rl_ablation.reports.report import report
@@ -33,6 +33,7 @@ from rl_ablation.rollouts.world import conditions_of, settled
 log = logging.getLogger(__name__)
 
 FILM_SECONDS = 10.0
+FILMS, REPORT = "films", "report"  # stages of what is done after a map
 _FILM, _PAIR, _PAGE = 9.0, 0.7, 4.0  # s for a film; films of a pair in a map; s for the report
 
 
@@ -55,13 +56,20 @@ def make_map(
     long it will take.
     """
     execution, design = execution or Execution(), design or MapDesign()
-    made = _prepared(agent, groups, episodes, execution, films)
+    made, expected = _prepared(agent, groups, episodes, execution, films), None
     if execution.progress and _is_new(execution.folder):
-        console.print(str(_foretold(agent, made, design, execution, measures, films)))
+        told = _foretold(agent, made, design, execution, measures, films)
+        console.print(str(told))
+        expected = told.stages
     plan, episodes, activity = made
-    run = lesion_map(agent, plan, episodes, design, execution, measures=measures, activity=activity)
-    film_headlines(run, films)
-    report(run, command=command)
+    with line(expected, show=execution.progress):
+        run = lesion_map(
+            agent, plan, episodes, design, execution, measures=measures, activity=activity
+        )
+        stage(FILMS)
+        film_headlines(run, films)
+        stage(REPORT)
+        report(run, command=command)
     return run
 
 
@@ -97,7 +105,7 @@ def _foretold(
     plan, episodes, activity = made
     found = forecast(agent, plan, episodes, design, execution, measures=measures, activity=activity)
     drawing = _FILM * (films + _PAIR) if films else 0.0
-    return replace(found, seconds=found.seconds + drawing + _PAGE)
+    return replace(found, stages={**found.stages, FILMS: drawing, REPORT: _PAGE})
 
 
 def foretell(

@@ -13,6 +13,7 @@ from rl_ablation.formats import number
 from rl_ablation.mapping.claims import headline_regions, telling_rows
 from rl_ablation.mapping.evidence import SMALLEST_EFFECT
 from rl_ablation.mapping.map import Map
+from rl_ablation.markup import bullets
 from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.reports.labels import labels
 from rl_ablation.stats import LEVEL
@@ -26,12 +27,23 @@ class Finding:
     units: int
     text: str
 
+    def _repr_html_(self) -> str:
+        return bullets([self.text])
 
-def headlines(run: Map, most: int = 4) -> list[Finding]:
+
+class Findings(list[Finding]):
+    """Findings that a notebook shows as a list of sentences."""
+
+    def _repr_html_(self) -> str:
+        return bullets([f.text for f in self] or ["No cut changed a behaviour clearly."])
+
+
+def headlines(run: Map, most: int = 4) -> Findings:
     """The regions of `rl_ablation.mapping.claims.headline_regions`, a line each."""
     rows = telling_rows(run)
     names = labels(run)
-    return [_tell(rows[rows["lesion"] == r], names[r]) for r in headline_regions(run, most)]
+    chosen = headline_regions(run, most)
+    return Findings(_tell(rows[rows["lesion"] == r], names[r]) for r in chosen)
 
 
 def _tell(rows: pd.DataFrame, label: str) -> Finding:

@@ -1,6 +1,7 @@
 """The command line: help, bad input in one line, JSON, and maps that survive an interruption."""
 
 import importlib
+import importlib.metadata
 import json
 import os
 import shutil
@@ -116,6 +117,52 @@ def test_wrong_usage_ends_with_code_2(arguments, capsys):
         main(arguments)
     assert left.value.code == BAD_INPUT
     assert "--help" in capsys.readouterr().err
+
+
+def test_version(capsys):
+    assert tell(capsys, "--version").split() == [
+        "rl-ablation",
+        importlib.metadata.version("rl-ablation"),
+    ]
+
+
+COMPLETE = """
+source "$1"; shift
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+_tyro_rl_ablation
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not there")
+def test_bash_completes_commands_and_options(capsys, tmp_path):
+    script = tmp_path / "completion"
+    script.write_text(tell(capsys, "completion", "bash"))
+
+    def completed(*words):
+        call = ["bash", "-c", COMPLETE, "bash", script, "rl-ablation", *words]
+        done = subprocess.run(call, capture_output=True, text=True, timeout=60, check=False)
+        assert done.stderr == ""
+        return set(done.stdout.split())
+
+    assert completed("") == {*COMMANDS, "-h", "--help"}
+    assert completed("vi") == {"video"}
+    assert {"--groups", "--kind", "--dry-run"} <= completed("map", "lap", "--")
+    assert completed("map", "lap", "--epi") == {"--episodes"}
+
+
+@pytest.mark.parametrize(
+    ("shell", "first", "check"),
+    [("zsh", "#compdef rl-ablation\n", "-n"), ("fish", "# AUTO", "--no-execute")],
+)
+def test_other_shells_complete_too(shell, first, check, capsys, tmp_path):
+    script = tmp_path / "completion"
+    script.write_text(tell(capsys, "completion", shell))
+    assert script.read_text().startswith(first)
+    assert all(f"'{command}': " in script.read_text() for command in COMMANDS)
+    if shutil.which(shell):
+        done = subprocess.run([shell, check, script], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 # Bad input.
@@ -350,6 +397,40 @@ def test_map_leaves_a_report(mapped, capsys):
     said = json.loads(tell(capsys, "report", mapped, "--json"))
     assert Path(said["report"]) == mapped / "report.html"
     assert isinstance(said["findings"], list)
+
+
+def test_open_shows_the_pages_of_a_run(run, capsys, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
+    assert tell(capsys, "open", run) == f"opened {run / 'report.html'}\n"
+    refuse(capsys, f"no live.html; make it: rl-ablation live {run}", "open", run, "--live")
+    (run / "live.html").write_text("a page")
+    tell(capsys, "open", run, "--live")
+    assert opened == [(run / name).as_uri() for name in ("report.html", "live.html")]
+    (run / "report.html").unlink()
+    refuse(capsys, f"no report.html; make it: rl-ablation report {run}", "open", run)
+    refuse(capsys, "is no run folder", "open", "nowhere")
+    monkeypatch.setattr("webbrowser.open", lambda url: False)
+    refuse(capsys, "no browser could be started", "open", run, "--live")
+    assert len(opened) == 2
+
+
+def test_compare_tells_and_writes_what_differs(run, agent, tmp_path, capsys):
+    other = tmp_path / "other"
+    assert main(["map", str(agent), *SMALL, "--seed", "1", "--out", str(other)]) == 0
+    out = tmp_path / "compared"
+    text = tell(capsys, "compare", run, other, "--out", out)
+    assert text.startswith("# run and other\n")
+    assert f"figure and tables: {out}\n" in text
+    assert (out / "comparison.md").read_text() in text
+    options = ("--by", "effects", "--measures", "crash,progress", "--json")
+    said = json.loads(tell(capsys, "compare", run, other, *options))
+    assert Path(said["folder"]).parent.name == "runs"
+    assert said["paired"] is False
+    assert {row["measure"] for row in said["regions"]} <= {"crash", "progress"}
+    refuse(capsys, "one and the same run", "compare", run, run)
+    refuse(capsys, "is no run folder", "compare", run, "nowhere")
+    refuse(capsys, "measure 'fall' was not taken", "compare", run, other, "--measures", "fall")
 
 
 def test_map_again_rolls_nothing_out(run, agent, monkeypatch):

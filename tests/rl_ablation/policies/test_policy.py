@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import hashlib
+import importlib
 import json
 import pickle
 import shutil
@@ -373,6 +374,54 @@ def test_what_is_no_folder_is_told_in_one_line(tmp_path):
         rl.load(path)
     with pytest.raises(LabError, match=r"card\.json"):
         rl.load(tmp_path)
+
+
+@pytest.fixture
+def offered(monkeypatch, policy, tmp_path):
+    """An installed package that offers the agent ``rover``; its folder."""
+    folder = tmp_path / "package" / "rover"
+    rl.save(policy, folder)
+
+    class Point:
+        def load(self):
+            return lambda: {"rover": folder}
+
+    def points(group):
+        assert group == "rl_ablation.agents"
+        return [Point()]
+
+    monkeypatch.setattr(
+        importlib.import_module("rl_ablation.policies.load"), "entry_points", points
+    )
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    return folder
+
+
+def test_agents_of_packages_are_loaded_by_name(offered, policy):
+    assert rl.load("rover").sha256 == policy.sha256
+    assert rl.load("rover", env="envs:Hopper-v5").card.env_id == "envs:Hopper-v5"
+    with pytest.raises(LabError, match=r"no agent 'rovr'.* there are rover") as caught:
+        rl.load("rovr")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_path_comes_before_a_name_only_if_a_policy_is_there(offered, policy):
+    here = Path("rover")
+    here.mkdir()
+    (here / "notes.txt").write_text("trainings of the rover")
+    assert rl.load("rover").sha256 == policy.sha256, "a folder of something else does not count"
+    with pytest.raises(LabError, match=r"rover: no card\.json"):
+        rl.load(here)  # a Path is never a name
+    other = random_mlp((18, 8, 2), LAP, seed=9)
+    rl.save(other, here)
+    assert rl.load("rover").sha256 == other.sha256
+    (here / "card.json").unlink()
+    with pytest.raises(LabError, match=r"no card\.json"):
+        rl.load("rover")  # damaged is not absent
+    shutil.rmtree(here)
+    here.write_text("a file, and no zip")
+    assert rl.load("rover").sha256 == policy.sha256
 
 
 @pytest.mark.parametrize(
