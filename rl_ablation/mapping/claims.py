@@ -127,7 +127,14 @@ def telling_rows(run: Map) -> pd.DataFrame:
     rows = changes(run)
     groups = rows[rows["group"] != "layers"]
     rows = groups if len(groups) else rows
-    return rows[rows["measure"].isin(distinct(rows, valued(run), 8))]
+    return rows[rows["measure"].isin(told_measures(run, rows))]
+
+
+def told_measures(run: Map, rows: pd.DataFrame) -> list[str]:
+    """The behaviours that findings are told in: few, and no two that tell the same story; ``rows``
+    are of `changes`."""
+    groups = rows[rows["group"] != "layers"]
+    return distinct(groups if len(groups) else rows, valued(run), 8)
 
 
 def headline_regions(run: Map, most: int = 4) -> list[str]:
