@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from rl_ablation.formats import listed, number
-from rl_ablation.lesions.lesion import Lesion, Plan
+from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.lesions.methods import KINDS
 from rl_ablation.mapping.claims import changes, claims, told_measures
 from rl_ablation.mapping.evidence import REPORTED_EFFECT
@@ -134,7 +134,7 @@ def _sentence(known: _Known, lesion: str, head: str, rows: list[Any]) -> str:
         told = _by_command(known, lesion, rows)
         return f"{head}: {told}." + (f" All {spared}." if spared else "")
     parts: dict[str, str] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda r: MEASURES[r["measure"]].economy):
         base = row["measure"].removesuffix(ALIVE)
         if base not in parts and (text := _motion(known, row, early)):
             parts[base] = text
@@ -227,25 +227,22 @@ def _say(measure: Measure, words: Words | None, row: Row) -> str:
     """A row in the words of its measure; in plain ones where there are none that fit."""
     if words is None:
         return _plainly(measure, row)
-    intact, now, unit = row["intact"], row["lesioned"], MEASURES[row["measure"]].unit
+    intact, now = row["intact"], row["lesioned"]
     of, as_ = "", ""
     if "{of}" in words.changed or "{as}" in words.changed:
-        if not 0 < abs(intact) or abs(now) > _RATIOS * abs(intact):
+        if not abs(intact) > 0 or abs(now) > _RATIOS * abs(intact):
             return _plainly(measure, row)
         ratio = now / intact
         if ratio < GONE:
             turned = ratio < 0 and words.turned and _turned(row)
             return (words.turned if turned else words.gone) or _plainly(measure, row)
         of, as_ = _ratio(ratio)
-    return words.changed.format_map(
-        {
-            "of": of,
-            "as": as_,
-            "now": f"{number(now)} {unit}".rstrip(),
-            "was": f"{number(intact)} {unit}".rstrip(),
-            "count": f"{round(now * row['n'])} of {int(row['n'])}",
-        }
-    )
+    values = {"of": of, "as": as_} | dict(zip(("now", "was"), _values(row), strict=True))
+    if "{count}" not in words.changed:
+        return words.changed.format_map(values)
+    n, before = int(row["n"]), round(intact * row["n"])
+    text = words.changed.format_map({"count": f"{round(now * n)} of {n}"})
+    return f"{text} instead of {before}" if before else text
 
 
 def _turned(row: Row) -> bool:
@@ -265,7 +262,13 @@ def _ratio(ratio: float) -> tuple[str, str]:
     return f"{text} times", f"{text} times as"
 
 
-def _plainly(measure: Measure, row: Row) -> str:
-    unit = measure.unit
+def _values(row: Row) -> tuple[str, str]:
+    """After the cut and before it, with their unit."""
+    unit = MEASURES[row["measure"]].unit
     now, was = (f"{number(row[k])} {unit}".rstrip() for k in ("lesioned", "intact"))
+    return now, was
+
+
+def _plainly(measure: Measure, row: Row) -> str:
+    now, was = _values(row)
     return f"comes to {now} in {measure.label} instead of {was}"
