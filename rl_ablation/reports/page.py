@@ -41,6 +41,9 @@ _TABLE = [c for c in EVIDENCE_COLUMNS if c not in ("group", "condition", "random
 _TEXTS = ("lesion", "kind", "measure", "unit", "stage", "class")
 _FEWEST, _GRIDS = 6, 6  # columns shown at first if none is declared; networks drawn
 _PANELS, _ROWS = 4, 14  # of the intervals
+_PALE_TEXT = {"worse": (0.92, 0.58), "better": (0.66, 0.62), "": (1.0, 1.0)}
+"""From which strength of a cell's colour on its text is drawn the other way round to be read, on a
+light page and on a dark one: where both contrasts are the same."""
 
 
 def live_link(**what: str) -> str:
@@ -88,8 +91,7 @@ class Board:
         return [
             {
                 "name": name,
-                "label": short(name),
-                "while": " (alive)" if ALIVE in name else "",
+                **_title(name),
                 "unit": MEASURES[name].unit,
                 "doc": MEASURES[name].doc,
                 "better": MEASURES[name].better,
@@ -113,7 +115,10 @@ class Board:
         if row is None or not np.isfinite(row["lesioned"]):
             return {"text": "–", "mark": "", "side": "", "strength": 0.0}
         text, mark = number(row["lesioned"]), MARKS.get(row["holds"], "").strip()
-        return {"text": text, "mark": mark, **colour(self._harm(region, measure))}
+        seen = colour(self._harm(region, measure))
+        by_day, by_night = _PALE_TEXT[seen["side"]]
+        return {"text": text, "mark": mark, "pale": seen["strength"] > by_day,
+                "dark": seen["strength"] > by_night, **seen}  # fmt: skip
 
     def network(self) -> list[dict[str, Any]]:
         """A grid for each behaviour × hidden layer, of its units; of the first columns only, and
@@ -191,6 +196,14 @@ class Board:
         fields = [*_CELL, "n", "kind", "holds", "agree"]
         return {"level": LEVEL, "fields": fields, "kinds": known, "holds": holds, "cells": cells,
                 "regions": regions, "measures": self.heads()}  # fmt: skip
+
+
+def _title(measure: str) -> dict[str, str]:
+    """What stands over a column, and in small print below it."""
+    condition, name = parted(measure)
+    if condition:
+        return {"label": condition.replace("_", " "), "also": MEASURES[name].label}
+    return {"label": short(measure), "also": "(alive)" if ALIVE in measure else ""}
 
 
 def short(measure: str) -> str:

@@ -4,7 +4,7 @@
 // text is set as text, never as markup: names come from files.
 
 /**
- * @typedef {{name: string, label: string, while: string, unit: string, doc: string, few: boolean}} Behaviour
+ * @typedef {{name: string, label: string, also: string, unit: string, doc: string, few: boolean}} Behaviour
  * @typedef {{name: string, label: string, units: number, class: string, film: string, sentence: string, live: string}} Region
  * @typedef {{columns: string[], help: string[], names: Record<string, string[]>,
  *            shown: Record<string, string[]>, values: Record<string, (number | null)[]>}} Table
@@ -67,7 +67,7 @@
       return lines;
     }
     const cell = data.cells[r][m], units = `${region.units} unit${region.units === 1 ? "" : "s"}`;
-    lines.push(make(unit === null ? "b" : "span", {}, `${region.label} (${units}) · ${measure.label}${measure.while}`));
+    lines.push(make(unit === null ? "b" : "span", {}, `${region.label} (${units}) · ${measure.label} ${measure.also}`));
     if (cell === null) return [...lines, make("span", {}, "not measured")];
     const of = Object.fromEntries(data.fields.map((field, k) => [field, cell[k]]));
     lines.push(make("span", {}, `intact ${number(of.intact)} → ${withUnit(of.lesioned, measure.unit)}`));

@@ -30,7 +30,7 @@ GONE = 0.05
 
 _RATIOS = 20.0  # a change of more than so many times the intact value is told in values
 _EXPLAINS = 0.5  # of a command's error, from which the motion is told in place of it
-_MOST = {True: 3, False: 2}  # clauses of a sentence; True: told by command
+_MOST = 2  # clauses of a sentence
 
 Row = Mapping[str, Any]
 
@@ -128,17 +128,16 @@ def _clear(row: Row | None) -> bool:
 
 
 def _sentence(known: _Known, lesion: str, head: str, rows: list[Any]) -> str:
-    commands = any(parted(row["measure"])[0] for row in rows)
     claimed, spared, early = _ends(known, lesion, "all")
-    if commands:
-        told = _by_command(known, lesion, rows)
-        return f"{head}: {told}." + (f" All {spared}." if spared else "")
+    spared = f", {spared}" if spared else ""
+    if any(parted(row["measure"])[0] for row in rows):
+        return f"{head}: {_by_command(known, lesion, rows)}{spared}."
     parts: dict[str, str] = {}
     for row in sorted(rows, key=lambda r: MEASURES[r["measure"]].economy):
         base = row["measure"].removesuffix(ALIVE)
         if base not in parts and (text := _motion(known, row, early)):
             parts[base] = text
-        if len(parts) == _MOST[commands]:
+        if len(parts) == _MOST:
             break
     motion = listed(list(parts.values()))
     if not motion and not claimed:  # all that is shown is shown over the whole time limit
@@ -146,7 +145,7 @@ def _sentence(known: _Known, lesion: str, head: str, rows: list[Any]) -> str:
     if claimed:
         until = f"; until then it {motion}" if motion else ""
         return f"{head}, the robot {listed(claimed)}{until}."
-    return f"{head}, the robot {motion}{', ' * bool(spared)}{spared}."
+    return f"{head}, the robot {motion}{spared}."
 
 
 def _ends(known: _Known, lesion: str, condition: str) -> tuple[list[str], str, bool]:
@@ -196,7 +195,7 @@ def _motion(known: _Known, row: Row, early: bool) -> str:
 def _by_command(known: _Known, lesion: str, rows: list[Any]) -> str:
     """Clauses of what the robot does under each command; the same under several is one clause."""
     told: dict[str, list[str]] = {}
-    for row in rows[: _MOST[True]]:
+    for row in rows[:_MOST]:
         condition, name = parted(row["measure"])
         claimed, _, early = _ends(known, lesion, condition)
         measure = MEASURES[name]
@@ -205,7 +204,10 @@ def _by_command(known: _Known, lesion: str, rows: list[Any]) -> str:
         told.setdefault(text, []).append(known.run.condition_words(condition))
     subjects = ["the robot", *["it"] * len(told)]
     clauses = zip(told.items(), subjects, strict=False)
-    return "; ".join(f"{' or '.join(w)}, {who} {text}" for (text, w), who in clauses)
+    parts = [f"{' or '.join(w)}, {who} {text}" for (text, w), who in clauses]
+    worse = sum(row["harm"] < 0 for row in rows[_MOST:])
+    more = f"it does worse under {worse} more of {len(known.run.own)} commands"
+    return "; ".join([*parts, more] if worse else parts)
 
 
 def _moved(known: _Known, row: Row, error: Measure, early: bool) -> str:
