@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,24 @@ def mixed_plan() -> Plan:
             Lesion(name="shaky", cut={"action": (0, 1)}, kind="noise", strength=1.0, offset=30),
         ]
     )
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium, a `playwright.sync_api.Browser`: ``browser.new_page()``."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+    path = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
+    if path is None:
+        pytest.skip("needs Chromium: apt install chromium")
+    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update"]
+    with playwright.sync_playwright() as run:
+        chromium = run.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-quic", *quiet]
+        )
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")

@@ -28,11 +28,12 @@
     return element;
   }
 
-  /** A number as the rest of the page writes it. @param {number | null} value */
+  /** A number to read; of a small one two digits. @param {number | null} value */
   function number(value) {
     if (value === null) return "–";
-    const text = Math.abs(value) < 100 ? value.toFixed(2) : value.toFixed(0);
-    return (Number(text) === 0 ? "0" : text).replace("-", "−");
+    const size = Math.abs(value);
+    const text = size >= 100 ? value.toFixed(0) : size >= 0.1 ? value.toFixed(2) : String(Number(value.toPrecision(2)));
+    return text.replaceAll("-", "−");
   }
 
   /** A p value. @param {number | null} value */
@@ -118,7 +119,9 @@
     });
   }
   document.addEventListener("focusout", quiet);
-  document.addEventListener("scroll", quiet, true);
+  document.addEventListener("scroll", (event) => {
+    if (event.target !== document) quiet(); // a table was moved under it; with the page it goes along
+  }, true);
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") quiet();
   });

@@ -37,11 +37,11 @@ Row = Mapping[str, Any]
 
 def sentences(run: Map) -> dict[str, str]:
     """Lesion → what the robot does without it; only cuts with a claim worth telling are in it."""
-    rows = changes(run)
-    rows = rows[rows["measure"].isin(told_measures(run, rows))]
-    rows = rows[(rows["q"] < LEVEL) & (rows["harm"].abs() > REPORTED_EFFECT)]
+    every = changes(run)
+    clear = every[(every["q"] < LEVEL) & (every["harm"].abs() > REPORTED_EFFECT)]
+    rows = clear[clear["measure"].isin(told_measures(run, every))]
     rows = rows.sort_values("harm", key=np.abs, ascending=False, kind="stable")
-    known, cuts = _known(run), cuts_of_claims(run)
+    known, cuts = _known(run, clear), cuts_of_claims(run)
     told = {}
     for lesion, part in rows.groupby("lesion", sort=False):
         name = str(lesion)
@@ -102,6 +102,7 @@ class _Known:
     run: Map
     claims: Mapping[tuple[str, str, str], Row]
     extremes: Mapping[tuple[str, str, str], tuple[float, float]]  # of the cut robots' means
+    hurt: Mapping[str, set[str]]  # lesion → the commands, by their measures, that it makes worse
 
     def of(self, lesion: str, condition: str, measure: str) -> Row | None:
         """The claim; of a run under one condition its only ones are those over all."""
@@ -112,7 +113,7 @@ class _Known:
         return self.extremes[row["lesion"], row["condition"], row["measure"]]
 
 
-def _known(run: Map) -> _Known:
+def _known(run: Map, clear: pd.DataFrame) -> _Known:
     effects, key = run.effects(), ["lesion", "condition", "measure"]
     rows = {tuple(r[k] for k in key): r for r in claims(effects).to_dict("records")}
     rest = {x.name for kinds in cuts_of_claims(run).values() for x in kinds}
@@ -120,7 +121,9 @@ def _known(run: Map) -> _Known:
     grouped = tested.assign(lesion=bases(tested["lesion"])).groupby(key)["lesioned"]
     ends = grouped.agg(["min", "max"])
     extremes = dict(zip(ends.index, ends.itertuples(index=False, name=None), strict=True))
-    return _Known(run, rows, extremes)
+    worse = clear[clear["measure"].isin(run.own) & (clear["harm"] < 0)]
+    hurt = worse.groupby("lesion")["measure"].agg(set).to_dict()
+    return _Known(run, rows, extremes, hurt)
 
 
 def _clear(row: Row | None) -> bool:
@@ -205,9 +208,9 @@ def _by_command(known: _Known, lesion: str, rows: list[Any]) -> str:
     subjects = ["the robot", *["it"] * len(told)]
     clauses = zip(told.items(), subjects, strict=False)
     parts = [f"{' or '.join(w)}, {who} {text}" for (text, w), who in clauses]
-    worse = sum(row["harm"] < 0 for row in rows[_MOST:])
-    more = f"it does worse under {worse} more of {len(known.run.own)} commands"
-    return "; ".join([*parts, more] if worse else parts)
+    rest = known.hurt.get(lesion, set()) - {row["measure"] for row in rows[:_MOST]}
+    more = f"it does worse under {len(rest)} more of {len(known.run.own)} commands"
+    return "; ".join([*parts, more] if rest else parts)
 
 
 def _moved(known: _Known, row: Row, error: Measure, early: bool) -> str:
