@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 import rl_ablation as rl
+from experiments.screenshots import chromium
+from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.policies.policy import Card, Policy
@@ -108,19 +110,12 @@ def mixed_plan() -> Plan:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Headless Chromium, a `playwright.sync_api.Browser`: ``browser.new_page()``."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-    path = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
-    if path is None:
-        pytest.skip("needs Chromium: apt install chromium")
-    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update"]
-    with playwright.sync_playwright() as run:
-        chromium = run.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-quic", *quiet]
-        )
-        yield chromium
-        chromium.close()
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(chromium())
+        except LabError as lacking:
+            pytest.skip(str(lacking))
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -49,8 +49,8 @@ def _register_turning(side: str, sign: int) -> None:
     words = Words(
         f"turns at {{of}} its rate {bends}", f"hardly turns {bends}", f"turns away {bends}"
     )
-    shown = {"first": True, "words": words}
-    turn(name=name + ALIVE, doc=f"{what} while driving in them", **shown)(turning)
+    doc = f"{what} while driving in them"
+    turn(name=name + ALIVE, doc=doc, first=True, words=words)(turning)
 
 
 _register_turning("left", 1)

@@ -60,8 +60,9 @@ def _register_tracking(name: str, speed: str, command: str, unit: str, what: str
     doc = f"Mean absolute difference between {what} and its command"
     ended = f"{doc} over the horizon; an ended robot stands still and keeps its last command"
     words = Words(f"misses the {what} asked for by {{now}} instead of {{was}}")
-    about = {"unit": unit, "better": -1, "error_of": speed, "words": words}
-    tracking = partial(measure, signals=(speed, command), **about)
+    tracking = partial(
+        measure, signals=(speed, command), unit=unit, better=-1, error_of=speed, words=words
+    )
     tracking(name=name, doc=ended, task=True)(horizon)
     tracking(name=name + ALIVE, doc=f"{doc} while alive", first=True)(alive)
 

@@ -106,7 +106,8 @@ class Board:
         most is lost, or else the one given."""
         mine = self.rows[(self.rows["lesion"] == region) & self.rows["measure"].isin(self.run.own)]
         if mine["harm"].notna().any():
-            condition = parted(mine["measure"][mine["harm"].abs().idxmax()])[0]
+            largest_first = mine.sort_values("harm", key=np.abs, ascending=False, kind="stable")
+            condition = parted(str(largest_first["measure"].iloc[0]))[0]
         return live_link(region=region, kind=first_kind(self.run), condition=condition)
 
     def cell(self, region: str, measure: str) -> dict[str, Any]:

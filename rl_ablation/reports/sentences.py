@@ -32,7 +32,7 @@ _RATIOS = 20.0  # a change of more than so many times the intact value is told i
 _EXPLAINS = 0.5  # of a command's error, from which the motion is told in place of it
 _MOST = 2  # clauses of a sentence
 
-Row = Mapping[str, Any]
+Row = Mapping[Any, Any]
 
 
 def sentences(run: Map) -> dict[str, str]:
@@ -115,14 +115,16 @@ class _Known:
 
 def _known(run: Map, clear: pd.DataFrame) -> _Known:
     effects, key = run.effects(), ["lesion", "condition", "measure"]
-    rows = {tuple(r[k] for k in key): r for r in claims(effects).to_dict("records")}
+    rows: dict[tuple[str, str, str], Row] = {
+        (r["lesion"], r["condition"], r["measure"]): r for r in claims(effects).to_dict("records")
+    }
     rest = {x.name for kinds in cuts_of_claims(run).values() for x in kinds}
     tested = effects[effects["lesion"].isin(rest)]
     grouped = tested.assign(lesion=bases(tested["lesion"])).groupby(key)["lesioned"]
     ends = grouped.agg(["min", "max"])
     extremes = dict(zip(ends.index, ends.itertuples(index=False, name=None), strict=True))
     worse = clear[clear["measure"].isin(run.own) & (clear["harm"] < 0)]
-    hurt = worse.groupby("lesion")["measure"].agg(set).to_dict()
+    hurt = {str(name): set(part["measure"]) for name, part in worse.groupby("lesion")}
     return _Known(run, rows, extremes, hurt)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import gymnasium as gym
@@ -21,7 +22,7 @@ from rl_ablation.mapping.claims import distinct, overall, typical_episode
 from rl_ablation.mapping.evidence import EVIDENCE_COLUMNS, harm, reference_effect
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.reports.figures import FIGURES, draw_all, figure, heatmap
-from rl_ablation.reports.film import HEIGHT, WIDTH, _page_size, film
+from rl_ablation.reports.film import HEIGHT, WIDTH, _page_size, film, poster
 from rl_ablation.reports.report import report
 from rl_ablation.reports.words import change, headlines
 
@@ -216,7 +217,7 @@ def test_the_typical_episode_is_the_median_one(run):
     rows = overall(run.effects())
     here = rows.assign(harm=harm(rows).abs())[rows["lesion"] == "h1/stop"]
     here = here[~here["measure"].isin(["return", "survival", "time_to_crash"])]
-    measure = here.sort_values("harm", ascending=False)["measure"].iloc[0]
+    measure = here.sort_values("harm", ascending=False, kind="stable")["measure"].iloc[0]
     table = run.table().pivot(index="episode", columns="lesion", values=measure)
     gap = (table["h1/stop"] - table["intact"]).dropna()
     below, above = (gap < gap[episode]).sum(), (gap > gap[episode]).sum()
@@ -270,7 +271,11 @@ def test_the_film_shows_both_robots_and_the_report_takes_it(run, tmp_path):
     for picture in read_film(quiet)[1]:
         assert changed(picture[intact], picture[lesioned]) < apart / 5
     page = report(run).read_text()
-    assert len(re.findall(r'<video src="data:video/mp4;base64,', page)) == 1
+    assert len(re.findall(r'<video [^>]*src="data:video/mp4;base64,', page)) == 1
+    with Image.open(io.BytesIO(poster(path))) as picture:
+        assert (picture.format, picture.size) == ("JPEG", _page_size(2))
+    (tmp_path / "no.mp4").write_bytes(b"no film")
+    assert poster(tmp_path / "no.mp4") is None
 
 
 def test_films_that_cannot_be_made(run):
