@@ -83,10 +83,11 @@ def _stages(run: Map, rows: pd.DataFrame) -> _Sides:
 
 def _corrections(rows: pd.DataFrame) -> str:
     q, fwe = int((rows["q"] < LEVEL).sum()), int((rows["p_fwe"] < LEVEL).sum())
+    passing = "change passes" if q == 1 else "changes pass"
     return (
-        f"{q} changes pass a false discovery rate of {LEVEL:.0%}: about one in twenty of them may "
-        f"be none. {fwe} pass the stricter family-wise test, under which a single false one among "
-        f"all would be a {LEVEL:.0%} accident."
+        f"{q} {passing} a false discovery rate of {LEVEL:.0%}: about one in twenty of them may be "
+        f"none. {fwe} pass{'es' * (fwe == 1)} the stricter family-wise test, under which a single "
+        f"false one among all would be a {LEVEL:.0%} accident."
     )
 
 

@@ -30,6 +30,7 @@ from rl_ablation.reports.figures import (
     regions_shown,
 )
 from rl_ablation.reports.labels import labels
+from rl_ablation.reports.sentences import cuts_of_claims
 from rl_ablation.stats import LEVEL
 
 LIVE = "live.html"
@@ -65,7 +66,7 @@ class Board:
     Attributes:
         rows: The claims, see `rl_ablation.mapping.claims.changes`.
         regions: All cuts with rows, in the order of the table; what they are called: `labels`,
-            and how many `units` they have.
+            and how many `units` they have; `kinds` are those of cuts on which the claims rest.
         shown: Those that the heatmap has.
         measures: Its columns; `few` are those shown at first.
         cells: (region, measure) → the row.
@@ -82,6 +83,9 @@ class Board:
         self.cells = {(r["lesion"], r["measure"]): r for r in records}
         self.region_index = {name: k for k, name in enumerate(self.regions)}
         self.measure_index = {name: k for k, name in enumerate(self.measures)}
+        cuts = cuts_of_claims(run)
+        kinds = (x.kind for name in self.regions for x in cuts[name])
+        self.kinds = list(dict.fromkeys(kinds))
         self.units = dict(zip(self.rows["lesion"], self.rows["units"], strict=True))
         self.episodes = episodes_of(self.rows)
 
@@ -191,7 +195,7 @@ class Board:
         about = self.rows.drop_duplicates("lesion").set_index("lesion")["class"]
         regions = [
             {"name": n, "label": self.labels[n], "units": int(self.units[n]),
-             "class": str(about[n])}
+             "class": about[n] if isinstance(about[n], str) else ""}
             for n in self.regions
         ]  # fmt: skip
         fields = [*_CELL, "n", "kind", "holds", "agree"]

@@ -271,7 +271,7 @@
       const inside = make("div", { class: "inside" }), say = make("div");
       inside.style.width = `${Math.min(board.clientWidth, /** @type {HTMLElement} */ (board.parentElement).clientWidth)}px`;
       say.append(make("p", {}, region.sentence || "No claim worth telling: nothing of some size holds under every kind of cut within the range."));
-      if (region.class && region.class !== "nan") say.append(make("p", { class: "soft" }, `What kind of loss: ${region.class}.`));
+      if (region.class) say.append(make("p", { class: "soft" }, `What kind of loss: ${region.class}.`));
       if (region.live) say.append(make("p", {}, make("a", { class: "button", href: region.live }, "Play it live")));
       inside.append(say);
       const film = /** @type {HTMLVideoElement | null} */ (region.film ? document.getElementById(region.film) : null);
