@@ -292,7 +292,10 @@ def against_random(rows: Sequence[Mapping[Any, Any]]) -> tuple[bool, str]:
         return False, "not held against random cuts of its size"
     best = min(held, key=lambda row: row["p_random"])
     p, draws, beyond = best["p_random"], int(best["draws"]), best["p_random"] < LEVEL
-    count = f"{round(p * (1 + draws) / 2) - 1} of {draws}" if p < 1 else f"half or more of {draws}"
+    k = round(p * (1 + draws) / 2) - 1  # as in `EVIDENCE_COLUMNS`
+    count = f"{k} of {draws}" if p < 1 else f"half or more of {draws}"
+    if not beyond and k == 0:
+        return False, f"no random cut of its size is as strong, but {draws} are too few to tell"
     if not beyond:
         return False, f"not shown to do more than random cuts of its size ({count} are as strong)"
     where = f" to {short(best['measure'])}" if len(rows) > 1 else ""

@@ -23,7 +23,7 @@ from rl_ablation.policies.policy import Card
 from rl_ablation.policies.storage import make_mlp
 from rl_ablation.reports.figures import draw_all
 from rl_ablation.reports.labels import film_name
-from rl_ablation.reports.page import LIVE, live_link, script_json
+from rl_ablation.reports.page import LIVE, against_random, live_link, script_json
 from rl_ablation.reports.report import report
 from rl_ablation.reports.sentences import sentences
 
@@ -69,6 +69,7 @@ def read_data(page):
 
 def test_findings_come_first_then_what_the_map_cannot_say(run, page):
     plain = [html.escape(f.sentence, quote=False) for f in rl.headlines(run)]
+    page = page.replace("\xa0", " ")  # no line ends before a "%"
     places = [page.index(text) for text in plain]
     heads = re.findall(r"<h2>(.*?)</h2>", page)
     assert places == sorted(places)
@@ -144,6 +145,25 @@ def test_every_finding_and_every_unit_leads_to_the_live_page_if_there_is_one(run
     (run.folder / LIVE).write_text("there")
     assert LIVE in report(run, films=[]).read_text()
     (run.folder / LIVE).unlink()
+
+
+@pytest.mark.parametrize(
+    ("p", "draws", "beyond", "words"),
+    [
+        (2 / 101, 100, True, "does more than random cuts of its size (0 of 100 are as strong)"),
+        (2 * 11 / 101, 100, False,
+         "not shown to do more than random cuts of its size (10 of 100 are as strong)"),
+        (1.0, 20, False,
+         "not shown to do more than random cuts of its size (half or more of 20 are as strong)"),
+        (2 / 21, 20, False, "no random cut of its size is as strong, but 20 are too few to tell"),
+        (np.nan, np.nan, False, "not held against random cuts of its size"),
+    ],
+)  # fmt: skip
+def test_a_region_is_held_against_random_cuts_in_words(p, draws, beyond, words):
+    row = {"p_random": p, "draws": draws, "measure": "crash"}
+    assert against_random([row]) == (beyond, words)
+    other = {"p_random": 0.5, "draws": 100, "measure": "progress"}
+    assert ("to crash" in against_random([row, other])[1]) is beyond
 
 
 def test_json_in_a_page_ends_no_element():
@@ -384,7 +404,8 @@ def test_films_play_while_they_are_seen_unless_no_motion_is_wanted(opened):
 
 def test_without_javascript_findings_figures_and_films_are_there(opened, run):
     view = opened(java_script_enabled=False)
-    assert view.locator(".sentence").first.inner_text() == rl.headlines(run)[0].sentence
+    first = view.locator(".sentence").first.inner_text().replace("\xa0", " ")
+    assert first == rl.headlines(run)[0].sentence
     for what in ("video", "#board", "#network svg", ".bars", ".picture video"):
         assert view.locator(what).first.is_visible(), what
     heads = view.locator("#board thead th")
