@@ -44,18 +44,26 @@ PUSH_STEPS = 5  # a push acts for 0.1 s
 PUSH_CHANCE = 0.4  # of a push within a segment
 PUSH_IMPULSE = (4.0, 15.0)  # N·s, drawn; 13 N·s change the robot's speed by 1 m/s
 
-# `measure` names the one by which a behaviour is judged.
+# `measure` names the one by which a behaviour is judged, `words` tell it in a sentence.
 CONDITIONS: dict[str, dict[str, Any]] = {
-    "stand": {"command": (0.0, 0.0, 0.0), "measure": "drift"},
-    "forward": {"command": (0.8, 0.0, 0.0), "measure": "vx_error"},
-    "backward": {"command": (-0.5, 0.0, 0.0), "measure": "vx_error"},
-    "left": {"command": (0.0, 0.35, 0.0), "measure": "vy_error"},
-    "right": {"command": (0.0, -0.35, 0.0), "measure": "vy_error"},
-    "turn_left": {"command": (0.0, 0.0, 0.9), "measure": "yaw_error"},
-    "turn_right": {"command": (0.0, 0.0, -0.9), "measure": "yaw_error"},
+    "stand": {"command": (0.0, 0.0, 0.0), "measure": "drift", "words": "told to stand"},
+    "forward": {
+        "command": (0.8, 0.0, 0.0), "measure": "vx_error", "words": "told to go forward",
+    },
+    "backward": {
+        "command": (-0.5, 0.0, 0.0), "measure": "vx_error", "words": "told to go backward",
+    },
+    "left": {"command": (0.0, 0.35, 0.0), "measure": "vy_error", "words": "told to go left"},
+    "right": {"command": (0.0, -0.35, 0.0), "measure": "vy_error", "words": "told to go right"},
+    "turn_left": {
+        "command": (0.0, 0.0, 0.9), "measure": "yaw_error", "words": "told to turn left",
+    },
+    "turn_right": {
+        "command": (0.0, 0.0, -0.9), "measure": "yaw_error", "words": "told to turn right",
+    },
     "push": {
         "command": (0.4, 0.0, 0.0), "impulse": 10.0, "at": 4.0,  # N·s sideways, at 4 s
-        "measure": "push_recovery",
+        "measure": "push_recovery", "words": "pushed from the side",
     },
 }  # fmt: skip
 # Which parts of (vx, vy, yaw rate) a drawn command has: often one behaviour alone, as the

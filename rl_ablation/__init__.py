@@ -52,6 +52,7 @@ _HOMES = {
     "report": "reports.report",
     "measure": "measures.registry",
     "MEASURES": "measures.registry",
+    "Words": "measures.registry",
     "LabError": "errors",
 }
 __all__ = list(_HOMES)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 import rl_ablation as rl
+from experiments.screenshots import chromium
+from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.policies.policy import Card, Policy
@@ -102,6 +105,17 @@ def mixed_plan() -> Plan:
             Lesion(name="shaky", cut={"action": (0, 1)}, kind="noise", strength=1.0, offset=30),
         ]
     )
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium, a `playwright.sync_api.Browser`: ``browser.new_page()``."""
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(chromium())
+        except LabError as lacking:
+            pytest.skip(str(lacking))
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,8 @@ class Kind:
     the name of the draw mode, of ``DRAWS``, that makes the shift of each step out of ``make``'s;
     None draws nothing. ``needs_activity`` says whether it reads the statistics. ``within`` says
     that a cut unit gives values that it also gives in the intact policy, so that the next layer
-    stays near what it is used to: only such kinds carry claims where one of them was run.
+    stays near what it is used to: only such kinds carry claims where one of them was run. ``told``
+    is what was done to the units, for a sentence: "set to zero"; with ``{strength}`` if it matters.
     """
 
     make: Make
@@ -70,6 +71,7 @@ class Kind:
     draws: str | None = None
     needs_activity: bool = False
     within: bool = False
+    told: str = ""
 
 
 DRAWS: dict[str, DrawMode] = {}
@@ -130,21 +132,29 @@ def _normal(keys: np.ndarray, site: str, shift: np.ndarray, stats: SiteStats) ->
     return shift * normals(unit_keys(keys, site, shift.shape[1])).astype(np.float32)
 
 
-kind("zero", "output 0 (Morcos et al. 2018); for tanh mid-range")(lambda _, stats: (0.0, 0.0))
-kind("mean", "the unit's mean in the intact policy", needs_activity=True, within=True)(
-    lambda _, stats: (0.0, stats.mean)
-)
+kind(
+    "zero", "output 0 (Morcos et al. 2018); for tanh mid-range", told="set to zero"
+)(lambda _, stats: (0.0, 0.0))  # fmt: skip
+kind(
+    "mean", "the unit's mean in the intact policy", needs_activity=True, within=True,
+    told="held at their mean",
+)(lambda _, stats: (0.0, stats.mean))  # fmt: skip
 kind(
     "resample", "the units' joint values at a random other moment",
-    draws="sample", needs_activity=True, within=True,
+    draws="sample", needs_activity=True, within=True, told="given their values of other moments",
 )(lambda _, stats: (0.0, 0.0))  # fmt: skip
 kind(
     "conditional", "the units' joint values at a visited moment like the present one",
-    draws="alike", needs_activity=True, within=True,
+    draws="alike", needs_activity=True, within=True, told="given their values of like moments",
 )(lambda _, stats: (0.0, 0.0))  # fmt: skip
 kind(
     "noise", "normal noise of strength × the unit's s.d. added",
     default=1.0, draws="normal", needs_activity=True,
+    told="under noise of {strength} times their spread",
 )(lambda s, stats: (1.0, s * stats.std))  # fmt: skip
-kind("clamp", "held at the value given as strength", default=1.0)(lambda s, stats: (0.0, s))
-kind("gain", "multiplied by the strength; 1 is intact", default=0.5)(lambda s, stats: (s, 0.0))
+kind(
+    "clamp", "held at the value given as strength", default=1.0, told="held at {strength}"
+)(lambda s, stats: (0.0, s))  # fmt: skip
+kind(
+    "gain", "multiplied by the strength; 1 is intact", default=0.5, told="multiplied by {strength}"
+)(lambda s, stats: (s, 0.0))  # fmt: skip

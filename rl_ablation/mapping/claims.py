@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -99,6 +100,15 @@ def changes(run: Map) -> pd.DataFrame:
 
     What some kinds of cut show and others do not is said (``holds``) of changes of some size only.
     """
+    if run not in _CHANGES:  # every figure and sentence asks for them
+        _CHANGES[run] = _changes(run)
+    return _CHANGES[run].copy()
+
+
+_CHANGES: WeakKeyDictionary[Map, pd.DataFrame] = WeakKeyDictionary()
+
+
+def _changes(run: Map) -> pd.DataFrame:
     found = with_own(claims(run.effects()), run.own)  # each corrected in its condition's family
     rows = found[found["condition"] == "all"]
     size = rows["measure"].map(reference_effect(rows)).astype(float)
@@ -127,7 +137,14 @@ def telling_rows(run: Map) -> pd.DataFrame:
     rows = changes(run)
     groups = rows[rows["group"] != "layers"]
     rows = groups if len(groups) else rows
-    return rows[rows["measure"].isin(distinct(rows, valued(run), 8))]
+    return rows[rows["measure"].isin(told_measures(run, rows))]
+
+
+def told_measures(run: Map, rows: pd.DataFrame) -> list[str]:
+    """The behaviours that findings are told in: few, and no two that tell the same story; ``rows``
+    are of `changes`."""
+    groups = rows[rows["group"] != "layers"]
+    return distinct(groups if len(groups) else rows, valued(run), 8)
 
 
 def headline_regions(run: Map, most: int = 4) -> list[str]:
@@ -150,12 +167,16 @@ def typical_episode(run: Map, lesion: str) -> int:
 
     Not the most dramatic one: a film should show what usually happens.
     """
-    rows = overall(with_own(run.effects(), run.own), controls=True)
+    rows = changes(run)
+    if lesion not in set(rows["lesion"]):  # a control, or a further kind of a cut
+        rows = overall(with_own(run.effects(), run.own), controls=True)
+        rows = rows.assign(harm=harm(rows))
     rows = rows[rows["measure"].isin(own(run) or behaviours(run))]
-    here = rows.assign(harm=harm(rows).abs())[rows["lesion"] == lesion]
+    here = rows[rows["lesion"] == lesion]
     if here["harm"].isna().all():
         return 0
-    measure = str(here.sort_values("harm", ascending=False)["measure"].iloc[0])
+    by_size = here.sort_values("harm", key=np.abs, ascending=False, kind="stable")
+    measure = str(by_size["measure"].iloc[0])
     change = differences(run.table(), [measure])[measure][lesion].dropna()
     order = change.sort_values(kind="stable").index
     return int(order[(len(order) - 1) // 2]) if len(order) else 0

@@ -37,6 +37,9 @@ NAMES = "names.json"
 OWN = "own_measures.json"
 """Condition → the measure by which the world judges it; beside the spec for the same reason."""
 
+WORDS = "condition_words.json"
+"""Condition → how a sentence tells it, where the world says so; likewise."""
+
 MORE = "more"
 """Runs inside a run with further episodes for some of its lesions: ``more-1``, ``more-2``, …"""
 
@@ -173,6 +176,15 @@ class Run:
         found = self._beside(OWN, _OWN)
         has = set(self.spec.measures)
         return [in_condition(c, found[c]) for c in self.spec.conditions if found.get(c) in has]
+
+    def condition_words(self, condition: str) -> str:
+        """How a sentence tells a condition: "told to turn left".
+
+        Raises:
+            LabError: The file of these words is damaged.
+        """
+        plain = f"under {condition.replace('_', ' ')}"
+        return self._beside(WORDS, _OWN).get(condition, plain)
 
     def _beside(self, name: str, kind: TypeAdapter[dict[str, Kept]]) -> dict[str, Kept]:
         path = self.folder / name

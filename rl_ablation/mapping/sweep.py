@@ -22,7 +22,7 @@ from rl_ablation.files import write_atomically
 from rl_ablation.lesions.lesion import Plan
 from rl_ablation.mapping.design import Execution, Fields, as_episodes, only, typed
 from rl_ablation.mapping.map import Map
-from rl_ablation.mapping.run import NAMES, OWN, RUNS, Run, Spec
+from rl_ablation.mapping.run import NAMES, OWN, RUNS, WORDS, Run, Spec
 from rl_ablation.mapping.shards import Work, here, on_cluster
 from rl_ablation.measures.registry import choose
 from rl_ablation.policies.network import MLP
@@ -173,12 +173,12 @@ def _run_shards(run: Run, work: Work, todo: Sequence[int], execution: Execution)
 
 
 def _keep_names(run: Run, agent: Policy) -> None:
-    """Write down what the world calls its sensors and motors, and by which measure it judges each
-    condition; no number depends on them."""
-    if (run.folder / NAMES).exists() and (run.folder / OWN).exists():
+    """Write down what the world calls its sensors and motors, by which measure it judges each
+    condition, and how it tells one; no number depends on them."""
+    if all((run.folder / file).exists() for file in (NAMES, OWN, WORDS)):
         return
     with world_of(agent) as world:
-        kept = {NAMES: world.names, OWN: world.own_measures}
+        kept = {NAMES: world.names, OWN: world.own_measures, WORDS: world.condition_words}
     for file, names in kept.items():
         if names:
             text = json.dumps(names, ensure_ascii=False, indent=1)

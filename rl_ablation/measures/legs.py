@@ -17,7 +17,7 @@ from functools import partial
 
 import numpy as np
 
-from rl_ablation.measures.registry import ALIVE, MIN_STEPS, averaged, measure, over
+from rl_ablation.measures.registry import ALIVE, MIN_STEPS, Words, averaged, measure, over
 from rl_ablation.rollouts.rollout import Trace
 
 GRAVITY = 9.81  # m/s²
@@ -32,9 +32,21 @@ STEADY = 0.3  # s for which a robot must have kept both
 
 # Motion.
 averaged(
-    "lateral_speed", unit="m/s", better=0, doc="Mean speed to the left of the robot's own heading"
+    "lateral_speed",
+    unit="m/s",
+    better=0,
+    doc="Mean speed to the left of the robot's own heading",
+    words=Words(
+        "moves sideways at {of} its speed", "hardly moves sideways", "moves to the other side"
+    ),
 )
-averaged("yaw_rate", unit="rad/s", better=0, doc="Mean yaw rate, left is positive,")
+averaged(
+    "yaw_rate",
+    unit="rad/s",
+    better=0,
+    doc="Mean yaw rate, left is positive,",
+    words=Words("turns at {of} its rate", "hardly turns", "turns the other way"),
+)
 
 
 def _register_tracking(name: str, speed: str, command: str, unit: str, what: str) -> None:
@@ -47,9 +59,12 @@ def _register_tracking(name: str, speed: str, command: str, unit: str, what: str
 
     doc = f"Mean absolute difference between {what} and its command"
     ended = f"{doc} over the horizon; an ended robot stands still and keeps its last command"
-    tracking = partial(measure, signals=(speed, command), unit=unit, better=-1)
+    words = Words(f"misses the {what} asked for by {{now}} instead of {{was}}")
+    tracking = partial(
+        measure, signals=(speed, command), unit=unit, better=-1, error_of=speed, words=words
+    )
     tracking(name=name, doc=ended, task=True)(horizon)
-    tracking(name=name + ALIVE, doc=f"{doc} while alive")(alive)
+    tracking(name=name + ALIVE, doc=f"{doc} while alive", first=True)(alive)
 
 
 _register_tracking("vx_error", "forward_speed", "command_vx", "m/s", "forward speed")
@@ -65,7 +80,10 @@ def _standing(trace: Trace) -> np.ndarray:
     return np.all([trace.held(name) == 0 for name in _COMMAND], axis=0)
 
 
-@measure(signals=("speed", *_COMMAND), unit="m/s", better=-1)
+_DRIFTS = Words("drifts at {now} instead of {was}")
+
+
+@measure(signals=("speed", *_COMMAND), unit="m/s", better=-1, words=_DRIFTS)
 def drift(trace: Trace) -> np.ndarray:
     """Mean speed over the ground while told to stand; an ended robot keeps its last speed.
 
@@ -74,24 +92,41 @@ def drift(trace: Trace) -> np.ndarray:
     return over(trace.held("speed"), _standing(trace))
 
 
-@measure(signals=("speed", *_COMMAND), unit="m/s", better=-1, name="drift.alive")
+@measure(signals=("speed", *_COMMAND), unit="m/s", better=-1, name="drift.alive", words=_DRIFTS)
 def drift_alive(trace: Trace) -> np.ndarray:
     """Mean speed over the ground while told to stand and alive."""
     return over(trace["speed"], _standing(trace) & trace.alive)
 
 
 # Posture.
-averaged("height", unit="m", better=0, after="hold", doc="Mean height of the trunk")
-averaged("uprightness", better=1, unit="", after="hold", doc="Mean cosine of the trunk's tilt")
+averaged(
+    "height",
+    unit="m",
+    better=0,
+    after="hold",
+    doc="Mean height of the trunk",
+    words=Words("carries its trunk {as} high"),
+)
+averaged(
+    "uprightness",
+    better=1,
+    unit="",
+    after="hold",
+    doc="Mean cosine of the trunk's tilt",
+    first=True,
+)
 
 
-@measure(signals=("fall",), better=-1, ending="fell")
+@measure(
+    signals=("fall",), better=-1, ending="fell", first=True,
+    words=Words("falls in {count} episodes", "without a fall"),
+)  # fmt: skip
 def fall(trace: Trace) -> np.ndarray:
     """Share of episodes that end in a fall."""
     return (trace["fall"].max(0) > 0).astype(np.float64)
 
 
-@measure(signals=("fall",), unit="s", better=1)
+@measure(signals=("fall",), unit="s", better=1, words=Words("stays up {as} long"))
 def time_to_fall(trace: Trace) -> np.ndarray:
     """Time until the robot fell, or the horizon."""
     fell = trace["fall"] > 0
@@ -99,16 +134,28 @@ def time_to_fall(trace: Trace) -> np.ndarray:
 
 
 # Energy.
-@measure(signals=("power",), unit="J", better=-1, economy=True)
+@measure(
+    signals=("power",), unit="J", better=-1, economy=True, words=Words("takes {of} its energy")
+)
 def energy(trace: Trace) -> np.ndarray:
     """Work of the motors until the end, braking counted as work: Σ |torque × joint velocity| dt."""
     return np.where(trace.alive, trace["power"], 0.0).sum(0, dtype=np.float64) * trace.dt
 
 
-averaged("power", unit="W", better=-1, doc="Mean mechanical power of the motors", economy=True)
+averaged(
+    "power",
+    unit="W",
+    better=-1,
+    doc="Mean mechanical power of the motors",
+    economy=True,
+    words=Words("takes {of} its power"),
+)
 
 
-@measure(signals=("power", "speed", "mass"), better=-1, economy=True)
+@measure(
+    signals=("power", "speed", "mass"), better=-1, economy=True, first=True,
+    words=Words("takes {as} much energy for its way"),
+)  # fmt: skip
 def cost_of_transport(trace: Trace) -> np.ndarray:
     """Energy per weight and distance gone, E / (m g d), until the end; NaN below 0.05 m/s.
 
@@ -164,7 +211,9 @@ def _in_step(down: np.ndarray, pairs: tuple[tuple[int, int], ...]) -> np.ndarray
     return np.where(seen, total / np.maximum(count, 1), np.nan)
 
 
-@measure(signals=("foot_contact",), unit="Hz", better=0)
+@measure(
+    signals=("foot_contact",), unit="Hz", better=0, words=Words("steps {as} often", "hardly steps")
+)
 def gait_frequency(trace: Trace) -> np.ndarray:
     """Strides per second while alive, mean over the feet; a foot that does not step counts 0.
 
@@ -235,7 +284,10 @@ def _after_push(trace: Trace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return since, hit & (since >= 0), hit
 
 
-@measure(signals=("pushed", "uprightness"), unit="°", better=-1)
+@measure(
+    signals=("pushed", "uprightness"), unit="°", better=-1,
+    words=Words("tilts by {now} after a push instead of {was}"),
+)  # fmt: skip
 def push_tilt(trace: Trace) -> np.ndarray:
     """Largest tilt of the trunk from the first push on."""
     _, after, hit = _after_push(trace)
@@ -263,7 +315,10 @@ def _recovery_steps(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
     return steps, hit
 
 
-@measure(signals=_RECOVERY, unit="s", better=-1)
+@measure(
+    signals=_RECOVERY, unit="s", better=-1,
+    words=Words("takes {now} to recover from a push instead of {was}"),
+)  # fmt: skip
 def push_recovery(trace: Trace) -> np.ndarray:
     """Time from the first push until the robot is level and at its command; else to the horizon.
 
@@ -276,7 +331,7 @@ def push_recovery(trace: Trace) -> np.ndarray:
     return np.where(hit, np.minimum(steps, left) * trace.dt, np.nan)
 
 
-@measure(signals=_RECOVERY, better=1)
+@measure(signals=_RECOVERY, better=1, words=Words("recovers in {count} episodes"))
 def push_recovered(trace: Trace) -> np.ndarray:
     """Share of pushed robots that recover before the end; see `push_recovery`."""
     steps, hit = _recovery_steps(trace)

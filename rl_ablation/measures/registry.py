@@ -28,6 +28,23 @@ Function = Callable[[Trace], np.ndarray]
 
 
 @dataclass(frozen=True)
+class Words:
+    """How a change of a measure is told of the robot: "moves at 40 % of its speed".
+
+    Attributes:
+        changed: What the robot does, with ``{of}`` ("40 % of", "1.4 times"), ``{as}`` ("40 % as",
+            "1.4 times as"), ``{now}`` and ``{was}`` (values with their unit), or, of a share of
+            episodes, ``{count}`` ("20 of 24").
+        gone: The same where less than 5 % is left; of an `ending`, where no episode ends so.
+        turned: The same where the sign has changed.
+    """
+
+    changed: str
+    gone: str = ""
+    turned: str = ""
+
+
+@dataclass(frozen=True)
 class Measure:
     """A named measure.
 
@@ -46,6 +63,10 @@ class Measure:
         lifetime: It tells how long the robot lasted.
         ending: For a measure of how episodes end: the word for it in a film, where the signal that
             it reads is true at the end: ``"crashed"``.
+        first: It is among the few that a report shows before all others.
+        words: How its change is told in a sentence. One over the horizon that has none is told with
+            those of its twin while alive, as far as no robot ended early.
+        error_of: For the error of a command: the measure of what was commanded.
     """
 
     name: str
@@ -59,6 +80,9 @@ class Measure:
     economy: bool = False
     lifetime: bool = False
     ending: str = ""
+    first: bool = False
+    words: Words | None = None
+    error_of: str = ""
 
     @property
     def label(self) -> str:
@@ -106,7 +130,7 @@ def measure(
 ) -> Callable[[Function], Function]:
     """Register a measure; ``doc``, or the function's docstring, gives its one-line help text.
 
-    ``about`` is for `Measure`: summary, task, economy, lifetime, ending.
+    ``about`` is for `Measure`: summary, task, economy, lifetime, ending, first, words, error_of.
     """
 
     def register(function: Function) -> Function:
@@ -129,12 +153,13 @@ def averaged(
     better: int,
     doc: str,
     after: str = "zero",
-    economy: bool = False,
+    **about: Any,
 ) -> None:
     """Register a time average twice: over the horizon, and while alive as ``name.alive``.
 
     It is that of ``value``, ``Trace -> (T, N)``, which reads ``signals``, or of the signal of that
     name. Over the horizon an ended robot scores ``"zero"`` or, ``after="hold"``, its last value.
+    ``about`` is for `Measure`; of it ``first`` and ``words`` are for the average while alive only.
     """
     if value is None:
         signals, value = (name,), lambda trace: trace[name]
@@ -150,9 +175,10 @@ def averaged(
         return over(value(trace), trace.alive)
 
     ended = "keeps its last value" if after == "hold" else "counts 0"
-    about: dict[str, Any] = {"signals": signals, "unit": unit, "better": better, "economy": economy}
+    shown = {key: about.pop(key) for key in ("first", "words") if key in about}
+    about |= {"signals": signals, "unit": unit, "better": better}
     measure(name=name, doc=f"{doc} over the horizon; an ended robot {ended}", **about)(horizon)
-    measure(name=name + ALIVE, doc=f"{doc} while alive", **about)(alive)
+    measure(name=name + ALIVE, doc=f"{doc} while alive", **about, **shown)(alive)
 
 
 def over(values: np.ndarray, where: np.ndarray, least: int = MIN_STEPS) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -32,13 +31,21 @@ from rl_ablation.reports.labels import labels
 from rl_ablation.reports.words import change
 from rl_ablation.stats import LEVEL
 
+_Sides = tuple[str, str]  # what supports the map, and what limits it
+
 
 def certainty(run: Map) -> list[str]:
     """What supports the map and what limits it, a sentence or two each, in plain words."""
+    support, limits = sides(run)
+    return [*support, *limits]
+
+
+def sides(run: Map) -> tuple[list[str], list[str]]:
+    """How the map was made sure of and what was found beside the findings; what it cannot say."""
     effects = run.effects()
     rows = overall(effects)
     if rows.empty:
-        return []
+        return [], []
     same = (
         "The A/A lesion, which goes through the whole machinery and cuts nothing, changed nothing, "
         "to the bit."
@@ -47,19 +54,21 @@ def certainty(run: Map) -> list[str]:
         "This is one network. Whether another training seed puts its functions into like regions "
         "is another question, which needs several of them."
     )
-    sentences = [
-        _stages(run, rows), _corrections(rows), same * any(x.group == "checks" for x in run.plan),
-        _luck(rows), _kinds(run, rows), _random(run), _divided(run), _classes(rows),
-        _brainless(run, effects), _manipulation(run, rows), _local(run), _crossed(run),
-        _better(run), _own(run), one,
+    told = [
+        _stages(run, rows), (_corrections(rows), ""),
+        (same * any(x.group == "checks" for x in run.plan), ""), (_luck(rows), ""),
+        _kinds(run), _random(run), _some_kinds(run), _only_beyond(run), _local(run),
+        _divided(run), (_classes(rows), ""), (_brainless(run, effects), ""),
+        (_manipulation(run, rows), ""), _crossed(run), (_better(run), ""), _own(run), ("", one),
     ]  # fmt: skip
-    return [s for s in sentences if s]
+    support, limits = ([s for s in side if s] for side in zip(*told, strict=True))
+    return support, limits
 
 
-def _stages(run: Map, rows: pd.DataFrame) -> str:
+def _stages(run: Map, rows: pd.DataFrame) -> _Sides:
     total = rows["lesion"].nunique()
     if run.confirmation is None:
-        return (
+        return "", (
             f"All {total} cuts were measured once, on {run.spec.episodes} episodes, and nothing "
             "was confirmed on fresh seeds: treat the best of many as a candidate."
         )
@@ -69,15 +78,16 @@ def _stages(run: Map, rows: pd.DataFrame) -> str:
         f"{sure['lesion'].nunique()} of {total} cuts changed something in the discovery and went "
         f"on to confirmation, up to {n} episodes on fresh seeds. All numbers shown for them "
         "are from there; the other cuts carry no claim."
-    )
+    ), ""
 
 
 def _corrections(rows: pd.DataFrame) -> str:
     q, fwe = int((rows["q"] < LEVEL).sum()), int((rows["p_fwe"] < LEVEL).sum())
+    passing = "change passes" if q == 1 else "changes pass"
     return (
-        f"{q} changes pass a false discovery rate of {LEVEL:.0%}: about one in twenty of them may "
-        f"be none. {fwe} pass the stricter family-wise test, under which a single false one among "
-        f"all would be a {LEVEL:.0%} accident."
+        f"{q} {passing} a false discovery rate of {LEVEL:.0%}: about one in twenty of them may be "
+        f"none. {fwe} pass{'es' * (fwe == 1)} the stricter family-wise test, under which a single "
+        f"false one among all would be a {LEVEL:.0%} accident."
     )
 
 
@@ -92,10 +102,10 @@ def _luck(rows: pd.DataFrame) -> str:
     )
 
 
-def _random(run: Map) -> str:
+def _random(run: Map) -> _Sides:
     against = worth_telling(run).dropna(subset="draws")
     if against.empty:
-        return ""
+        return "", ""
     groups = against["lesion"].nunique()
     beyond = against[against["p_random"] < LEVEL]["lesion"].unique()
     text = (
@@ -103,16 +113,17 @@ def _random(run: Map) -> str:
         f"of the same size in the same layer (up to {int(against['draws'].max())}): "
     )
     if not len(beyond):
-        return text + "none does more than such a cut does; it is how many units go that matters."
+        none = "none is shown to do more. It may be how many units go that matters, and not which."
+        return "", text + none
     each = "each does" if len(beyond) > 1 else "does"
     regions = ", ".join(labels(run)[x] for x in beyond)
-    return text + f"{regions} {each} something that hardly any of them does."
+    return f"{text}{regions} {each} something that hardly any of them does.", ""
 
 
-def _divided(run: Map) -> str:
+def _divided(run: Map) -> _Sides:
     found = stabilities(run.plan, run.activity)
     if not found:
-        return ""
+        return "", ""
     each, real = [], []
     for site, (k, layer) in found.items():
         at = layer.numbers.index(k)
@@ -123,50 +134,66 @@ def _divided(run: Map) -> str:
     text = (
         "Clusters made from one half of the recorded moments and from the other agree by "
         f"{', '.join(each)} (adjusted Rand index: 1 is the same division; mixtures are the layer's "
-        "activity turned at random, so that no unit has a role of its own). "
+        "activity turned at random, so that no unit has a role of its own)."
     )
     if real:
-        return text + f"More stable than mixtures are the groups of units of {listed(real)}."
-    return text + (
+        return f"{text} More stable than mixtures are the groups of units of {listed(real)}.", ""
+    return text, (
         "In no layer are groups of units shown to be more stable than those of mixtures, whatever "
         "their number: this is one division of many that might do as well."
     )
 
 
-def _kinds(run: Map, rows: pd.DataFrame) -> str:
+def _cut_by(run: Map) -> tuple[list[str], list[str]]:
+    """The kinds of cut within the network's range, and those beyond it."""
     kinds = dict.fromkeys(x.kind for x in (run.confirmation or run).plan if _a_cut(x))
     within, far = ([k for k in kinds if KINDS[k].within is side] for side in (True, False))
+    return within, far
+
+
+def _kinds(run: Map) -> _Sides:
+    within, far = _cut_by(run)
     if not within:
-        return (
+        return "", (
             f"Cut by {listed(far)} only, as in the published studies. Such a cut can push the next "
             "layer out of its range, and what it does may then be that shock and not the loss of "
             "what the units compute: without --kind three kinds are run side by side."
         )
-    text = f"Cuts were made by {listed(list(kinds))}"
-    text += ", on the same episodes. " if len(kinds) > 1 else ". "
-    text += (
-        f"A claim is what holds, with one sign, under {'both ' * (len(within) == 2)}"
+    text = f"Cuts were made by {listed([*within, *far])}"
+    text += ", on the same episodes." if within[1:] or far else "."
+    claim = (
+        f" A claim is what holds, with one sign, under {'both ' * (len(within) == 2)}"
         f"{listed(within)}, which keep units at values that they also take, and is told with the "
-        "weakest. "
-    ) * (len(within) > 1)
+        "weakest."
+    )
+    return text + claim * (len(within) > 1), ""
+
+
+def _some_kinds(run: Map) -> _Sides:
     told = changes(run)
     split = int(((told["holds"] == DISAGREE) & told["measure"].isin(valued(run))).sum())
-    text += f"{split} changes of some size show under some kinds only; they are not told. " * (
-        split > 0
+    if not split:
+        return "", ""
+    one = split == 1
+    return "", (
+        f"{split} change{'s' * (not one)} of some size show{'s' * one} under some kinds of cut "
+        f"only; {'it is' if one else 'they are'} not told."
     )
-    return text + _only_beyond(run, far)
 
 
-def _only_beyond(run: Map, far: Sequence[str]) -> str:
+def _only_beyond(run: Map) -> _Sides:
     """What only cuts beyond the network's range show, such as zero."""
     rows = told_beyond(run)
     if rows.empty:
-        return ""
+        return "", ""
+    _, far = _cut_by(run)
     best = rows.iloc[0].to_dict()
-    return (
-        f"{len(rows)} more show only under {listed(far)}, where the next layer leaves its usual "
-        f"range: most of all {labels(run)[best['lesion']]}, {change(best)}, with that layer "
-        f"{number(best['off_manifold'])} times as far from its usual states as normally."
+    one = len(rows) == 1
+    return "", (
+        f"{len(rows)} change{'s' * (not one)} show{'s' * one} only under {listed(far)}, where the "
+        f"next layer leaves its usual range: most of all {labels(run)[best['lesion']]}, "
+        f"{change(best)}, with that layer {number(best['off_manifold'])} times as far from its "
+        "usual states as normally."
     )
 
 
@@ -213,36 +240,36 @@ def _manipulation(run: Map, rows: pd.DataFrame) -> str:
     )
 
 
-def _crossed(run: Map) -> str:
+def _crossed(run: Map) -> _Sides:
     found, beyond = double_dissociations(run), dissociated(run)
     if not found:
-        return "No two regions doubly dissociate any two behaviours."
+        return "", "No two regions doubly dissociate any two behaviours."
     d, names = (beyond or found)[0], labels(run)
     pair = (
         f"{names[d.a]} is needed for {MEASURES[d.x].label} and not for {MEASURES[d.y].label}, "
         f"{names[d.b]} the other way round (least contrast {d.strength:.0%} of the reference effect"
     )
     if np.isnan(d.p_random):
-        return (
+        return "", (
             f"{names[d.a]} and {names[d.b]} cross over in {MEASURES[d.x].label} and "
             f"{MEASURES[d.y].label}, but were not held against random divisions: a candidate."
         )
     if not beyond:
-        return (
+        return "", (
             f"No double dissociation beyond chance: the strongest crossing, in which {pair}), is "
             f"found as strongly in {d.p_random:.0%} of random divisions of the layers."
         )
     return (
         f"Strongest of {len(beyond)} double dissociation{'s' * (len(beyond) > 1)}: {pair}; "
         f"{d.p_random:.1%} of random divisions of the layers show any as strong)."
-    )
+    ), ""
 
 
-def _local(run: Map) -> str:
+def _local(run: Map) -> _Sides:
     """Which behaviours sit in one region, beyond what random divisions show."""
     null = divisions(run, own(run) or None)
     if null is None:
-        return ""
+        return "", ""
     chosen = worth_telling(run)
     chosen = chosen[(chosen["harm"] < 0) & chosen["lesion"].isin(null.regions)]
     layer = dict(zip(null.regions, null.sites, strict=True))
@@ -254,25 +281,22 @@ def _local(run: Map) -> str:
                 told.append(f"{MEASURES[name].label} in {site} ({share:.0%}, p = {p:.2f})")
     chance = f"{null.draws} random divisions of the same layers into parts of the same sizes"
     if not told:
-        return (
-            f"Held against {chance}, no behaviour is more local in these regions than in random "
-            "ones."
+        return "", (
+            f"Held against {chance}, no behaviour is shown to be more local in these regions."
         )
-    return (
-        f"More local than in {chance}, with half or more of a layer's harm in one region: "
-        f"{listed(told)}."
-    )
+    more = f"More local than in {chance}, with half or more of a layer's harm in one region"
+    return f"{more}: {listed(told)}.", ""
 
 
-def _own(run: Map) -> str:
+def _own(run: Map) -> _Sides:
     if not run.own:
-        return ""
+        return "", ""
     if own(run):
         return (
             "Each command is judged by its own measure, in its own episodes; averages over all "
             "commands are no findings here."
-        )
-    return (
+        ), ""
+    return "", (
         "The commands have too few episodes to judge each by its own measure, so findings are "
         f"averages over all of them: ask for {TELLING * len(run.spec.conditions)} episodes."
     )

@@ -29,17 +29,22 @@ _MAX_ROWS = 40
 
 @dataclass(frozen=True)
 class Drawing:
-    """A registered figure: the function that draws it, and the text below it in the report."""
+    """A registered figure: the function that draws it, and the text below it in the report.
+
+    One that is ``in_page`` is drawn by the page itself, from the same numbers; its picture is for
+    papers and stands beside the report only.
+    """
 
     draw: Callable[[Map], Figure | None]
     caption: str
+    in_page: bool = False
 
 
 Function = TypeVar("Function", bound=Callable[..., Figure | None])
 FIGURES: dict[str, Drawing] = {}
 
 
-def figure(caption: str) -> Callable[[Function], Function]:
+def figure(caption: str, *, in_page: bool = False) -> Callable[[Function], Function]:
     """Register a function as the figure of its name: ``Map -> Figure``, or None where the run lacks
     what it would show. It stands in the report in the order of registration."""
 
@@ -47,7 +52,7 @@ def figure(caption: str) -> Callable[[Function], Function]:
         name = draw.__name__
         if name in FIGURES:
             raise LabError(f"a figure named {name!r} exists already")
-        FIGURES[name] = Drawing(draw, caption)
+        FIGURES[name] = Drawing(draw, caption, in_page)
         return draw
 
     return register
@@ -69,7 +74,7 @@ def _chosen(run: Map, measures: Sequence[str] | None) -> list[str]:
     return behaviours(run) if measures is None else list(measures)
 
 
-def _alive(run: Map, rows: pd.DataFrame, most: int) -> list[str]:
+def alive(run: Map, rows: pd.DataFrame, most: int) -> list[str]:
     """The behaviours that cuts change most, those while alive where there are such."""
     found = own(run) or behaviours(run)
     return distinct(rows, [m for m in found if m + ALIVE not in found], most)
@@ -77,7 +82,8 @@ def _alive(run: Map, rows: pd.DataFrame, most: int) -> list[str]:
 
 @figure(
     "Every cut region against every condition in the measure by which the world judges it: which "
-    "commands does the robot no longer obey without this region?"
+    "commands does the robot no longer obey without this region?",
+    in_page=True,
 )
 @style.styled
 def by_condition(run: Map) -> Figure | None:
@@ -85,7 +91,7 @@ def by_condition(run: Map) -> Figure | None:
     rows = changes(run)
     if not run.own or rows.empty:
         return None
-    episodes = _episodes(rows[rows["measure"].isin(run.own)])
+    episodes = episodes_of(rows[rows["measure"].isin(run.own)])
     few = "" if own(run) else f", too few to tell one: {TELLING} of each would do"
     return _regions(
         run, rows, run.own, f"What each cut changes in {run.spec.agent}, by condition",
@@ -95,7 +101,8 @@ def by_condition(run: Map) -> Figure | None:
 
 @figure(
     "Every cut region against every behaviour. Read along a row: what does the robot lose without "
-    "this region? Read down a column: which regions does this behaviour need?"
+    "this region? Read down a column: which regions does this behaviour need?",
+    in_page=True,
 )
 @style.styled
 def heatmap(run: Map, measures: Sequence[str] | None = None) -> Figure:
@@ -112,20 +119,25 @@ def heatmap(run: Map, measures: Sequence[str] | None = None) -> Figure:
         twins = [m for m in chosen if m + ALIVE in chosen and wide[m].equals(wide[m + ALIVE])]
         chosen = [m for m in chosen if m.removesuffix(ALIVE) not in twins or m in twins]
     title = f"What each cut changes in {run.spec.agent}"
-    return _regions(run, rows, chosen, title, f"{_episodes(rows)} paired episodes")
+    return _regions(run, rows, chosen, title, f"{episodes_of(rows)} paired episodes")
+
+
+def regions_shown(rows: pd.DataFrame) -> list[str]:
+    """The regions of a heatmap; of single units alone, the ones that matter most."""
+    groups = rows[rows["group"] != "singles"]
+    if groups.empty:
+        return largest(rows, _MAX_ROWS)
+    return list(groups["lesion"].unique())[: 2 * _MAX_ROWS]
 
 
 def _regions(run: Map, rows: pd.DataFrame, chosen: list[str], title: str, episodes: str) -> Figure:
     """Regions × measures: the change in colour, the lesioned value in the cell, the intact value
     in the head."""
-    groups = rows[rows["group"] != "singles"]
-    names = list(groups["lesion"].unique())[: 2 * _MAX_ROWS]
-    if groups.empty:  # many single units: the ones that matter most
-        names = _largest(rows, _MAX_ROWS)
+    names = regions_shown(rows)
     colour = rows.assign(shown=rows["harm"].where(rows["q"] < LEVEL, 0.0))
     values = ["shown", "lesioned", "holds"]
     wide = colour.pivot(index="lesion", columns="measure", values=values).loc[names]
-    marks = wide["holds"][chosen].map(lambda x: _MARKS.get(x, ""))
+    marks = wide["holds"][chosen].map(lambda x: MARKS.get(x, ""))
     cells = wide["lesioned"][chosen].map(number) + marks
     intact = rows.groupby("measure")["intact"].mean().map(number)
     units = rows.drop_duplicates("lesion").set_index("lesion")["units"]
@@ -148,7 +160,7 @@ def _regions(run: Map, rows: pd.DataFrame, chosen: list[str], title: str, episod
     return figure
 
 
-_MARKS = {DISAGREE: " ?", ONLY_FAR: " °"}
+MARKS = {DISAGREE: " ?", ONLY_FAR: " °"}
 
 
 def _weakest(run: Map) -> str:
@@ -161,24 +173,43 @@ def _weakest(run: Map) -> str:
 def _legend(marks: pd.DataFrame | pd.Series) -> str:
     there = set(marks.to_numpy().ravel())
     told = {DISAGREE: "only under some kinds of cut", ONLY_FAR: "only when set to zero"}
-    lines = [f"{_MARKS[k].strip()}: {text}" for k, text in told.items() if _MARKS[k] in there]
+    lines = [f"{MARKS[k].strip()}: {text}" for k, text in told.items() if MARKS[k] in there]
     return "".join(f"; {line}" for line in lines)
 
 
-def _largest(rows: pd.DataFrame, most: int) -> list[str]:
+def largest(rows: pd.DataFrame, most: int) -> list[str]:
     """The lesions with the largest changes, the largest first."""
     size = rows.groupby("lesion")["harm"].agg(lambda h: np.nanmax(np.abs(h), initial=0.0))
     return list(size.sort_values(ascending=False).head(most).index)
 
 
-def _episodes(rows: pd.DataFrame) -> str:
+def episodes_of(rows: pd.DataFrame) -> str:
     """How many the rows rest on, and whether they are fresh ones."""
     confirmed = rows[rows["stage"] == "confirmed"]
     n = int((rows if confirmed.empty else confirmed)["n"].max())
     return f"{n} fresh" if len(confirmed) else str(n)
 
 
-@figure("The same in the network: each square is a unit.")
+def cut_of_units(run: Map, rows: pd.DataFrame) -> dict[str, list[str | None]]:
+    """Hidden site → the smallest of the rows' lesions that each unit was cut with; None if none."""
+    there = set(rows["lesion"])
+    found: dict[str, list[str | None]] = {
+        site: [None] * size
+        for site, size in run.spec.sites.items()
+        if site not in ("obs", "action")
+    }
+    for lesion in sorted(run.plan, key=lambda x: -x.size):
+        if (
+            lesion.name in there
+            and len(lesion.cut) == 1
+            and (site := next(iter(lesion.cut))) in found
+        ):
+            for unit in lesion.cut[site]:
+                found[site][unit] = lesion.name
+    return found
+
+
+@figure("The same in the network: each square is a unit.", in_page=True)
 @style.styled
 def network(run: Map) -> Figure:
     """The network as grids of units, coloured by what cutting each does to each behaviour.
@@ -188,10 +219,9 @@ def network(run: Map) -> Figure:
     """
     rows = changes(run)
     rows["harm"] = rows["harm"].where(rows["q"] < LEVEL, 0.0)
-    hidden = [s for s in run.spec.sites if s not in ("obs", "action")]
-    chosen = _alive(run, rows, 6)
-    cuts = sorted(run.plan, key=lambda lesion: -lesion.size)
-    smallest = min((x.size for x in cuts if x.size and set(x.cut) <= set(hidden)), default=0)
+    hidden = list(cut_of_units(run, rows))
+    chosen = alive(run, rows, 6)
+    smallest = min((x.size for x in run.plan if x.size and set(x.cut) <= set(hidden)), default=0)
     what = "unit" if smallest == 1 else "unit's group"
     title = f"Where in {run.spec.agent}'s network: colour is the change when the {what} is cut"
     figure = style.page(1.2 + 1.75 * len(chosen), 1.1 + 1.75 * len(hidden), title)
@@ -199,11 +229,8 @@ def network(run: Map) -> Figure:
     image = None
     for column, name in enumerate(chosen):
         value = rows[rows["measure"] == name].set_index("lesion")["harm"]
-        for row, site in enumerate(hidden):
-            unit = np.zeros(run.spec.sites[site])
-            for lesion in cuts:
-                if lesion.name in value.index and list(lesion.cut) == [site]:
-                    unit[list(lesion.cut[site])] = np.nan_to_num(value[lesion.name])
+        for row, (site, cuts) in enumerate(cut_of_units(run, rows).items()):
+            unit = np.nan_to_num(value.reindex(cuts).to_numpy(float))
             ax = axes[row, column]
             image = ax.imshow(as_grid(unit), cmap=style.DIVERGING, vmin=-1, vmax=1)
             ax.set(xticks=[], yticks=[])
@@ -217,14 +244,16 @@ def network(run: Map) -> Figure:
     return figure
 
 
-@figure("The largest changes with their 95 % intervals; hollow grey: not significant.")
+@figure(
+    "The largest changes with their 95 % intervals; hollow grey: not significant.", in_page=True
+)
 @style.styled
 def intervals(run: Map, measures: Sequence[str] | None = None) -> Figure:
     """Effects with their 95 % intervals, the regions with the largest ones, a panel a behaviour."""
     rows = changes(run)
-    chosen = _alive(run, rows, 4) if measures is None else _chosen(run, measures)
-    names = _largest(rows[rows["measure"].isin(chosen)], 14)
-    episodes = _episodes(rows[rows["measure"].isin(chosen)])
+    chosen = alive(run, rows, 4) if measures is None else _chosen(run, measures)
+    names = largest(rows[rows["measure"].isin(chosen)], 14)
+    episodes = episodes_of(rows[rows["measure"].isin(chosen)])
     title = f"Changes with 95 % intervals: {run.spec.agent}, {episodes} paired episodes"
     figure = style.page(1.6 + 2.3 * len(chosen), 1.3 + 0.26 * len(names), title)
     panels = figure.subplots(1, len(chosen), sharey=True, squeeze=False)[0]

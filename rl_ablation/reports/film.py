@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ from rl_ablation.rollouts.world import quiet
 SECONDS = 15.0
 WIDTH, HEIGHT = 480, 360  # of one robot's picture, pixels
 _BAND, _HEAD, _GAP = 132, 34, 12
+_POSTER = 0.5  # where in a film its poster is taken, as a share of its length
 _INK, _SOFT, _PAPER, _CUT = (25, 25, 25), (110, 110, 110), (255, 255, 255), (200, 20, 20)
 
 
@@ -132,7 +134,7 @@ def film(
 def _writer(path: Path, sides: int, fps: int) -> Iterator[Callable[[np.ndarray], None]]:
     """Write an H.264 film that any browser plays; yields a function that takes a page."""
     writer = imageio_ffmpeg.write_frames(
-        str(path), _page_size(sides), fps=fps, codec="libx264", quality=7,
+        str(path), _page_size(sides), fps=fps, codec="libx264", quality=5,
         macro_block_size=2, ffmpeg_log_level="error",
     )  # fmt: skip
     writer.send(None)
@@ -241,3 +243,19 @@ def _draw_activity(
                 draw.line(box, fill=_CUT, width=1)
                 draw.line((box[0], box[3], box[2], box[1]), fill=_CUT, width=1)
         x += wide * size + gap
+
+
+def poster(path: Path) -> bytes | None:
+    """A JPEG out of a film, to stand in its place until it plays; None if there is none."""
+    try:
+        about = next(imageio_ffmpeg.read_frames(str(path)))
+        at = ["-ss", f"{_POSTER * about['duration']:.2f}"]
+        frames = imageio_ffmpeg.read_frames(str(path), input_params=at)
+        size = next(frames)["size"]
+        pixels = np.frombuffer(next(frames), np.uint8).reshape(size[1], size[0], 3)
+        frames.close()
+    except (OSError, RuntimeError, StopIteration):
+        return None
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=70)
+    return buffer.getvalue()

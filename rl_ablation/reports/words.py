@@ -16,44 +16,49 @@ from rl_ablation.mapping.map import Map
 from rl_ablation.markup import bullets
 from rl_ablation.measures.registry import ALIVE, MEASURES
 from rl_ablation.reports.labels import labels
+from rl_ablation.reports.sentences import sentences
 from rl_ablation.stats import LEVEL
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One region and what its loss does."""
+    """One region and what its loss does: in numbers, and in a plain sentence."""
 
     lesion: str
     units: int
     text: str
+    sentence: str
 
     def _repr_html_(self) -> str:
-        return bullets([self.text])
+        return bullets([self.sentence, self.text])
 
 
 class Findings(list[Finding]):
     """Findings that a notebook shows as a list of sentences."""
 
     def _repr_html_(self) -> str:
-        return bullets([f.text for f in self] or ["No cut changed a behaviour clearly."])
+        return bullets([f.sentence for f in self] or ["No cut changed a behaviour clearly."])
 
 
 def headlines(run: Map, most: int = 4) -> Findings:
     """The regions of `rl_ablation.mapping.claims.headline_regions`, a line each."""
-    rows = telling_rows(run)
-    names = labels(run)
-    chosen = headline_regions(run, most)
-    return Findings(_tell(rows[rows["lesion"] == r], names[r]) for r in chosen)
+    rows, names, plain = telling_rows(run), labels(run), sentences(run)
+    told = []
+    for region in headline_regions(run, most):
+        here = rows[rows["lesion"] == region]
+        numbers = "; ".join(change(row) for row in told_rows(here))
+        units = int(here["units"].iloc[0])
+        text = f"{names[region]} ({units} unit{'s' * (units != 1)}): {numbers}"
+        told.append(Finding(region, units, text, plain[region]))
+    return Findings(told)
 
 
-def _tell(rows: pd.DataFrame, label: str) -> Finding:
+def told_rows(rows: pd.DataFrame) -> list[dict[Any, Any]]:
+    """The clear changes of one region that are told of it, the largest first."""
     clear = rows[(rows["q"] < LEVEL) & (rows["harm"].abs() > SMALLEST_EFFECT)]
     clear = clear.sort_values("harm", key=np.abs, ascending=False)
     once = ~clear["measure"].str.removesuffix(ALIVE).duplicated()
-    sentence = "; ".join(change(row) for row in clear[once].head(3).to_dict("records"))
-    units = int(rows["units"].iloc[0])
-    text = f"{label} ({units} unit{'s' * (units != 1)}): {sentence}"
-    return Finding(str(rows["lesion"].iloc[0]), units, text)
+    return clear[once].head(3).to_dict("records")
 
 
 def change(row: Mapping[Any, Any]) -> str:

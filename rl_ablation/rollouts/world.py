@@ -152,11 +152,19 @@ class World:
     @property
     def own_measures(self) -> dict[str, str]:
         """Condition → the measure by which it is judged, where the world names one."""
+        return self._of_conditions("measure")
+
+    @property
+    def condition_words(self) -> dict[str, str]:
+        """Condition → how a sentence tells it, where the world says: "told to turn left"."""
+        return self._of_conditions("words")
+
+    def _of_conditions(self, key: str) -> dict[str, str]:
         conditions = self.metadata.get("conditions")
         return {
-            name: str(about["measure"])
+            name: str(about[key])
             for name, about in (conditions.items() if isinstance(conditions, Mapping) else ())
-            if isinstance(about, Mapping) and "measure" in about
+            if isinstance(about, Mapping) and key in about
         }
 
     @property

@@ -73,9 +73,9 @@ def test_a_plan(policy):
 
 
 def test_findings():
-    found = Findings([Finding("a", 1, EVIL), Finding("b", 2, "b does nothing")])
+    found = Findings([Finding("a", 1, "a: 1 → 0", EVIL), Finding("b", 2, "b: 1", "b does nothing")])
     assert page(found).text.split("  ")[0].startswith(EVIL[:8])
-    assert page(found[1]).text == "b does nothing "
+    assert page(found[1]).text == "b does nothing b: 1 "
     assert page(found).tags == ["ul", "li", "li"]
     assert "No cut" in page(Findings()).text
 

@@ -1,6 +1,7 @@
 """People read the names of sensors and actuators; files and commands keep those of lesions."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import pandas as pd
@@ -73,7 +74,8 @@ def test_figures_findings_and_the_report_show_them(run):
     for name in set(texts) & set(WHEELS):
         assert texts[name].startswith(f"{WHEELS[name]} (1 unit): ")
     page = report(run, films=[]).read_text()
-    assert '<td class="text" title="action/0">left wheel</td>' in page
+    assert "With its motor “left wheel” set to zero or multiplied by 0.5, the robot " in page
+    assert re.search(r'<th class="text" scope="row">left wheel <small>\(1\)</small></th>', page)
     assert ">action/0<" not in page
     # What programs read stays as it is.
     assert set(WHEELS) <= set(pd.read_csv(run.folder / "effects.csv")["lesion"])
