@@ -68,6 +68,25 @@ const withoutEval = {
     },
 };
 
+/**
+ * A WebAssembly module without its custom sections: names and debugging, half of its size.
+ * @param {Uint8Array} code
+ */
+function stripped(code) {
+    const kept = [code.subarray(0, 8)];
+    for (let at = 8; at < code.length; ) {
+        const first = at, custom = code[at++] === 0;
+        let size = 0, shift = 0, byte = 0x80;
+        for (; byte & 0x80; shift += 7) {
+            byte = code[at++];
+            size += (byte & 0x7f) * 2 ** shift;
+        }
+        at += size;
+        if (!custom) kept.push(code.subarray(first, at));
+    }
+    return Buffer.concat(kept);
+}
+
 await mkdir(`${here}build`, { recursive: true });
 await build({
     entryPoints: [`${here}main.js`, `${here}page.css`],
@@ -83,4 +102,4 @@ await build({
     external: ["module", "fs", "path", "node:*", "crypto"],
 });
 const wasm = await readFile(engine.replace(/\.js$/, ".wasm"));
-await writeFile(`${here}build/mujoco.wasm.gz`, gzipSync(wasm, { level: 9 }));
+await writeFile(`${here}build/mujoco.wasm.gz`, gzipSync(stripped(wasm), { level: 9 }));

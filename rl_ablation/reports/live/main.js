@@ -1,17 +1,56 @@
-import { startEngine, compile, Physics } from "./physics.js";
-const text = document.getElementById("engine")?.textContent ?? "";
-const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-const wasm = new Uint8Array(await new Response(stream).arrayBuffer());
-const t0 = performance.now();
-const engine = await startEngine(wasm);
-const t1 = performance.now();
-const model = compile(engine, document.getElementById("xml").textContent);
-const p = new Physics(engine, model);
-p.reset(p.field("qpos").slice(), p.field("qvel").slice());
-const t2 = performance.now();
-for (let k = 0; k < 5000; k++) p.step(1);
-document.title = `ok ${t1-t0} ${t2-t1} ${5000/(performance.now()-t2)*1000} ${p.field("qpos")[2]}`;
-const rates = [];
-for (let r = 0; r < 6; r++) { const t = performance.now(); for (let k = 0; k < 5000; k++) p.step(1); rates.push(Math.round(5000/(performance.now()-t)*1000)); }
-document.title += " " + rates.join(",");
+/** The live page begins here: read the data, start the engine, let the robots run. */
+
+import { Activity } from "./activity.js";
+import { App } from "./app.js";
+import { connectCommands } from "./commands.js";
+import { connect } from "./controls.js";
+import { bytes, readData } from "./data.js";
+import { any, say } from "./dom.js";
+import { Physics, compile, startEngine } from "./physics.js";
+import { Policy } from "./policy.js";
+import { Race } from "./race.js";
+import { Robot } from "./robot.js";
+import { Stage } from "./view.js";
+
+/** The engine's code, from the page itself. */
+async function engineCode() {
+    const packed = bytes(any("engine").textContent ?? "");
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+async function begin() {
+    const data = readData(any("data").textContent ?? "");
+    any("engine-note").textContent =
+        `MuJoCo ${data.engines.page} plays here, in your browser; the lab computes with ${data.engines.lab}. ` +
+        "What you see is one episode after the other, and no evidence: the page makes no claims. Statistics come from the lab.";
+    any("agent").textContent = data.agent;
+    any("world").textContent = `in ${data.world}.`;
+    const engine = await startEngine(await engineCode());
+    const model = compile(engine, data.scene.model);
+    const kinds = Object.fromEntries(data.kinds.map((kind) => [kind.name, kind]));
+    const activity = new Activity(data.activity);
+    const robot = () => new Robot(data.scene, new Physics(engine, model), new Policy(data.policy), kinds, activity);
+    const race = new Race(robot(), robot());
+    any("status").hidden = true;
+    any("app").hidden = false;
+    const canvas = /** @type {HTMLCanvasElement} */ (any("canvas"));
+    /** @type {Stage | null} */
+    let stage = null;
+    try {
+        stage = new Stage(canvas, race, new Physics(engine, model), data.scene);
+    } catch (error) {
+        if (!(error instanceof Error) || !/WebGL/.test(error.message)) throw error;
+    }
+    const app = new App(data, race, stage);
+    connect(app);
+    connectCommands(app);
+    app.start();
+    Object.assign(globalThis, { lab: app });
+    document.documentElement.dataset.ready = String(Math.round(performance.now()));
+}
+
+begin().catch((error) => {
+    say(any("status"), `The page cannot run here: ${error instanceof Error ? error.message : error}`);
+    throw error;
+});

@@ -19,12 +19,17 @@ export class Scores {
         this.gauges = scene.gauges;
         /** @type {Comparison[][]} */
         this.only = scene.gauges.map(({ while: when }) => (when === undefined ? [] : parse(when)));
+        /** The bar's value at every step. @type {number[][]} */
+        this.series = [];
+        /** @type {number[]} */
+        this.sums = [];
+        /** @type {number[]} */
+        this.counts = [];
         this.reset();
     }
 
     /** Begin an episode. */
     reset() {
-        /** The bar's value at every step. @type {number[][]} */
         this.series = this.gauges.map(() => []);
         this.sums = this.gauges.map(() => 0);
         this.counts = this.gauges.map(() => 0);
@@ -71,6 +76,7 @@ export class Runner {
         this.qposBefore = new Float64Array(0);
         /** Where the followed body has been, x, y, z, … @type {number[]} */
         this.trail = [];
+        this.followed = robot.physics.body(robot.scene.camera.body);
     }
 
     /**
@@ -91,6 +97,8 @@ export class Runner {
         if (robot.ended !== "") return;
         robot.step();
         this.scores.take(robot.signals);
+        const at = 3 * this.followed;
+        this.trail.push(...robot.physics.field("xpos").subarray(at, at + 3));
         if (robot.ended !== "") this.counts[robot.ended] = (this.counts[robot.ended] ?? 0) + 1;
     }
 
