@@ -15,6 +15,7 @@ import { aboutUnit, countsOf, endText, python } from "./words.js";
 
 const PAUSE = 1.2; // s between an end and the next start, at speed 1
 const BUDGET = 30; // ms of a picture that may go into steps
+const GLIMPSE = 120; // ms between two pictures when robots run as fast as it goes
 const WRITE = 120; // ms between two writings of numbers
 const MOST = 1000; // "as fast as it goes"
 
@@ -35,6 +36,7 @@ export class App {
         this.due = 0; // s of robot time that have passed since the last step
         this.rest = 0; // s to go before the next start
         this.last = 0; // ms, time of the last picture
+        this.drawn = 0; // ms, when the robots were last drawn
         this.written = 0; // ms, when numbers were last written
         this.stepped = 0; // steps made since the page began
         /** @type {Place | null} */
@@ -198,6 +200,9 @@ export class App {
         this.last = now;
         if (this.playing) this.pass(seconds);
         const share = this.speed > 4 ? 1 : this.playing ? this.due / this.data.scene.dt : 1;
+        const hurry = this.playing && this.speed === MOST;
+        if (hurry && now - this.drawn < GLIMPSE) return;
+        this.drawn = now;
         this.stage?.draw(share, {
             overlay: this.state.overlay, lidar: input("lidar").checked, trails: input("trails").checked,
             camera: /** @type {Camera} */ (select("camera").value),

@@ -10,6 +10,13 @@ import { canonical, parse, problem } from "./triggers.js";
 
 const SPEEDS = [0.25, 0.5, 1, 2, 4, 8];
 
+/** What a kind does, after “A cut unit is …”. @type {Record<string, string>} */
+const KINDS = {
+    zero: "silent (zero)", mean: "held at its mean (mean)", resample: "as at a random other moment (resample)",
+    conditional: "as at a moment like this one (conditional)", noise: "disturbed (noise)",
+    clamp: "held at a value (clamp)", gain: "weaker or stronger (gain)",
+};
+
 /** The range of strengths of a kind. */
 const RANGES = { clamp: [-2, 2], gain: [0, 3], noise: [0, 4] };
 
@@ -32,7 +39,7 @@ function playing(app) {
     button("restart").addEventListener("click", () => app.restart());
     /** @type {[string, string][]} */
     const speeds = SPEEDS.map((speed) => [String(speed), `×${{ 0.25: "¼", 0.5: "½" }[speed] ?? speed}`]);
-    choices(select("speed"), [...speeds, [String(MOST), "as fast as it goes"]]);
+    choices(select("speed"), [...speeds, [String(MOST), "fastest"]]);
     select("speed").value = "1";
     select("speed").addEventListener("change", () => (app.speed = Number(select("speed").value)));
     const conditions = Object.entries(data.scene.conditions);
@@ -91,7 +98,7 @@ function looks(app) {
 /** @param {App} app */
 function cutting(app) {
     const { data, state } = app, strength = input("strength");
-    choices(select("kind"), data.kinds.map(({ name, doc }) => [name, `${name}: ${doc}`]));
+    choices(select("kind"), data.kinds.map(({ name }) => [name, KINDS[name] ?? name]));
     select("kind").addEventListener("change", () => app.change({ kind: select("kind").value, strength: null }));
     strength.addEventListener("input", () => app.change({ strength: Number(strength.value) }));
     button("heal").addEventListener("click", () => app.change({ cut: {} }));
@@ -168,9 +175,6 @@ function regions(app) {
         app.change({ cut: region ? copied(region.cut) : {} });
     };
     select("region").addEventListener("change", () => cutRegion(select("region").value));
-    const heading = document.createElement("h2");
-    heading.textContent = "What the lab found";
-    const list = document.createElement("ul");
     const buttons = run.findings.map(({ region, text }) => {
         const item = document.createElement("li"), press = document.createElement("button");
         press.type = "button";
@@ -178,11 +182,10 @@ function regions(app) {
         press.dataset.region = region;
         press.addEventListener("click", () => cutRegion(regionOf(state.cut, data)?.name === region ? "" : region));
         item.append(press);
-        list.append(item);
+        any("findings").append(item);
         return press;
     });
-    any("findings").append(heading, list);
-    any("findings").hidden = buttons.length === 0;
+    any("found").hidden = buttons.length === 0;
     app.listeners.push(() => {
         const here = sizeOf(state.cut) ? (regionOf(state.cut, data)?.name ?? "") : "";
         select("region").value = here;

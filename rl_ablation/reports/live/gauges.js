@@ -11,24 +11,39 @@ const HEIGHT = 44; // of a time series, CSS pixels
 /** How a gauge's number comes about. */
 const TAKES = { mean: "mean so far", mean_abs: "mean size so far", last: "now" };
 
+/**
+ * A new element.
+ * @param {string} kind
+ * @param {string} name of its class
+ * @param {string} [text]
+ */
+function made(kind, name, text = "") {
+    const element = document.createElement(kind);
+    if (name !== "") element.className = name;
+    element.textContent = text;
+    return element;
+}
+
 /** One gauge: a bar with marks, the number behind it, a time series. */
 class Card {
     /** @param {Gauge} gauge */
     constructor(gauge) {
         this.gauge = gauge;
-        this.element = document.createElement("div");
-        this.element.className = "gauge";
-        this.element.innerHTML = `<h3></h3><p class="numbers"><span class="cut-number"></span>
-            <span class="intact-number"></span></p><div class="bar" aria-hidden="true"><i class="usual"></i>
-            <i class="wanted"></i><i class="at intact"></i><i class="at cut"></i></div>
-            <canvas aria-hidden="true"></canvas>`;
-        const find = (/** @type {string} */ what) => /** @type {HTMLElement} */ (this.element.querySelector(what));
-        find("h3").textContent = gauge.label;
-        this.cut = find(".cut-number");
-        this.intact = find(".intact-number");
-        this.bar = find(".bar");
-        this.marks = { usual: find(".usual"), wanted: find(".wanted"), intact: find(".at.intact"), cut: find(".at.cut") };
-        this.canvas = /** @type {HTMLCanvasElement} */ (find("canvas"));
+        this.usual = "";
+        const title = made("h3", "", gauge.label), numbers = made("p", "numbers");
+        this.cut = made("span", "cut-number");
+        this.intact = made("span", "intact-number");
+        numbers.append(this.cut, this.intact);
+        this.bar = made("div", "bar");
+        this.marks = {
+            usual: made("i", "usual"), wanted: made("i", "wanted"),
+            intact: made("i", "at intact"), cut: made("i", "at cut"),
+        };
+        this.bar.append(...Object.values(this.marks));
+        this.canvas = document.createElement("canvas");
+        for (const part of [this.bar, this.canvas]) part.setAttribute("aria-hidden", "true");
+        this.element = made("div", "gauge");
+        this.element.append(title, numbers, this.bar, this.canvas);
     }
 
     /**

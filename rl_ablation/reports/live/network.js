@@ -9,7 +9,7 @@ import { ranges } from "./state.js";
 
 /** How a site is called. @type {Record<string, string>} */
 const NAMES = { obs: "obs, sensors", action: "action, motors" };
-const SMALLEST = 7, LARGEST = 26; // pixels of a unit
+const SMALLEST = 7, LARGEST = 24; // pixels of a unit
 
 /** One site: its name, which is a button for all of it, and its units. */
 class Grid {
@@ -34,7 +34,7 @@ class Grid {
         this.grid.setAttribute("aria-multiselectable", "true");
         this.grid.setAttribute("aria-label", `units of ${site}; chosen ones are cut`);
         this.grid.style.setProperty("--columns", String(this.columns));
-        const size = Math.min(LARGEST, Math.max(SMALLEST, Math.floor(190 / this.columns)));
+        const size = Math.min(LARGEST, Math.max(SMALLEST, Math.floor(216 / this.columns)));
         this.grid.style.setProperty("--size", `${size}px`);
         this.cells = Array.from({ length: units }, (_, unit) => {
             const cell = document.createElement("div");
@@ -179,6 +179,7 @@ export class NetworkPanel {
     /** @param {boolean} dark */
     theme(dark) {
         this.colours = shades(dark);
+        document.documentElement.style.setProperty("--ramp", this.colours.join(","));
         for (const grid of this.grids) grid.shown.fill(-1);
     }
 

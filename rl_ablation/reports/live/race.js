@@ -12,14 +12,17 @@ import { met, parse } from "./triggers.js";
 /** @type {Lesion} */
 const NONE = { cut: {}, kind: "zero", strength: null, onset: 0, when: null };
 
+const SMOOTH = 0.25; // s: over so long a signal's jitter is evened out for the eye
+
 /** What a robot's gauges say: now, and over the episode. */
 export class Scores {
     /** @param {Scene} scene */
     constructor(scene) {
         this.gauges = scene.gauges;
+        this.fresh = Math.min(1, scene.dt / SMOOTH);
         /** @type {Comparison[][]} */
         this.only = scene.gauges.map(({ while: when }) => (when === undefined ? [] : parse(when)));
-        /** The bar's value at every step. @type {number[][]} */
+        /** The bar's value at every step, smoothed. @type {number[][]} */
         this.series = [];
         /** @type {number[]} */
         this.sums = [];
@@ -42,7 +45,8 @@ export class Scores {
     take(signals) {
         this.gauges.forEach((gauge, k) => {
             const value = (gauge.sign ?? 1) * signals[gauge.signal][0];
-            this.series[k].push(value);
+            const last = this.series[k].at(-1) ?? value;
+            this.series[k].push(last + this.fresh * (value - last));
             if (!met(this.only[k], signals)) return;
             const wanted = gauge.wanted === undefined ? 0 : signals[gauge.wanted][0];
             const part = value - wanted;

@@ -18,7 +18,7 @@ import { Floor, Rays, Trail, buildWalls } from "./surroundings.js";
 /** @typedef {{sky: string, floor: string, tile: string, wall: string, intact: string, cut: string, ray: string, lost: string}} Colours */
 
 const SLOW = 45; // ms a picture; above it shadows and fine pixels are given up
-const ASPECT = 0.66, WIDE = 0.62; // height of a picture by its width: two side by side, one alone
+const ASPECT = 0.75, WIDE = 0.6; // height of a picture by its width: two side by side, one alone
 
 /** One robot as it is drawn. */
 class Figure {
