@@ -1,15 +1,16 @@
 """The shared base of every world: N robots of one MuJoCo model family, stepped in C threads.
 
-`BatchEnv` is a Gymnasium `VectorEnv` on `mujoco.batch.Batch`. A world fills in three methods that
-work on arrays of rows: `_start`, `_observe`, `_score`.
+`BatchEnv` is a Gymnasium `VectorEnv` on `mujoco.batch.Batch`. A world fills in two methods that work
+on arrays of rows, `_start` and `_score`, and says in terms (`envs.terms`) what its robots sense.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import gymnasium as gym
 import mujoco
@@ -18,6 +19,10 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from mujoco.batch import Batch, SimulationError
+
+from envs import scene
+from envs.sources import Robots
+from envs.terms import Description, Ends, Observer, Signals
 
 Info = dict[str, Any]
 
@@ -38,6 +43,9 @@ class BatchEnv(VectorEnv):
     A finished row is handled by ``autoreset_mode``. NextStep and SameStep are Gymnasium's. With
     Disabled, a finished row *waits*: it is not stepped, its observation and flags stay, its reward
     is 0, until ``reset(options={"reset_mask": …})`` starts it again. ``metadata["waits"]`` says so.
+
+    A world calls `describe` at the end of its ``__init__``; one whose observation cannot be said in
+    terms overrides `_observe` instead, and has no `scene`.
 
     Every info key is an array over rows with its ``_key`` mask. ``unstable`` marks rows in which
     MuJoCo raised an error or warned of diverging numbers since their reset.
@@ -63,9 +71,16 @@ class BatchEnv(VectorEnv):
         "waits": True,
     }
 
+    _made_of: tuple[tuple[Any, ...], dict[str, Any]]
     turn: threading.Lock | None = None
     """Held by the thread that drives this world, and given up while the physics runs: so threads
     that drive several worlds take turns, instead of struggling for Python's lock at every line."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remember what it is made of, to make another."""
+        world = super().__new__(cls)
+        world._made_of = (args, kwargs)
+        return world
 
     def __init__(
         self,
@@ -95,9 +110,13 @@ class BatchEnv(VectorEnv):
         self.single_action_space = action_space
         self.observation_space = batch_space(observation_space, num_envs)
         self.action_space = batch_space(action_space, num_envs)
-        self.all_rows = np.arange(num_envs)
         self.condition = np.full(num_envs, "", dtype=object)
         self.steps = np.zeros(num_envs, dtype=np.int64)
+        self.dt = model.opt.timestep * frame_skip  # s
+        self.action = np.zeros((num_envs, *action_space.shape))  # the last one, as it counted
+        self.robots = Robots(model, self.dt, self.steps, self.batch.bind, {"action": self.action})
+        self.all_rows = self.robots.all_rows
+        self.description: Description | None = None
         self._rngs: list[np.random.Generator | None] = [None] * num_envs
         self._obs = np.zeros((num_envs, *observation_space.shape), observation_space.dtype)
         self._terminated = np.zeros(num_envs, dtype=bool)
@@ -112,28 +131,79 @@ class BatchEnv(VectorEnv):
         """Write the start state of ``rows`` into the batch (qpos, qvel, …), from their rngs."""
 
     @abstractmethod
-    def _observe(self, rows: np.ndarray) -> np.ndarray:
-        """Return the observations of ``rows``, (n, D), from the batch's present state."""
-
-    @abstractmethod
     def _score(self, rows: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, Info]:
         """After a step: return rewards (n,), terminations (n,) and infos, each (n, …)."""
 
+    def _observe(self, rows: np.ndarray) -> np.ndarray:
+        """Return the observations of ``rows``, (n, D), from the batch's present state."""
+        return self._observer(rows)
+
     def _start_info(self, rows: np.ndarray) -> Info:
         """Return the infos of a reset, each (n, …)."""
-        return {}
+        return self._signals(rows) if self.description is not None else {}
 
     def _settle(self, rows: np.ndarray) -> None:
         """Make the derived fields of freshly started ``rows`` current."""
         self.batch.forward(rows)
 
     def _before_step(self, rows: np.ndarray, actions: np.ndarray) -> None:
-        """Write controls; by default the actions are the controls."""
-        self.batch.ctrl[rows] = actions
+        """Write controls; without a description the actions are the controls."""
+        if self.description is None:
+            self.batch.ctrl[rows] = actions
+            return
+        control = self.description.control
+        self.action[rows] = action = control.action(actions)
+        self.batch.ctrl[rows] = control.ctrl(action)
 
     def scene_model(self, row: int) -> mujoco.MjModel:
         """The model to draw a robot with; its qpos is that of the physics."""
         return self.batch.get_model(row)
+
+    # What a world says of itself.
+
+    def describe(self, description: Description) -> None:
+        """Say what robots sense and how they end; the arrays that the terms name must be there."""
+        self.description = description
+        self._observer = Observer(
+            self.robots, description.observation, self.single_observation_space
+        )
+        self._signals = Signals(self.robots, description.signals)
+        self._step_signals = Signals(self.robots, description.step_signals)
+        self._ends = Ends(self.robots, description.ends)
+
+    def model_xml(self) -> str:
+        """The robots' model as XML that MuJoCo 3.14 reads, too; see `scene.portable`."""
+        raise ValueError(f"{type(self).__name__} does not say its model in XML (`model_xml`)")
+
+    def start_facts(self, row: int) -> dict[str, Any]:
+        """What a start of ``row`` is, beside qpos and qvel; see `envs.scene`."""
+        return {}
+
+    def scene(self, seeds: Sequence[int], conditions: Sequence[str]) -> dict[str, Any]:
+        """All that it takes to play this world elsewhere, as plain data; see `envs.scene`.
+
+        Args:
+            seeds: Of the starts; each gives what `reset` gives.
+            conditions: Of ``metadata["conditions"]``; ``[""]`` in a world without.
+
+        Raises:
+            ValueError: A condition is unknown, or the world cannot be said in this way.
+        """
+        if self.description is None or type(self)._observe is not BatchEnv._observe:
+            raise ValueError(
+                f"{type(self).__name__} observes by code of its own, so it can be played here only; "
+                "say in terms what it observes (`envs.terms`)"
+            )
+        with contextlib.closing(self._alike(len(seeds))) as world:
+            return scene.scene(world, seeds, conditions)
+
+    def _alike(self, num_envs: int) -> Self:
+        """Another batch of this world."""
+        args, kwargs = self._made_of
+        kwargs = {key: value for key, value in kwargs.items() if key != "num_envs"}
+        world = type(self)(num_envs, *args[1:], **kwargs)
+        world.spec = self.spec
+        return world
 
     # Gymnasium's interface.
 
@@ -227,8 +297,10 @@ class BatchEnv(VectorEnv):
         self._terminated[rows] = self._truncated[rows] = self._unstable[rows] = False
         self.batch.reset(rows, stage=mujoco.mjtStage.mjSTAGE_NONE.value)
         self.batch.warning[rows] = 0
+        self.action[rows] = 0.0
         self._start(rows, rngs)
         self._settle(rows)
+        self.robots.remember(rows)
         self._obs[rows] = self._observe(rows)
         return {"unstable": self._unstable[rows], **self._start_info(rows)}
 
@@ -245,6 +317,7 @@ class BatchEnv(VectorEnv):
         rows = self.all_rows if not finished.any() else np.flatnonzero(~finished)
         actions = actions[rows]
         if rows.size:
+            self.robots.remember(rows)
             self._before_step(rows, actions)
         return rows, actions
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import mujoco
 import numpy as np
 from mujoco.batch import Batch
+
+from envs.sources import Read, Robots, source
+from envs.terms import Term, term
 
 PLANE, CAPSULE, SPHERE, BOX = (
     getattr(mujoco.mjtGeom, f"mjGEOM_{kind}").value
@@ -51,42 +55,46 @@ class ContactForces:
             self.values[i] = self._data.cfrc_ext
 
 
-class Feet:
-    """Which feet touch the ground plane, from their lowest points.
+def feet_term(model: mujoco.MjModel, names: Sequence[str]) -> tuple[Term | None, tuple[str, ...]]:
+    """Say which feet touch the ground plane, from their lowest points, and name them.
 
     Args:
-        batch: The batch.
+        model: With the feet.
         names: Geoms (capsules, spheres or boxes); those that the model lacks are left out.
     """
+    ids = [mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_GEOM, name) for name in names]
+    kept = [
+        (name, geom)
+        for name, geom in zip(names, ids, strict=True)
+        if geom >= 0 and model.geom_type[geom] in (CAPSULE, SPHERE, BOX)
+    ]
+    grounds = np.flatnonzero((model.geom_type == PLANE) & (model.geom_bodyid == 0))
+    if not kept or not len(grounds):
+        return None, ()
+    ground, geoms = grounds[0], np.array([geom for _, geom in kept])
+    kinds, sizes = model.geom_type[geoms], model.geom_size[geoms]
+    # A foot is a box of these half lengths (a line, a point), grown by a radius.
+    half = np.where((kinds == BOX)[:, None], sizes, 0.0)
+    half[kinds == CAPSULE, 2] = sizes[kinds == CAPSULE, 1]
+    radius = np.where(kinds == BOX, 0.0, sizes[:, 0])
+    # MuJoCo lets two geoms act on each other from this distance on.
+    margin = model.geom_margin[geoms] + model.geom_margin[ground]
+    reach = model.geom_pos[ground, 2] + radius + margin
+    found = tuple(name for name, _ in kept)
+    return term("feet", geoms=found, half=half, reach=reach, vector=True), found
 
-    def __init__(self, batch: Batch, names: Sequence[str]) -> None:
-        model = batch.model
-        geoms = [mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_GEOM, name) for name in names]
-        kept = [
-            (name, geom)
-            for name, geom in zip(names, geoms, strict=True)
-            if geom >= 0 and model.geom_type[geom] in (CAPSULE, SPHERE, BOX)
-        ]
-        grounds = np.flatnonzero((model.geom_type == PLANE) & (model.geom_bodyid == 0))
-        if not len(grounds):
-            kept = []
-        self.names = tuple(name for name, _ in kept)
-        if not kept:
-            return
-        ground = grounds[0]
-        self._geoms = np.array([geom for _, geom in kept])
-        kinds, sizes = model.geom_type[self._geoms], model.geom_size[self._geoms]
-        # A foot is a box of these half lengths (a line, a point), grown by a radius.
-        self._half = np.where((kinds == BOX)[:, None], sizes, 0.0)
-        self._half[kinds == CAPSULE, 2] = sizes[kinds == CAPSULE, 1]
-        radius = np.where(kinds == BOX, 0.0, sizes[:, 0])
-        # MuJoCo lets two geoms act on each other from this distance on.
-        margin = model.geom_margin[self._geoms] + model.geom_margin[ground]
-        self._reach = model.geom_pos[ground, 2] + radius + margin
-        self._centre, self._turn = batch.bind("geom_xpos"), batch.bind("geom_xmat")
 
-    def touching(self, rows: np.ndarray) -> np.ndarray:
-        """Return (n, feet) bool, as of the last physics stage."""
+@source("feet")
+def feet(robots: Robots, geoms: list[str], half: Any, reach: Any) -> Read:
+    """Which feet touch the ground, (n, feet) bool, as of the last physics stage."""
+    ids = np.array([robots.model.geom(name).id for name in geoms])
+    halves, reaches, n = np.array(half), np.array(reach), len(robots.steps)
+    centre = robots.field("geom_xpos").reshape(n, -1, 3)
+    turn = robots.field("geom_xmat").reshape(n, -1, 9)
+
+    def read(rows: np.ndarray) -> np.ndarray:
         at = rows[:, None]
-        below = np.abs(self._turn[at, self._geoms, 6:] * self._half).sum(-1)
-        return self._centre[at, self._geoms, 2] - below < self._reach
+        below = np.abs(turn[at, ids, 6:] * halves).sum(-1)
+        return centre[at, ids, 2] - below < reaches
+
+    return read

@@ -16,17 +16,12 @@ import numpy as np
 
 from envs import lidar
 from envs.batch_env import BatchEnv, Info
-from envs.lap_model import CHASSIS_RADIUS, FRAME_SKIP, MAX_WHEEL_SPEED, START_HEIGHT, lap_model
+from envs.guide import Guide
+from envs.lap_model import CHASSIS_RADIUS, FRAME_SKIP, MAX_WHEEL_SPEED, START_HEIGHT, lap_model, lap_spec
+from envs.scene import portable
 from envs.single_env import SingleEnv
-from envs.tracks import (
-    DIRECTIONS,
-    HALF_WIDTH,
-    SAMPLES,
-    TRACKS,
-    WALL_CORNERS,
-    Track,
-    make_track,
-)
+from envs.terms import Control, Description, end, term
+from envs.tracks import DIRECTIONS, HALF_WIDTH, SAMPLES, TRACKS, make_track
 
 CONTROL_DT = 0.05  # s
 BUMPER = 0.01  # m: the walls' segments stray from the true curve by up to this much
@@ -35,9 +30,39 @@ STUCK_PROGRESS = 0.1  # m gained within STUCK_SECONDS, or the robot is stuck
 LOOKAHEAD = 0.5  # m; the bend that a robot is in is read this far ahead of its axle
 CRASH_PENALTY = 5.0
 RANDOM_TRACKS = 1000  # the track "random" is drawn from this many
-_SEARCH = 8  # centreline points to look ahead and behind for the nearest one; a step covers one
 
 CONDITIONS = {f"{t}/{d}": {"track": t, "direction": d} for t in TRACKS for d in DIRECTIONS}
+
+# To the nearer wall, m: half the corridor and less.
+_CLEARANCE = term("track", of="off_centre", minus=HALF_WIDTH - CHASSIS_RADIUS, scale=-1)
+DESCRIPTION = Description(
+    observation=[
+        term("lidar", angles=lidar.ANGLES, range=lidar.RANGE, over=lidar.RANGE),
+        term("qvel", at=[6, 7], over=MAX_WHEEL_SPEED),
+        term("qvel", at=[5], over=5.0),
+    ],
+    control=Control(clip=(-1.0, 1.0), scale=MAX_WHEEL_SPEED),
+    signals={
+        "forward_speed": term("velocity", heading="twist", at=[0]),
+        "yaw_rate": term("qvel", at=[5]),
+        "progress": term("track", of="progress"),
+        "clearance": _CLEARANCE,
+        "lateral_error": term("track", of="lateral"),
+        "bend": term("track", of="bend", ahead=LOOKAHEAD),
+        "x": term("qpos", at=[0]),
+        "y": term("qpos", at=[1]),
+    },
+    ends=[
+        end("crash", _CLEARANCE, at_most=BUMPER),
+        end(
+            "stuck",
+            term("track", of="along"),
+            gains_less=STUCK_PROGRESS,
+            within=STUCK_SECONDS,
+        ),
+    ],
+    camera={"body": "chassis", "distance": 2.2},
+)
 
 
 class LapBatch(BatchEnv):
@@ -95,19 +120,9 @@ class LapBatch(BatchEnv):
             action_space=gym.spaces.Box(-1.0, 1.0, (2,), np.float32),
             **kwargs,
         )
-        self._qpos, self._qvel = self.batch.qpos, self.batch.qvel
-        self._tracks: list[Track | None] = [None] * num_envs
-        corners = WALL_CORNERS + 2 * lidar.REACH
-        self._walls = np.zeros((num_envs, 2, 2, corners), np.float32)
-        self._points = np.zeros((num_envs, SAMPLES, 2))
-        self._heading = np.zeros((num_envs, SAMPLES))
-        self._curvature = np.zeros((num_envs, SAMPLES))
-        self._length = np.ones(num_envs)
-        self._nearest = np.zeros(num_envs, dtype=np.int64)  # centreline point beside the axle
-        self._along = np.zeros(num_envs)  # m driven along the centreline since the start
-        self._beyond = np.zeros(num_envs)  # m from the nearest centreline point, along the track
-        self._lateral = np.zeros(num_envs)  # m left of the centreline
-        self._since = np.zeros((num_envs, round(STUCK_SECONDS / CONTROL_DT)))  # ring of `along`
+        self._qpos = self.batch.qpos
+        self._guide = self.robots.guide = Guide(num_envs)
+        self.describe(DESCRIPTION)
 
     def _start(self, rows: np.ndarray, rngs: list[np.random.Generator]) -> None:
         start = np.zeros(rows.size, dtype=np.int64)
@@ -118,96 +133,50 @@ class LapBatch(BatchEnv):
             number = 0 if self.fixed_start else int(rng.integers(RANDOM_TRACKS))
             seed = number if condition["track"] == "random" else None
             track = make_track(condition["track"], condition["direction"], seed)
-            if track is not self._tracks[i]:
-                self._tracks[i], self._walls[i] = track, lidar.unroll(track)
-                self._points[i], self._heading[i] = track.points, track.heading
-                self._curvature[i], self._length[i] = track.curvature, track.length
+            self._guide.put(i, track)
             if self.fixed_start:
                 continue
             start[k] = rng.integers(SAMPLES)
             offset[k] = rng.uniform(-0.12, 0.12)  # m
             turned[k] = rng.uniform(-0.3, 0.3)  # rad
-        yaw = self._heading[rows, start] + turned
-        normal = self._heading[rows, start] + np.pi / 2
-        place = self._points[rows, start] + offset[:, None] * np.column_stack(
+        heading = self._guide.heading[rows, start]
+        yaw, normal = heading + turned, heading + np.pi / 2
+        place = self._guide.points[rows, start] + offset[:, None] * np.column_stack(
             [np.cos(normal), np.sin(normal)]
         )
         zero = np.zeros(rows.size)
         self._qpos[rows, :7] = np.column_stack(
             [place, zero + START_HEIGHT, np.cos(yaw / 2), zero, zero, np.sin(yaw / 2)]
         )
-        self._nearest[rows], self._along[rows] = start, 0.0
-        self._lateral[rows], self._beyond[rows] = offset, 0.0
-        self._since[rows] = -np.inf
-
-    def _before_step(self, rows: np.ndarray, actions: np.ndarray) -> None:
-        self.batch.ctrl[rows] = MAX_WHEEL_SPEED * np.clip(actions, -1.0, 1.0)
-
-    def _observe(self, rows: np.ndarray) -> np.ndarray:
-        corner = self._nearest[rows] * WALL_CORNERS // SAMPLES
-        w, z = self._qpos[rows, 3], self._qpos[rows, 6]
-        turn = np.column_stack([w * w - z * z, 2 * w * z]) / (w * w + z * z)[:, None]
-        rays = len(lidar.ANGLES)
-        obs = np.empty((rows.size, rays + 3), np.float32)
-        seen = lidar.cast(self._walls, rows, corner, self._qpos[rows, :2], turn)
-        obs[:, :rays] = seen / lidar.RANGE
-        obs[:, rays : rays + 2] = self._qvel[rows, 6:8] / MAX_WHEEL_SPEED
-        obs[:, rays + 2] = self._qvel[rows, 5] / 5.0
-        return np.clip(obs, -2.0, 2.0, out=obs)
+        self._guide.start(rows, start, offset)
 
     def scene_model(self, row: int) -> mujoco.MjModel:
         """The robot between the walls of the track that it is on."""
-        return lap_model(self._tracks[row])
+        return lap_model(self._guide.tracks[row])
 
-    def _locate(self, rows: np.ndarray) -> np.ndarray:
-        """Follow the robots along their centrelines; returns the metres gained, (n,)."""
-        window = (self._nearest[rows, None] + np.arange(-_SEARCH, _SEARCH + 1)) % SAMPLES
-        place = self._qpos[rows, :2]
-        gap = place[:, None] - self._points[rows[:, None], window]
-        best = np.einsum("nkc,nkc->nk", gap, gap).argmin(1)
-        nearest = window[np.arange(rows.size), best]
-        spacing = self._length[rows] / SAMPLES
-        heading = self._heading[rows, nearest]
-        dx, dy = gap[np.arange(rows.size), best].T
-        ahead = dx * np.cos(heading) + dy * np.sin(heading)
-        # Whole points passed since the start, plus the way beyond the nearest one.
-        passed = np.round((self._along[rows] - self._beyond[rows]) / spacing) + best - _SEARCH
-        along = passed * spacing + ahead
-        gained = along - self._along[rows]
-        self._nearest[rows], self._along[rows], self._beyond[rows] = nearest, along, ahead
-        self._lateral[rows] = dy * np.cos(heading) - dx * np.sin(heading)
-        return gained
+    def model_xml(self) -> str:
+        """The robot on its floor, without walls."""
+        return portable(lap_spec())
+
+    def start_facts(self, row: int) -> dict[str, Any]:
+        """The track and the place on it."""
+        guide = self._guide
+        return {
+            "track": guide.tracks[row],
+            "nearest": int(guide.nearest[row]),
+            "lateral": float(guide.lateral[row]),
+        }
 
     def _score(self, rows: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, Info]:
-        gained = self._locate(rows)
-        info = self._start_info(rows)
-        crash = info["clearance"] <= BUMPER
-        slot = self.steps[rows] % self._since.shape[1]
-        stuck = ~crash & (self._along[rows] - self._since[rows, slot] < STUCK_PROGRESS)
-        self._since[rows, slot] = self._along[rows]
-        info |= {"crash": crash, "stuck": stuck}
-        return gained - CRASH_PENALTY * crash, crash | stuck, info
+        gained = self._guide.follow(rows, self._qpos[rows, :2])
+        ended = self._ends(rows)
+        crash, stuck = ended["crash"], ended["stuck"]
+        return gained - CRASH_PENALTY * crash, crash | stuck, {**self._signals(rows), **ended}
 
     def _start_info(self, rows: np.ndarray) -> Info:
         """Where the robots are and how they move; see the README's table of signals."""
-        w, z = self._qpos[rows, 3], self._qpos[rows, 6]
-        yaw = 2 * np.arctan2(z, w)
-        vx, vy = self._qvel[rows, 0], self._qvel[rows, 1]
-        lateral = self._lateral[rows]
-        ahead = np.round(LOOKAHEAD / (self._length[rows] / SAMPLES)).astype(np.int64)
-        bend = self._curvature[rows, (self._nearest[rows] + ahead) % SAMPLES]
-        return {
-            "forward_speed": vx * np.cos(yaw) + vy * np.sin(yaw),
-            "yaw_rate": self._qvel[rows, 5],
-            "progress": self._along[rows] / self._length[rows],
-            "clearance": HALF_WIDTH - CHASSIS_RADIUS - np.abs(lateral),
-            "lateral_error": lateral,
-            "bend": bend,
-            "x": self._qpos[rows, 0],
-            "y": self._qpos[rows, 1],
-            "crash": np.zeros(rows.size, dtype=bool),
-            "stuck": np.zeros(rows.size, dtype=bool),
-        }
+        no = np.zeros(rows.size, dtype=bool)
+        return {**super()._start_info(rows), "crash": no, "stuck": no}
 
 
 class Lap(SingleEnv):

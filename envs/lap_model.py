@@ -136,9 +136,8 @@ def _add_looks(spec: mujoco.MjSpec) -> None:
     getattr(spec.visual, "global").offheight = 960
 
 
-@lru_cache(maxsize=16)
-def lap_model(track: Track | None = None) -> mujoco.MjModel:
-    """Compile the robot on its floor; with a track, its walls are there to be seen."""
+def lap_spec(track: Track | None = None) -> mujoco.MjSpec:
+    """The robot on its floor; with a track, its walls are there to be seen."""
     spec = mujoco.MjSpec()
     spec.modelname = "lap"
     option, disable = spec.option, mujoco.mjtDisableBit
@@ -153,4 +152,10 @@ def lap_model(track: Track | None = None) -> mujoco.MjModel:
         _add_walls(spec, track)
     _add_robot(spec)
     _add_looks(spec)
-    return spec.compile()
+    return spec
+
+
+@lru_cache(maxsize=16)
+def lap_model(track: Track | None = None) -> mujoco.MjModel:
+    """Compile `lap_spec`."""
+    return lap_spec(track).compile()

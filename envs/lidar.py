@@ -18,8 +18,6 @@ RANGE = 4.0  # m
 REACH = 20  # corners before and behind the robot that its rays can meet within their range
 _AT_ONCE = 64  # robots; what is computed for them stays in the processor's cache
 
-_WAYS = np.stack([np.cos(ANGLES), np.sin(ANGLES)]).astype(np.float32)[:, :, None, None, None]
-
 
 def unroll(track: Track) -> np.ndarray:
     """Both walls' corners, (2 coordinates, 2 sides, WALL_CORNERS + 2·REACH), once round and on."""
@@ -28,9 +26,15 @@ def unroll(track: Track) -> np.ndarray:
 
 
 def cast(
-    walls: np.ndarray, rows: np.ndarray, at: np.ndarray, place: np.ndarray, turn: np.ndarray
+    walls: np.ndarray,
+    rows: np.ndarray,
+    at: np.ndarray,
+    place: np.ndarray,
+    turn: np.ndarray,
+    angles: np.ndarray = ANGLES,
+    limit: float = RANGE,
 ) -> np.ndarray:
-    """Measure the distances that n robots see, (n, rays), m; ``RANGE`` where a ray meets no wall.
+    """Measure the distances that n robots see, (n, rays), m; ``limit`` where a ray meets no wall.
 
     A row depends on nothing but itself: no matrix product is involved, whose rounding would.
 
@@ -40,10 +44,13 @@ def cast(
         at: The corner beside each robot, counted along the track, (n,).
         place: Where the robots are, (n, 2), m; between their walls.
         turn: Cosine and sine of their yaw, (n, 2).
+        angles: Of the rays from the heading, (rays,), rad.
+        limit: Of what is seen, m; `RANGE` at most.
     """
+    ways = np.stack([np.cos(angles), np.sin(angles)]).astype(np.float32)[:, :, None, None, None]
     windows = sliding_window_view(walls, 2 * REACH + 1, axis=3)
     place, (cos, sin) = place.astype(np.float32).T, turn.astype(np.float32).T
-    seen = np.empty((len(at), len(ANGLES)), np.float32)
+    seen = np.empty((len(at), len(angles)), np.float32)
     for start in range(0, len(at), _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
         # All below are (ray, side, corner, row) in memory too: numpy is fast along the last.
@@ -51,11 +58,11 @@ def cast(
         x, y = near - place[:, None, None, some]
         ahead = x * cos[some] + y * sin[some]
         left = y * cos[some] - x * sin[some]
-        across = _WAYS[0] * left - _WAYS[1] * ahead  # d × corner
+        across = ways[0] * left - ways[1] * ahead  # d × corner
         a, b = across[:, :, :-1], across[:, :, 1:]
         area = ahead[:, :-1] * left[:, 1:] - left[:, :-1] * ahead[:, 1:]  # a × b
         area[np.abs(area) < 1e-12] = np.inf  # seen edge-on, a wall hides nothing
         nearness = (b - a) / area  # 1/t; what lies behind the robot is below 0
         nearness *= a * b <= 0
-        seen[some] = (1 / np.maximum(nearness.max((1, 2)), 1 / RANGE)).T
+        seen[some] = (1 / np.maximum(nearness.max((1, 2)), 1 / limit)).T
     return seen

@@ -13,7 +13,8 @@ import mujoco
 import numpy as np
 
 from envs.batch_env import Info
-from envs.locomotion_batch import LocomotionBatch, body_names, within
+from envs.locomotion_batch import LocomotionBatch, body_names
+from envs.terms import End, Term, end, term
 
 _ALL: dict[str, Any] = {
     "forward_reward_weight": 1.0,
@@ -66,10 +67,12 @@ class Walker2dBatch(LocomotionBatch):
         "reset_noise_scale": 5e-3,
     }
 
-    def _healthy(self, rows: np.ndarray) -> np.ndarray:
-        z, angle = self._qpos[rows, 1:3].T
-        high = within(z, self.options.healthy_z_range)
-        return high & within(angle, self.options.healthy_angle_range)
+    def _limits(self) -> list[End]:
+        o = self.options
+        return [
+            end("unhealthy", term("qpos", at=[1]), outside=o.healthy_z_range),
+            end("unhealthy", term("qpos", at=[2]), outside=o.healthy_angle_range),
+        ]
 
     def _start_info(self, rows: np.ndarray) -> Info:
         rise = self._qpos[rows, 1] - self.batch.model.qpos0[1]
@@ -88,11 +91,14 @@ class HopperBatch(Walker2dBatch):
         "healthy_angle_range": (-0.2, 0.2),
     }
 
-    def _healthy(self, rows: np.ndarray) -> np.ndarray:
-        limits = self.options.healthy_state_range
-        sane = within(self._qpos[rows, 2:], limits).all(-1)
-        sane &= within(self._qvel[rows], limits).all(-1)
-        return sane & super()._healthy(rows)
+    def _limits(self) -> list[End]:
+        sane = self.options.healthy_state_range
+        rest = term("qpos", at=range(2, self.batch.model.nq))
+        return [
+            *super()._limits(),
+            end("unhealthy", rest, outside=sane),
+            end("unhealthy", term("qvel"), outside=sane),
+        ]
 
 
 class AntBatch(LocomotionBatch):
@@ -115,19 +121,17 @@ class AntBatch(LocomotionBatch):
         "include_cfrc_ext_in_observation": True,
     }
 
-    def __init__(self, num_envs: int = 1, **kwargs: Any) -> None:
-        super().__init__(num_envs, **kwargs)
-        self._xpos = self.batch.bind("xpos")
-        self._main = self.batch.model.body(self.options.main_body).id
+    def _place(self) -> dict[str, Any]:
+        main = self.batch.model.body(self.options.main_body).id
+        return {"field": "xpos", "at": [3 * main, 3 * main + 1]}
 
-    def _place(self, rows: np.ndarray) -> np.ndarray:
-        return self._xpos[rows, self._main, :2]
-
-    def _healthy(self, rows: np.ndarray) -> np.ndarray | None:
-        low, high = self.options.healthy_z_range
-        z = self._qpos[rows, 2]
-        finite = np.isfinite(self._qpos[rows]).all(-1) & np.isfinite(self._qvel[rows]).all(-1)
-        return finite & (low <= z) & (z <= high)
+    def _limits(self) -> list[End]:
+        finite = (-np.inf, np.inf)
+        return [
+            end("unhealthy", term("qpos", at=[2]), beyond=self.options.healthy_z_range),
+            end("unhealthy", term("qpos"), outside=finite),
+            end("unhealthy", term("qvel"), outside=finite),
+        ]
 
     def _forces(self, rows: np.ndarray) -> np.ndarray:
         assert self._felt is not None
@@ -139,10 +143,11 @@ class AntBatch(LocomotionBatch):
         squares = np.square(self._forces(rows)).reshape(rows.size, -1)
         return self.options.contact_cost_weight * squares.sum(-1)
 
-    def _extra_observations(self, rows: np.ndarray) -> list[np.ndarray]:
+    def _extra_terms(self) -> list[Term]:
         if not self.options.include_cfrc_ext_in_observation:
             return []
-        return [self._forces(rows)[:, 1:]]
+        bodies = range(6, 6 * self.batch.model.nbody)  # all but the world
+        return [term("cfrc_ext", at=bodies, clip=self.options.contact_force_range)]
 
     def _extra_names(self, model: mujoco.MjModel) -> list[str]:
         if not self.options.include_cfrc_ext_in_observation:
@@ -174,16 +179,14 @@ class HumanoidBatch(LocomotionBatch):
 
     def __init__(self, num_envs: int = 1, **kwargs: Any) -> None:
         super().__init__(num_envs, **kwargs)
-        for field in ("xipos", "cinert", "cvel", "ten_length", "ten_velocity"):
+        for field in ("ten_length", "ten_velocity"):
             self.batch.bind(field)
 
-    def _place(self, rows: np.ndarray) -> np.ndarray:
-        mass = self.batch.model.body_mass
-        moment = np.einsum("b,nbj->nj", mass, self.batch.xipos[rows])
-        return (moment / mass.sum())[:, :2]
+    def _place(self) -> dict[str, Any]:
+        return {"field": "com"}
 
-    def _healthy(self, rows: np.ndarray) -> np.ndarray | None:
-        return within(self._qpos[rows, 2], self.options.healthy_z_range)
+    def _limits(self) -> list[End]:
+        return [end("unhealthy", term("qpos", at=[2]), outside=self.options.healthy_z_range)]
 
     def _control(self, rows: np.ndarray, actions: np.ndarray) -> np.ndarray:
         return self.batch.ctrl[rows]
@@ -202,18 +205,18 @@ class HumanoidBatch(LocomotionBatch):
             "tendon_velocity": self.batch.ten_velocity[rows],
         }
 
-    def _extra_observations(self, rows: np.ndarray) -> list[np.ndarray]:
-        o, parts = self.options, []
+    def _extra_terms(self) -> list[Term]:
+        o, said = self.options, []
+        bodies = self.batch.model.nbody
         if o.include_cinert_in_observation:
-            parts.append(self.batch.cinert[rows, 1:])
+            said.append(term("cinert", at=range(10, 10 * bodies)))
         if o.include_cvel_in_observation:
-            parts.append(self.batch.cvel[rows, 1:])
+            said.append(term("cvel", at=range(6, 6 * bodies)))
         if o.include_qfrc_actuator_in_observation:
-            parts.append(self._torque[rows, 6:])
+            said.append(term("qfrc_actuator", at=range(6, self.batch.model.nv)))
         if o.include_cfrc_ext_in_observation:
-            assert self._felt is not None
-            parts.append(self._felt.values[rows, 1:])
-        return parts
+            said.append(term("cfrc_ext", at=range(6, 6 * bodies)))
+        return said
 
     def _extra_names(self, model: mujoco.MjModel) -> list[str]:
         o, names = self.options, []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -15,7 +14,9 @@ import numpy as np
 from gymnasium.envs.mujoco.mujoco_env import expand_model_path
 
 from envs.batch_env import BatchEnv, Info
-from envs.contacts import ContactForces, Feet
+from envs.contacts import ContactForces, feet_term
+from envs.scene import portable_file
+from envs.terms import Description, End, Ends, Term, end, term
 
 # Keyword arguments of the originals that only concern pictures, which a batch does not draw.
 RENDERING = {
@@ -35,8 +36,13 @@ def _compile(path: str, modified: int) -> mujoco.MjModel:
 
 def load_model(xml_file: str) -> mujoco.MjModel:
     """Compile ``xml_file``, found as Gymnasium finds it; an unchanged file compiles once."""
-    path = os.path.abspath(expand_model_path(xml_file))
+    path = model_path(xml_file)
     return _compile(path, os.stat(path).st_mtime_ns)
+
+
+def model_path(xml_file: str) -> str:
+    """Where Gymnasium finds ``xml_file``."""
+    return os.path.abspath(expand_model_path(xml_file))
 
 
 class LocomotionBatch(BatchEnv):
@@ -86,14 +92,23 @@ class LocomotionBatch(BatchEnv):
             persistent=feels,
             **{key: value for key, value in kwargs.items() if key not in RENDERING},
         )
-        self.dt = model.opt.timestep * o.frame_skip  # s
         self._qpos, self._qvel = self.batch.qpos, self.batch.qvel
-        self._torque = self.batch.bind("qfrc_actuator")
-        self._torso = model.jnt_bodyid[0]
         self._mass = float(model.body_mass.sum())
-        self._before = np.zeros((num_envs, self.ground_axes))
         self._felt = ContactForces(self.batch) if feels else None
-        self._feet = Feet(self.batch, self.feet)
+        if self._felt is not None:
+            self.robots.fields["cfrc_ext"] = self._felt.values.reshape(num_envs, -1)
+        feet, foot_names = feet_term(model, self.feet)
+        limits = self._limits()
+        self._unhealthy = Ends(self.robots, limits)
+        self.describe(
+            Description(
+                observation=self._observation(),
+                signals=self._pose() | ({} if feet is None else {"foot_contact": feet}),
+                step_signals=self._motion(),
+                ends=limits if limits and o.terminate_when_unhealthy else (),
+            )
+        )
+        self._velocity = self.robots.source("moved", of=self._place())
         self.metadata.update(
             render_fps=round(1 / self.dt),
             observation_names=names,
@@ -101,18 +116,18 @@ class LocomotionBatch(BatchEnv):
                 model.actuator(i).name or model.joint(model.actuator_trnid[i, 0]).name
                 for i in range(model.nu)
             ),
-            foot_names=self._feet.names,
+            foot_names=foot_names,
         )
 
     # What tasks do otherwise.
 
-    def _place(self, rows: np.ndarray) -> np.ndarray:
-        """Return the position along the ground whose change is the speed, (n, axes), m."""
-        return self._qpos[rows, : self.ground_axes]
+    def _place(self) -> dict[str, Any]:
+        """Say the position along the ground whose change is the speed, m; see ``moved``."""
+        return {"field": "qpos", "at": list(range(self.ground_axes))}
 
-    def _healthy(self, rows: np.ndarray) -> np.ndarray | None:
-        """Return which robots are healthy, (n,); None for a task that knows no falls."""
-        return None
+    def _limits(self) -> list[End]:
+        """Say when a robot is unhealthy; nothing in a task that knows no falls."""
+        return []
 
     def _contact_cost(self, rows: np.ndarray) -> np.ndarray | None:
         """Return the price of contact forces, (n,); None for a task without."""
@@ -122,12 +137,12 @@ class LocomotionBatch(BatchEnv):
         """Return what the control cost is taken of, (n, motors)."""
         return actions
 
-    def _extra_observations(self, rows: np.ndarray) -> list[np.ndarray]:
-        """Return what follows positions and velocities, each (n, …)."""
+    def _extra_terms(self) -> list[Term]:
+        """Say what is observed after positions and velocities."""
         return []
 
     def _extra_names(self, model: mujoco.MjModel) -> list[str]:
-        """Name what `_extra_observations` returns."""
+        """Name what `_extra_terms` says."""
         return []
 
     # The world.
@@ -149,96 +164,86 @@ class LocomotionBatch(BatchEnv):
         if self._felt is not None:
             self._felt.start(rows)
 
-    def _before_step(self, rows: np.ndarray, actions: np.ndarray) -> None:
-        self._before[rows] = self._place(rows)
-        super()._before_step(rows, actions)
-
-    def _observe(self, rows: np.ndarray) -> np.ndarray:
-        velocity = self._qvel[rows]
-        if self.velocity_limit is not None:
-            np.clip(velocity, -self.velocity_limit, self.velocity_limit, out=velocity)
-        parts = [self._qpos[rows, self._skipped :], velocity, *self._extra_observations(rows)]
-        return np.concatenate([part.reshape(rows.size, -1) for part in parts], axis=1)
-
     def _score(self, rows: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, Info]:
         o = self.options
         if self._felt is not None:
             self._felt.update(rows)
-        velocity = (self._place(rows) - self._before[rows]) / self.dt
+        velocity = self._velocity(rows)
         # The sums keep the original's order, so that they round alike.
         rewards = forward = o.forward_reward_weight * velocity[:, 0]
         costs = control = o.ctrl_cost_weight * np.square(self._control(rows, actions)).sum(-1)
         info = self._start_info(rows)
-        info |= {"x_velocity": velocity[:, 0], "reward_forward": forward, "reward_ctrl": -control}
-        if self.ground_axes == 2:
-            info["y_velocity"] = velocity[:, 1]
+        info |= {"reward_forward": forward, "reward_ctrl": -control}
         terminated = np.zeros(rows.size, dtype=bool)
-        if (healthy := self._healthy(rows)) is not None:
+        if unhealthy := self._unhealthy(rows):
+            healthy = ~unhealthy["unhealthy"]
             info["reward_survive"] = survive = healthy * o.healthy_reward
             rewards = rewards + survive
             terminated = ~healthy & bool(o.terminate_when_unhealthy)
         if (contact := self._contact_cost(rows)) is not None:
             info["reward_contact"] = -contact
             costs = costs + contact
-        info |= self._motion(rows, velocity)
+        info |= self._step_signals(rows) | {"mass": np.full(rows.size, self._mass)}
         return rewards - costs, terminated, info
 
     def _start_info(self, rows: np.ndarray) -> Info:
         """Return where the robots are and how they stand."""
-        place = self._qpos[rows, : self.ground_axes]
-        info: Info = {"x_position": place[:, 0]}
+        info = super()._start_info(rows)
         if self.ground_axes == 2:
             # As norm() of one pair computes it: numpy's own sum of squares may round otherwise.
-            distance = np.sqrt(np.vecdot(place, place))
-            info |= {"y_position": place[:, 1], "distance_from_origin": distance}
-        return info | self._pose(rows)
-
-    # Signals that the originals lack.
-
-    def _pose(self, rows: np.ndarray) -> Info:
-        """Return height, uprightness, yaw rate and foot contacts, as far as they exist."""
-        info: Info = {}
-        if self.root == "xz":
-            model = self.batch.model
-            offset = model.body_pos[self._torso, 2] - model.qpos0[1]
-            info["height"] = self._qpos[rows, 1] + offset
-            info["uprightness"] = np.cos(self._qpos[rows, 2])
-        elif self.root == "xy":
-            info["yaw_rate"] = self._qvel[rows, 2]
-        else:
-            w, x, y, z = self._quaternion(rows)
-            upright = w * w - x * x - y * y + z * z
-            info["height"] = self._qpos[rows, 2]
-            info["uprightness"] = upright
-            # The world's vertical in the torso's frame, in which free joints turn.
-            vertical = np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), upright])
-            info["yaw_rate"] = (vertical * self._qvel[rows, 3:6].T).sum(0)
-        if self._feet.names:
-            info["foot_contact"] = self._feet.touching(rows)
+            place = self._qpos[rows, :2]
+            info["distance_from_origin"] = np.sqrt(np.vecdot(place, place))
         return info
 
-    def _motion(self, rows: np.ndarray, velocity: np.ndarray) -> Info:
-        """Return speeds along and across the heading, power, mass; ``velocity`` is the world's."""
-        info: Info = {
-            "power": np.abs(self._torque[rows] * self._qvel[rows]).sum(-1),
-            "speed": np.sqrt(np.square(velocity).sum(-1)),
-            "mass": np.full(rows.size, self._mass),
+    # What the world says of itself.
+
+    def model_xml(self) -> str:
+        """The task's XML file."""
+        return portable_file(model_path(self.options.xml_file), self.batch.model)
+
+    def _observation(self) -> list[Term]:
+        model = self.batch.model
+        limit = self.velocity_limit
+        velocity = {} if limit is None else {"clip": (-limit, limit)}
+        positions = term("qpos", at=range(self._skipped, model.nq))
+        return [positions, term("qvel", **velocity), *self._extra_terms()]
+
+    def _pose(self) -> dict[str, Term]:
+        """Say places, height, uprightness and yaw rate, as far as they exist."""
+        model = self.batch.model
+        told = {"x_position": term("qpos", at=[0])}
+        if self.ground_axes == 2:
+            told["y_position"] = term("qpos", at=[1])
+        if self.root == "xz":
+            offset = model.body_pos[model.jnt_bodyid[0], 2] - model.qpos0[1]
+            told["height"] = term("qpos", at=[1], minus=-offset)
+            told["uprightness"] = term("cos", of="qpos", entry=2)
+        elif self.root == "xy":
+            told["yaw_rate"] = term("qvel", at=[2])
+        else:
+            told["height"] = term("qpos", at=[2])
+            told["uprightness"] = term("gravity", unit=True, at=[2], scale=-1)
+            told["yaw_rate"] = term("yaw_rate", unit=True)
+        return told
+
+    def _motion(self) -> dict[str, Term]:
+        """Say velocities, speeds along and across the heading, and power."""
+        of = self._place()
+        told = {
+            "power": term("power"),
+            "speed": term("speed", of=of),
+            "x_velocity": term("moved", of=of, at=[0]),
         }
         if self.root == "xz":
-            return info | {"forward_speed": velocity[:, 0]}
-        if self.root == "xy":
-            yaw = self._qpos[rows, 2]
-        else:
-            w, x, y, z = self._quaternion(rows)
-            yaw = np.arctan2(2 * (x * y + w * z), w * w + x * x - y * y - z * z)
-        cos, sin = np.cos(yaw), np.sin(yaw)
-        vx, vy = velocity.T
-        return info | {"forward_speed": vx * cos + vy * sin, "lateral_speed": vy * cos - vx * sin}
-
-    def _quaternion(self, rows: np.ndarray) -> np.ndarray:
-        """Return the torso's unit quaternions, (4, n); start noise leaves those of qpos longer."""
-        quaternion = self._qpos[rows, 3:7].T
-        return quaternion / np.sqrt(np.square(quaternion).sum(0))
+            return told | {"forward_speed": told["x_velocity"]}
+        turned: dict[str, Any] = (
+            {"heading": "hinge"} if self.root == "xy" else {"heading": "free", "unit": True}
+        )
+        return told | {
+            "y_velocity": term("moved", of=of, at=[1]),
+            "forward_speed": term("moved", of=of, **turned, at=[0]),
+            "lateral_speed": term("moved", of=of, **turned, at=[1]),
+        }
 
     def _observation_names(self, model: mujoco.MjModel) -> tuple[str, ...]:
         positions, velocities = [], []
@@ -251,11 +256,6 @@ class LocomotionBatch(BatchEnv):
                 positions.append(name)
                 velocities.append(f"{name} velocity")
         return (*positions[self._skipped :], *velocities, *self._extra_names(model))
-
-
-def within(values: np.ndarray, limits: Sequence[float]) -> np.ndarray:
-    """Which values lie strictly between two limits."""
-    return (limits[0] < values) & (values < limits[1])
 
 
 def body_names(model: mujoco.MjModel, quantity: str, components: str) -> list[str]:

@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 
 from envs.batch_env import BatchEnv, Info
-from envs.contacts import Feet
+from envs.contacts import feet_term
 from envs.quadruped_model import (
     ACTION_SCALE,
     FOOT_NAMES,
@@ -23,9 +23,12 @@ from envs.quadruped_model import (
     JOINT_NAMES,
     TIMESTEP,
     quadruped_model,
+    quadruped_spec,
 )
 from envs.quadruped_rewards import REWARDS, Motion
+from envs.scene import portable
 from envs.single_env import SingleEnv
+from envs.terms import Control, Description, end, term
 
 CONTROL_DT = TIMESTEP * FRAME_SKIP  # s
 FALLEN_HEIGHT = 0.13  # m; the trunk's underside is 4.5 cm lower
@@ -69,6 +72,55 @@ _KINDS = np.array(
         [1, 1, 1],
     ],
     dtype=float,
+)
+
+_MOVED: dict[str, Any] = {"of": {"field": "qpos", "at": [0, 1, 2]}, "heading": "free"}
+_HEIGHT = term("qpos", at=[2])
+_UPRIGHTNESS = term("gravity", at=[2], scale=-1)
+_JOINTS = range(6, 6 + len(JOINT_NAMES))  # degrees of freedom
+DESCRIPTION = Description(
+    observation=[
+        term("gravity"),
+        term("qvel", at=range(3, 6)),
+        term("qpos", at=range(7, 7 + len(JOINT_NAMES)), minus=HOME),
+        term("qvel", at=_JOINTS),
+        term("action"),
+        term("command"),
+    ],
+    control=Control(clip=(-1.0, 1.0), scale=ACTION_SCALE, offset=HOME),
+    signals={
+        "forward_speed": term("moved", **_MOVED, at=[0]),
+        "lateral_speed": term("moved", **_MOVED, at=[1]),
+        "speed": term("speed", of=_MOVED["of"]),
+        "yaw_rate": term("yaw_rate"),
+        "command_vx": term("command", at=[0]),
+        "command_vy": term("command", at=[1]),
+        "command_yaw": term("command", at=[2]),
+        "height": _HEIGHT,
+        "uprightness": _UPRIGHTNESS,
+        "power": term("power", dofs=_JOINTS),
+        "foot_contact": feet_term(quadruped_model(), FOOT_NAMES)[0],
+        "pushed": term("pushed"),
+        "x": term("qpos", at=[0]),
+        "y": term("qpos", at=[1]),
+    },
+    ends=[
+        end("fall", _HEIGHT, below=FALLEN_HEIGHT),
+        end("fall", _UPRIGHTNESS, below=np.cos(FALLEN_TILT)),
+    ],
+    camera={"body": "trunk", "distance": 1.8},
+    commands={
+        "names": ["forward", "left", "turn left"],
+        "units": ["m/s", "m/s", "rad/s"],
+        "low": [-FASTEST_BACKWARD, *-FASTEST[1:]],
+        "high": FASTEST,
+    },
+    push={
+        "body": "trunk",
+        "impulse": CONDITIONS["push"]["impulse"],
+        "seconds": PUSH_STEPS * CONTROL_DT,
+        "heading": "free",
+    },
 )
 
 
@@ -126,16 +178,14 @@ class QuadrupedBatch(BatchEnv):
             **kwargs,
         )
         self._qpos, self._qvel = self.batch.qpos, self.batch.qvel
-        self._torque = self.batch.bind("qfrc_actuator")
         self._force = self.batch.bind("xfrc_applied")
         self._places = self.batch.bind("geom_xpos")
-        self._feet = Feet(self.batch, FOOT_NAMES)
+        self._torque = self.batch.bind("qfrc_actuator")
         self._foot_geoms = np.array([model.geom(name).id for name in FOOT_NAMES])
         self._trunk = model.body("trunk").id
         self._mass = float(model.body_mass.sum())
-        n, feet, joints = num_envs, len(FOOT_NAMES), len(JOINT_NAMES)
-        self._action, self._last_action = np.zeros((n, joints)), np.zeros((n, joints))
-        self._place_before = np.zeros((n, 3))
+        n, feet = num_envs, len(FOOT_NAMES)
+        self._last_action = np.zeros_like(self.action)
         self._feet_before = np.zeros((n, feet, 2))
         self._air_time = np.zeros((n, feet))
         # What is planned for an episode: commands from given steps on, and pushes.
@@ -144,7 +194,13 @@ class QuadrupedBatch(BatchEnv):
         self._command_steps = np.zeros((n, SEGMENTS), dtype=np.int64)
         self._push_steps = np.zeros((n, SEGMENTS), dtype=np.int64)
         self._pushes = np.zeros((n, SEGMENTS, 2))  # N, forward and left
-        self._pushed = np.zeros(n, dtype=bool)
+        self._pushed = np.zeros((n, 1), dtype=bool)
+        self.robots.fields |= {"command": self._command, "pushed": self._pushed}
+        self.robots.before_step(self._remember)
+        self.describe(DESCRIPTION)
+        self._heading = self.robots.source("heading", of="free")
+        self._gravity = self.robots.source("gravity")
+        self._velocity = self.robots.source("moved", **_MOVED)
 
     def _start(self, rows: np.ndarray, rngs: list[np.random.Generator]) -> None:
         self._qpos[rows, :7] = (0.0, 0.0, HOME_HEIGHT - 0.015, 1.0, 0.0, 0.0, 0.0)
@@ -152,7 +208,7 @@ class QuadrupedBatch(BatchEnv):
             self._qpos[i, 7:] = HOME + rng.uniform(-0.1, 0.1, len(HOME))
             self._qvel[i] = rng.uniform(-0.1, 0.1, 6 + len(HOME))
             self._plan(i, rng)
-        self._action[rows] = self._last_action[rows] = 0.0
+        self._last_action[rows] = 0.0
         self._air_time[rows] = 0.0
         self._pushed[rows] = False
         self._command[rows] = self._commands[rows, 0]
@@ -183,95 +239,72 @@ class QuadrupedBatch(BatchEnv):
                 self._push_steps[i, 0] = round(condition["at"] / CONTROL_DT)
                 self._pushes[i, 0, 1] = side * condition["impulse"] / (PUSH_STEPS * CONTROL_DT)
 
-    def _settle(self, rows: np.ndarray) -> None:
-        super()._settle(rows)
-        self._remember(rows)
-
     def _remember(self, rows: np.ndarray) -> None:
-        """Keep where trunk and feet are, to tell their velocities after the step."""
-        self._place_before[rows] = self._qpos[rows, :3]
+        """Keep where the feet are, to tell their velocities after the step."""
         self._feet_before[rows] = self._places[rows[:, None], self._foot_geoms, :2]
 
     def _before_step(self, rows: np.ndarray, actions: np.ndarray) -> None:
-        self._remember(rows)
-        self._last_action[rows] = self._action[rows]
-        self._action[rows] = np.clip(actions, -1.0, 1.0)
-        self.batch.ctrl[rows] = HOME + ACTION_SCALE * self._action[rows]
+        self._last_action[rows] = self.action[rows]
+        super()._before_step(rows, actions)
         since = self.steps[rows, None] - self._push_steps[rows]
         acting = (since >= 0) & (since < PUSH_STEPS)
         forward, left = (self._pushes[rows] * acting[..., None]).sum(1).T
-        self._pushed[rows] = (forward != 0) | (left != 0)
-        cos, sin = self._heading(rows)
+        self._pushed[rows, 0] = (forward != 0) | (left != 0)
+        cos, sin = self._heading(rows).T
         self._force[rows, self._trunk, 0] = cos * forward - sin * left
         self._force[rows, self._trunk, 1] = sin * forward + cos * left
 
-    def _heading(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return cosine and sine of the yaw angle, each (n,)."""
-        w, x, y, z = self._qpos[rows, 3:7].T
-        yaw = np.arctan2(2 * (x * y + w * z), w * w + x * x - y * y - z * z)
-        return np.cos(yaw), np.sin(yaw)
+    def model_xml(self) -> str:
+        """The robot on its floor."""
+        return portable(quadruped_spec())
 
-    def _gravity(self, rows: np.ndarray) -> np.ndarray:
-        """Return the direction of gravity in the trunk's axes, (n, 3)."""
-        w, x, y, z = self._qpos[rows, 3:7].T
-        up = w * w - x * x - y * y + z * z
-        return -np.column_stack([2 * (x * z - w * y), 2 * (y * z + w * x), up])
-
-    def _observe(self, rows: np.ndarray) -> np.ndarray:
-        parts = [
-            self._gravity(rows),
-            self._qvel[rows, 3:6],
-            self._qpos[rows, 7:] - HOME,
-            self._qvel[rows, 6:],
-            self._action[rows],
-            self._command[rows],
-        ]
-        obs = np.concatenate(parts, axis=1, dtype=np.float32)
-        return np.clip(obs, -OBS_LIMIT, OBS_LIMIT, out=obs)
+    def start_facts(self, row: int) -> dict[str, Any]:
+        """The commands and the pushes of the episode, in their order."""
+        commands = zip(self._command_steps[row].tolist(), self._commands[row].tolist(), strict=True)
+        pushes = zip(self._push_steps[row].tolist(), self._pushes[row].tolist(), strict=True)
+        told: list[list[Any]] = []
+        for step, command in commands:
+            if not told or command != told[-1][1]:
+                told.append([step, command])
+        return {
+            "commands": told,
+            "pushes": [[step, PUSH_STEPS, force] for step, force in pushes if any(force)],
+        }
 
     def _score(self, rows: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, Info]:
-        motion = self._motion(rows)
-        reward = np.zeros(rows.size)
-        for term, weight in REWARDS.values():
-            reward += weight * term(motion)
         info = self._start_info(rows)
-        fall = (info["height"] < FALLEN_HEIGHT) | (info["uprightness"] < np.cos(FALLEN_TILT))
-        info |= {
-            "forward_speed": motion.velocity[:, 0],
-            "lateral_speed": motion.velocity[:, 1],
-            "speed": np.hypot(motion.velocity[:, 0], motion.velocity[:, 1]),
-            "power": motion.power,
-            "fall": fall,
-        }
+        motion = self._motion(rows, info)
+        reward = np.zeros(rows.size)
+        for part, weight in REWARDS.values():
+            reward += weight * part(motion)
+        ended = self._ends(rows)
+        info |= ended
+        info["speed"] = np.hypot(info["forward_speed"], info["lateral_speed"])
         # The next command takes effect after the step that it ends, so that a robot is judged by
         # the command that it saw.
         segment = (self._command_steps[rows] <= self.steps[rows, None]).sum(1) - 1
         self._command[rows] = self._commands[rows, segment]
-        return reward, fall, info
+        return reward, ended["fall"], info
 
-    def _motion(self, rows: np.ndarray) -> Motion:
-        """Read from the batch what the robots did in this step."""
-        cos, sin = self._heading(rows)
-        vx, vy, vz = (self._qpos[rows, :3] - self._place_before[rows]).T / CONTROL_DT
+    def _motion(self, rows: np.ndarray, info: Info) -> Motion:
+        """Read from the batch what the robots did in this step; ``info`` has the rest."""
         places = self._places[rows[:, None], self._foot_geoms, :2]
         foot_velocity = (places - self._feet_before[rows]) / CONTROL_DT
-        contact = self._feet.touching(rows)
+        contact = info["foot_contact"]
         flown = self._air_time[rows]
         self._air_time[rows] = np.where(contact, 0.0, flown + CONTROL_DT)
-        gravity, turning = self._gravity(rows), self._qvel[rows, 3:6]
-        torque = self._torque[rows, 6:]
         return Motion(
-            velocity=np.column_stack([vx * cos + vy * sin, vy * cos - vx * sin, vz]),
-            turning=turning,
-            yaw_rate=-(gravity * turning).sum(-1),
-            gravity=gravity,
-            height=self._qpos[rows, 2],
+            velocity=self._velocity(rows),
+            turning=self._qvel[rows, 3:6],
+            yaw_rate=info["yaw_rate"],
+            gravity=self._gravity(rows),
+            height=info["height"],
             command=self._command[rows],
             still=~self._command[rows].any(-1),
             posture=self._qpos[rows, 7:] - HOME,
-            torque=torque,
-            power=np.abs(torque * self._qvel[rows, 6:]).sum(-1),
-            action_change=self._action[rows] - self._last_action[rows],
+            torque=self._torque[rows, 6:],
+            power=info["power"],
+            action_change=self.action[rows] - self._last_action[rows],
             contact=contact,
             landed=contact & (flown > 0),
             air_time=flown,
@@ -279,26 +312,10 @@ class QuadrupedBatch(BatchEnv):
         )
 
     def _start_info(self, rows: np.ndarray) -> Info:
-        zeros = np.zeros(rows.size)
-        gravity = self._gravity(rows)
-        command = self._command[rows]
-        return {
-            "forward_speed": zeros,
-            "lateral_speed": zeros,
-            "speed": zeros,
-            "yaw_rate": -(gravity * self._qvel[rows, 3:6]).sum(-1),
-            "command_vx": command[:, 0],
-            "command_vy": command[:, 1],
-            "command_yaw": command[:, 2],
-            "height": self._qpos[rows, 2],
-            "uprightness": -gravity[:, 2],
-            "power": zeros,
+        info = super()._start_info(rows)
+        return info | {
             "mass": np.full(rows.size, self._mass),
-            "foot_contact": self._feet.touching(rows),
-            "pushed": self._pushed[rows],
             "fall": np.zeros(rows.size, dtype=bool),
-            "x": self._qpos[rows, 0],
-            "y": self._qpos[rows, 1],
         }
 
 

@@ -179,9 +179,8 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
     getattr(spec.visual, "global").offheight = 960
 
 
-@lru_cache(maxsize=1)
-def quadruped_model() -> mujoco.MjModel:
-    """Compile the robot on an endless floor; only feet and knees can touch it."""
+def quadruped_spec() -> mujoco.MjSpec:
+    """The robot on an endless floor; only feet and knees can touch it."""
     spec = mujoco.MjSpec()
     spec.modelname = "quadruped"
     spec.compiler.degree = False
@@ -192,4 +191,10 @@ def quadruped_model() -> mujoco.MjModel:
     trunk = _add_trunk(spec)
     for leg in LEGS:
         _add_leg(spec, trunk, leg)
-    return spec.compile()
+    return spec
+
+
+@lru_cache(maxsize=1)
+def quadruped_model() -> mujoco.MjModel:
+    """Compile `quadruped_spec`."""
+    return quadruped_spec().compile()

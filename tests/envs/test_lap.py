@@ -323,7 +323,7 @@ def test_a_simple_driver_does_a_lap_and_progress_is_the_distance(condition):
     driven = np.linalg.norm(np.diff(ways, axis=0), axis=1).sum(0)
     last = record[-1][-1]
     assert (last["progress"] > 1.0).all()
-    lap = world.unwrapped._length
+    lap = world.unwrapped.robots.guide.length
     # Corners are cut, so a lap along the centreline is a little longer than the way driven.
     assert driven / lap == pytest.approx(last["progress"], rel=0.08)
     speed = np.array([infos["forward_speed"] for *_, infos in record])
