@@ -83,7 +83,8 @@ const SOURCES = {
         const down = gravity(robot, unit === true), qvel = robot.physics.field("qvel");
         return [-(down[0] * qvel[3] + down[1] * qvel[4] + down[2] * qvel[5])];
     },
-    cos: ({ of }) => (robot) => robot.physics.field(/** @type {string} */ (of)).map(Math.cos),
+    cos: ({ of, entry }) => (robot) =>
+        [Math.cos(robot.physics.field(/** @type {string} */ (of))[entry ?? 0])],
     phase: ({ period, offset }, { dt }) => (robot) => {
         const angle = (2 * Math.PI * robot.steps * dt) / (period ?? 1) + (offset ?? 0);
         return [Math.cos(angle), Math.sin(angle)];

@@ -10,6 +10,7 @@ export interface Term {
     history?: number;
     vector?: boolean;
     of?: string | { field: string; at?: number[] };
+    entry?: number;
     unit?: boolean;
     heading?: string;
     period?: number;
