@@ -1,7 +1,7 @@
 """The shared base of every world: N robots of one MuJoCo model family, stepped in C threads.
 
-`BatchEnv` is a Gymnasium `VectorEnv` on `mujoco.batch.Batch`. A world fills in two methods that work
-on arrays of rows, `_start` and `_score`, and says in terms (`envs.terms`) what its robots sense.
+`BatchEnv` is a Gymnasium `VectorEnv` on `mujoco.batch.Batch`. A world fills in two methods that
+work on arrays of rows, `_start` and `_score`, and says in terms (`envs.terms`) what it observes.
 """
 
 from __future__ import annotations
@@ -164,9 +164,9 @@ class BatchEnv(VectorEnv):
     def describe(self, description: Description) -> None:
         """Say what robots sense and how they end; the arrays that the terms name must be there."""
         self.description = description
-        self._observer = Observer(
-            self.robots, description.observation, self.single_observation_space
-        )
+        space = self.single_observation_space
+        assert isinstance(space, gym.spaces.Box)
+        self._observer = Observer(self.robots, description.observation, space)
         self._signals = Signals(self.robots, description.signals)
         self._step_signals = Signals(self.robots, description.step_signals)
         self._ends = Ends(self.robots, description.ends)
@@ -191,8 +191,8 @@ class BatchEnv(VectorEnv):
         """
         if self.description is None or type(self)._observe is not BatchEnv._observe:
             raise ValueError(
-                f"{type(self).__name__} observes by code of its own, so it can be played here only; "
-                "say in terms what it observes (`envs.terms`)"
+                f"{type(self).__name__} observes by code of its own, so it can be played "
+                "here only; say in terms what it observes (`envs.terms`)"
             )
         with contextlib.closing(self._alike(len(seeds))) as world:
             return scene.scene(world, seeds, conditions)

@@ -55,8 +55,8 @@ class ContactForces:
             self.values[i] = self._data.cfrc_ext
 
 
-def feet_term(model: mujoco.MjModel, names: Sequence[str]) -> tuple[Term | None, tuple[str, ...]]:
-    """Say which feet touch the ground plane, from their lowest points, and name them.
+def foot_contact(model: mujoco.MjModel, names: Sequence[str]) -> dict[str, Term]:
+    """Say which feet touch the ground plane, from their lowest points; nothing if there are none.
 
     Args:
         model: With the feet.
@@ -70,7 +70,7 @@ def feet_term(model: mujoco.MjModel, names: Sequence[str]) -> tuple[Term | None,
     ]
     grounds = np.flatnonzero((model.geom_type == PLANE) & (model.geom_bodyid == 0))
     if not kept or not len(grounds):
-        return None, ()
+        return {}
     ground, geoms = grounds[0], np.array([geom for _, geom in kept])
     kinds, sizes = model.geom_type[geoms], model.geom_size[geoms]
     # A foot is a box of these half lengths (a line, a point), grown by a radius.
@@ -80,8 +80,8 @@ def feet_term(model: mujoco.MjModel, names: Sequence[str]) -> tuple[Term | None,
     # MuJoCo lets two geoms act on each other from this distance on.
     margin = model.geom_margin[geoms] + model.geom_margin[ground]
     reach = model.geom_pos[ground, 2] + radius + margin
-    found = tuple(name for name, _ in kept)
-    return term("feet", geoms=found, half=half, reach=reach, vector=True), found
+    found = [name for name, _ in kept]
+    return {"foot_contact": term("feet", geoms=found, half=half, reach=reach, vector=True)}
 
 
 @source("feet")

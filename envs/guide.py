@@ -72,9 +72,10 @@ class Guide:
 
 @source("track")
 def track(robots: Robots, of: str, ahead: float = 0.0) -> Read:
-    """Where a robot is on its track: ``along``, ``progress``, ``lateral``, ``off_centre``, ``bend``.
+    """Where a robot is on its track.
 
-    ``bend`` is the curvature ``ahead`` metres on, 1/m.
+    Of ``along`` (m since the start), ``progress`` (laps), ``lateral`` (m left of the centreline),
+    ``off_centre`` (m) and ``bend`` (the curvature ``ahead`` metres on, 1/m).
     """
     guide: Guide = robots.guide
 
@@ -96,7 +97,7 @@ def track(robots: Robots, of: str, ahead: float = 0.0) -> Read:
 
 @source("lidar")
 def distances(robots: Robots, angles: list[float], range: float) -> Read:
-    """Distances to the walls along rays at ``angles`` (rad) from the heading, up to ``range``, m."""
+    """Distances to the walls, m, along rays at ``angles`` (rad) from the heading."""
     guide: Guide = robots.guide
     qpos, rays = robots.source("qpos"), np.array(angles)
 

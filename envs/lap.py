@@ -17,10 +17,17 @@ import numpy as np
 from envs import lidar
 from envs.batch_env import BatchEnv, Info
 from envs.guide import Guide
-from envs.lap_model import CHASSIS_RADIUS, FRAME_SKIP, MAX_WHEEL_SPEED, START_HEIGHT, lap_model, lap_spec
+from envs.lap_model import (
+    CHASSIS_RADIUS,
+    FRAME_SKIP,
+    MAX_WHEEL_SPEED,
+    START_HEIGHT,
+    lap_model,
+    lap_spec,
+)
 from envs.scene import portable
 from envs.single_env import SingleEnv
-from envs.terms import Control, Description, end, term
+from envs.terms import Control, Description, end, gauge, term
 from envs.tracks import DIRECTIONS, HALF_WIDTH, SAMPLES, TRACKS, make_track
 
 CONTROL_DT = 0.05  # s
@@ -28,13 +35,20 @@ BUMPER = 0.01  # m: the walls' segments stray from the true curve by up to this 
 STUCK_SECONDS = 3.0
 STUCK_PROGRESS = 0.1  # m gained within STUCK_SECONDS, or the robot is stuck
 LOOKAHEAD = 0.5  # m; the bend that a robot is in is read this far ahead of its axle
+BEND = 0.15  # 1/m: less curvature than this counts as straight
 CRASH_PENALTY = 5.0
 RANDOM_TRACKS = 1000  # the track "random" is drawn from this many
 
-CONDITIONS = {f"{t}/{d}": {"track": t, "direction": d} for t in TRACKS for d in DIRECTIONS}
+_WORDS = {"ccw": "anticlockwise", "cw": "clockwise"}
+CONDITIONS = {
+    f"{t}/{d}": {"track": t, "direction": d, "label": f"{t}, {_WORDS[d]}"}
+    for t in TRACKS
+    for d in DIRECTIONS
+}
 
 # To the nearer wall, m: half the corridor and less.
 _CLEARANCE = term("track", of="off_centre", minus=HALF_WIDTH - CHASSIS_RADIUS, scale=-1)
+_ALONG = term("track", of="along")
 DESCRIPTION = Description(
     observation=[
         term("lidar", angles=lidar.ANGLES, range=lidar.RANGE, over=lidar.RANGE),
@@ -54,15 +68,26 @@ DESCRIPTION = Description(
     },
     ends=[
         end("crash", _CLEARANCE, at_most=BUMPER),
-        end(
-            "stuck",
-            term("track", of="along"),
-            gains_less=STUCK_PROGRESS,
-            within=STUCK_SECONDS,
+        end("stuck", _ALONG, gains_less=STUCK_PROGRESS, within=STUCK_SECONDS),
+    ],
+    gauges=[
+        gauge("forward_speed", "m/s", 0.0, 1.8),
+        gauge(
+            "yaw_rate", "rad/s", -1.0, 2.5,
+            label="left turning", measure="left_turning.alive", while_=f"bend > {BEND}",
         ),
+        gauge(
+            "yaw_rate", "rad/s", -1.0, 2.5,
+            label="right turning", measure="right_turning.alive", sign=-1, while_=f"bend < -{BEND}",
+        ),
+        gauge(
+            "lateral_error", "m", -0.3, 0.3,
+            label="off centre", measure="off_centre.alive", take="mean_abs",
+        ),
+        gauge("progress", "laps", 0.0, 4.0, measure="progress", take="last"),
     ],
     camera={"body": "chassis", "distance": 2.2},
-)
+)  # fmt: skip
 
 
 class LapBatch(BatchEnv):

@@ -29,6 +29,10 @@ class HalfCheetahBatch(LocomotionBatch):
     root = "xz"
     feet = ("bfoot", "ffoot")
     normal_velocities = True
+    gauges: ClassVar[dict[str, tuple[float, float]]] = {
+        "forward_speed": (-1.0, 12.0), "height": (0.2, 0.9), "uprightness": (-1.0, 1.0),
+        "power": (0.0, 6000.0),
+    }  # fmt: skip
     defaults: ClassVar[dict[str, Any]] = {
         **_ALL,
         "xml_file": "half_cheetah.xml",
@@ -42,6 +46,11 @@ class SwimmerBatch(LocomotionBatch):
     """Three links in a plane of thick fluid."""
 
     root = "xy"
+    gauges: ClassVar[dict[str, tuple[float, float]]] = {
+        "forward_speed": (-1.0, 1.0), "lateral_speed": (-2.5, 2.5), "yaw_rate": (-2.5, 2.5),
+        "power": (0.0, 1200.0),
+    }  # fmt: skip
+    distance = 5.0
     defaults: ClassVar[dict[str, Any]] = {
         **_ALL,
         "xml_file": "swimmer.xml",
@@ -57,6 +66,10 @@ class Walker2dBatch(LocomotionBatch):
     root = "xz"
     feet: ClassVar[tuple[str, ...]] = ("foot_geom", "foot_left_geom")
     velocity_limit = 10.0
+    gauges: ClassVar[dict[str, tuple[float, float]]] = {
+        "forward_speed": (-2.5, 6.0), "height": (0.8, 1.4), "uprightness": (0.5, 1.0),
+        "power": (0.0, 6000.0),
+    }  # fmt: skip
     defaults: ClassVar[dict[str, Any]] = {
         **_FALLS,
         "xml_file": "walker2d_v5.xml",
@@ -83,6 +96,11 @@ class HopperBatch(Walker2dBatch):
     """A planar biped's half: one leg, and limits to every other coordinate and velocity too."""
 
     feet = ("foot_geom",)
+    gauges: ClassVar[dict[str, tuple[float, float]]] = {
+        "forward_speed": (-1.5, 4.0), "height": (0.7, 1.7), "uprightness": (0.95, 1.0),
+        "power": (0.0, 2500.0),
+    }  # fmt: skip
+    distance = 3.0
     defaults: ClassVar[dict[str, Any]] = {
         **Walker2dBatch.defaults,
         "xml_file": "hopper.xml",
@@ -107,6 +125,11 @@ class AntBatch(LocomotionBatch):
     root = "free"
     feet = ("left_ankle_geom", "right_ankle_geom", "third_ankle_geom", "fourth_ankle_geom")
     normal_velocities = True
+    gauges: ClassVar[dict[str, tuple[float, float]]] = {
+        "forward_speed": (-2.0, 7.0), "lateral_speed": (-2.0, 2.0), "yaw_rate": (-4.0, 4.0),
+        "height": (0.2, 1.0), "uprightness": (-1.0, 1.0), "power": (0.0, 6000.0),
+    }  # fmt: skip
+    distance = 6.0
     defaults: ClassVar[dict[str, Any]] = {
         **_FALLS,
         "xml_file": "ant.xml",
@@ -160,6 +183,11 @@ class HumanoidBatch(LocomotionBatch):
 
     root = "free"
     feet = ("right_foot", "left_foot")
+    gauges: ClassVar[dict[str, tuple[float, float]]] = {
+        "forward_speed": (-1.0, 7.0), "lateral_speed": (-1.0, 1.0), "yaw_rate": (-5.0, 5.0),
+        "height": (1.0, 1.6), "uprightness": (0.4, 1.0), "power": (0.0, 6000.0),
+    }  # fmt: skip
+    distance = 5.0
     defaults: ClassVar[dict[str, Any]] = {
         **_FALLS,
         "xml_file": "humanoid.xml",

@@ -14,9 +14,9 @@ import numpy as np
 from gymnasium.envs.mujoco.mujoco_env import expand_model_path
 
 from envs.batch_env import BatchEnv, Info
-from envs.contacts import ContactForces, feet_term
+from envs.contacts import ContactForces, foot_contact
 from envs.scene import portable_file
-from envs.terms import Description, End, Ends, Term, end, term
+from envs.terms import Description, End, Ends, Term, gauge, term
 
 # Keyword arguments of the originals that only concern pictures, which a batch does not draw.
 RENDERING = {
@@ -24,6 +24,8 @@ RENDERING = {
     "visual_options",
 }  # fmt: skip
 FREE = mujoco.mjtJoint.mjJNT_FREE.value
+UNITS = {"forward_speed": "m/s", "lateral_speed": "m/s", "yaw_rate": "rad/s", "height": "m",
+         "uprightness": "", "power": "W"}  # fmt: skip
 
 
 @lru_cache(maxsize=32)
@@ -69,6 +71,8 @@ class LocomotionBatch(BatchEnv):
     feet: ClassVar[tuple[str, ...]] = ()  # geoms
     normal_velocities: ClassVar[bool] = False  # start velocities are drawn normal, not uniform
     velocity_limit: ClassVar[float | None] = None  # of observed velocities
+    gauges: ClassVar[dict[str, tuple[float, float]]]  # signals that show how it goes, their ranges
+    distance: ClassVar[float] = 4.0  # m, of a camera that follows
 
     def __init__(self, num_envs: int = 1, **kwargs: Any) -> None:
         self.options = SimpleNamespace(
@@ -97,15 +101,16 @@ class LocomotionBatch(BatchEnv):
         self._felt = ContactForces(self.batch) if feels else None
         if self._felt is not None:
             self.robots.fields["cfrc_ext"] = self._felt.values.reshape(num_envs, -1)
-        feet, foot_names = feet_term(model, self.feet)
-        limits = self._limits()
+        feet, limits = foot_contact(model, self.feet), self._limits()
         self._unhealthy = Ends(self.robots, limits)
         self.describe(
             Description(
                 observation=self._observation(),
-                signals=self._pose() | ({} if feet is None else {"foot_contact": feet}),
+                signals=self._pose() | feet,
                 step_signals=self._motion(),
                 ends=limits if limits and o.terminate_when_unhealthy else (),
+                gauges=[gauge(name, UNITS[name], *ends) for name, ends in self.gauges.items()],
+                camera={"body": model.body(model.jnt_bodyid[0]).name, "distance": self.distance},
             )
         )
         self._velocity = self.robots.source("moved", of=self._place())
@@ -116,7 +121,7 @@ class LocomotionBatch(BatchEnv):
                 model.actuator(i).name or model.joint(model.actuator_trnid[i, 0]).name
                 for i in range(model.nu)
             ),
-            foot_names=foot_names,
+            foot_names=tuple(feet["foot_contact"]["geoms"]) if feet else (),
         )
 
     # What tasks do otherwise.

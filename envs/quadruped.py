@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 
 from envs.batch_env import BatchEnv, Info
-from envs.contacts import feet_term
+from envs.contacts import foot_contact
 from envs.quadruped_model import (
     ACTION_SCALE,
     FOOT_NAMES,
@@ -28,7 +28,7 @@ from envs.quadruped_model import (
 from envs.quadruped_rewards import REWARDS, Motion
 from envs.scene import portable
 from envs.single_env import SingleEnv
-from envs.terms import Control, Description, end, term
+from envs.terms import Control, Description, end, gauge, term
 
 CONTROL_DT = TIMESTEP * FRAME_SKIP  # s
 FALLEN_HEIGHT = 0.13  # m; the trunk's underside is 4.5 cm lower
@@ -99,7 +99,7 @@ DESCRIPTION = Description(
         "height": _HEIGHT,
         "uprightness": _UPRIGHTNESS,
         "power": term("power", dofs=_JOINTS),
-        "foot_contact": feet_term(quadruped_model(), FOOT_NAMES)[0],
+        **foot_contact(quadruped_model(), FOOT_NAMES),
         "pushed": term("pushed"),
         "x": term("qpos", at=[0]),
         "y": term("qpos", at=[1]),
@@ -107,6 +107,23 @@ DESCRIPTION = Description(
     ends=[
         end("fall", _HEIGHT, below=FALLEN_HEIGHT),
         end("fall", _UPRIGHTNESS, below=np.cos(FALLEN_TILT)),
+    ],
+    gauges=[
+        gauge(
+            "forward_speed", "m/s", -0.8, 1.2,
+            wanted="command_vx", measure="vx_error.alive", take="mean_abs",
+        ),
+        gauge(
+            "lateral_speed", "m/s", -0.7, 0.7, label="speed to the left",
+            wanted="command_vy", measure="vy_error.alive", take="mean_abs",
+        ),
+        gauge(
+            "yaw_rate", "rad/s", -1.4, 1.4, label="turning left",
+            wanted="command_yaw", measure="yaw_error.alive", take="mean_abs",
+        ),
+        gauge("uprightness", "", 0.4, 1.0),
+        gauge("height", "m", 0.1, 0.35),
+        gauge("power", "W", 0.0, 250.0),
     ],
     camera={"body": "trunk", "distance": 1.8},
     commands={
@@ -121,7 +138,7 @@ DESCRIPTION = Description(
         "seconds": PUSH_STEPS * CONTROL_DT,
         "heading": "free",
     },
-)
+)  # fmt: skip
 
 
 class QuadrupedBatch(BatchEnv):

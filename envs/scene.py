@@ -152,7 +152,7 @@ def scene(world: Any, seeds: Sequence[int], conditions: Sequence[str]) -> dict[s
 def _named_ends(
     signals: Mapping[str, Term], ends: Sequence[End]
 ) -> tuple[dict[str, Term], list[dict[str, Any]]]:
-    """The signals with those that only ends read, and the ends with a signal's name for its term."""
+    """The signals, with those that only ends read, and the ends, with signals for their terms."""
     signals, told = dict(signals), []
     for number, said in enumerate(ends):
         names = [name for name, term in signals.items() if term == said["term"]]

@@ -101,7 +101,7 @@ def _plain(robots: Robots, name: str) -> Read:
 
 
 def picked(at: list[int] | None) -> slice | list[int]:
-    """What takes the entries ``at`` of (n, K) along K; a slice, which copies nothing, if one can."""
+    """What takes the entries ``at`` of (n, K) along K: a slice, which copies nothing, if it can."""
     if at is None:
         return slice(None)
     if at and at == list(range(at[0], at[0] + len(at))):

@@ -63,6 +63,36 @@ def end(name: str, term: Term, **test: Any) -> End:
     return plain({"name": name, "term": term, **test})
 
 
+def gauge(
+    signal: str,
+    unit: str,
+    low: float,
+    high: float,
+    *,
+    label: str | None = None,
+    measure: str | None = None,
+    take: str = "mean",
+    **about: Any,
+) -> Mapping[str, Any]:
+    """Say how a behaviour is shown: a bar of what a signal is now, and a number for the episode.
+
+    Args:
+        signal: One of the world's, (n,).
+        unit: Of the signal.
+        low: Where the bar begins; it has room for intact and for damaged robots.
+        high: Where it ends.
+        label: What people call it.
+        measure: The measure of the instrument that the number is; ``signal.alive`` if not given.
+        take: The number: ``mean`` over the steps, ``mean_abs`` of the absolute value, ``last``.
+        **about: ``sign=-1`` turns the signal round; ``while_="bend > 0.15"`` counts steps in which
+            that held; ``wanted="command_vx"``: a signal to mark, whose difference is averaged.
+    """
+    name = measure or f"{signal}.alive"
+    about = {key.rstrip("_"): item for key, item in about.items()}
+    told = {"signal": signal, "label": label or signal.replace("_", " "), "unit": unit}
+    return plain({**told, "low": low, "high": high, "measure": name, "take": take, **about})
+
+
 @dataclass(frozen=True)
 class Control:
     """From what a policy says to what the motors are told: offset + scale · clip(said).
@@ -96,7 +126,7 @@ class Description:
         signals: Name → term, as among the infos, at a reset too.
         step_signals: Those that only a step gives.
         ends: What ends an episode; the first that hits counts.
-        gauges: What shows behaviour, first the most important; see `envs.scene`.
+        gauges: What shows behaviour, the most important first.
         camera: What a following camera looks at: ``{"body": …, "distance": m}``.
         commands: Names, units and limits of what a robot can be told, if it can.
         push: Where and how hard a robot can be pushed, if it can.
