@@ -45,6 +45,7 @@ _HOMES = {
     "headlines": "reports.words",
     "figures": "reports.figures",
     "film": "reports.film",
+    "live": "reports.live",
     "report": "reports.report",
     "measure": "measures.registry",
     "MEASURES": "measures.registry",

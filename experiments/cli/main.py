@@ -1,4 +1,4 @@
-"""The command line: train, map, plan, video, report, show, list, study, doctor, demo."""
+"""The command line: train, map, plan, video, live, report, show, list, study, doctor, demo."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import tyro
 from experiments.cli.inspection import doctor, list_, show
 from experiments.cli.mapping import map_, plan, report, video
 from experiments.cli.options import BadOption
+from experiments.cli.playing import live
 from experiments.cli.studying import study
 from experiments.cli.training import demo, train
 from rl_ablation.errors import LabError
@@ -18,7 +19,7 @@ from rl_ablation.errors import LabError
 # Heavy imports (torch, mujoco) wait inside the commands, so that --help answers at once.
 BAD_INPUT, INTERRUPTED = 2, 130
 
-FUNCTIONS = (train, map_, plan, video, report, show, list_, study, doctor, demo)
+FUNCTIONS = (train, map_, plan, video, live, report, show, list_, study, doctor, demo)
 COMMANDS: dict[str, Callable[..., None]] = {f.__name__.rstrip("_"): f for f in FUNCTIONS}
 
 

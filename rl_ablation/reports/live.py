@@ -33,15 +33,15 @@ from rl_ablation.rollouts.world import world_of
 
 FOLDER = Path(__file__).parent / "live"
 BUNDLE = FOLDER / "build"
-PARTS = ("main.js", "page.css", "mujoco.wasm.gz")
+PARTS = ("main.js", "page.css", "mujoco.wasm.gz", "licences.txt")
 FORMAT = 1
+MEND = "run `make live`, for which npm has to reach its registry; all else works without"
 
 
 def missing() -> str:
-    """What is missing for making a live page, and how to mend it, in one line; "" if nothing is."""
-    if all((BUNDLE / name).exists() for name in PARTS):
-        return ""
-    return "the live page's bundle is not built; run `make live` (it needs npm and its registry)"
+    """What is missing for making a live page, in a few words; "" if nothing is."""
+    built = all((BUNDLE / name).exists() for name in PARTS)
+    return "" if built else "the live page's bundle is not built"
 
 
 def live(
@@ -63,7 +63,7 @@ def live(
         LabError: The bundle is not built, the network is no MLP, or the world cannot be played.
     """
     if gap := missing():
-        raise LabError(gap)
+        raise LabError(f"{gap}; {MEND}")
     folder = what.folder if isinstance(what, Map) else Path()
     path = folder / "live.html" if path is None else Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,6 +133,7 @@ def page(data: dict[str, Any]) -> str:
         "style": style,
         "data": json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"),
         "engine": engine,
+        "licences": html.escape((BUNDLE / "licences.txt").read_text()),
         "script": script,
     }
     template = (FOLDER / "page.html").read_text()

@@ -3,7 +3,7 @@
  * what `rl_ablation.reports.live` puts into a page. Run by `make live`.
  */
 
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
@@ -87,6 +87,24 @@ function stripped(code) {
     return Buffer.concat(kept);
 }
 
+/** @type {Record<string, string>} */
+const LICENCES = { "Apache-2.0": `${here}../../../LICENSE` };
+
+/** What goes into the page, under which licences. */
+async function licences() {
+    const packages = JSON.parse(await readFile(`${here}package.json`, "utf8")).dependencies;
+    const texts = Object.keys(packages).map(async (name) => {
+        const folder = `${here}node_modules/${name}`;
+        const about = JSON.parse(await readFile(`${folder}/package.json`, "utf8"));
+        const file = (await readdir(folder)).find((one) => /^licen[cs]e/i.test(one));
+        // MuJoCo's package brings none; it has the licence of this repository.
+        const path = file === undefined ? LICENCES[about.license] : `${folder}/${file}`;
+        const text = (await readFile(path, "utf8")).trim();
+        return `${name} ${about.version}, ${about.homepage}, ${about.license}\n\n${text}`;
+    });
+    return `${(await Promise.all(texts)).join("\n\n")}\n`;
+}
+
 await mkdir(`${here}build`, { recursive: true });
 await build({
     entryPoints: [`${here}main.js`, `${here}page.css`],
@@ -101,5 +119,6 @@ await build({
     logLevel: "warning",
     external: ["module", "fs", "path", "node:*", "crypto"],
 });
+await writeFile(`${here}build/licences.txt`, await licences());
 const wasm = await readFile(engine.replace(/\.js$/, ".wasm"));
 await writeFile(`${here}build/mujoco.wasm.gz`, gzipSync(stripped(wasm), { level: 9 }));
