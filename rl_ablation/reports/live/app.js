@@ -39,6 +39,7 @@ export class App {
         this.drawn = 0; // ms, when the robots were last drawn
         this.written = 0; // ms, when numbers were last written
         this.stepped = 0; // steps made since the page began
+        this.since = { at: 0, steps: 0, text: "" };
         /** @type {Place | null} */
         this.looked = null;
         /** Told when the state has changed. @type {(() => void)[]} */
@@ -215,6 +216,17 @@ export class App {
         }
     }
 
+    /** How fast the robots run, where that is not the speed asked for; measured over a second. */
+    pace() {
+        const now = performance.now(), seconds = (now - this.since.at) / 1000;
+        if (seconds > 1) {
+            const pace = ((this.stepped - this.since.steps) * this.data.scene.dt) / seconds;
+            const asked = this.playing && !this.race.over && Math.abs(pace / this.speed - 1) > 0.2;
+            this.since = { at: now, steps: this.stepped, text: asked ? ` · ×${pace.toPrecision(2)}` : "" };
+        }
+        return this.since.text;
+    }
+
     /** Write what changes with every step. */
     write() {
         const { race, data } = this;
@@ -226,7 +238,7 @@ export class App {
         const waits = sizeOf(this.state.cut) > 0 && !race.cut.robot.cut && race.cut.robot.ended === "";
         any("plate-cut").classList.toggle("waits", waits);
         any("sites").classList.toggle("waits", waits);
-        say(any("clock"), `${(race.steps * data.scene.dt).toFixed(1)} s`);
+        say(any("clock"), `${(race.steps * data.scene.dt).toFixed(1)} s${this.pace()}`);
         say(any("counts"), countsOf(race));
         if (this.looked !== null) {
             any("detail").replaceChildren(...aboutUnit(this.looked.site, this.looked.unit, data, race).map((line) => {

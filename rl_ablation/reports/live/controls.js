@@ -4,6 +4,7 @@ import { any, button, choices, input, select } from "./dom.js";
 import { MOST } from "./app.js";
 import { copied, regionOf, sizeOf, takesStrength } from "./state.js";
 import { canonical, parse, problem } from "./triggers.js";
+import { loss } from "./words.js";
 
 /** @typedef {import("./app.js").App} App */
 /** @typedef {import("./types").PageData} PageData */
@@ -185,10 +186,13 @@ function regions(app) {
         any("findings").append(item);
         return press;
     });
-    any("found").hidden = buttons.length === 0;
+    any("found").hidden = false;
     app.listeners.push(() => {
         const here = sizeOf(state.cut) ? (regionOf(state.cut, data)?.name ?? "") : "";
         select("region").value = here;
+        const region = run.regions.find(({ name }) => name === here);
+        any("loss").textContent = region === undefined ? ""
+            : `Without ${region.label}, says the run: ${loss(region.effects)}.`;
         for (const press of buttons) press.setAttribute("aria-pressed", String(press.dataset.region === here));
     });
 }

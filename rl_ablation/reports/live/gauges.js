@@ -89,7 +89,8 @@ class Card {
     draw(k, race, horizon, inks) {
         const { gauge } = this, unit = gauge.unit === "" ? "" : ` ${gauge.unit}`;
         const [intact, cut] = race.runners.map(({ scores }) => scores);
-        this.cut.textContent = `${number(cut.number(k))}${unit}`;
+        const off = gauge.wanted === undefined ? "" : "off by ";
+        this.cut.textContent = `${off}${number(cut.number(k))}${unit}`;
         this.intact.textContent = `intact ${number(intact.number(k))}${this.usual ? ` · ${this.usual}` : ""}`;
         this.put(this.marks.intact, intact.series[k].at(-1));
         this.put(this.marks.cut, cut.series[k].at(-1));

@@ -102,7 +102,7 @@ export class NetworkPanel {
         /** @type {string[]} */
         this.colours = [];
         this.peaks = Object.fromEntries(Object.entries(data.activity.sites).map(
-            ([site, { samples }]) => [site, samples.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-9)],
+            ([site, { samples }]) => [site, samples.map(Math.abs).sort()[Math.floor(0.98 * samples.length)]],
         ));
         this.grids = Object.entries(data.policy.sites).map(([site, units]) => new Grid(
             site, units, (unit) => data.names[site]?.[unit] ?? `${site} unit ${unit}`,
