@@ -130,8 +130,8 @@ def scene(world: Any, seeds: Sequence[int], conditions: Sequence[str]) -> dict[s
         "substeps": world.frame_skip,
         "horizon": world.max_episode_steps,
         "observation": {
-            "terms": said.observation, "clip": limits(space), "dtype": space.dtype.name,
-            "names": world.metadata.get("observation_names", ()),
+            "terms": said.observation, "size": space.shape[0], "clip": limits(space),
+            "dtype": space.dtype.name, "names": world.metadata.get("observation_names", ()),
         },
         "control": {**vars(said.control), "names": world.metadata.get("action_names", ())},
         "signals": signals,

@@ -2,7 +2,7 @@
 
 A source is a function of row indices (n,) to values (n, K). The name of an `MjData` array is one,
 so is the name of an array that the world keeps; every other one is made here, or beside what it
-reads, by a function that `source` registers. `docs/architecture.md` has the table of all.
+reads, by a function that `source` registers. `docs/reference/scene.md` has a table of all.
 """
 
 from __future__ import annotations
