@@ -74,9 +74,9 @@ def tell_run(folder: Path, as_json: bool) -> None:
         print_json({"run": folder, "report": page, **there, "effects": effects, "findings": found})
         return
     say("\n".join(f.text for f in findings) or "no cut changed a behaviour clearly")
-    say(f"report: {page}")
     if live.exists():
         say(f"live:   {live}")
+    say(f"report: {page}")
 
 
 def video(

@@ -21,6 +21,7 @@ from rl_ablation.rollouts.episodes import Episode
 from rl_ablation.rollouts.recording import run_jobs
 from rl_ablation.stats import LEVEL
 
+EPISODES = 8  # of each condition, to know what the intact robot does
 MOST_EFFECTS = 4  # behaviours told of a region, those that change most
 
 
@@ -60,7 +61,7 @@ def _own_episodes(
     jobs = [
         Episode(intact, start["seed"], name)
         for name, condition in scene["conditions"].items()
-        for start in condition["starts"]
+        for start in condition["starts"][:EPISODES]
     ]
     table = pd.DataFrame({"condition": [job.condition for job in jobs]})
     if not measures:

@@ -125,8 +125,8 @@ export class App {
         this.panel.mark(state.cut);
         this.gauges.expect(state.condition);
         this.resize();
-        const kind = state.strength === null ? state.kind : `${state.kind} ${state.strength}`;
-        say(any("cut-name"), size === 0 ? "nothing cut yet" : `without ${cutName(state, data)} (${kind})`);
+        const strength = state.strength === null ? "" : ` ${state.strength}`.replace("-", "−");
+        say(any("cut-name"), size === 0 ? "nothing cut yet" : `without ${cutName(state, data)} (${state.kind}${strength})`);
         say(any("command"), python(state, data));
         const hash = address(state, data);
         if (location.hash !== hash) history.replaceState(null, "", hash);
@@ -231,12 +231,12 @@ export class App {
     write() {
         const { race, data } = this;
         this.gauges.draw(race, this.inks);
+        const waits = sizeOf(this.state.cut) > 0 && !race.cut.robot.cut && race.cut.robot.ended === "";
         for (const { name, robot } of race.runners) {
-            say(any(`end-${name}`), endText(robot.ended, robot.steps * data.scene.dt));
+            const end = endText(robot.ended, robot.steps * data.scene.dt);
+            say(any(`end-${name}`), name === "cut" && waits ? "not at this moment" : end);
             any(`plate-${name}`).classList.toggle("ended", robot.ended !== "" && robot.ended !== "time");
         }
-        const waits = sizeOf(this.state.cut) > 0 && !race.cut.robot.cut && race.cut.robot.ended === "";
-        any("plate-cut").classList.toggle("waits", waits);
         any("sites").classList.toggle("waits", waits);
         say(any("clock"), `${(race.steps * data.scene.dt).toFixed(1)} s${this.pace()}`);
         say(any("counts"), countsOf(race));

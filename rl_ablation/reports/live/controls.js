@@ -11,11 +11,11 @@ import { loss } from "./words.js";
 
 const SPEEDS = [0.25, 0.5, 1, 2, 4, 8];
 
-/** What a kind does, after “A cut unit is …”. @type {Record<string, string>} */
+/** What the lab's own kinds do, in a word or two. @type {Record<string, string>} */
 const KINDS = {
-    zero: "silent (zero)", mean: "held at its mean (mean)", resample: "as at a random other moment (resample)",
-    conditional: "as at a moment like this one (conditional)", noise: "disturbed (noise)",
-    clamp: "held at a value (clamp)", gain: "weaker or stronger (gain)",
+    zero: "silent", mean: "held at its mean", resample: "as at another moment",
+    conditional: "as at a like moment", noise: "disturbed", clamp: "held at a value",
+    gain: "weaker or stronger",
 };
 
 /** The range of strengths of a kind. */
@@ -99,7 +99,7 @@ function looks(app) {
 /** @param {App} app */
 function cutting(app) {
     const { data, state } = app, strength = input("strength");
-    choices(select("kind"), data.kinds.map(({ name }) => [name, KINDS[name] ?? name]));
+    choices(select("kind"), data.kinds.map(({ name }) => [name, KINDS[name] ? `${name}: ${KINDS[name]}` : name]));
     select("kind").addEventListener("change", () => app.change({ kind: select("kind").value, strength: null }));
     strength.addEventListener("input", () => app.change({ strength: Number(strength.value) }));
     button("heal").addEventListener("click", () => app.change({ cut: {} }));

@@ -75,7 +75,7 @@ class Card {
         const inBar = this.gauge.wanted === undefined && this.gauge.take !== "mean_abs";
         this.put(this.marks.usual, usual === null || !inBar ? undefined : usual.mean);
         const unit = this.gauge.unit === "" ? "" : ` ${this.gauge.unit}`;
-        this.usual = usual === null ? "" : `usually ${number(usual.mean)}${unit}`;
+        this.usual = usual === null ? "" : ` · usually ${number(usual.mean)}`;
         this.element.title = usual === null ? "" :
             `In the lab the intact robot has ${number(usual.mean)} ± ${number(usual.spread)}${unit} here (mean and standard deviation of its episodes).`;
     }
@@ -91,7 +91,7 @@ class Card {
         const [intact, cut] = race.runners.map(({ scores }) => scores);
         const off = gauge.wanted === undefined ? "" : "off by ";
         this.cut.textContent = `${off}${number(cut.number(k))}${unit}`;
-        this.intact.textContent = `intact ${number(intact.number(k))}${this.usual ? ` · ${this.usual}` : ""}`;
+        this.intact.textContent = `intact ${number(intact.number(k))}${this.usual}`;
         this.put(this.marks.intact, intact.series[k].at(-1));
         this.put(this.marks.cut, cut.series[k].at(-1));
         const wanted = gauge.wanted === undefined ? undefined : race.cut.robot.signals[gauge.wanted]?.[0];

@@ -5,7 +5,7 @@ import { App } from "./app.js";
 import { connectCommands } from "./commands.js";
 import { connect } from "./controls.js";
 import { bytes, readData } from "./data.js";
-import { any, say } from "./dom.js";
+import { any, element, say } from "./dom.js";
 import { Physics, compile, startEngine } from "./physics.js";
 import { Policy } from "./policy.js";
 import { Race } from "./race.js";
@@ -17,6 +17,13 @@ async function engineCode() {
     const packed = bytes(any("engine").textContent ?? "");
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
     return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/** Whether this browser draws in 3D. */
+function draws3d() {
+    const context = document.createElement("canvas").getContext("webgl2");
+    context?.getExtension("WEBGL_lose_context")?.loseContext();
+    return context !== null;
 }
 
 async function begin() {
@@ -34,14 +41,8 @@ async function begin() {
     const race = new Race(robot(), robot());
     any("status").hidden = true;
     any("app").hidden = false;
-    const canvas = /** @type {HTMLCanvasElement} */ (any("canvas"));
-    /** @type {Stage | null} */
-    let stage = null;
-    try {
-        stage = new Stage(canvas, race, new Physics(engine, model), data.scene);
-    } catch (error) {
-        if (!(error instanceof Error) || !/WebGL/.test(error.message)) throw error;
-    }
+    const canvas = element("canvas", HTMLCanvasElement);
+    const stage = draws3d() ? new Stage(canvas, race, new Physics(engine, model), data.scene) : null;
     const app = new App(data, race, stage);
     connect(app);
     connectCommands(app);
