@@ -45,8 +45,7 @@ def chromium(*flags: str) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        how = {"executable_path": executable(), "args": [*FLAGS, *flags]}
-        browser = playwright.chromium.launch(**how)
+        browser = playwright.chromium.launch(executable_path=executable(), args=[*FLAGS, *flags])
         try:
             yield browser
         finally:

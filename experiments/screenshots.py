@@ -1,4 +1,4 @@
-"""``python -m experiments.screenshots``: the docs' pictures of live pages, into ``docs/figures``."""
+"""``python -m experiments.screenshots``: the docs' pictures of live pages."""
 
 from __future__ import annotations
 
@@ -29,9 +29,14 @@ class Shot:
 
 SHOTS = (
     Shot("live_lap", "lap", "cut=h1:4-51&kind=clamp&strength=-0.7&condition=bends/cw&seed=4", 2.0),
-    Shot("live_quadruped", "quadruped", "cut=h1:0-60&kind=mean&condition=forward", 3.0, scheme="dark"),
-    Shot("live_phone", "lap", "cut=h0:0-20&kind=resample&condition=bends/ccw&seed=3&view=overlay",
-         4.0, PHONE),
+    Shot(
+        "live_quadruped", "quadruped", "cut=h1:0-60&kind=mean&condition=forward", 3.0,
+        scheme="dark",
+    ),
+    Shot(
+        "live_phone", "lap", "cut=h0:0-20&kind=resample&condition=bends/ccw&seed=3&view=overlay",
+        4.0, PHONE,
+    ),
 )  # fmt: skip
 
 
@@ -52,7 +57,7 @@ def taken(browser: Any, shot: Shot, page_file: Path) -> Path:
     size = {"width": width, "height": height}
     context = browser.new_context(viewport=size, color_scheme=shot.scheme)
     page = open_page(context, page_file, shot.address)
-    page.evaluate("lab.play(false)")
+    page.evaluate("lab.stage.tunes = false; lab.stage.level = 0; lab.stage.fit(); lab.play(false)")
     steps = f"Math.round({shot.at} / lab.data.scene.dt)"
     page.evaluate(f"while (lab.race.steps < {steps} && !lab.race.over) lab.advance()")
     until(page, "(lab.pictured = lab.stage.renderer.info.render.frame)")

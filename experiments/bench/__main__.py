@@ -1,4 +1,7 @@
-"""``python -m experiments.bench``: all figures, into ``runs/bench.json``; see `speed`, `scale`, `live`."""
+"""``python -m experiments.bench``: all figures, into ``runs/bench.json``.
+
+See `speed`, `scale` and `live`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run, or the lab, knows of an agent, for the live page: intact values, regions, findings."""
+"""What a run, or the lab, knows of an agent, for the live page."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ def intact_values(
 ) -> dict[str, list[dict[str, float] | None]]:
     """Condition → for each gauge the mean of its measure in intact episodes, and their s.d.
 
-    They are those of the run; without one, or where it took no such measure, of episodes from the
-    page's own starts. None where a gauge names no measure, or it has no value.
+    They are those of the run; without one, or where it took no such measure or had another time
+    limit, of episodes from the page's own starts. None where a gauge names no measure, or it has
+    no value.
     """
     measures = [gauge["measure"] for gauge in scene["gauges"]]
     wanted = [m for m in dict.fromkeys(measures) if m in MEASURES]
-    if run is not None and set(wanted) <= set(run.spec.measures):
+    same = run is not None and run.spec.horizon == scene["horizon"]
+    if run is not None and same and set(wanted) <= set(run.spec.measures):
         table = run.table()
         table = table[table["lesion"] == INTACT]
     else:

@@ -15,7 +15,7 @@ import { aboutUnit, countsOf, endText, python } from "./words.js";
 
 const PAUSE = 1.2; // s between an end and the next start, at speed 1
 const BUDGET = 30; // ms of a picture that may go into steps
-const GLIMPSE = 120; // ms between two pictures when robots run as fast as it goes
+const GLIMPSE = 250; // ms between two pictures when robots run as fast as it goes
 const WRITE = 120; // ms between two writings of numbers
 const MOST = 1000; // "as fast as it goes"
 
@@ -36,8 +36,10 @@ export class App {
         this.due = 0; // s of robot time that have passed since the last step
         this.rest = 0; // s to go before the next start
         this.last = 0; // ms, time of the last picture
+        this.cost = 0; // ms that a picture takes
         this.drawn = 0; // ms, when the robots were last drawn
         this.written = 0; // ms, when numbers were last written
+        this.rushing = false; // whether `rush` runs
         this.stepped = 0; // steps made since the page began
         this.since = { at: 0, steps: 0, text: "" };
         /** @type {Place | null} */
@@ -177,32 +179,47 @@ export class App {
 
     /**
      * Let robot time pass.
-     * @param {number} seconds of real time
+     * @param {number} seconds of robot time
      */
     pass(seconds) {
         const { race } = this, { dt } = this.data.scene, began = performance.now();
-        const fast = this.speed === MOST;
-        this.due += fast ? Infinity : seconds * this.speed;
+        this.due += seconds;
         while (this.due >= dt && performance.now() - began < BUDGET) {
             this.due -= dt;
             if (!race.over) {
                 this.advance();
-                this.rest = fast ? 0 : PAUSE * Math.min(this.speed, 2);
+                this.rest = this.speed === MOST ? 0 : PAUSE * Math.min(this.speed, 2);
             } else if (this.rest > 0) this.rest -= dt;
             else this.onward();
         }
         if (this.due >= dt) this.due = 0; // slower than asked for
     }
 
+    /** Whether the robots run as fast as it goes. */
+    get hurry() {
+        return this.playing && this.speed === MOST;
+    }
+
+    /** Run as fast as it goes, apart from the pictures. */
+    rush() {
+        this.rushing = this.hurry;
+        if (!this.rushing) return;
+        this.pass(Infinity);
+        setTimeout(() => this.rush(), 0);
+    }
+
     /** @param {number} now ms */
     frame(now) {
         requestAnimationFrame((next) => this.frame(next));
-        const seconds = Math.min((now - this.last) / 1000, 0.1);
+        const gap = now - this.last;
+        if (this.drawn === this.last) this.cost = gap; // the last picture's, as it came late
         this.last = now;
-        if (this.playing) this.pass(seconds);
+        this.stage?.tune(this.cost);
+        if (this.hurry) {
+            if (!this.rushing) this.rush();
+            if (now - this.drawn < Math.max(GLIMPSE, 9 * this.cost)) return;
+        } else if (this.playing) this.pass(Math.min(gap / 1000, 0.1) * this.speed);
         const share = this.speed > 4 ? 1 : this.playing ? this.due / this.data.scene.dt : 1;
-        const hurry = this.playing && this.speed === MOST;
-        if (hurry && now - this.drawn < GLIMPSE) return;
         this.drawn = now;
         this.stage?.draw(share, {
             overlay: this.state.overlay, lidar: input("lidar").checked, trails: input("trails").checked,

@@ -17,7 +17,11 @@ import { Floor, Rays, Trail, buildWalls } from "./surroundings.js";
 /** @typedef {{overlay: boolean, camera: Camera, lidar: boolean, trails: boolean}} Looks */
 /** @typedef {{sky: string, floor: string, tile: string, wall: string, intact: string, cut: string, ray: string, lost: string}} Colours */
 
-const SLOW = 45; // ms a picture; above it shadows and fine pixels are given up
+const SLOW = 70, PATIENCE = 12; // ms a picture; above it for so many, pictures become plainer
+/** From the finest to the plainest: shadows, and the share of the screen's pixels. */
+const LEVELS = [
+    { shadows: true, pixels: 1 }, { shadows: false, pixels: 1 }, { shadows: false, pixels: 0.5 },
+];
 const ASPECT = 0.75, WIDE = 0.6; // height of a picture by its width: two side by side, one alone
 
 /** One robot as it is drawn. */
@@ -84,7 +88,9 @@ export class Stage {
         this.azimuth = this.usual.azimuth;
         this.elevation = this.usual.elevation;
         this.distance = data.camera.distance;
-        this.costs = 0;
+        this.level = 0;
+        this.slow = 0; // pictures in a row that took too long
+        this.tunes = true;
         this.size = { width: 0, height: 0, stacked: false };
         const { camera } = this.sun.shadow, reach = 1.6 * data.camera.distance;
         Object.assign(camera, { left: -reach, right: reach, top: reach, bottom: -reach, far: 40 });
@@ -135,7 +141,7 @@ export class Stage {
         const total = stacked ? 2 * height : height;
         if (this.size.width === width && this.size.height === total) return;
         this.size = { width, height: total, stacked };
-        this.renderer.setSize(width, total);
+        this.fit();
     }
 
     /**
@@ -155,7 +161,6 @@ export class Stage {
      * @param {Looks} looks
      */
     draw(share, looks) {
-        const began = performance.now();
         for (const figure of this.figures) this.put(figure, share, looks);
         const [intact, cut] = this.figures;
         const { width, height, stacked } = this.size;
@@ -168,11 +173,26 @@ export class Stage {
             this.picture([intact], intact, 0, 0, width / 2, height, looks);
             this.picture([cut], cut, width / 2, 0, width / 2, height, looks);
         }
-        this.costs = 0.9 * this.costs + 0.1 * (performance.now() - began);
-        if (this.costs > SLOW && this.renderer.shadowMap.enabled) {
-            this.renderer.shadowMap.enabled = this.sun.castShadow = false;
-            this.renderer.setPixelRatio(1);
-        }
+    }
+
+    /**
+     * Draw plainer pictures on a machine that is slow at them.
+     * @param {number} gap ms between the last two
+     */
+    tune(gap) {
+        this.slow = gap > SLOW ? this.slow + 1 : 0;
+        if (!this.tunes || this.slow < PATIENCE || this.level === LEVELS.length - 1) return;
+        this.slow = 0;
+        this.level += 1;
+        this.fit();
+    }
+
+    /** Draw at the present level. */
+    fit() {
+        const { shadows, pixels } = LEVELS[this.level], { width, height } = this.size;
+        this.renderer.shadowMap.enabled = shadows;
+        this.renderer.setPixelRatio(Math.min(devicePixelRatio, 2) * pixels);
+        this.renderer.setSize(width, height);
     }
 
     /**

@@ -1,4 +1,4 @@
-"""The live page's JavaScript gives the lab's numbers: policy, cuts, streams, conditions, physics."""
+"""The live page's JavaScript gives the lab's numbers: policy, cuts, streams, physics."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ from rl_ablation.errors import LabError
 from rl_ablation.files import digest
 from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.lesions.masks import Masks
-from rl_ablation.lesions.methods import DRAWS, KINDS, Kind, SiteStats
+from rl_ablation.lesions.methods import DRAWS, KINDS, Kind
 from rl_ablation.lesions.streams import mix, normals, uniforms, unit_keys
 from rl_ablation.lesions.triggers import Triggers, canonical
 from rl_ablation.reports import live_data
@@ -118,7 +118,7 @@ def test_policy_acts_like_the_labs_under_every_kind(known, name):
 
 
 def test_a_cut_changes_the_pages_actions(known):
-    policy, activity, data = known("lap")
+    policy, _, data = known("lap")
     obs = np.tile(policy.obs_mean, (4, 1)) + np.arange(4)[:, None] / 10
     cuts = [Lesion(name="none"), Lesion(name="a", cut={"h1": tuple(range(20))}, kind="mean")]
     none, cut = ask(
