@@ -136,6 +136,11 @@ class BatchEnv(VectorEnv):
 
     def _observe(self, rows: np.ndarray) -> np.ndarray:
         """Return the observations of ``rows``, (n, D), from the batch's present state."""
+        if self.description is None:
+            raise NotImplementedError(
+                f"{type(self).__name__} neither describes what it observes (`describe`) nor "
+                "overrides `_observe`"
+            )
         return self._observer(rows)
 
     def _start_info(self, rows: np.ndarray) -> Info:

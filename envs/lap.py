@@ -35,7 +35,7 @@ BUMPER = 0.01  # m: the walls' segments stray from the true curve by up to this 
 STUCK_SECONDS = 3.0
 STUCK_PROGRESS = 0.1  # m gained within STUCK_SECONDS, or the robot is stuck
 LOOKAHEAD = 0.5  # m; the bend that a robot is in is read this far ahead of its axle
-BEND = 0.15  # 1/m: less curvature than this counts as straight
+BEND = 0.15  # 1/m: less curvature counts as straight, as in the measures of turning
 CRASH_PENALTY = 5.0
 RANDOM_TRACKS = 1000  # the track "random" is drawn from this many
 

@@ -109,7 +109,7 @@ class LocomotionBatch(BatchEnv):
                 signals=self._pose() | feet,
                 step_signals=self._motion(),
                 ends=limits if limits and o.terminate_when_unhealthy else (),
-                gauges=[gauge(name, UNITS[name], *ends) for name, ends in self.gauges.items()],
+                gauges=[gauge(name, UNITS[name], *bar) for name, bar in self.gauges.items()],
                 camera={"body": model.body(model.jnt_bodyid[0]).name, "distance": self.distance},
             )
         )

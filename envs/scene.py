@@ -22,9 +22,16 @@ FORMAT = 1
 
 # What MuJoCo 4 writes as <general input="…">, and 3 does not read: servos by their own name.
 _SERVOS = {"pos": "position", "vel": "velocity"}
-# The arrays of a model in which the attributes of an element are found: prefix_attribute.
-_PREFIXES = {"body": "body", "geom": "geom", "joint": "jnt", "camera": "cam", "light": "light",
-             "site": "site"}  # fmt: skip
+# The arrays of a model in which the attributes of elements are found: prefix_attribute.
+_PREFIXES = {
+    "worldbody//body": "body",
+    "worldbody//geom": "geom",
+    "worldbody//joint": "jnt",
+    "worldbody//camera": "cam",
+    "worldbody//light": "light",
+    "worldbody//site": "site",
+    "actuator/*": "actuator",
+}
 
 
 def portable(spec: mujoco.MjSpec) -> str:
@@ -35,9 +42,8 @@ def portable(spec: mujoco.MjSpec) -> str:
     """
     model = spec.compile()
     root = ElementTree.fromstring(spec.to_xml())
-    for kind, prefix in _PREFIXES.items():
-        elements = list(root.iterfind(f"worldbody//{kind}"))
-        for number, element in enumerate(elements, kind == "body"):
+    for path, prefix in _PREFIXES.items():
+        for number, element in enumerate(root.iterfind(path), prefix == "body"):
             _exact(element, model, prefix, number)
     for servo in root.iterfind("actuator/general[@input]"):
         _as_servo(servo)
@@ -75,17 +81,23 @@ def _as_servo(element: ElementTree.Element) -> None:
     """Turn a general actuator that follows a position or velocity into what it was made of."""
     about = element.attrib
     element.tag = _SERVOS[about.pop("input")]
-    gain = about.pop("gainprm").split()[0]
-    damping = about.pop("biasprm").split()[2]
-    about.pop("biastype")
-    gains = {"kv": gain} if element.tag == "velocity" else {"kp": gain, "kv": damping.lstrip("-")}
-    about.update(gains)
+    gain = about.pop("gainprm", "1").split()[0]
+    bias = [*about.pop("biasprm", "").split(), "0", "0", "0"]
+    about.pop("biastype", None)
+    if element.tag == "velocity":
+        about["kv"] = gain
+    else:
+        about |= {"kp": gain, "kv": bias[2].removeprefix("-")}
 
 
 def _checked(text: str, model: mujoco.MjModel) -> str:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "compiler attribute 'settotalmass'")
-        again = mujoco.MjSpec.from_string(text).compile()  # which prints nothing
+        try:
+            again = mujoco.MjSpec.from_string(text).compile()  # which prints nothing
+        except ValueError as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"MuJoCo cannot read the model's XML again: {reason}") from None
     if differing := differences(model, again):
         raise ValueError(
             "the model's XML, read again, gives another model, so it cannot be played elsewhere: "
@@ -102,7 +114,7 @@ def differences(model: mujoco.MjModel, other: mujoco.MjModel) -> list[str]:
     ):  # fmt: skip
         for name in dir(one):
             values = None if name.startswith("_") else getattr(one, name)
-            if isinstance(values, int | float | np.ndarray) and not np.array_equal(
+            if isinstance(values, int | float | bytes | np.ndarray) and not np.array_equal(
                 values, getattr(two, name)
             ):
                 differing.append(prefix + name)

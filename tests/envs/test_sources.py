@@ -46,7 +46,7 @@ def test_a_space_clips_what_is_observed():
     seen = Observer(robots, [term("qpos")], space)(robots.all_rows)
     assert seen.dtype == np.float32
     assert seen.tolist() == [[-2, np.float32(0.3), 2]]
-    uneven = gym.spaces.Box(np.array([0.0, -1.0]), np.array([1.0, 1.0]))
+    uneven = gym.spaces.Box(np.array([0, -1], np.float32), np.ones(2, np.float32))
     with pytest.raises(ValueError, match="the same limits in all its entries"):
         Observer(robots, [term("qpos")], uneven)
 

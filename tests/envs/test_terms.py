@@ -20,7 +20,7 @@ from agents.zoo import find_agent
 from envs.guide import Guide
 from envs.lap import LapBatch
 from envs.locomotion import HalfCheetahBatch
-from envs.scene import differences
+from envs.scene import differences, portable
 from envs.sources import Robots
 from envs.terms import Control, Ends, Observer, Signals
 from envs.tracks import Track
@@ -272,6 +272,26 @@ def test_the_model_is_the_same_in_a_dialect_that_mujoco_3_reads(env_id):
     again.body_mass[-1] *= 1 + 1e-15
     again.opt.timestep *= 2
     assert differences(world.batch.model, again) == ["body_mass", "opt.timestep"]
+
+
+def test_awkward_numbers_and_servos_come_through_or_are_refused():
+    spec = mujoco.MjSpec()
+    body = spec.worldbody.add_body(pos=[1 / 3, 2 / 3, 1])
+    body.add_joint(name="j", axis=[1 / 3, 2 / 7, 1], range=[-1 / 7, 1 / 7], limited=True)
+    body.add_geom(size=[1 / 3, 0, 0], mass=1)
+    for name, kp, kv in (("one", 1.0, 0.0), ("thirds", 1 / 3, 2 / 3)):
+        servo = spec.add_actuator(name=name, trntype=mujoco.mjtTrn.mjTRN_JOINT, target="j")
+        servo.set_to_position(kp=kp, kv=kv)
+        servo.ctrlrange = [-1 / 3, 1 / 3]
+        servo.gear = [1 / 3, 0, 0, 0, 0, 0]
+        velocity = spec.add_actuator(trntype=mujoco.mjtTrn.mjTRN_JOINT, target="j")
+        velocity.set_to_velocity(kv=kp)
+    text = portable(spec)
+    assert "input=" not in text
+    assert differences(spec.compile(), mujoco.MjModel.from_xml_string(text)) == []
+    body.geoms[0].mass = 1 / 3  # of which MuJoCo writes six digits, and the model has no array
+    with pytest.raises(ValueError, match=r"another model.*: .*body_mass.* differ$"):
+        portable(spec)
 
 
 @pytest.mark.parametrize("env_id", [LAP, QUADRUPED, "Ant-v5"])
