@@ -31,8 +31,8 @@ else
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 endif
 	@touch $@
-	@$(MAKE) --no-print-directory bundle || \
-	  echo "the live page could not be bundled, so there will be none; all else works; try again: make live"
+	@$(MAKE) bundle >/dev/null 2>&1 || \
+	  echo "the live page is not bundled, for which npm has to reach its registry; all else works; make live tries again"
 
 live: $(STAMP) bundle  ## Bundle the page of `rl-ablation live` (npm fetches its parts once)
 

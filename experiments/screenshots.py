@@ -28,7 +28,7 @@ class Shot:
 
 
 SHOTS = (
-    Shot("live_lap", "lap", "cut=h1:4-51&kind=clamp&strength=-0.7&condition=bends/cw&seed=4", 2.0),
+    Shot("live_lap", "lap", "cut=h1:4-51&kind=clamp&strength=0.8&onset=60&condition=bends/cw", 9.0),
     Shot(
         "live_quadruped", "quadruped", "cut=h1:0-60&kind=mean&condition=forward", 3.0,
         scheme="dark",
