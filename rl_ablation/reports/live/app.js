@@ -17,6 +17,7 @@ const PAUSE = 1.2; // s between an end and the next start, at speed 1
 const BUDGET = 30; // ms of a picture that may go into steps
 const GLIMPSE = 250; // ms between two pictures when robots run as fast as it goes
 const WRITE = 120; // ms between two writings of numbers
+const ADDRESS = 400; // ms between two changes of the address, of which browsers allow few
 const MOST = 1000; // "as fast as it goes"
 
 export class App {
@@ -39,6 +40,7 @@ export class App {
         this.cost = 0; // ms that a picture takes
         this.drawn = 0; // ms, when the robots were last drawn
         this.written = 0; // ms, when numbers were last written
+        this.addressed = -Infinity; // ms, when the address was last changed
         this.rushing = false; // whether `rush` runs
         this.stepped = 0; // steps made since the page began
         this.since = { at: 0, steps: 0, text: "" };
@@ -130,9 +132,16 @@ export class App {
         const strength = state.strength === null ? "" : ` ${state.strength}`.replace("-", "−");
         say(any("cut-name"), size === 0 ? "nothing cut yet" : `without ${cutName(state, data)} (${state.kind}${strength})`);
         say(any("command"), python(state, data));
-        const hash = address(state, data);
-        if (location.hash !== hash) history.replaceState(null, "", hash);
+        if (performance.now() - this.addressed > ADDRESS) this.writeAddress();
         this.written = 0;
+    }
+
+    /** Write the state into the page's address. */
+    writeAddress() {
+        const hash = address(this.state, this.data);
+        if (location.hash === hash) return;
+        this.addressed = performance.now();
+        history.replaceState(null, "", hash);
     }
 
     /** Start the episode anew. */
@@ -247,6 +256,7 @@ export class App {
     /** Write what changes with every step. */
     write() {
         const { race, data } = this;
+        if (performance.now() - this.addressed > ADDRESS) this.writeAddress();
         this.gauges.draw(race, this.inks);
         const waits = sizeOf(this.state.cut) > 0 && !race.cut.robot.cut && race.cut.robot.ended === "";
         for (const { name, robot } of race.runners) {

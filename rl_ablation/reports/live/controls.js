@@ -226,6 +226,9 @@ function copying(app) {
             any("copied").textContent = "This browser does not let a page copy; mark the text by hand.";
         }
     });
-    offer("copy-link", () => location.href, "The link is copied.");
+    offer("copy-link", () => {
+        app.writeAddress();
+        return location.href;
+    }, "The link is copied.");
     offer("copy-command", () => any("command").textContent ?? "", "The lines are copied.");
 }

@@ -98,7 +98,16 @@ class Opened:
         return self.page.locator(f'.grid[data-site="{site}"] [data-unit="{unit}"]')
 
     def address(self):
+        """The page's address, which follows the state after a moment."""
+        self.ask("lab.writeAddress()")
         return self.ask("location.hash")
+
+    def copied(self, button):
+        """What a button copies."""
+        self.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        self.page.click(button)
+        self.until("document.getElementById('copied').textContent.includes('copied')")
+        return self.ask("navigator.clipboard.readText()")
 
 
 @pytest.fixture
@@ -169,7 +178,7 @@ def test_a_click_cuts_and_another_heals(opened):
     page.unit("h1", 5).click()
     page.page.select_option("#kind", "zero")
     assert page.cut() == {"h1": [0, 5]}
-    assert "cut=h1:0,5&kind=zero" in page.address()
+    page.until("location.hash.includes('cut=h1:0,5&kind=zero')")
     assert page.unit("h1", 5).get_attribute("aria-selected") == "true"
     assert page.unit("h1", 0).get_attribute("aria-label") == "h1 unit 0, cut"
     stepped = page.ask("lab.stepped")
@@ -254,7 +263,9 @@ def test_a_link_makes_the_cut(opened, pages):
         "condition": "bends/cw", "seed": 7, "overlay": False,
     }  # fmt: skip
     assert page.ask("lab.race.cut.robot.start.seed") == 7
-    told = page.address()
+    link = page.copied("#copy-link")
+    assert link.startswith("file://")
+    told = "#" + link.partition("#")[2]
     page.ask("location.hash = 'cut=h0:2&kind=mean&condition=ring/ccw'")
     page.until("lab.state.kind === 'mean'")
     assert page.cut() == {"h0": [2]}
@@ -275,7 +286,8 @@ def test_a_link_makes_the_cut(opened, pages):
 @browsed
 def test_the_copied_lines_run(opened, tmp_path, monkeypatch, capsys):
     page = opened("lap", "cut=h1:0,5;obs:2&kind=noise&strength=0.5&when=bend%20%3C%200&onset=4")
-    lines = page.text("#command")
+    lines = page.copied("#copy-command")
+    assert lines == page.text("#command")
     assert "episodes=24" in lines
     short = lines.replace("episodes=24", "episodes=2, horizon=40")
     monkeypatch.chdir(tmp_path)
