@@ -191,7 +191,8 @@ function regions(app) {
         const here = sizeOf(state.cut) ? (regionOf(state.cut, data)?.name ?? "") : "";
         select("region").value = here;
         const region = run.regions.find(({ name }) => name === here);
-        any("loss").textContent = region === undefined ? ""
+        const told = buttons.some((press) => press.dataset.region === here);
+        any("loss").textContent = region === undefined || told ? ""
             : `Without ${region.label}, says the run: ${loss(region.effects)}.`;
         for (const press of buttons) press.setAttribute("aria-pressed", String(press.dataset.region === here));
     });

@@ -17,6 +17,7 @@ import { Floor, Rays, Trail, buildWalls } from "./surroundings.js";
 /** @typedef {{overlay: boolean, camera: Camera, lidar: boolean, trails: boolean}} Looks */
 /** @typedef {{sky: string, floor: string, tile: string, wall: string, intact: string, cut: string, ray: string, lost: string}} Colours */
 
+const MARGIN = 1.4; // m left round a track that is seen as a whole
 const SLOW = 70, PATIENCE = 12; // ms a picture; above it for so many, pictures become plainer
 /** From the finest to the plainest: shadows, and the share of the screen's pixels. */
 const LEVELS = [
@@ -235,7 +236,9 @@ export class Stage {
             target.copy(centre);
             azimuth += -Math.PI / 2 - this.usual.azimuth;
             elevation = Math.min(elevation + 1.45 - this.usual.elevation, 1.55);
-            distance *= (1.55 * Math.max(size.y, (size.x * height) / width)) / this.data.camera.distance;
+            const most = Math.max(size.y + MARGIN, ((size.x + MARGIN) * height) / width);
+            const fits = most / (2 * Math.tan((Math.PI / 360) * this.camera.fov));
+            distance *= fits / this.data.camera.distance;
         }
         this.camera.position.set(
             target.x + distance * Math.cos(elevation) * Math.cos(azimuth),

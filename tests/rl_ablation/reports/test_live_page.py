@@ -509,6 +509,7 @@ def test_names_of_strangers_inject_nothing(browsers, pages, tmp_path):
         {"label": HOSTILE, "unit": HOSTILE, "intact": 1.0, "lesioned": 2.0, "low": None,
          "high": None, "better": 1, "clear": True}
     ]  # fmt: skip
+    data["run"]["regions"][1] |= {"label": f"b{HOSTILE}", "effects": region["effects"]}
     data["run"]["findings"] = [{"region": HOSTILE, "text": HOSTILE}]
     path = tmp_path / "hostile.html"
     path.write_text(live_page.page(data))
@@ -520,12 +521,15 @@ def test_names_of_strangers_inject_nothing(browsers, pages, tmp_path):
         assert page.errors == []
         assert len(page.requests) == 1
         assert page.ask("document.title") == f"Live: {HOSTILE}"
-        for where in ("#agent", "#cut-name", "#findings", "#detail", "#loss", "#condition"):
+        for where in ("#agent", "#cut-name", "#findings", "#detail", "#condition"):
             assert HOSTILE in page.text(where), where
         lines = ast.parse(page.text("#command"))
         told = [n.value for n in ast.walk(lines) if isinstance(n, ast.Constant)]
         assert told.count(HOSTILE) == 2, "the lesion's name and the condition"
         again = page.address().removeprefix("#")
+        page.page.select_option("#region", data["run"]["regions"][1]["name"])
+        assert page.text("#loss").startswith(f"Without b{HOSTILE}, says the run: {HOSTILE} 1.00")
+        assert page.ask("window.pwned") is None
     with Opened(browsers[False], path, again) as page:
         assert page.cut() == {s: sorted(u) for s, u in region["cut"].items()}
 
