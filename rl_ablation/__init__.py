@@ -49,6 +49,7 @@ _HOMES = {
     "comparison_text": "reports.comparison",
     "comparison_figure": "reports.comparison",
     "film": "reports.film",
+    "live": "reports.live",
     "report": "reports.report",
     "measure": "measures.registry",
     "MEASURES": "measures.registry",

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import rl_ablation as rl
-from experiments.screenshots import chromium
+from experiments.browser import chromium
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.lesions.methods import SiteStats

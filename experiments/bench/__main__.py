@@ -1,4 +1,7 @@
-"""``python -m experiments.bench``: all figures, into ``runs/bench.json``; see `speed`, `scale`."""
+"""``python -m experiments.bench``: all figures, into ``runs/bench.json``.
+
+See `speed`, `scale` and `live`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pathlib import Path
 import torch
 import tyro
 
-from experiments.bench import scale, speed
+from experiments.bench import live, scale, speed
 from rl_ablation.files import write_atomically
 
 FOLDER = Path("runs")
@@ -24,7 +27,7 @@ def main(quick: bool = False) -> None:
         quick: Only see that everything runs; its figures mean nothing and are not kept.
     """
     torch.set_num_threads(os.cpu_count() or 1)
-    figures = speed.bench(quick) | scale.bench(quick)
+    figures = speed.bench(quick) | scale.bench(quick) | live.bench(quick)
     width = max(map(len, figures))
     for name, value in figures.items():
         digits = 3 if "_over_" in name or "efficiency" in name else 1

@@ -43,7 +43,7 @@ def checks() -> list[Check]:
     return [
         Check("python", new, python, "use Python 3.11 or newer"),
         *(Check(p, bool(_version(p)), _version(p) or "missing", setup) for p in _PACKAGES),
-        _pins(), _batch(), _ffmpeg(), _drawing(),
+        _pins(), _batch(), _ffmpeg(), _drawing(), _live(),
         Check("cpu cores", True, str(cores), needed=False),
     ]  # fmt: skip
 
@@ -86,6 +86,13 @@ def _ffmpeg() -> Check:
         return Check("ffmpeg", True, imageio_ffmpeg.get_ffmpeg_version(), needed=False)
     except (ImportError, RuntimeError) as error:
         return Check("ffmpeg", False, str(error), "pip install imageio-ffmpeg", needed=False)
+
+
+def _live() -> Check:
+    from rl_ablation.reports.live import MEND, engine_version, missing
+
+    gap = missing()
+    return Check("live page", not gap, gap or f"plays MuJoCo {engine_version()}", MEND, False)
 
 
 def _drawing() -> Check:

@@ -14,6 +14,7 @@ import tyro
 from experiments.cli.inspection import doctor, list_, show
 from experiments.cli.mapping import compare, map_, open_, plan, report, video
 from experiments.cli.options import BadOption
+from experiments.cli.playing import live
 from experiments.cli.studying import study
 from experiments.cli.training import demo, train
 from rl_ablation.errors import LabError
@@ -38,7 +39,8 @@ def completion(
 
 
 FUNCTIONS = (
-    train, map_, plan, video, report, open_, compare, show, list_, study, doctor, demo, completion,
+    train, map_, plan, video, live, report, open_, compare, show, list_, study, doctor, demo,
+    completion,
 )  # fmt: skip
 COMMANDS: dict[str, Callable[..., None]] = {f.__name__.rstrip("_"): f for f in FUNCTIONS}
 

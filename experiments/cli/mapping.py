@@ -66,12 +66,16 @@ def tell_run(folder: Path, as_json: bool) -> None:
     from rl_ablation.reports.words import headlines
 
     findings, page = headlines(Map(folder)), folder / "report.html"
+    live = folder / "live.html"
     if as_json:
         found = [asdict(f) for f in findings]
         effects = folder / "effects.csv"
-        print_json({"run": folder, "report": page, "effects": effects, "findings": found})
+        there = {"live": live} if live.exists() else {}
+        print_json({"run": folder, "report": page, **there, "effects": effects, "findings": found})
         return
     say("\n".join(f.text for f in findings) or "no cut changed a behaviour clearly")
+    if live.exists():
+        say(f"live:   {live}")
     say(f"report: {page}")
 
 

@@ -24,6 +24,7 @@ from rl_ablation.policies.policy import Policy
 from rl_ablation.progress import console, line, stage
 from rl_ablation.reports.film import film
 from rl_ablation.reports.labels import film_name
+from rl_ablation.reports.live import live
 from rl_ablation.reports.report import report
 from rl_ablation.reports.words import headlines
 from rl_ablation.rollouts.activity import Activity
@@ -48,11 +49,13 @@ def make_map(
     films: int = 2,
     command: str = "",
 ) -> Map:
-    """Map in two stages, film and report; the run folder then holds ``report.html``.
+    """Map in two stages, film and report; the run folder then holds ``report.html``, and
+    ``live.html`` to play with.
 
     For groups see `rl_ablation.groupings.registry.parse_groups`, for the rest `lesion_map`. So many
-    of the headline regions are filmed; without a way to draw, none. The report says by what command
-    this is repeated. A map that is begun anew is first told in a line: what it comes to, and how
+    of the headline regions are filmed; without a way to draw, none. Without the live page's bundle,
+    or in a world that cannot be played, there is no live page. The report says by what command this
+    is repeated. A map that is begun anew is first told in a line: what it comes to, and how
     long it will take.
     """
     execution, design = execution or Execution(), design or MapDesign()
@@ -69,6 +72,7 @@ def make_map(
         stage(FILMS)
         film_headlines(run, films)
         stage(REPORT)
+        play(run)
         report(run, command=command)
     return run
 
@@ -141,6 +145,15 @@ def plan_map(
         return plan_episodes(
             agent, plan, aim, episodes, execution, measures=measures, activity=activity
         )
+
+
+def play(run: Map) -> Path | None:
+    """Write the run's live page, if this machine and the run's world can; else say why not."""
+    try:
+        return live(run)
+    except LabError as error:
+        log.warning("no live page: %s", error)
+        return None
 
 
 def film_headlines(run: Map, most: int) -> list[Path]:

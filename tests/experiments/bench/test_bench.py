@@ -7,7 +7,7 @@ import pytest
 
 from agents.zoo import find_agent
 from experiments.bench import __main__ as main
-from experiments.bench import scale
+from experiments.bench import live, scale
 from experiments.bench import speed as bench
 
 
@@ -45,11 +45,13 @@ def test_a_million_pairs_are_set_up_in_little_memory() -> None:
 
 def test_figures_are_kept_with_their_commit(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setattr(main, "FOLDER", tmp_path)
-    for module in (bench, scale):
-        monkeypatch.setattr(module, "bench", lambda quick, m=module: {m.__name__[-5:]: 1.0})
+    for module in (bench, scale, live):
+        name = module.__name__.rpartition(".")[2]
+        monkeypatch.setattr(module, "bench", lambda quick, name=name: {name: 1.0})
     main.main()
     main.main()
-    assert json.loads((tmp_path / "bench.json").read_text()) == {"speed": 1.0, "scale": 1.0}
+    kept = json.loads((tmp_path / "bench.json").read_text())
+    assert kept == {"speed": 1.0, "scale": 1.0, "live": 1.0}
     lines = (tmp_path / "bench-history.jsonl").read_text().splitlines()
     assert [json.loads(line)["speed"] for line in lines] == [1.0, 1.0]
     assert json.loads(lines[0])["commit"] == main.commit()

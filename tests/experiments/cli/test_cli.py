@@ -20,6 +20,7 @@ from agents import zoo
 from experiments.cli import doctor
 from experiments.cli.main import BAD_INPUT, COMMANDS, INTERRUPTED, main
 from rl_ablation.mapping.map import Map
+from rl_ablation.reports import live as live_page
 
 SMALL = ("--episodes", "6", "--discovery", "6", "--controls", "3", "--max-steps", "40")
 SMALL = (*SMALL, "--films", "0")
@@ -433,6 +434,24 @@ def test_compare_tells_and_writes_what_differs(run, agent, tmp_path, capsys):
     refuse(capsys, "measure 'fall' was not taken", "compare", run, other, "--measures", "fall")
 
 
+needs_bundle = pytest.mark.skipif(bool(live_page.missing()), reason=live_page.missing())
+
+
+@needs_bundle
+def test_map_leaves_a_live_page(mapped, capsys):
+    assert "<script" in (mapped / "live.html").read_text()
+    said = json.loads(tell(capsys, "report", mapped, "--json"))
+    assert Path(said["live"]) == mapped / "live.html"
+
+
+def test_map_goes_on_without_a_live_page(run, agent, monkeypatch, caplog):
+    (run / "live.html").unlink(missing_ok=True)
+    monkeypatch.setattr(live_page, "missing", lambda: "the bundle is gone")
+    assert main(["map", str(agent), *SMALL, "--out", str(run)]) == 0
+    assert caplog.messages.count(f"no live page: the bundle is gone; {live_page.MEND}") == 1
+    assert not (run / "live.html").exists()
+
+
 def test_map_again_rolls_nothing_out(run, agent, monkeypatch):
     before = {p: p.stat().st_mtime_ns for p in (run / "shards").iterdir()}
 
@@ -516,6 +535,52 @@ def test_demo_goes_the_whole_way_and_only_once(tmp_path, capsys, monkeypatch):
     capsys.readouterr()
     assert main([*command, "--seed", "77"]) == BAD_INPUT
     assert "belongs to another recipe or seed" in capsys.readouterr().err
+
+
+# Live pages.
+
+
+@needs_bundle
+def test_live_of_an_agent_and_of_a_run(agent, run, capsys, monkeypatch, tmp_path):
+    shown = []
+    monkeypatch.setattr("webbrowser.open", lambda url: shown.append(url) or True)
+    assert tell(capsys, "live", agent) == "live page: live.html\n"
+    assert shown == [(tmp_path / "live.html").as_uri()]
+    assert f"rl.load({str(agent)!r})" in html_data(tmp_path / "live.html")["load"][0]
+    (run / "live.html").unlink()
+    assert str(run / "live.html") in tell(capsys, "live", run, "--no-open")
+    data = html_data(run / "live.html")
+    assert {"h0/cluster-0", "h1/cluster-1"} <= {r["name"] for r in data["run"]["regions"]}
+    said = json.loads(tell(capsys, "live", "lap", "--out", "there/lap.html", "--json"))
+    assert Path(said["page"]).exists()
+    assert len(shown) == 1, "neither of these opens it"
+
+
+def html_data(path):
+    """The data in a live page."""
+    text = path.read_text().partition('id="data">')[2].partition("</script>")[0]
+    return json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("no agent 'nosuch'", ["nosuch"]),
+        ("CartPole-v1", ["{agent}", "--env", "CartPole-v1"]),
+    ],
+)
+def test_live_refuses(text, options, agent, capsys, monkeypatch):
+    monkeypatch.setattr(live_page, "missing", lambda: "")
+    refuse(capsys, text, "live", *(o.format(agent=agent) for o in options))
+
+
+def test_live_without_its_bundle(agent, capsys, monkeypatch):
+    monkeypatch.setattr(live_page, "missing", lambda: "the bundle is gone")
+    refuse(capsys, f"the bundle is gone; {live_page.MEND}", "live", agent)
+    check = doctor._live()
+    assert not check.ok
+    assert not check.needed
+    assert (check.found, check.mend) == ("the bundle is gone", live_page.MEND)
 
 
 # Planning, and studies.

@@ -1,0 +1,58 @@
+/** The page's elements, and what its parts share of them. */
+
+/**
+ * An element of the page.
+ * @template {HTMLElement} T
+ * @param {string} id
+ * @param {new () => T} kind
+ * @returns {T}
+ */
+export function element(id, kind) {
+    const found = document.getElementById(id);
+    if (!(found instanceof kind)) throw new Error(`the page has no ${kind.name} “${id}”`);
+    return found;
+}
+
+/** @param {string} id */
+export const any = (id) => element(id, HTMLElement);
+/** @param {string} id */
+export const button = (id) => element(id, HTMLButtonElement);
+/** @param {string} id */
+export const input = (id) => element(id, HTMLInputElement);
+/** @param {string} id */
+export const select = (id) => element(id, HTMLSelectElement);
+
+/**
+ * Fill a list of choices, value → text.
+ * @param {HTMLSelectElement} list
+ * @param {[string, string][]} choices
+ */
+export function choices(list, choices) {
+    list.replaceChildren(...choices.map(([value, text]) => {
+        const option = document.createElement("option");
+        [option.value, option.textContent] = [value, text];
+        return option;
+    }));
+}
+
+/**
+ * Say a text where it is not said already.
+ * @param {HTMLElement} where
+ * @param {string} text
+ */
+export function say(where, text) {
+    if (where.textContent !== text) where.textContent = text;
+}
+
+/** Whether the user asked for less motion. */
+export const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+/** The user's colour scheme. */
+export const darkness = matchMedia("(prefers-color-scheme: dark)");
+
+/**
+ * A colour of the page's style, by its variable.
+ * @param {string} name
+ */
+export const colour = (name) =>
+    getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
