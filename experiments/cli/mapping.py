@@ -73,7 +73,8 @@ def tell_run(folder: Path, as_json: bool) -> None:
         there = {"live": live} if live.exists() else {}
         print_json({"run": folder, "report": page, **there, "effects": effects, "findings": found})
         return
-    say("\n".join(f.text for f in findings) or "no cut changed a behaviour clearly")
+    told = "\n".join(f"{f.sentence}\n  {f.text}" for f in findings)
+    say(told or "no cut changed a behaviour clearly")
     if live.exists():
         say(f"live:   {live}")
     say(f"report: {page}")
