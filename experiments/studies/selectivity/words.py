@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.studies.selectivity.comparison import METRICS, OUTCOMES, Metric
-from rl_ablation.formats import Estimate, number
+from rl_ablation.formats import Estimate, number, small
 from rl_ablation.stats import LEVEL
 
 _LABELS = {m.key: m.label for m in METRICS}
@@ -123,11 +123,12 @@ def tell_outcome(means: pd.DataFrame, line: Row, metric: Metric) -> str:
         phrases.append(where + Estimate(0.0, *ends).unclear(smallest, metric.interest, ".3f"))
     way = "rises with α" if line["rho"] > 0 else "falls with α"
     could = f", a mean ρ of {number(line['smallest'])} could have been found"
+    could *= line["smallest"] > 0  # nothing varies, so nothing could have been found
     return (
         f"{metric.label[0].upper()}{metric.label[1:]}: {number(rows[0.0]['value'])} at α = 0; "
         f"{'; '.join(phrases)}. Over all α it "
         f"{way if line['q'] < LEVEL else 'has no clear trend'} (ρ = {number(line['rho'])}, "
-        f"q = {line['q']:.3f}{could if line['q'] >= LEVEL else ''})."
+        f"q = {small(line['q'])}{could if line['q'] >= LEVEL else ''})."
     )
 
 

@@ -404,6 +404,7 @@ def test_open_shows_the_pages_of_a_run(run, capsys, monkeypatch):
     opened = []
     monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
     assert tell(capsys, "open", run) == f"opened {run / 'report.html'}\n"
+    (run / "live.html").unlink(missing_ok=True)
     refuse(capsys, f"no live.html; make it: rl-ablation live {run}", "open", run, "--live")
     (run / "live.html").write_text("a page")
     tell(capsys, "open", run, "--live")
