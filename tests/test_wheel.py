@@ -11,6 +11,7 @@ import pytest
 
 import rl_ablation as rl
 from agents import zoo
+from rl_ablation.reports import live
 
 HOUSE = Path(__file__).parent.parent
 PACKAGES = ("rl_ablation", "envs", "agents", "experiments")
@@ -92,3 +93,10 @@ def test_the_command_shows_and_maps_from_any_folder(elsewhere):
     assert run.finished
     assert run.policy.sha256 == rl.load(zoo.find("lap")).sha256
     assert "<title>" in (elsewhere.folder / said["report"]).read_text()
+
+
+@pytest.mark.skipif(bool(live.missing()), reason=live.missing())
+def test_the_command_makes_a_live_page_from_any_folder(elsewhere):
+    """The wheel carries the bundle: no Node.js is needed where it is installed."""
+    said = json.loads(elsewhere(RUN, "live", "lap", "--out", "live.html", "--json"))
+    assert "Content-Security-Policy" in (elsewhere.folder / said["page"]).read_text()
