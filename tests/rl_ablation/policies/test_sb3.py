@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import io
 import zipfile
 from pathlib import Path
@@ -72,30 +74,36 @@ def test_published_agents_are_read(agent):
     assert policy.card.steps >= 1_000_000
 
 
-@pytest.mark.parametrize("agent", AGENTS)
-def test_published_agents_return_what_the_table_says(agent):
-    """A row at a time the returns are the table's own, rounded; see the next test for blocks."""
-    policy = load_agent(agent)
-    _, env_id, _, table = AGENTS[agent]
-    for seed, wanted in enumerate(table):
-        total = episode(env_id, seed, lambda obs: one_row(policy, obs))
-        # SwimmerV5's and the walking Hopper's returns hardly feel the last bit; the A2C Hopper's
-        # do, and another processor's rounding could move it: see the spread in the next test.
-        assert total == pytest.approx(wanted, abs=1.0, rel=1e-3), (agent, seed)
+STEADY = [agent for agent in AGENTS if not agent.startswith("a2c")]
 
 
-@pytest.mark.parametrize("agent", [a for a in AGENTS if not a.startswith("a2c")])
-def test_published_agents_return_it_in_blocks_too(agent):
-    """`Policy.act` rounds the last bit otherwise than a product with one row.
+@pytest.mark.parametrize("how", ["rows", "blocks"])
+@pytest.mark.parametrize("agent", STEADY)
+def test_published_agents_return_what_the_table_says(agent, how):
+    """A row at a time, as the table was measured, and as `Policy.act` rounds.
 
-    Three of the four keep their returns (the Swimmer within 2 %: noise of 1e-7 on its actions
-    moves it between 336 and 343); the A2C Hopper stumbles chaotically: with
-    single rows, blocks, and double precision its seed 1 gives 1302, 909 and 804.
+    Neither the last bit of an action nor another processor may move these by 2 %: noise of 1e-6 on
+    every action leaves both Swimmers and the walking Hopper within 1.2 % of their returns.
     """
     policy = load_agent(agent)
     _, env_id, _, table = AGENTS[agent]
-    total = episode(env_id, 0, lambda obs: policy.act(obs[None])[0])
-    assert total == pytest.approx(table[0], rel=0.03)
+    act = {"rows": lambda obs: one_row(policy, obs), "blocks": lambda obs: policy.act(obs[None])[0]}
+    for seed, wanted in enumerate(table):
+        assert episode(env_id, seed, act[how]) == pytest.approx(wanted, rel=0.02), (agent, seed)
+
+
+def test_published_chaotic_agent_hops_like_the_published_one():
+    """The A2C Hopper stumbles chaotically: its seed 1 gave 1302, 909 and 804 by rounding alone.
+
+    So its returns are held to their range over six seeds and several processors (215 to 1555, mean
+    660 to 961); read without its normalisation it falls at once.
+    """
+    policy = load_agent("a2c-Hopper-v3/Hopper-v3")
+    act = functools.partial(one_row, policy)
+    returns = [episode("Hopper-v5", seed, act) for seed in range(6)]
+    assert 400 < np.mean(returns) < 1400, returns
+    raw = dataclasses.replace(policy, obs_mean=None, obs_std=None)
+    assert episode("Hopper-v5", 0, functools.partial(one_row, raw)) < 100
 
 
 def test_published_chaotic_agent_acts_the_same_in_blocks():
