@@ -9,9 +9,7 @@ def escaped(text: object) -> str:
     Names and texts of files go to a terminal through this: there a control character could move
     the cursor, colour the screen, or make one line look like another.
     """
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)
-    )
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 class LabError(ValueError):

@@ -130,7 +130,7 @@ class Policy:
         """
         arrays = _checked_arrays(about, obs_size, action_size)
         if (env_id := about.get("env_id")) is not None:
-            trust(env_id)
+            trust(env_id, about.get("env_kwargs"))
         network = hooked(module, sites, obs_size, action_size, preprocess, postprocess)
         card = Card(
             name=about.get("name", "module"),
@@ -173,7 +173,7 @@ class Policy:
 
     def with_env(self, env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> Policy:
         """Return the same policy with another environment, which is trusted, on its card."""
-        trust(env_id)
+        trust(env_id, env_kwargs)
         card = self.card.model_copy(update={"env_id": env_id, "env_kwargs": dict(env_kwargs or {})})
         return self.with_card(card)
 

@@ -84,7 +84,7 @@ def load_zip(
     """
     path = Path(path)
     if env_id is not None:
-        trust(env_id)
+        trust(env_id, env_kwargs)
     found = _beside(path, env_id) if vecnormalize in (None, True) else vecnormalize
     if env_wrapper is not None:
         env_id, env_kwargs = wrapped(env_wrapper, env_id, env_kwargs)

@@ -45,7 +45,7 @@ _CALLS = {"collections.OrderedDict", _TENSOR, _PARAMETER, "torch.Size", "torch.d
 
 @dataclass(frozen=True)
 class Tensor:
-    """Where a tensor lies: the kind and key of its storage, and which of its numbers, in what order.
+    """Where a tensor lies: the kind and key of its storage, which of its numbers, in what order.
 
     ``offset`` and ``stride`` count numbers, not bytes; ``size`` is the shape.
     """
