@@ -9,7 +9,10 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load
 
 from rl_ablation.errors import LabError
 
@@ -63,6 +66,18 @@ def _check(info: os.stat_result, limit: int) -> None:
     if info.st_size > limit:
         has = f"{info.st_size / MIB:,.0f} MiB"
         raise LabError(f"{has}, more than the {limit / MIB:,.0f} allowed")
+
+
+def load_arrays(content: bytes) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file, by name; a LabError if it is damaged."""
+    if int.from_bytes(content[:8], "little") > MIB:  # real ones have some hundred bytes
+        raise LabError("a header of more than 1 MiB")
+    try:
+        return load(content)
+    except (SafetensorError, ValueError, OverflowError, MemoryError) as error:
+        raise LabError(one_line(error)) from None
+    except KeyError as error:
+        raise LabError(f"a number type that NumPy lacks, {error}") from None
 
 
 def one_line(error: Exception) -> str:
