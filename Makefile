@@ -12,7 +12,7 @@ endif
 .DEFAULT_GOAL := help
 LIVE := rl_ablation/reports/live
 BUNDLE := $(LIVE)/build/mujoco.wasm.gz
-.PHONY: help setup live bundle demo test lint types docs bench validate docs-figures clean
+.PHONY: help setup live bundle demo test lint types docs bench fuzz validate docs-figures clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,15 @@ else
 	-@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 endif
 	$(BIN)/python -m experiments.bench $(if $(QUICK),--quick)
+
+# Atheris has no packages for every machine; without it the last line says so.
+fuzz: $(STAMP)  ## Look for files that break a reader, for 10 minutes (SECONDS=…); not in CI
+ifdef UV
+	-@$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[fuzz]'
+else
+	-@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+endif
+	$(BIN)/python -m experiments.faults.fuzz $(if $(SECONDS),--seconds $(SECONDS))
 
 validate: $(STAMP)  ## Score the lab on robots whose wiring is known (about 20 million control steps)
 	$(BIN)/python -m experiments.validation $(if $(SCHEDULER),--scheduler $(SCHEDULER))

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Column
 from rich.text import Text
 
+from rl_ablation.errors import escaped
 from rl_ablation.formats import duration
 
 console = Console(stderr=True)
@@ -123,7 +124,7 @@ class _Words(columns.ProgressColumn):
 
     def render(self, task: columns.Task) -> Text:
         """The words."""
-        return Text(self.words(task))
+        return Text(escaped(self.words(task)))
 
 
 def _parts(task: columns.Task) -> str:

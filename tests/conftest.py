@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 import rl_ablation as rl
 from experiments.browser import chromium
@@ -19,6 +20,11 @@ from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.policies.policy import Card, Policy
 from rl_ablation.policies.storage import make_mlp
 from rl_ablation.rollouts.activity import record_activity
+
+# The same cases each time, so that a failure is that of the change at hand; `make fuzz` looks for
+# new ones. Times depend on the machine.
+settings.register_profile("house", derandomize=True, deadline=None, database=None, max_examples=200)
+settings.load_profile("house")
 
 LAP = "envs:rl_ablation/Lap-v0"
 CONDITIONS = ("bends/ccw", "ring/cw")

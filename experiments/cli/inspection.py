@@ -66,6 +66,7 @@ def doctor(json: bool = False) -> None:
     else:
         for c in found:
             mark = "ok     " if c.ok else ("MISSING" if c.needed else "lacking")
-            say(f"{mark} {c.name:<18} {c.found}" + ("" if c.ok else f"\n        → {c.mend}"))
+            mend = [] if c.ok else [f"        → {c.mend}"]
+            say(f"{mark} {c.name:<18} {c.found}", *mend)
     if any(c.needed and not c.ok for c in found):
         raise SystemExit(1)

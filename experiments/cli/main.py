@@ -17,7 +17,7 @@ from experiments.cli.options import BadOption
 from experiments.cli.playing import live
 from experiments.cli.studying import study
 from experiments.cli.training import demo, train
-from rl_ablation.errors import LabError
+from rl_ablation.errors import LabError, escaped
 
 # Heavy imports (torch, mujoco) wait inside the commands, so that --help answers at once.
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -71,6 +71,6 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         return 0
     except (LabError, BadOption, OSError) as error:  # the last: files, and the disk
-        print(f"rl-ablation: {error}", file=sys.stderr)
+        print(f"rl-ablation: {escaped(error)}", file=sys.stderr)
         return BAD_INPUT
     return 0

@@ -73,8 +73,8 @@ def tell_run(folder: Path, as_json: bool) -> None:
         there = {"live": live} if live.exists() else {}
         print_json({"run": folder, "report": page, **there, "effects": effects, "findings": found})
         return
-    told = "\n".join(f"{f.sentence}\n  {f.text}" for f in findings)
-    say(told or "no cut changed a behaviour clearly")
+    told = [line for f in findings for line in (f.sentence, f"  {f.text}")]
+    say(*told or ["no cut changed a behaviour clearly"])
     if live.exists():
         say(f"live:   {live}")
     say(f"report: {page}")
@@ -176,7 +176,7 @@ def compare(
         told = found.told.to_dict("records")
         print_json({**about, "regions": told, "left_out": found.left_out})
         return
-    say(comparison_text(found))
+    say(*comparison_text(found).split("\n"))
     say(f"figure and tables: {folder}")
 
 
@@ -222,4 +222,5 @@ def plan(
         wanted = f"{wanted} {row['unit']}"
         say(f"{row['measure']:<22}{intact:>14}{wanted:>20}{spread:>16}{count:>10}")
     half = needed(table, 0.5)
-    say(f"\nenough for all: --episodes {needed(table)}; for half of them: --episodes {half}")
+    enough = f"enough for all: --episodes {needed(table)}; for half of them: --episodes {half}"
+    say("", enough)

@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rl_ablation.errors import escaped
+
 if TYPE_CHECKING:
     from agents.recipes import Recipe
 
 
-def say(text: str) -> None:
-    """Print a line at once."""
-    print(text, flush=True)
+def say(*lines: str) -> None:
+    """Print lines at once; control characters of names and files in them are escaped."""
+    print(*map(escaped, lines), sep="\n", flush=True)
 
 
 def print_json(value: Any) -> None:

@@ -109,7 +109,7 @@ def frames(
             run again.
     """
     env_id = card_env(policy)
-    spec = find_spec(env_id)
+    spec = find_spec(env_id, policy.card.env_kwargs)
     kwargs = {**policy.card.env_kwargs, **render}
     pictures: dict[tuple[int, int], np.ndarray] = {}
     try:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from io import BytesIO
+
 import pandas as pd
 
 from rl_ablation.errors import LabError
-from rl_ablation.files import write_atomically
+from rl_ablation.files import MAX_TEXT, read_file, write_atomically
 from rl_ablation.formats import Estimate, number, small
 from rl_ablation.mapping.evidence import (
     EVIDENCE_COLUMNS,
@@ -61,10 +64,11 @@ class Map(Run):
             LabError: The file is damaged.
         """
         path = self.folder / PROBE
-        if not path.exists():
+        if not os.path.lexists(path):
             return pd.DataFrame(columns=_PROBED)
+        content = read_file(path, MAX_TEXT)
         try:
-            return pd.read_csv(path)[_PROBED]
+            return pd.read_csv(BytesIO(content))[_PROBED]
         except (KeyError, ValueError) as error:
             raise LabError(f"{path}: damaged ({error}); delete it and run again") from None
 

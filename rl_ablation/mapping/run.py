@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import accumulate
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from rl_ablation.env_ids import EnvId, EnvKwargs
 from rl_ablation.errors import LabError
-from rl_ablation.files import digest, one_line
+from rl_ablation.files import MAX_TEXT, MIB, digest, one_line, read_file
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.mapping.behaviour import Behaviour, fold
 from rl_ablation.mapping.effects import effects
@@ -29,6 +30,9 @@ from rl_ablation.rollouts.episodes import Episodes
 
 ROWS = 1024
 """Robots at once; enough to keep the C threads busy, few enough for the traces to fit in cache."""
+
+MAX_SPEC, MAX_SHARD = 16 * MIB, 64 * MIB
+"""Bytes of these files; those of the studies have up to 0.1 and 0.3 MiB."""
 
 RUNS = Path("runs")
 NAMES = "names.json"
@@ -113,10 +117,11 @@ class Run:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         path = self.folder / "spec.json"
+        if not os.path.lexists(path):
+            raise LabError(f"{folder} is no run folder: it has no spec.json")
+        content = read_file(path, MAX_SPEC)
         try:
-            self.spec = Spec.model_validate_json(path.read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
-            raise LabError(f"{folder} is no run folder: it has no spec.json") from None
+            self.spec = Spec.model_validate_json(content)
         except (ValidationError, UnicodeDecodeError) as error:
             raise LabError(f"{path}: damaged spec: {one_line(error)}") from None
         self._own: tuple[int, pd.DataFrame] | None = None  # further episodes make it stale
@@ -188,10 +193,13 @@ class Run:
 
     def _beside(self, name: str, kind: TypeAdapter[dict[str, Kept]]) -> dict[str, Kept]:
         path = self.folder / name
-        if not path.exists():  # of a world that has none, or a run from before they were kept
+        if not os.path.lexists(
+            path
+        ):  # the world has none, or the run is from before they were kept
             return {}
+        content = read_file(path, MAX_TEXT)
         try:
-            return kind.validate_json(path.read_bytes())
+            return kind.validate_json(content)
         except ValidationError as error:
             raise LabError(f"{path}: damaged: {one_line(error)}; delete it") from None
 
@@ -207,10 +215,11 @@ class Run:
         """
         path = self.shard_path(index)
         mend = "run the same map command again to finish it"
-        if not path.exists():
+        if not os.path.lexists(path):
             raise LabError(f"{self.folder}: shard {path.name} is missing; {mend}")
+        stored = read_file(path, MAX_SHARD)
         try:
-            table = pq.ParquetFile(path).read()
+            table = _table(stored, len(self.spec.pairs(index)))
             frame = table.to_pandas()
             content = _content(frame)
         except Exception as error:  # pyarrow raises whatever a flipped bit leads it to
@@ -317,6 +326,19 @@ def parts(folder: Path, name: str) -> list[Run]:
     while (run := part(folder / f"{name}-{len(found) + 1}")) is not None:
         found.append(run)
     return found
+
+
+def _table(stored: bytes, rows: int) -> pa.Table:
+    """The table of a shard; what its file says it has is held against what it may have, first."""
+    file = pq.ParquetFile(pa.BufferReader(stored))
+    about = file.metadata
+    groups = [about.row_group(k) for k in range(about.num_row_groups)]
+    columns = [group.column(k) for group in groups for k in range(group.num_columns)]
+    if about.num_rows != rows or sum(c.total_uncompressed_size for c in columns) > MAX_SHARD:
+        raise LabError(f"it has not the {rows} rows of the spec")
+    if any(c.compression not in ("SNAPPY", "UNCOMPRESSED") for c in columns):
+        raise LabError("it is compressed in an unusual way")
+    return file.read()
 
 
 def _content(frame: pd.DataFrame) -> str:

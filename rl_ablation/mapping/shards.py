@@ -148,7 +148,8 @@ def on_cluster(
 @lru_cache(maxsize=2)
 def _work(job: _Job) -> Work:
     spec = Spec.model_validate_json(job.spec)
-    trust(spec.env_id)  # whoever sent this had the user's word, or needed none
+    # Whoever sent this had the user's word, or needed none.
+    trust(spec.env_id, spec.env_kwargs)
     agent = policy_of(job.card, job.weights)
     stats = {site: SiteStats(values) for site, values in load_tensors(job.activity).items()}
     return Work(spec, agent, stats)

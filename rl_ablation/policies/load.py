@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Mapping
 from importlib.metadata import entry_points
@@ -41,7 +42,7 @@ def located(name: str | Path, agents: Mapping[str, Path] | None = None) -> Path:
     agents = offered() if agents is None else agents
     if isinstance(name, str) and name in agents:
         return agents[name]
-    if path.exists():
+    if os.path.lexists(path):
         return path  # whoever reads it says what it lacks
     if isinstance(name, Path):
         raise LabError(f"no policy at {path}; give a policy folder or a stable-baselines3 zip")
@@ -55,8 +56,8 @@ def located(name: str | Path, agents: Mapping[str, Path] | None = None) -> Path:
 def _holds_policy(path: Path) -> bool:
     """Whether it is a policy folder, if a damaged one, or a zip."""
     if path.is_dir():
-        return any((path / part).exists() for part in ("card.json", "policy.safetensors"))
-    return zipfile.is_zipfile(path)
+        return any(os.path.lexists(path / part) for part in ("card.json", "policy.safetensors"))
+    return path.is_file() and zipfile.is_zipfile(path)  # to open a pipe would wait for its writer
 
 
 def load(

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any, TypedDict, Unpack
+from typing import Annotated, Any, TypedDict, Unpack
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from safetensors.numpy import save as save_tensors
 from torch import Tensor, nn
 
 from rl_ablation.env_ids import EnvId, EnvKwargs, trust
 from rl_ablation.errors import LabError
-from rl_ablation.files import digest
+from rl_ablation.files import digest, one_line
 from rl_ablation.formats import number
 from rl_ablation.markup import shown
 from rl_ablation.policies.modules import Postprocess, Preprocess, hooked
@@ -29,25 +29,46 @@ from rl_ablation.policies.network import BLOCK, MLP, Edit, Network, array_digest
 SQUASHES = ("clip", "tanh", "argmax", "none")
 ARRAYS = ("low", "high", "obs_mean", "obs_std")  # of a policy, besides its network's
 
+_Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+
+
+def _sane(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings and scores without numbers that are too long to be written as one."""
+    found: list[Any] = [values]
+    for part in found:  # grows on the way
+        if isinstance(part, dict):
+            found += part.values()
+        elif isinstance(part, list):
+            found += part
+        elif isinstance(part, int) and abs(part) >= 1 << 63:
+            raise ValueError("a whole number of more than 8 bytes")
+    return values
+
+
+_Settings = Annotated[dict[str, Any], AfterValidator(_sane)]
+
 
 class Card(BaseModel):
     """What a policy is and where it comes from; stored as ``card.json`` beside the weights."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # As constants: an infinite end of a range would else be stored as null.
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
     format: int = 1
-    name: str
+    name: str = Field(max_length=300)
     env_id: EnvId | None = Field(None, description="Gymnasium id, with module prefix if needed")
     env_kwargs: EnvKwargs = {}
     algorithm: str = "unknown"
     activation: str
     squash: str
-    obs_clip: float | None = Field(None, description="normalised observations are clipped to ±this")
-    seed: int | None = None
-    steps: int | None = Field(default=None, description="environment steps of training")
+    obs_clip: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="normalised observations are clipped to ±this"
+    )
+    seed: _Count | None = None
+    steps: _Count | None = Field(default=None, description="environment steps of training")
     command: str | None = Field(default=None, description="what made this policy")
-    hyperparameters: dict[str, Any] = {}
-    scores: dict[str, Any] = {}
+    hyperparameters: _Settings = {}
+    scores: _Settings = {}
     versions: dict[str, str] = {}
     sha256: str | None = Field(default=None, description="of policy.safetensors")
 
@@ -98,7 +119,30 @@ class Policy:
         for name in ARRAYS:
             if (values := getattr(self, name)) is not None:
                 kind = np.float64 if name.startswith("obs") else np.float32
-                object.__setattr__(self, name, np.asarray(values, kind))
+                object.__setattr__(self, name, real(values, kind, name))
+        self._check()
+
+    def _check(self) -> None:
+        """Raise a LabError unless the bounds and the normaliser fit the network and the card."""
+        sizes = {"low": self.action_size, "high": self.action_size}
+        for name in ARRAYS:
+            values, size = getattr(self, name), sizes.get(name, self.obs_size)
+            if values is not None and (values.shape != (size,) or np.isnan(values).any()):
+                raise LabError(f"{name}: expected {size} numbers, got shape {values.shape}")
+        if (self.low is None) != (self.high is None):
+            raise LabError("low and high go together; one is missing")
+        if (self.obs_mean is None) != (self.obs_std is None):
+            raise LabError("obs_mean and obs_std go together; one is missing")
+        if self.obs_std is not None and not (self.obs_std > 0).all():
+            raise LabError("obs_std holds values that are not positive")
+        squash = self.card.squash
+        if self.low is None or self.high is None:
+            if squash in ("clip", "tanh"):
+                raise LabError(f"squash {squash!r} needs low and high, the bounds of the actions")
+        elif not (self.low <= self.high).all():
+            raise LabError("low, the lower bounds of the actions, is above high somewhere")
+        elif squash == "tanh" and not (np.isfinite(self.low) & np.isfinite(self.high)).all():
+            raise LabError("squash 'tanh' needs bounds of the actions, low and high, that end")
 
     @staticmethod
     def from_module(
@@ -128,19 +172,23 @@ class Policy:
             LabError: Unknown submodules, sites that are not called exactly once in a forward pass
                 or give no (N, H) floats, no (N, A) tensor as output, actions left to chance.
         """
-        arrays = _checked_arrays(about, obs_size, action_size)
         if (env_id := about.get("env_id")) is not None:
-            trust(env_id)
+            trust(env_id, about.get("env_kwargs"))
         network = hooked(module, sites, obs_size, action_size, preprocess, postprocess)
-        card = Card(
-            name=about.get("name", "module"),
-            env_id=env_id,
-            env_kwargs=dict(about.get("env_kwargs") or {}),
-            algorithm="torch module",
-            activation="module",
-            squash=about.get("squash", "none"),
-            obs_clip=about.get("obs_clip"),
-        )
+        given: Mapping[str, Any] = about
+        try:
+            card = Card(
+                name=about.get("name", "module"),
+                env_id=env_id,
+                env_kwargs=dict(about.get("env_kwargs") or {}),
+                algorithm="torch module",
+                activation="module",
+                squash=about.get("squash", "none"),
+                obs_clip=about.get("obs_clip"),
+            )
+        except ValidationError as error:
+            raise LabError(one_line(error)) from None
+        arrays = {name: given.get(name) for name in ARRAYS}
         return Policy(network, obs_size=obs_size, action_size=action_size, card=card, **arrays)
 
     @property
@@ -173,7 +221,7 @@ class Policy:
 
     def with_env(self, env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> Policy:
         """Return the same policy with another environment, which is trusted, on its card."""
-        trust(env_id)
+        trust(env_id, env_kwargs)
         card = self.card.model_copy(update={"env_id": env_id, "env_kwargs": dict(env_kwargs or {})})
         return self.with_card(card)
 
@@ -272,18 +320,10 @@ def weight_bytes(policy: Policy) -> bytes:
     return save_tensors({name: np.ascontiguousarray(t) for name, t in tensors.items()})
 
 
-def _checked_arrays(about: About, obs_size: int, action_size: int) -> dict[str, Any]:
-    """The bounds and the normaliser, whole and of the right lengths."""
-    given: Mapping[str, Any] = about
-    arrays = {k: given.get(k) for k in ARRAYS}
-    low, high, mean, std = arrays.values()
-    if (low is None) != (high is None) or (mean is None) != (std is None):
-        raise LabError("low and high, and obs_mean and obs_std, go together; one is missing")
-    squash = about.get("squash", "none")
-    if squash in ("clip", "tanh") and low is None:
-        raise LabError(f"squash {squash!r} needs low and high, the bounds of the actions")
-    for what, values in arrays.items():
-        length = obs_size if what.startswith("obs") else action_size
-        if values is not None and np.shape(values) != (length,):
-            raise LabError(f"{what} has the shape {np.shape(values)}; expected ({length},)")
-    return arrays
+def real(values: Any, kind: type, what: str) -> np.ndarray:
+    """Values as an array of that kind of floats; a LabError if they are no real numbers."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise LabError(f"{what} holds {array.dtype} values, not real numbers")
+    with np.errstate(over="ignore"):
+        return array.astype(kind, copy=False)

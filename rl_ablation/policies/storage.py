@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
 
 from rl_ablation.errors import LabError
-from rl_ablation.files import one_line, write_atomically
+from rl_ablation.files import (
+    MAX_TENSORS,
+    MAX_TEXT,
+    MAX_WEIGHTS,
+    load_arrays,
+    one_line,
+    read_file,
+    write_atomically,
+)
 from rl_ablation.policies.network import ACTIVATIONS, MLP
-from rl_ablation.policies.policy import ARRAYS, Card, Policy, weight_bytes
+from rl_ablation.policies.policy import ARRAYS, Card, Policy, real, weight_bytes
 
 
 def make_mlp(
@@ -40,33 +47,30 @@ def make_mlp(
     if card.activation not in ACTIVATIONS:
         known = ", ".join(ACTIVATIONS)
         raise LabError(f"unknown activation {card.activation!r}; choose from {known}")
+    if 4 * sum(weight.size + bias.size for weight, bias in weights) > MAX_WEIGHTS:
+        raise LabError(f"weights of more than the {MAX_WEIGHTS // 10**6} MB allowed")
     size: int | None = None
+    layers: list[tuple[torch.Tensor, torch.Tensor]] = []
     for k, (weight, bias) in enumerate(weights):
         if weight.ndim != 2 or bias.shape != weight.shape[:1] or 0 in weight.shape:
             raise LabError(f"layer {k}: weight {weight.shape} and bias {bias.shape} do not fit")
         inputs = weight.shape[1]
         if size is not None and inputs != size:
             raise LabError(f"layer {k} takes {inputs} inputs but layer {k - 1} gives {size}")
-        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+        parts = [real(part, np.float32, f"layer {k}") for part in (weight, bias)]
+        if not all(np.isfinite(part).all() for part in parts):
             raise LabError(f"layer {k} holds values that are not finite (NaN or infinity)")
+        first, second = (torch.from_numpy(np.array(part, order="C")) for part in parts)
+        layers.append((first, second))
         size = len(weight)
-    obs_size = weights[0][0].shape[1]
     arrays = {"obs_mean": obs_mean, "obs_std": obs_std, "low": low, "high": high}
-    for what, values in arrays.items():
-        length = obs_size if what.startswith("obs") else size
-        if values is not None and (values.shape != (length,) or not np.isfinite(values).all()):
-            raise LabError(f"{what}: expected {length} finite values, got shape {values.shape}")
-    if (obs_mean is None) != (obs_std is None) or (low is None) != (high is None):
-        raise LabError("obs_mean and obs_std, and low and high, go together; one is missing")
-    if obs_std is not None and not (obs_std > 0).all():
-        raise LabError("obs_std holds values that are not positive")
-
-    def copied(values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.array(values, np.float32, order="C"))
-
-    network = MLP(tuple((copied(w), copied(b)) for w, b in weights), card.activation)
+    network, obs_size = MLP(tuple(layers), card.activation), layers[0][0].shape[1]
     assert size is not None
-    return Policy(network, obs_size=obs_size, action_size=size, card=card, **arrays)
+    policy = Policy(network, obs_size=obs_size, action_size=size, card=card, **arrays)
+    for what in ARRAYS:
+        if (kept := getattr(policy, what)) is not None and not np.isfinite(kept).all():
+            raise LabError(f"{what} holds values that are not finite (NaN or infinity)")
+    return policy
 
 
 def save(policy: Policy, folder: str | Path) -> None:
@@ -84,11 +88,12 @@ def save(policy: Policy, folder: str | Path) -> None:
 def read_card(folder: str | Path) -> Card:
     """Read ``card.json`` of a policy folder; a LabError if it is missing or damaged."""
     path = Path(folder) / "card.json"
-    try:
-        return Card.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         where = "a policy folder holds one beside its weights"
-        raise LabError(f"{folder}: no card.json; {where}") from None
+        raise LabError(f"{folder}: no card.json; {where}")
+    content = read_file(path, MAX_TEXT)
+    try:
+        return Card.model_validate_json(content)
     except (ValidationError, UnicodeDecodeError) as error:
         raise LabError(f"{path}: damaged card: {one_line(error)}") from None
 
@@ -101,10 +106,9 @@ def load_folder(folder: str | Path) -> Policy:
     """
     card = read_card(folder)
     path = Path(folder) / "policy.safetensors"
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise LabError(f"{folder}: no policy.safetensors beside card.json") from None
+    if not os.path.lexists(path):
+        raise LabError(f"{folder}: no policy.safetensors beside card.json")
+    content = read_file(path, MAX_TENSORS)
     try:
         return _policy(card, content)
     except LabError as error:
@@ -118,11 +122,9 @@ def policy_of(card: str, weights: bytes) -> Policy:
 
 def _policy(card: Card, content: bytes) -> Policy:
     try:
-        tensors = load_tensors(content)
-    except (SafetensorError, ValueError) as error:
-        raise LabError(f"damaged weights: {one_line(error)}") from None
-    except KeyError as error:  # a number type that numpy lacks
-        raise LabError(f"damaged weights: unknown number type {error}") from None
+        tensors = load_arrays(content)
+    except LabError as error:
+        raise LabError(f"damaged weights: {error}") from None
     if card.sha256 is not None and hashlib.sha256(content).hexdigest() != card.sha256:
         raise LabError("not the weights that card.json describes (sha256 differs)")
     count = sum(name.endswith(".weight") for name in tensors)

@@ -151,7 +151,7 @@ def _page_size(sides: int) -> tuple[int, int]:
 def _start(title: str, lesion: Lesion, run: Map, episode: int) -> _Side:
     spec, policy, job = run.spec, run.policy, run.episodes.job(lesion, episode)
     size: dict[str, Any] = {"width": WIDTH, "height": HEIGHT}
-    made = find_spec(spec.env_id)
+    made = find_spec(spec.env_id, spec.env_kwargs)
     try:
         with quiet():
             try:

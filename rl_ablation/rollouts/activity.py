@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from rl_ablation.errors import LabError
-from rl_ablation.files import one_line, write_atomically
+from rl_ablation.files import MAX_TENSORS, load_arrays, read_file, write_atomically
 from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.episodes import REFERENCE, Episodes
@@ -71,9 +70,10 @@ def save_activity(activity: Activity, path: Path) -> None:
 
 def load_activity(path: Path) -> dict[str, SiteStats]:
     """Read recorded activity; a LabError if the file is damaged."""
+    content = read_file(path, MAX_TENSORS)
     try:
-        arrays = load(path.read_bytes())
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise LabError(f"{path}: damaged ({one_line(error)}); delete it and run again") from None
+        arrays = load_arrays(content)
+    except LabError as error:
+        raise LabError(f"{path}: damaged ({error}); delete it and run again") from None
     conditions = arrays.pop(_CONDITIONS, None)
     return {site: SiteStats(samples, conditions) for site, samples in arrays.items()}

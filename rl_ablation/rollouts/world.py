@@ -121,7 +121,7 @@ class World:
             raise LabError(f"threads must be at least 1, got {threads}")
         self.env_id, self.rows = env_id, rows
         kwargs = dict(env_kwargs or {})
-        spec = find_spec(env_id)
+        spec = find_spec(env_id, kwargs)
         try:
             with quiet():
                 self.parts = _make(spec, rows, kwargs, threads)

@@ -140,14 +140,14 @@ def actor_weights(
         raise LabError(f"holds no actor ({layout.head or layout.hidden[-1]}.* is missing)")
     if len(names) > MAX_LAYERS:
         raise LabError(f"an actor of {len(names):,} layers, more than the {MAX_LAYERS} allowed")
+    parts = [f"{name}.{part}" for name in names for part in ("weight", "bias")]
+    found = tensors.arrays(p for p in parts if p.endswith("weight") or p in tensors)
     weights = []
     for name in names:
-        weight = tensors.array(f"{name}.weight")
+        weight, bias = found[f"{name}.weight"], found.get(f"{name}.bias")
         if weight.ndim != 2:
             raise LabError(f"{name} is no layer of an MLP but has weights {weight.shape}")
-        biased = f"{name}.bias" in tensors
-        bias = tensors.array(f"{name}.bias") if biased else np.zeros(len(weight), np.float32)
-        weights.append((weight, bias))
+        weights.append((weight, np.zeros(len(weight), np.float32) if bias is None else bias))
     if "quantile_net" in layout.hidden[0]:
         weights[-1] = _mean_quantile(*weights[-1], actions or 0)
     return weights

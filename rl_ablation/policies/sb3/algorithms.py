@@ -12,6 +12,7 @@ import base64
 import binascii
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,14 +22,16 @@ import numpy as np
 
 from rl_ablation.env_ids import trust
 from rl_ablation.errors import LabError
+from rl_ablation.files import MIB, read_file
 from rl_ablation.policies.policy import Card, Policy
 from rl_ablation.policies.sb3 import actor
-from rl_ablation.policies.sb3.archive import MIB, Archive, read_file
+from rl_ablation.policies.sb3.archive import MAX_FILE, Archive
 from rl_ablation.policies.sb3.pickles import (
     DAMAGE,
     Call,
     as_array,
     as_number,
+    as_shape,
     attributes,
     is_not_evil,
     printable,
@@ -81,7 +84,7 @@ def load_zip(
     """
     path = Path(path)
     if env_id is not None:
-        trust(env_id)
+        trust(env_id, env_kwargs)
     found = _beside(path, env_id) if vecnormalize in (None, True) else vecnormalize
     if env_wrapper is not None:
         env_id, env_kwargs = wrapped(env_wrapper, env_id, env_kwargs)
@@ -90,10 +93,11 @@ def load_zip(
         raise LabError(f"{printable(path, 300)}: no vecnormalize.pkl beside it; give its path")
     statistics = None
     if found is not None and not isinstance(found, bool):
-        statistics = _at(Path(found), read_statistics, Path(found))
+        statistics = _at(found, read_statistics, read_file(found, MAX_DATA))
     if not path.exists() and Path(f"{path}.zip").exists():  # as PPO.load does
         path = Path(f"{path}.zip")
-    policy: Policy = _at(path, _read, path, sizes and sizes.low, sizes and sizes.high, statistics)
+    bounds = (None, None) if sizes is None else (sizes.low, sizes.high)
+    policy: Policy = _at(path, _policy, _open(path), path.stem, bounds, statistics)
     if sizes is not None:
         _at(path, sizes.check, policy)
         policy = policy.with_env(str(env_id), env_kwargs)
@@ -116,18 +120,16 @@ def _beside(path: Path, env_id: str | None) -> Path | None:
         folders.insert(1, path.parent / env_id.rpartition(":")[2])
     names = ("vecnormalize.pkl", "vec_normalize.pkl")  # the second on the SB3 team's model hub
     places = (folder / name for folder in folders for name in names)
-    try:
-        return next((place for place in places if place.is_file() or place.is_symlink()), None)
-    except ValueError:  # a zero byte in the name; the reader says so
-        return None
+    # A folder or a pipe of that name is no reason to do without: the reader says what it is.
+    return next((place for place in places if os.path.lexists(place)), None)
 
 
-def read_statistics(path: Path) -> Statistics | None:
-    """Read a ``vecnormalize.pkl``; None if it leaves observations alone.
+def read_statistics(content: bytes) -> Statistics | None:
+    """Read a ``vecnormalize.pkl`` of its bytes; None if it leaves observations alone.
 
     A LabError if it is damaged, hostile, or not that of a plain vector of observations.
     """
-    tree = read_pickle(read_file(path, 16 * MIB))
+    tree = read_pickle(content)
     if not isinstance(tree, Call) or not tree.dotted.endswith(".VecNormalize"):
         raise LabError("is no VecNormalize of stable-baselines3; give its vecnormalize.pkl")
     state = attributes(tree)
@@ -148,13 +150,35 @@ def read_statistics(path: Path) -> Statistics | None:
     return Statistics(mean, np.sqrt(var + epsilon), clip)
 
 
-def _read(
-    path: Path, low: np.ndarray | None, high: np.ndarray | None, statistics: Statistics | None
+class Opened(NamedTuple):
+    """What a zip holds that is used."""
+
+    data: dict[str, Any]
+    tensors: TensorFile
+    versions: dict[str, str]
+
+
+def _open(path: Path) -> Opened:
+    """Read a file; of its bytes only the weights are kept, so that there is room to decode them."""
+    return _at(path, _members, read_file(path, MAX_FILE))
+
+
+def _members(content: bytes) -> Opened:
+    archive = Archive(content, MAX_MEMBERS)
+    data, versions = _read_data(archive), _versions(archive)
+    weights = archive.read("policy.pth", MAX_POLICY)
+    return Opened(data, _at("policy.pth", TensorFile, weights), versions)
+
+
+def _policy(
+    opened: Opened,
+    name: str,
+    bounds: tuple[np.ndarray | None, np.ndarray | None],
+    statistics: Statistics | None,
 ) -> Policy:
-    archive = Archive(read_file(path), MAX_MEMBERS)
-    data = _read_data(archive)
+    data, tensors, versions = opened
+    low, high = bounds
     kwargs = _as_dict(data.get("policy_kwargs"))
-    tensors = _at("policy.pth", TensorFile, archive.read("policy.pth", MAX_POLICY))
     kind = actor.policy_kind(data.get("policy_class"), tensors)
     layout = actor.LAYOUTS[kind]
     actor.check_extractor(kwargs, tensors)
@@ -185,7 +209,7 @@ def _read(
             "give the right one, or vecnormalize=False for none"
         )
     card = Card(
-        name=printable(path.stem) or "unnamed",
+        name=printable(name) or "unnamed",
         algorithm=_algorithm(kind, data),
         activation=actor.activation(kwargs, layout),
         squash=squash,
@@ -193,7 +217,7 @@ def _read(
         seed=_count(data.get("seed")),
         steps=_count(data.get("num_timesteps")),
         hyperparameters={k: v for k in _SETTINGS if _plain(v := data.get(k))},
-        versions=_versions(archive),
+        versions=versions,
     )
     policy = make_mlp(weights, card, low=low, high=high, obs_mean=mean, obs_std=std)
     if layout.head == "actor.mu" and "actor.mu.0.weight" in tensors:  # gSDE
@@ -260,8 +284,7 @@ def _obs_size(node: object) -> int | None:
     if kind != "Box":
         raise LabError(f"{printable(kind, 30)} observations are not supported, only plain vectors")
     shape = state.get("_shape", state.get("shape"))
-    if not isinstance(shape, tuple) or not all(type(n) is int for n in shape):
-        raise LabError("data: the observation space has no shape")
+    shape = as_shape(shape, "data: the observation space")
     if len(shape) == 3:
         raise LabError(f"images {printable(shape, 30)} are not supported, only plain vectors")
     return math.prod(shape)

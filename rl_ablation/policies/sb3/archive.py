@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import zipfile
 import zlib
 from io import BytesIO
-from pathlib import Path
 
 from rl_ablation.errors import LabError
+from rl_ablation.files import MIB
 from rl_ablation.policies.sb3.pickles import DAMAGE, printable
 
-MIB = 1 << 20
 MAX_FILE = 256 * MIB
 """A whole file; the largest agents of the SB3 Zoo with an MLP have about 20 MiB."""
 MAX_DECLARED = 1024 * MIB
@@ -20,35 +18,6 @@ MAX_DECLARED = 1024 * MIB
 MAX_RATIO = 200
 """Unpacked over packed; weights hardly shrink, and the settings shrink about fivefold."""
 _ENTRY = b"PK\x01\x02"
-
-
-def read_file(path: Path, limit: int = MAX_FILE) -> bytes:
-    """Read a regular file of at most ``limit`` bytes.
-
-    A LabError tells of one that is missing, a folder, a pipe or device, unreadable, or too large.
-    """
-    try:
-        info = path.stat()
-        if stat.S_ISDIR(info.st_mode):
-            raise LabError("a folder, not a file; give the file in it")
-        if not stat.S_ISREG(info.st_mode):
-            raise LabError("not a regular file (a pipe or a device)")
-        if info.st_size > limit:
-            raise LabError(f"{info.st_size / MIB:.0f} MiB, more than the {limit // MIB} allowed")
-        with open(path, "rb") as file:
-            content = file.read(limit + 1)
-    except LabError:
-        raise
-    except (FileNotFoundError, NotADirectoryError):
-        broken = " (a link to nothing)" if path.is_symlink() else ""
-        raise LabError(f"no such file{broken}") from None
-    except OSError as error:
-        raise LabError(f"cannot be read ({os.strerror(error.errno or 0)})") from None
-    except ValueError as error:
-        raise LabError(f"no file can have this name ({printable(error)})") from None
-    if len(content) > limit:
-        raise LabError(f"more than the {limit // MIB} MiB allowed")
-    return content
 
 
 class Archive:
@@ -94,6 +63,11 @@ class Archive:
     def names(self) -> list[str]:
         """Names of all members."""
         return list(self._members)
+
+    def size(self, name: str) -> int:
+        """Bytes that a member has, as the zip says; 0 for one that is missing."""
+        member = self._members.get(name)
+        return 0 if member is None else member.file_size
 
     def read(self, name: str, limit: int) -> bytes:
         """Return a member's bytes, checked against its checksum.

@@ -13,21 +13,30 @@ from __future__ import annotations
 import math
 import pickletools
 import re
+import reprlib
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
+from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-from rl_ablation.errors import LabError
+from rl_ablation.errors import LabError, escaped
+from rl_ablation.files import shortened
 
 MAX_OPS = 50_000
 """Opcodes per pickle. A statistics file has about 500, a policy of 100 tensors 3,000; 50,000 take
 a fifth of a second."""
 MAX_INT_BYTES = 64
 """Bytes of a pickled integer; the longest ones in real files are the 16 of a generator's state."""
+MAX_KEY = 1 << 63
+"""Integers as keys stay below: beyond, it is easy to find thousands with the same hash."""
+MAX_NAME = 200
+"""Characters of the names of a module and of what is in it."""
+MAX_AXES, MAX_SIZE = 8, 1 << 31
+"""Of a shape: how many numbers, and how large each."""
 DAMAGE = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError,
     MemoryError, EOFError, ArithmeticError, struct.error,
@@ -73,6 +82,9 @@ class Name:
         """The full name."""
         return f"{self.module}.{self.name}"
 
+    def __repr__(self) -> str:
+        return self.dotted
+
 
 @dataclass(slots=True, eq=False)
 class Call:
@@ -89,12 +101,18 @@ class Call:
         """The full name of what would be called."""
         return self.function.dotted if isinstance(self.function, Name) else "?"
 
+    def __repr__(self) -> str:
+        return f"{self.dotted}(…)"  # what it holds can have 2^60 paths through shared parts
+
 
 @dataclass(slots=True, eq=False)
 class Persistent:
     """A reference to something stored outside of the pickle (torch: a tensor's storage)."""
 
     key: object
+
+    def __repr__(self) -> str:
+        return "a storage"
 
 
 def is_data(dotted: str) -> bool:
@@ -107,10 +125,14 @@ def is_not_evil(dotted: str) -> bool:
     return _EVIL.fullmatch(dotted) is None
 
 
-def printable(text: object, length: int = 80) -> str:
-    """Third-party text, fit for one line: printable, at most ``length`` characters."""
-    shown = "".join(c if c.isprintable() else "?" for c in str(text)[: length + 1])
-    return shown if len(shown) <= length else shown[: length - 1] + "…"
+_BRIEF = reprlib.Repr()
+_BRIEF.maxlevel, _BRIEF.maxother = 2, 80
+
+
+def printable(value: object, length: int = 80) -> str:
+    """Third-party text or value, fit for one line: `escaped`, at most ``length`` characters."""
+    told = isinstance(value, str | Path | Exception)
+    return shortened(escaped((str if told else _BRIEF.repr)(value)[: length + 1]), length)
 
 
 def read_pickle(
@@ -171,6 +193,8 @@ class _Reader:
             case "PROTO" | "FRAME":
                 pass
             case "BINPUT" | "LONG_BINPUT" | "PUT":
+                if not 0 <= int(arg) < MAX_KEY:
+                    raise LabError("damaged pickle (it numbers what it remembers strangely)")
                 self.memo[int(arg)] = stack[-1]
             case "MEMOIZE":
                 self.memo[len(self.memo)] = stack[-1]
@@ -191,7 +215,7 @@ class _Reader:
                 function, *args = self.pop_mark()
                 self.call(function, tuple(args))
             case "INST":
-                self.call(Name(*arg.split(" ", 1)), tuple(self.pop_mark()))
+                self.call(_name(*arg.split(" ", 1)), tuple(self.pop_mark()))
             case "BUILD":
                 state = stack.pop()
                 if not isinstance(stack[-1], Call):
@@ -242,7 +266,17 @@ class _Reader:
         # Only scalars: hashing a tuple nested 100,000 deep overflows the C stack, a hard crash.
         if not all(key is None or isinstance(key, str | bytes | int | float) for key in keys):
             raise LabError("the pickle holds a dict whose keys are no plain values")
+        if any(isinstance(key, int) and abs(key) > MAX_KEY for key in keys):
+            raise LabError("the pickle holds a dict with a key of more than 8 bytes")
         return dict(zip(keys, values[1::2], strict=True))
+
+
+def _name(module: object, name: object) -> Name:
+    if not (isinstance(module, str) and isinstance(name, str)):
+        raise LabError("damaged pickle (a name is no text)")
+    if len(module) + len(name) > MAX_NAME:
+        raise LabError(f"the pickle has a name of more than {MAX_NAME} characters")
+    return Name(module, name)
 
 
 _SET, _FROZENSET = Name("builtins", "set"), Name("builtins", "frozenset")
@@ -262,8 +296,8 @@ _MADE: dict[str, Callable[[_Reader, Any], Any]] = {
     "EMPTY_SET": lambda reader, arg: Call(_SET, ()),
     "FROZENSET": lambda reader, arg: Call(_FROZENSET, (), items=reader.pop_mark()),
     "BYTEARRAY8": lambda reader, arg: bytes(arg),
-    "GLOBAL": lambda reader, arg: Name(*arg.split(" ", 1)),
-    "STACK_GLOBAL": lambda reader, arg: Name(*map(str, reader.pop(2))),
+    "GLOBAL": lambda reader, arg: _name(*arg.split(" ", 1)),
+    "STACK_GLOBAL": lambda reader, arg: _name(*reader.pop(2)),
     "DUP": lambda reader, arg: reader.stack[-1],
     **dict.fromkeys(("BINGET", "LONG_BINGET", "GET"), lambda reader, arg: reader.memo[int(arg)]),
 }
@@ -296,6 +330,15 @@ def as_dtype(node: object) -> np.dtype[Any]:
     return np.dtype(code).newbyteorder(order)
 
 
+def as_shape(node: object, what: str) -> tuple[int, ...]:
+    """Decode a shape; a LabError if it is none, or of more or larger numbers than any array has."""
+    if not isinstance(node, tuple) or len(node) > MAX_AXES:
+        raise LabError(f"{what} has a damaged shape")
+    if not all(type(n) is int and 0 <= n <= MAX_SIZE for n in node):
+        raise LabError(f"{what} claims the shape {printable(node)}")
+    return node
+
+
 def as_array(node: object, what: str = "an array") -> np.ndarray:
     """Decode a numeric array as float64; a LabError if it is none or does not fit its bytes."""
     if not isinstance(node, Call):
@@ -310,9 +353,7 @@ def as_array(node: object, what: str = "an array") -> np.ndarray:
     else:
         raise LabError(f"{what} is no array")
     kind, content = as_dtype(dtype), _as_bytes(content)
-    if not isinstance(shape, tuple) or len(shape) > 8 or not all(type(n) is int for n in shape):
-        raise LabError(f"{what} has a damaged shape")
-    if min(shape, default=0) < 0 or math.prod(shape) * kind.itemsize != len(content):
+    if math.prod(shape := as_shape(shape, what)) * kind.itemsize != len(content):
         raise LabError(f"{what} claims the shape {printable(shape)} but has {len(content)} bytes")
     values = np.frombuffer(content, kind).reshape(shape, order="F" if fortran else "C")
     return values.astype(np.float64)

@@ -79,7 +79,7 @@ def env_sizes(env_id: str, env_kwargs: Mapping[str, Any]) -> EnvSizes:
 def _spaces(
     env_id: str, env_kwargs: Mapping[str, Any]
 ) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
-    spec = find_spec(env_id)
+    spec = find_spec(env_id, env_kwargs)
     if spec.entry_point is None:  # a world that exists only as a batch
         with closing(gymnasium.make_vec(spec, num_envs=1, **env_kwargs)) as batch:
             return batch.single_observation_space, batch.single_action_space

@@ -4,25 +4,35 @@ torch.load with ``weights_only=True`` calls no unknown function, but it trusts t
 memory (a storage's declared size, for one), and its reader has had holes (CVE-2025-32434). The
 format needs little, so we read it ourselves: a zip with ``*/data.pkl`` (a mapping of names to
 ``_rebuild_tensor_v2(storage, offset, size, stride, …)``) and raw ``*/data/<key>``; before torch 1.6
-a row of pickles followed by the raw storages. A tensor is decoded when it is asked for.
+a row of pickles followed by the raw storages. Tensors are decoded when they are asked for.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
 
 from rl_ablation.errors import LabError
-from rl_ablation.policies.sb3.archive import MIB, Archive
-from rl_ablation.policies.sb3.pickles import Call, Name, Persistent, printable, read_pickle
+from rl_ablation.files import MAX_WEIGHTS, MIB
+from rl_ablation.policies.sb3.archive import Archive
+from rl_ablation.policies.sb3.pickles import (
+    Call,
+    Name,
+    Persistent,
+    as_shape,
+    printable,
+    read_pickle,
+)
 
 MAX_PICKLE = 4 * MIB
 MAX_TENSOR = 64 * MIB
-"""Bytes of one tensor: 16 million weights, a layer of 4000 × 4000."""
+"""Bytes of one storage: 16 million weights, a layer of 4000 × 4000."""
 MAX_MEMBERS = 10_000
+_KEY_LENGTH = 100  # of a storage; real ones are numbers
 _MAGIC = 0x1950A86A20F9469CFC6C
 _BFLOAT16 = "BFloat16Storage"
 _FLOATS = {"FloatStorage": "f4", "DoubleStorage": "f8", "HalfStorage": "f2", _BFLOAT16: "u2"}
@@ -31,6 +41,50 @@ _SIZES = {"BoolStorage": 1, **_OTHERS, **{name: int(code[1]) for name, code in _
 """Bytes of one number of each storage."""
 _TENSOR, _PARAMETER = "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter"
 _CALLS = {"collections.OrderedDict", _TENSOR, _PARAMETER, "torch.Size", "torch.device"}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Where a tensor lies: the kind and key of its storage, which of its numbers, in what order.
+
+    ``offset`` and ``stride`` count numbers, not bytes; ``size`` is the shape.
+    """
+
+    kind: str
+    key: str
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.size)
+
+    def check(self, stored: int, name: str) -> None:
+        """Raise a LabError unless all its numbers are in a storage of so many bytes."""
+        values = stored // _SIZES[self.kind]
+        steps = ((n - 1) * step for n, step in zip(self.size, self.stride, strict=True))
+        # The first test also stops a stride of 0, which repeats one number without end.
+        if self.count > values or (self.count and self.offset + sum(steps) >= values):
+            claim = f"claims the shape {printable(self.size)}"
+            raise LabError(f"{name} {claim} but has {values} values")
+
+    def of(self, storage: bytes, order: str) -> np.ndarray:
+        """Its numbers as float32, out of a storage that it fits."""
+        item = _SIZES[self.kind]
+        flat = np.frombuffer(storage, np.uint8)
+        flat = flat[: len(flat) // item * item].view(f"{order}{_FLOATS[self.kind]}")
+        if self.count == 0:
+            return np.zeros(self.size, np.float32)
+        strides = tuple(step * item for step in self.stride)
+        values = np.lib.stride_tricks.as_strided(
+            flat[self.offset :], self.size, strides, writeable=False
+        )
+        if self.kind == _BFLOAT16:  # the upper half of a float32
+            return (values.astype(np.uint32) << 16).view(np.float32)
+        with np.errstate(over="ignore"):
+            return values.astype(np.float32)
 
 
 class TensorFile:
@@ -44,6 +98,7 @@ class TensorFile:
         self._storages: list[Persistent] = []
         self._order = "<"
         self._load: Callable[[str], bytes]
+        self._stored: Callable[[str], int]
         tree = self._open_zip(content) if content[:2] == b"PK" else self._open_old(content)
         pairs = tree.pairs if isinstance(tree, Call) else tree
         if not isinstance(pairs, dict):
@@ -67,6 +122,7 @@ class TensorFile:
         if f"{root}byteorder" in archive.names and archive.read(f"{root}byteorder", 16) == b"big":
             self._order = ">"
         self._load = lambda key: archive.read(f"{root}data/{key}", MAX_TENSOR)
+        self._stored = lambda key: archive.size(f"{root}data/{key}")
         content = archive.read(f"{root}data.pkl", MAX_PICKLE)
         return read_pickle(content, may_call=_CALLS.__contains__, storages=self._storages)
 
@@ -77,24 +133,43 @@ class TensorFile:
         for _ in ("protocol version", "system"):
             read_pickle(stream)
         tree = read_pickle(stream, may_call=_CALLS.__contains__, storages=self._storages)
-        kinds = {str(key): kind for kind, key in map(_storage, self._storages)}
+        kinds = {key: kind for kind, key in map(_storage, self._storages)}
         found: dict[str, bytes] = {}
         keys = read_pickle(stream)
         if not isinstance(keys, list) or len(keys) > MAX_MEMBERS:
             raise LabError("has a damaged list of tensors")
-        for key in keys:
+        for key in map(_key, keys):
             length = int.from_bytes(stream.read(8), "little", signed=True)
-            size = length * _SIZES.get(kinds.get(str(key), ""), -1)
+            size = length * _SIZES.get(kinds.get(key, ""), -1)
             if not 0 <= size <= len(content):
                 raise LabError("has a tensor of a kind or size that cannot be read")
-            found[str(key)] = stream.read(size)
+            found[key] = stream.read(size)
         self._load = lambda key: found.get(key, b"")
+        self._stored = lambda key: len(self._load(key))
         return tree
 
-    def array(self, name: str) -> np.ndarray:
-        """A tensor as float32; a LabError if it is none of floats or does not fit its bytes."""
-        node = self._tensors.get(name)
-        shown = printable(name)
+    def arrays(self, names: Iterable[str]) -> dict[str, np.ndarray]:
+        """Tensors as float32, by their names.
+
+        Raises:
+            LabError: One is missing, none of floats, or does not fit its bytes; or all together
+                are larger than any policy, which is found out before any memory is taken.
+        """
+        asked = {name: self._tensor(name) for name in names}
+        stored = {tensor.key: self._stored(tensor.key) for tensor in asked.values()}
+        for name, tensor in asked.items():
+            tensor.check(stored[tensor.key], printable(name))
+        if max(4 * sum(t.count for t in asked.values()), sum(stored.values())) > MAX_WEIGHTS:
+            raise LabError(f"weights of more than the {MAX_WEIGHTS // 10**6} MB allowed")
+        arrays: dict[str, np.ndarray] = {}
+        for key in stored:  # each is unpacked once, however many tensors share it
+            storage = self._load(key)
+            within = {name: tensor for name, tensor in asked.items() if tensor.key == key}
+            arrays |= {name: tensor.of(storage, self._order) for name, tensor in within.items()}
+        return arrays
+
+    def _tensor(self, name: str) -> Tensor:
+        node, shown = self._tensors.get(name), printable(name)
         if isinstance(node, Call) and node.dotted == _PARAMETER and node.args:
             node = node.args[0]
         if not isinstance(node, Call) or node.dotted != _TENSOR:
@@ -104,31 +179,22 @@ class TensorFile:
         kind, key = _storage(node.args[0])
         if kind not in _FLOATS:
             raise LabError(f"{shown} is a {printable(kind, 40)}, not of floats")
-        offset, size, stride = node.args[1:4]
-        shaped = isinstance(size, tuple) and isinstance(stride, tuple)
-        shaped = shaped and len(size) == len(stride) <= 4
-        if not shaped or not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)):
+        (offset,) = as_shape((node.args[1],), shown)
+        size, stride = (as_shape(part, shown) for part in node.args[2:4])
+        if len(size) != len(stride):
             raise LabError(f"{shown} has a damaged shape")
-        flat = np.frombuffer(self._load(str(key)), np.uint8)
-        item, count = _SIZES[kind], math.prod(size)
-        flat = flat[: len(flat) // item * item].view(f"{self._order}{_FLOATS[kind]}")
-        last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-        # The first test also stops a stride of 0, which repeats one number without end.
-        if count > len(flat) or (count and last >= len(flat)):
-            raise LabError(f"{shown} claims the shape {printable(size)} but has {len(flat)} values")
-        if count == 0:
-            return np.zeros(size, np.float32)
-        steps = tuple(step * item for step in stride)
-        values = np.lib.stride_tricks.as_strided(flat[offset:], size, steps, writeable=False)
-        if kind == _BFLOAT16:  # the upper half of a float32
-            return (values.astype(np.uint32) << 16).view(np.float32)
-        with np.errstate(over="ignore"):
-            return values.astype(np.float32)
+        return Tensor(kind, key, offset, size, stride)
 
 
-def _storage(node: Persistent) -> tuple[str, object]:
+def _storage(node: Persistent) -> tuple[str, str]:
     """Type and key of a storage."""
     key = node.key
     if not isinstance(key, tuple) or len(key) < 5 or not isinstance(key[1], Name):
         raise LabError("has a damaged tensor storage")
-    return key[1].name, key[2]
+    return key[1].name, _key(key[2])
+
+
+def _key(value: object) -> str:
+    if not isinstance(value, str) or len(value) > _KEY_LENGTH:
+        raise LabError("has a damaged tensor storage")
+    return value

@@ -59,4 +59,5 @@ def make(
     inner_id: str, inner_kwargs: Mapping[str, Any] | None = None, **kwargs: Any
 ) -> gymnasium.Env:
     """Make ``inner_id`` and put the time feature around it."""
-    return TimeFeature(gymnasium.make(find_spec(inner_id), **{**(inner_kwargs or {}), **kwargs}))
+    spec = find_spec(inner_id, inner_kwargs)
+    return TimeFeature(gymnasium.make(spec, **{**(inner_kwargs or {}), **kwargs}))

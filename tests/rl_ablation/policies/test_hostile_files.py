@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import io
 import json
@@ -22,13 +23,17 @@ import numpy as np
 import pytest
 import sb3_files as files
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rl_ablation.errors import LabError
 from rl_ablation.policies.policy import Policy
+from rl_ablation.policies.sb3 import algorithms
 from rl_ablation.policies.sb3 import archive as safe_zip
 from rl_ablation.policies.sb3 import pickles as safe_pickle
 from rl_ablation.policies.sb3.algorithms import load_zip
 from rl_ablation.policies.sb3.pickles import Call, Name, as_array, as_number, read_pickle
+from rl_ablation.policies.sb3.tensors import TensorFile
 
 WATCHED = {
     "pickle.find_class",
@@ -79,6 +84,10 @@ def refused(path: Path, line: str, **options) -> str:
     assert re.search(line, text), text
     assert str(path.parent) in text
     return text
+
+
+def layer(k: int, name: str = "weight") -> str:
+    return f"mlp_extractor.policy_net.{k}.{name}"
 
 
 # Commands that unpickling would run.
@@ -226,6 +235,211 @@ def test_statistics_of_another_length(tmp_path, canary):
     path = files.write(tmp_path / "x.zip", files.members())
     (tmp_path / "vecnormalize.pkl").write_bytes(files.statistics(5))
     refused(path, "takes 4 observations but its vecnormalize.pkl has 5")
+
+
+# Small pickles that hold much: parts that are shared, keys with one hash, long numbers and names.
+
+
+def shared(depth: int) -> bytes:
+    """Pushes a tuple of twice the tuple before, and so on: 2^depth paths in 6 bytes a level."""
+    code = b"X\x01\x00\x00\x00aq\x00"
+    return code + b"".join(b"0h%ch%c\x86q%c" % (k, k, k + 1) for k in range(depth))
+
+
+def long(number: int, size: int) -> bytes:
+    """Pushes an integer of ``size`` bytes."""
+    return b"\x8a" + bytes([size]) + number.to_bytes(size, "little", signed=True)
+
+
+def text(value: str) -> bytes:
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def instance(name: str, attributes: bytes) -> bytes:
+    """An object of a class in gymnasium.spaces.box, with attributes set."""
+    return b"\x80\x02cgymnasium.spaces.box\n%s\n)\x81}(%sub." % (name.encode(), attributes)
+
+
+DEEP, SAME_HASH = shared(60), 2**61 - 1
+ONE_HASH = b"\x80\x02}(%su." % b"".join(long(k * SAME_HASH, 16) + b"N" for k in range(1, 24_000))
+MEMO = b"\x80\x02N%s." % b"".join(b"p%d\n" % (k * SAME_HASH) for k in range(1, 49_000))
+NAMED = b"\x80\x02%s%s\x93q\x000%sN." % (text("a" * (3 << 20)), text("b"), b"h\x00)R0" * 9_000)
+SMALL = {
+    "activation": (
+        "policy_kwargs",
+        b"\x80\x02}%s%ss." % (text("activation_fn"), DEEP),
+        "activation",
+    ),
+    "clip_mean": ("policy_kwargs", b"\x80\x02%s." % DEEP, "no dict"),
+    "extractor": (
+        "policy_kwargs",
+        b"\x80\x02}%s%ss." % (text("features_extractor_class"), DEEP),
+        "of their own",
+    ),
+    "name": ("policy_kwargs", b"\x80\x02%s%s\x93." % (DEEP, text("a")), "a name is no text"),
+    "class": ("policy_class", b"\x80\x02%s." % DEEP, "^(?!.*aaaa)"),
+    "key": ("policy_kwargs", b"\x80\x02}%sNs." % DEEP, "no plain values"),
+    "one-hash": ("policy_kwargs", ONE_HASH, "key of more than 8 bytes"),
+    "memo": ("policy_kwargs", MEMO, "numbers what it remembers strangely"),
+    "long-name": ("policy_kwargs", NAMED, "name of more than 200 characters"),
+    "shape": ("observation_space", instance("Box", text("_shape") + DEEP), "damaged|claims"),
+    "long-shape": (
+        "observation_space",
+        instance("Box", text("_shape") + b"(" + long(2**510, 64) * 49_000 + b"t"),
+        "damaged shape",
+    ),
+    "large-shape": (
+        "observation_space",
+        instance("Box", text("_shape") + b"(" + long(2**510, 64) * 8 + b"t"),
+        "claims the shape",
+    ),
+    "n": ("action_space", instance("Discrete", text("n") + DEEP), "action_space|action space"),
+    "low": ("action_space", instance("Box", text("low") + DEEP), "low is missing or no array"),
+}
+
+
+@pytest.mark.parametrize("case", SMALL)
+def test_small_pickles_that_hold_much(case, tmp_path, canary):
+    where, content, line = SMALL[case]
+    if case == "class":
+        load_zip(files.write(tmp_path / "x.zip", files.members(policy_class=content)))
+    else:
+        refused(files.write(tmp_path / "x.zip", files.members(**{where: content})), line)
+
+
+def test_a_dtype_that_holds_much(tmp_path, canary):
+    path, good = files.write(tmp_path / "x.zip", files.members()), files.statistics(4)
+    start = good.index(text("f8"))
+    (tmp_path / "vecnormalize.pkl").write_bytes(
+        good[:start] + renumbered(DEEP) + good[start + len(text("f8")) :]
+    )
+    refused(path, "dtype")
+
+
+def renumbered(code: bytes) -> bytes:
+    """`shared` with its memos counted from 100 on, since the pickle around it has its own."""
+    return re.sub(rb"([hq])(.)", lambda m: m[1] + bytes([100 + m[2][0]]), code, flags=re.DOTALL)
+
+
+def torch_zip(code: bytes, **storages: bytes) -> bytes:
+    """A torch file of a pickle and of storages."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", code)
+        for key, content in storages.items():
+            archive.writestr(f"archive/data/{key.removeprefix('k')}", content)
+    return stream.getvalue()
+
+
+def tensor(key: bytes, rows: int, columns: int, offset: int = 0) -> bytes:
+    """Pushes a tensor out of a storage whose key ``key`` pushes."""
+    sizes = b"(%s%st" % (long(rows, 8), long(columns, 8))
+    return (
+        b"ctorch._utils\n_rebuild_tensor_v2\n((%sctorch\nFloatStorage\n%s%s%stQ%s%s(%s%st\x89NtR"
+        % (text("storage"), key, text("cpu"), long(8, 8), long(offset, 8), sizes, long(columns, 8),
+           long(1, 1))
+    )  # fmt: skip
+
+
+def state(**tensors: bytes) -> bytes:
+    return b"\x80\x02}(%su." % b"".join(text(k) + v for k, v in tensors.items())
+
+
+def test_keys_of_storages_that_hold_much(tmp_path, canary):
+    code = state(**{"action_net.weight": tensor(DEEP, 2, 2)})
+    content = {**files.members(), "policy.pth": torch_zip(code)}
+    refused(files.write(tmp_path / "x.zip", content), "damaged tensor storage")
+    magic, keys = pickle.dumps(0x1950A86A20F9469CFC6C, 2), b"\x80\x02](%se." % DEEP
+    content["policy.pth"] = magic + pickle.dumps(1001, 2) + pickle.dumps({}, 2) + code + keys
+    refused(files.write(tmp_path / "x.zip", content), "damaged tensor storage")
+    named = state(**{"action_net.weight": tensor(text("0"), 2, 2)})
+    content["policy.pth"] = magic + pickle.dumps(1001, 2) + pickle.dumps({}, 2) + named + keys
+    refused(files.write(tmp_path / "x.zip", content), "damaged tensor storage")
+
+
+LAYERS = [layer(2 * k) for k in range(60)]
+
+
+def test_many_layers_out_of_one_storage_are_weighed_first(tmp_path, canary):
+    """8 GB of weights out of one storage: a layer is 64 MiB, the file a few hundred kilobytes."""
+    parts = {name: tensor(text("0"), 4096, 4096) for name in LAYERS}
+    code = state(**parts, **{"action_net.weight": tensor(text("0"), 2, 4096)})
+    blob = torch_zip(code, k0=zeros(64 << 20))
+    assert len(blob) < 1 << 20
+    path = files.write(tmp_path / "x.zip", {**files.members(), "policy.pth": blob})
+    refused(path, "policy.pth: weights of more than the 256 MB allowed")
+
+
+def test_a_storage_that_layers_share_is_unpacked_once(tmp_path, canary):
+    """60 views of a few numbers each, of a storage of 64 MiB: it was unpacked for each of them."""
+    parts = {name: tensor(text("0"), 8, 8, k) for k, name in enumerate(LAYERS)}
+    code = state(**parts, **{"action_net.weight": tensor(text("0"), 2, 8)})
+    path = files.write(tmp_path / "x.zip", {
+        **files.members(observation_space=files.box(8, 9.0)),
+        "policy.pth": torch_zip(code, k0=zeros(64 << 20)),
+    })  # fmt: skip
+    start = time.process_time()
+    assert list(load_zip(path).sites.values())[1:3] == [8, 8]
+    assert time.process_time() - start < 5.0
+    many = {name: tensor(text(str(k)), 8, 8) for k, name in enumerate(LAYERS)}
+    storages = {f"k{k}": zeros(12 << 20) for k in range(60)}
+    code = state(**many, **{"action_net.weight": tensor(text("0"), 2, 8)})
+    content = {**files.members(), "policy.pth": torch_zip(code, **storages)}
+    refused(files.write(tmp_path / "x.zip", content), "weights of more than the 256 MB allowed")
+
+
+@functools.cache
+def zeros(size: int) -> bytes:
+    """Bytes that shrink 150-fold: less than what counts as a bomb."""
+    block = np.random.default_rng(0).bytes(256) + bytes(64 << 10)
+    return (block * (size // len(block) + 1))[:size]
+
+
+# Any program of opcodes.
+
+PUSH = st.sampled_from(
+    [b"N", b"\x88", b")", b"]", b"}", b"(", b"K\x01", b"\x8f", b"G" + struct.pack(">d", 0.5),
+     text("a"), text("_shape"), text("low"), text("activation_fn"), text("f8"), long(5, 1),
+     long(2**62 - 1, 8), long(SAME_HASH * 3, 16), long(2**510, 64), b"C\x02ab",
+     b"cnumpy\ndtype\n", b"cgymnasium.spaces.box\nBox\n", b"cnumpy\nfloat64\n",
+     b"cnumpy._core.multiarray\n_reconstruct\n", b"cnumpy._core.numeric\n_frombuffer\n",
+     b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch\nFloatStorage\n", b"cposix\nsystem\n"]
+)  # fmt: skip
+MOVE = st.sampled_from(
+    [b"0", b"1", b"2", b"t", b"l", b"d", b"a", b"e", b"s", b"u", b"R", b"b", b"\x81", b"\x85",
+     b"\x86", b"\x87", b"\x93", b"\x94", b"o", b"Q", b"\x90", b"\x91", b"\x92", b"("]
+)  # fmt: skip
+MEMOS = st.builds(lambda op, k: op + bytes([k]), st.sampled_from([b"q", b"h"]), st.integers(0, 5))
+PROGRAM = st.lists(PUSH | MOVE | MEMOS, max_size=60).map(b"".join)
+
+
+@given(PROGRAM, st.sampled_from(["policy_kwargs", "observation_space", "action_space", "x"]))
+def test_any_program_is_read_as_data_or_refused(program, where):
+    """In each place that looks at it; nothing but a LabError comes out."""
+    code = b"\x80\x02" + program + b"."
+    content = files.members(**{where: files.serialized(code) if where == "x" else code})
+    content["policy.pth"] = GOOD_WEIGHTS
+    with contextlib.suppress(LabError):
+        tree = read_pickle(code, may_call=lambda _: True, storages=[])
+        assert len(safe_pickle.printable(tree)) <= 80
+    for read in (lambda: algorithms.read_statistics(code), lambda: TensorFile(code)):
+        with contextlib.suppress(LabError):
+            read()
+    with contextlib.suppress(LabError):
+        data = algorithms._read_data(safe_zip.Archive(zipped(content), 100))
+        algorithms._policy(algorithms.Opened(data, TensorFile(GOOD_WEIGHTS), {}), "x",
+                           (None, None), None)  # fmt: skip
+
+
+GOOD_WEIGHTS = files.members()["policy.pth"]
+
+
+def zipped(content: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, value in content.items():
+            archive.writestr(name, value)
+    return stream.getvalue()
 
 
 # Archives: bombs, doubled names, links, missing members.
@@ -397,10 +611,6 @@ def test_cards_stay_sane(tmp_path, canary):
 
 def weights(**changes: object) -> dict[str, object]:
     return {**files.on_policy_state(), **changes}
-
-
-def layer(k: int, name: str = "weight") -> str:
-    return f"mlp_extractor.policy_net.{k}.{name}"
 
 
 STATES = {

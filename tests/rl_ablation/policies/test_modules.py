@@ -199,7 +199,7 @@ class Chance(Actor):
         (Actor, {"obs_size": 6}, "the module fails on observations (256, 6)"),
         (Actor, {"low": None}, "go together"),
         (Actor, {"low": None, "high": None}, "needs low and high"),
-        (Actor, {"low": np.zeros(3)}, "low has the shape (3,)"),
+        (Actor, {"low": np.zeros(3)}, "low: expected 2 numbers"),
     ],
 )
 def test_what_cannot_be_a_site_is_refused_in_one_line(kind, changes, line):

@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import json
 import pickle
+import resource
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import DEAD, LAP, random_mlp
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 from safetensors.numpy import load, save
 from safetensors.torch import save as save_torch
 
@@ -307,11 +311,18 @@ def with_value(value, name="layers.0.weight"):
     return damage
 
 
-def without(name):
+def without(*names):
+    def damage(folder):
+        put(folder, {k: v for k, v in tensors(folder).items() if k not in names})
+
+    return damage
+
+
+def as_type(dtype, name="layers.0.weight", to=None):
     def damage(folder):
         parts = tensors(folder)
-        del parts[name]
-        put(folder, parts)
+        values = parts[name].astype(dtype)
+        put(folder, {**parts, name: values if to is None else np.full_like(values, to)})
 
     return damage
 
@@ -349,6 +360,22 @@ DAMAGE = {
         "layer 0",
     ),
     "bfloat16": (half_precision, "damaged weights.*BF16"),
+    "complex weights": (as_type(np.complex64), "complex64 values, not real numbers"),
+    "complex bounds": (as_type(np.complex64, "low"), "low holds complex64 values"),
+    "weights beyond float32": (as_type(np.float64, to=1e300), "layer 0.*not finite"),
+    "bounds beyond float32": (as_type(np.float64, "high", 1e300), "high.*not finite"),
+    "low above high": (with_value(3.0, "low"), "low.*is above high"),
+    "no bounds": (without("low", "high"), "squash 'clip' needs low and high"),
+    "one bound": (without("low"), "go together"),
+    "NaN clip": (lambda f: change_card(f, obs_clip=float("nan")), "obs_clip: .*finite"),
+    "infinite clip": (lambda f: change_card(f, obs_clip=float("inf")), "obs_clip: .*finite"),
+    "negative clip": (lambda f: change_card(f, obs_clip=-1.0), "obs_clip: .*greater than 0"),
+    "clip of nothing": (lambda f: change_card(f, obs_clip=0), "obs_clip: .*greater than 0"),
+    "a long seed": (lambda f: change_card(f, seed=10**400), "seed: .*less than"),
+    "a negative step count": (lambda f: change_card(f, steps=-1), "steps: .*greater than"),
+    "a long score": (lambda f: change_card(f, scores={"return": [10**400]}), "scores: .*8 bytes"),
+    "a long name": (lambda f: change_card(f, name="x" * 301), "name: .*at most 300"),
+    "a long card": (lambda f: change_card(f, command="x" * (9 << 20)), "MiB, more than the"),
 }
 
 
@@ -438,6 +465,70 @@ def test_a_path_comes_before_a_name_only_if_a_policy_is_there(offered, policy):
 def test_make_mlp_checks_what_it_is_given(weights, line):
     with pytest.raises(LabError, match=line):
         make_mlp(weights, CARD)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"low": np.zeros(2), "high": -np.ones(2)}, "is above high"),
+        ({"low": np.array([np.nan, 0]), "high": np.ones(2)}, "low: expected 2 numbers"),
+        ({"low": -np.ones(2) * 1j, "high": np.ones(2)}, "not real"),
+        ({"squash": "tanh"}, "needs low and high"),
+        ({"squash": "tanh", "low": np.full(2, -np.inf), "high": np.ones(2)}, "that end"),
+        ({"obs_clip": -1.0}, "obs_clip: .*greater than 0"),
+        ({"obs_clip": np.nan}, "obs_clip: .*finite"),
+        ({"name": 3}, "name: .*string"),
+    ],
+)
+def test_what_a_module_is_told_with_is_checked_too(changes, line):
+    module = torch.nn.Sequential(torch.nn.Linear(3, 2))
+    with pytest.raises(LabError, match=line) as caught:
+        rl.Policy.from_module(module, sites={"0": "h0"}, obs_size=3, action_size=2, **changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_infinite_bounds_of_a_module_only_clip_what_they_bound():
+    module = torch.nn.Sequential(torch.nn.Linear(3, 2))
+    bounds = {"low": np.array([-np.inf, 0]), "high": np.array([np.inf, 0])}
+    how = {"sites": {"0": "h0"}, "obs_size": 3, "action_size": 2, "squash": "clip"}
+    actions = rl.Policy.from_module(module, **how, **bounds).act(np.full((1, 3), 1e6))
+    assert abs(actions[0, 0]) > 1e3
+    assert actions[0, 1] == 0
+
+
+def test_more_weights_than_a_policy_may_have_are_refused_before_they_are_copied():
+    wide = np.broadcast_to(np.float32(0), (8001, 8000))  # takes no memory itself
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(LabError, match="weights of more than the 256 MB allowed"):
+        make_mlp([(wide, np.zeros(8001, np.float32))], CARD)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 << 10, "50 MiB"
+
+
+NUMBER = st.floats(width=64) | st.sampled_from([0.0, -0.0, 1e300, -1e300, 1e-320, 1.0, -1.0])
+
+
+@given(
+    st.sampled_from(["clip", "tanh", "argmax", "none", "hard"]),
+    st.none() | NUMBER,
+    *[st.none() | st.lists(NUMBER, min_size=2, max_size=2)] * 4,
+)
+def test_any_values_of_a_card_act_or_are_refused(squash, clip, low, high, mean, std):
+    given = {"low": low, "high": high, "obs_mean": mean, "obs_std": std}
+    arrays = {k: None if v is None else np.array(v) for k, v in given.items()}
+    text = json.dumps({"name": "x", "activation": "tanh", "squash": squash, "obs_clip": clip})
+    layer = [(np.eye(2, dtype=np.float32), np.zeros(2, np.float32))]
+    try:
+        policy = make_mlp(layer, Card.model_validate_json(text), **arrays)
+    except (LabError, ValidationError):
+        return
+    actions = policy.act(np.array([[0.5, -0.5], [3.0, 0.0]]))
+    assert clip is None or 0 < clip < np.inf
+    if policy.low is not None and squash != "argmax":
+        assert (policy.low <= policy.high).all()
+        finite = ~np.isnan(actions)
+        assert (actions >= policy.low)[finite].all()
+        assert (actions <= policy.high)[finite].all()
+        assert finite.all() or policy.obs_std is not None  # tiny deviations: 0 / 1e-320
 
 
 def test_make_mlp_checks_limits():

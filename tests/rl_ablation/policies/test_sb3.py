@@ -255,12 +255,14 @@ def test_tensors_in_all_their_forms():
         found = TensorFile(files.torch_bytes(state, **options))
         for name, value in state.items():
             if name == "long":
-                with pytest.raises(LabError, match="not of floats"):
-                    found.array(name)
+                with pytest.raises(LabError, match="long is a LongStorage, not of floats"):
+                    found.arrays([name])
             else:
-                np.testing.assert_array_equal(found.array(name), value.detach().float().numpy())
-    with pytest.raises(LabError):
-        found.array("absent")
+                read = found.arrays([name])[name]
+                np.testing.assert_array_equal(read, value.detach().float().numpy())
+        assert list(found.arrays(["part", "turned", "plain"])) == ["part", "turned", "plain"]
+    with pytest.raises(LabError, match="absent is missing or no tensor"):
+        found.arrays(["absent"])
 
 
 def test_old_torch_format_and_recompressed_zip(tmp_path):
