@@ -10,9 +10,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from rl_ablation.errors import LabError
+
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file so that a reader, or a kill, sees the old one or the whole new one."""
+    if path.is_dir():
+        raise LabError(f"{path} is a folder; give the name of a file")
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     os.replace(temporary, path)
@@ -23,7 +27,7 @@ def one_line(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        return f"{where}: {first['msg']}"
+        return f"{where}: {first['msg'].removeprefix('Value error, ')}"
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 200 else text[:197] + "…"
 

@@ -88,10 +88,12 @@ def film(
         episode = typical_episode(run, lesion)
     if not 0 <= episode < spec.episodes:
         raise LabError(f"this run has episodes 0–{spec.episodes - 1}, not {episode}")
-    if seconds <= 0:
-        raise LabError(f"a film needs more than 0 seconds, got {seconds:g}")
+    if not 0 < seconds < np.inf:
+        raise LabError(f"a film needs more than 0 seconds, and an end; got {seconds:g}")
     standard = run.folder / "films" / f"{film_name(lesion)}.mp4"
     path = standard if path is None else Path(path)
+    if path.is_dir():
+        raise LabError(f"{path} is a folder; give the name of a film in it")
     path.parent.mkdir(parents=True, exist_ok=True)
     sides: list[_Side] = []
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
