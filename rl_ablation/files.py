@@ -22,7 +22,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     os.replace(temporary, path)
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """Squeeze an exception's message into one line of at most 200 characters."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]

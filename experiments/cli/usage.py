@@ -42,7 +42,8 @@ def usage_error(box: str, help_: str) -> str:
     lines = [line.removeprefix("│").removesuffix("│").rstrip() for line in plain.splitlines()[1:-1]]
     parts = [list(part) for rule, part in groupby(lines, _is_rule) if not rule]
     told = [_joined(parts[0] if parts else [plain]), *(_more(part, help_) for part in parts[1:])]
-    return "\n".join([f"rl-ablation: {told[0]}", *filter(None, told[1:])][:3] + [f"see {help_}"])
+    more = list(filter(None, told[1:]))[:2]
+    return "\n".join([f"rl-ablation: {told[0]}", *more, f"see {help_}"])
 
 
 def _is_rule(line: str) -> bool:

@@ -40,22 +40,23 @@ class WaitingSync(SyncVectorEnv):
         self._name = spec.id
         self._failed = np.zeros(rows, bool)
         self._blank = np.zeros(self.single_observation_space.shape or ())
+        self._seen = [self._blank] * rows
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
         """Start every robot."""
         conditions = (options or {}).get("condition", [None] * self.num_envs)
         self._terminations[:] = self._truncations[:] = self._failed[:] = False
-        self._env_obs = [self._blank] * self.num_envs
+        self._seen = [self._blank] * self.num_envs
         infos: dict[str, Any] = {}
         for i, (env, condition) in enumerate(zip(self.envs, conditions, strict=True)):
             own = None if condition is None else {"condition": condition}
             try:
                 obs, info = env.reset(seed=seed[i], options=own)
-                self._env_obs[i] = self._fitting(obs)
+                self._seen[i] = self._fitting(obs)
                 infos = self._add_info(infos, _wide(info), i)
             except (Exception, SystemExit) as error:
                 self._fail(i, error, "reset")
-        obs = np.array(self._env_obs, self.single_observation_space.dtype)
+        obs = np.array(self._seen, self.single_observation_space.dtype)
         return obs, self._with_failures(infos)
 
     def step(self, actions: np.ndarray) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -67,12 +68,12 @@ class WaitingSync(SyncVectorEnv):
                 continue
             try:
                 obs, reward, ended, cut, info = env.step(actions[i].copy())
-                self._env_obs[i] = self._fitting(obs)
+                self._seen[i] = self._fitting(obs)
                 self._rewards[i], self._terminations[i], self._truncations[i] = reward, ended, cut
                 infos = self._add_info(infos, _wide(info), i)
             except (Exception, SystemExit) as error:
                 self._fail(i, error, "step")
-        obs, infos = np.array(self._env_obs), self._with_failures(infos)
+        obs, infos = np.array(self._seen), self._with_failures(infos)
         return obs, self._rewards.copy(), self._terminations.copy(), self._truncations.copy(), infos
 
     def _fitting(self, obs: Any) -> np.ndarray:
