@@ -302,8 +302,12 @@ def _trim_curve(path: Path, steps: int) -> None:
     """Drop the curve's lines past the checkpoint: that stage is run again."""
     if not path.exists():
         return
-    lines = path.read_text().splitlines(keepends=True)
-    kept = [line for line in lines[1:] if float(line.split(",")[0]) <= steps]
+    try:
+        lines = path.read_text().splitlines(keepends=True)
+        kept = [line for line in lines[1:] if float(line.split(",")[0]) <= steps]
+    except ValueError as error:
+        how = "delete it, and only its earlier lines are lost"
+        raise LabError(f"{path}: damaged ({one_line(error)}); {how}") from None
     if kept:
         write_atomically(path, "".join(lines[:1] + kept))
     else:

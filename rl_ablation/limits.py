@@ -6,12 +6,14 @@ import os
 
 from rl_ablation.errors import LabError
 
-EPISODES = 100_000
-"""Of a lesion: to resample so many takes minutes; `plan` never asks for more."""
+EPISODES = 10_000
+"""Of a lesion: to resample so many takes 2 GB; `plan` never asks for more."""
 STEPS = 1_000_000
 """Control steps of an episode. What the robots of a trace take together is limited too: see
 `rl_ablation.rollouts.rollout`."""
 SEED = 2**63 - 1
+ROWS = 65_536
+"""Robots at once."""
 DRAWS = 10_000
 """Random cuts of a size: the smallest p is then 0.0002."""
 THREADS = 1024

@@ -179,7 +179,7 @@ def _legend(marks: pd.DataFrame | pd.Series) -> str:
 
 def largest(rows: pd.DataFrame, most: int) -> list[str]:
     """The lesions with the largest changes, the largest first."""
-    size = rows.groupby("lesion")["harm"].agg(lambda h: np.nanmax(np.abs(h), initial=0.0))
+    size = rows.groupby("lesion")["harm"].agg(lambda h: h.abs().fillna(0.0).max())
     return list(size.sort_values(ascending=False).head(most).index)
 
 

@@ -87,7 +87,7 @@ def _about(run: Map, effects: pd.DataFrame) -> dict[str, Any]:
         "spec": spec,
         "digest": spec.digest,
         "version": importlib.metadata.version("rl-ablation"),
-        "versions": (run.folder / "versions.txt").read_text().split("\n"),
+        "versions": run.versions,
         "kinds": {k: KINDS[k].doc for k in kinds},
         "behaviours": [
             (m.label, m.doc, m.unit, number(float(np.nanmean(intact[m.name]))))

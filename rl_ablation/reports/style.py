@@ -28,6 +28,7 @@ INK = "#222222"
 DIVERGING = "PuOr"
 STYLE: Any = {
     "figure.dpi": 150,
+    "text.parse_math": False,  # a name may hold dollar signs
     "figure.constrained_layout.use": True,
     "font.size": 8.5,
     "axes.titlesize": 9.5,
