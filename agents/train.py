@@ -7,6 +7,7 @@ import importlib.metadata
 import platform
 import tempfile
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -223,11 +224,13 @@ def _model(recipe: Recipe, folder: Path, seed: int, device: str) -> tuple[PPO, V
         **ppo.pop("policy_kwargs", {}),
     }
     ppo |= {"policy_kwargs": policy_kwargs, "device": device}
-    model = (
-        PPO("MlpPolicy", env, **ppo)
-        if recipe.selectivity == 0
-        else SelectivePPO(env, selectivity=recipe.selectivity, **ppo)
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "You are trying to run PPO on the GPU")
+        model = (
+            PPO("MlpPolicy", env, **ppo)
+            if recipe.selectivity == 0
+            else SelectivePPO(env, selectivity=recipe.selectivity, **ppo)
+        )
     model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
     fall = recipe.learning_rate - recipe.final_learning_rate
     # SB3's own schedules count within one learn() call; ours counts over all stages.

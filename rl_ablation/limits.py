@@ -12,6 +12,8 @@ STEPS = 1_000_000
 """Control steps of an episode. What the robots of a trace take together is limited too: see
 `rl_ablation.rollouts.rollout`."""
 SEED = 2**63 - 1
+EFFECT = 1000
+"""Standard deviations of a change to be found."""
 ROWS = 65_536
 """Robots at once."""
 DRAWS = 10_000
@@ -25,17 +27,21 @@ STRENGTH = 1e6
 
 
 def check_memory(what: str, need: float, mend: str) -> None:
-    """Raise LabError where something needs more bytes at once than this machine has."""
+    """Raise LabError where something needs more bytes at once than there are."""
     if need > (have := memory()):
-        told = f"{need / 2**30:,.3g} GiB of memory; this machine has {have / 2**30:,.3g} GiB"
+        told = f"{need / 2**30:,.3g} GiB of memory, and there are {have / 2**30:,.3g}"
         raise LabError(f"{what} need about {told}; ask for {mend}")
 
 
 def memory() -> float:
-    """Bytes of memory of this machine; infinite where it does not say."""
+    """Bytes of memory that this process may have; infinite where the machine does not say."""
     try:
-        return float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
+        import resource  # not on every system
+
+        allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return float(there if allowed == resource.RLIM_INFINITY else min(there, allowed))
+    except (ImportError, AttributeError, ValueError, OSError):
         return float("inf")
 
 

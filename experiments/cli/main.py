@@ -21,6 +21,7 @@ from experiments.cli.studying import study
 from experiments.cli.training import demo, train
 from experiments.cli.usage import NUMBERS, usage_error
 from rl_ablation.errors import LabError
+from rl_ablation.files import one_line
 
 # Heavy imports (torch, mujoco) wait inside the commands, so that --help answers at once.
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -81,13 +82,14 @@ def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0 done, 1 lacking, 2 bad input, 130 interrupted."""
+    """Run a command; returns the exit code: 0 done, 1 lacking, 2 bad or too much, 130 interrupted.""""""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments == ["--version"]:
         print("rl-ablation", version("rl-ablation"))
         return 0
     try:
+        _readable(arguments)
         _run(arguments)
     except KeyboardInterrupt:
         print("rl-ablation: interrupted; the same command goes on from here", file=sys.stderr)
@@ -97,4 +99,19 @@ def main(arguments: list[str] | None = None) -> int:
     except (LabError, BadOption, OSError) as error:  # the last: files, and the disk
         print(f"rl-ablation: {error}", file=sys.stderr)
         return BAD_INPUT
+    except MemoryError as error:
+        mend = "ask for fewer episodes or steps"
+        print(f"rl-ablation: not enough memory ({one_line(error)}); {mend}", file=sys.stderr)
+        return BAD_INPUT
     return 0
+
+
+def _readable(arguments: Sequence[str]) -> None:
+    """Refuse what could be no name of a file and no word of a table.
+
+    Raises:
+        LabError: An argument holds NUL, or bytes that are no text.
+    """
+    for argument in arguments:
+        if "\0" in argument or any("\udc80" <= c <= "\udcff" for c in argument):
+            raise LabError(f"{argument!r} is no text: it holds NUL, or bytes that are not UTF-8")

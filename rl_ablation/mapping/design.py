@@ -7,8 +7,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
-import numpy as np
-
 from rl_ablation import limits
 from rl_ablation.errors import LabError
 from rl_ablation.rollouts.episodes import Episodes
@@ -97,8 +95,9 @@ class Aim:
     pilot: int = 24
 
     def __post_init__(self) -> None:
-        if not 0 < self.effect < np.inf:
-            raise LabError(f"the effect must be more than 0 and finite, got {self.effect:g}")
+        if not 0 < self.effect <= limits.EFFECT:
+            most = f"at most {limits.EFFECT:,}"
+            raise LabError(f"the effect must be more than 0 and {most}, got {self.effect:g}")
         if not 0 < self.power < 1 or not 0 < self.level < 1:
             found = f"{self.power:g} and {self.level:g}"
             raise LabError(f"power and level lie between 0 and 1, got {found}")

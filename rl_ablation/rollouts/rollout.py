@@ -22,7 +22,7 @@ from rl_ablation.rollouts.world import Part, World
 SITE = "@"
 """A signal named ``@h0`` is the activity of site ``h0``."""
 
-_COPIES = 2  # of a trace in memory: itself, and what measures make of it
+_COPIES = 3  # of a trace in memory: itself, and what measures make of it
 
 
 @dataclass
