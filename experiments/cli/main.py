@@ -82,7 +82,7 @@ def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0 done, 1 lacking, 2 bad or too much, 130 interrupted.""""""
+    """Run a command; returns the exit code: 0 done, 1 lacking, 2 bad input, 130 interrupted."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments == ["--version"]:
