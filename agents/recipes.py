@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from rl_ablation import limits
 from rl_ablation.errors import LabError
 
 
@@ -156,6 +157,5 @@ def find_recipe(name: str, steps: int | None = None) -> Recipe:
         raise LabError(f"no recipe {name!r}; choose from {', '.join(RECIPES)}")
     if steps is None:
         return RECIPES[name]
-    if steps < 1:
-        raise LabError(f"steps must be at least 1, got {steps}")
+    limits.check_range("steps", steps, 1, limits.TRAINING)
     return RECIPES[name].model_copy(update={"steps": steps})

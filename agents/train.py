@@ -7,6 +7,7 @@ import importlib.metadata
 import platform
 import tempfile
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,6 +28,7 @@ from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 from agents.adapter import make_training_env, quiet_sequence, stage_seed
 from agents.recipes import Recipe
 from agents.selective_ppo import SelectivePPO
+from rl_ablation import limits
 from rl_ablation.errors import LabError
 from rl_ablation.files import digest, one_line, write_atomically
 from rl_ablation.policies.network import one_thread
@@ -178,11 +180,11 @@ def untrained(recipe: Recipe, seed: int = 0, like: Policy | None = None) -> Poli
 
 
 def _check(seed: int, device: str) -> None:
-    if seed < 0:
-        raise LabError(f"the seed must be 0 or more, got {seed}")
+    limits.check_range("seed", seed, 0, limits.SEED)
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # PPO would quietly take the CPU
+        # A sum that is read shows that numbers are kept there; "meta" keeps none.
+        float(torch.zeros(1, device=device).sum())
+    except Exception as error:  # a backend that is not there raises whatever its import does
         raise LabError(f"no device {device!r} here: {one_line(error)}") from None
 
 
@@ -222,11 +224,13 @@ def _model(recipe: Recipe, folder: Path, seed: int, device: str) -> tuple[PPO, V
         **ppo.pop("policy_kwargs", {}),
     }
     ppo |= {"policy_kwargs": policy_kwargs, "device": device}
-    model = (
-        PPO("MlpPolicy", env, **ppo)
-        if recipe.selectivity == 0
-        else SelectivePPO(env, selectivity=recipe.selectivity, **ppo)
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "You are trying to run PPO on the GPU")
+        model = (
+            PPO("MlpPolicy", env, **ppo)
+            if recipe.selectivity == 0
+            else SelectivePPO(env, selectivity=recipe.selectivity, **ppo)
+        )
     model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
     fall = recipe.learning_rate - recipe.final_learning_rate
     # SB3's own schedules count within one learn() call; ours counts over all stages.
@@ -301,8 +305,12 @@ def _trim_curve(path: Path, steps: int) -> None:
     """Drop the curve's lines past the checkpoint: that stage is run again."""
     if not path.exists():
         return
-    lines = path.read_text().splitlines(keepends=True)
-    kept = [line for line in lines[1:] if float(line.split(",")[0]) <= steps]
+    try:
+        lines = path.read_text().splitlines(keepends=True)
+        kept = [line for line in lines[1:] if float(line.split(",")[0]) <= steps]
+    except ValueError as error:
+        how = "delete it, and only its earlier lines are lost"
+        raise LabError(f"{path}: damaged ({one_line(error)}); {how}") from None
     if kept:
         write_atomically(path, "".join(lines[:1] + kept))
     else:

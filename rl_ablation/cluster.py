@@ -23,8 +23,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rl_ablation import limits
 from rl_ablation.errors import LabError
 from rl_ablation.files import one_line
+from rl_ablation.formats import whole
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -105,10 +107,14 @@ def _connected(address: str) -> Client:
 
     if address.startswith(LOCAL):
         count = address.removeprefix(LOCAL)
-        if not count.isdecimal() or not 1 <= int(count) <= 1024:
-            raise LabError(f"scheduler {address!r}: write local:N with N worker processes")
+        try:
+            workers = whole(count)
+            limits.check_range("worker processes", workers, 1, limits.THREADS)
+        except ValueError as error:
+            how = "write local:N with N worker processes"
+            raise LabError(f"scheduler {address!r}: {error}; {how}") from None
         cluster = LocalCluster(
-            n_workers=int(count), threads_per_worker=1, processes=True, dashboard_address=":0",
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0",
             memory_limit=0, silence_logs=logging.CRITICAL,
             preload=[_QUIET],
         )  # fmt: skip

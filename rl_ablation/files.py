@@ -27,6 +27,8 @@ MAX_TENSORS = MAX_WEIGHTS + MIB
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file so that a reader, or a kill, sees the old one or the whole new one."""
+    if path.is_dir():
+        raise LabError(f"{path} is a folder; give the name of a file")
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     os.replace(temporary, path)
@@ -80,12 +82,13 @@ def load_arrays(content: bytes) -> dict[str, np.ndarray]:
         raise LabError(f"a number type that NumPy lacks, {error}") from None
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """Squeeze an exception's message into one line of at most 200 characters."""
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        text = f"{shortened(where, 80)}: {first['msg']}"
+        message = first["msg"].removeprefix("Value error, ")
+        text = f"{shortened(where, 80)}: {message}"
     else:
         text = " ".join(str(error).split()) or type(error).__name__
     return shortened(text, 200)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,4000}")
 
 
 def number(value: float, spec: str = "") -> str:
@@ -24,6 +27,28 @@ def number(value: float, spec: str = "") -> str:
         text = f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
         text = "0" if float(text) == 0 else text
     return text.replace("-", "−")
+
+
+def whole(text: str) -> int:
+    """The whole number in a text, wherever one is read: digits 0 to 9, with a sign or not.
+
+    Raises:
+        ValueError: It is none. Python's own `int` also reads "1_000" and the digits of any script.
+    """
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"{text!r} is no whole number; write it in digits 0 to 9")
+    return int(text)
+
+
+def decimal(text: str) -> float:
+    """The number in a text, with a point or not; the words nan and inf are numbers too.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not text.isascii() or "_" in text:
+        raise ValueError(f"{text!r} is no number; write it in digits 0 to 9, with a point")
+    return float(text)
 
 
 def listed(words: Sequence[str]) -> str:

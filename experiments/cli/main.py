@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from importlib.metadata import version
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -17,7 +19,9 @@ from experiments.cli.options import BadOption
 from experiments.cli.playing import live
 from experiments.cli.studying import study
 from experiments.cli.training import demo, train
+from experiments.cli.usage import NUMBERS, usage_error
 from rl_ablation.errors import LabError, escaped
+from rl_ablation.files import one_line
 
 # Heavy imports (torch, mujoco) wait inside the commands, so that --help answers at once.
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -46,14 +50,35 @@ COMMANDS: dict[str, Callable[..., None]] = {f.__name__.rstrip("_"): f for f in F
 
 
 def _run(arguments: Sequence[str]) -> None:
-    tyro.extras.subcommand_cli_from_dict(
-        COMMANDS,
-        prog="rl-ablation",
-        description="Cut units out of a robot's policy network and map what they control. "
-        "--version tells the version.",
-        args=arguments,
-        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
-    )
+    """Read all of the arguments, then run the command."""
+    told = io.StringIO()
+    try:
+        with redirect_stderr(told):
+            call = tyro.extras.subcommand_cli_from_dict(
+                {name: _later(command) for name, command in COMMANDS.items()},
+                prog="rl-ablation",
+                description="Cut units out of a robot's policy network and map what they control. "
+                "--version tells the version.",
+                args=arguments,
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+                registry=NUMBERS,
+            )
+    except SystemExit as left:
+        if left.code == BAD_INPUT:
+            command = "".join(f" {word}" for word in arguments[:1] if word in COMMANDS)
+            print(usage_error(told.getvalue(), f"rl-ablation{command} --help"), file=sys.stderr)
+        raise
+    call()
+
+
+def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
+    """Takes a command's arguments, and gives what runs it."""
+
+    @functools.wraps(command)
+    def read(*args: Any, **kwargs: Any) -> Callable[[], None]:
+        return functools.partial(command, *args, **kwargs)
+
+    return read
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,6 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("rl-ablation", version("rl-ablation"))
         return 0
     try:
+        _readable(arguments)
         _run(arguments)
     except KeyboardInterrupt:
         print("rl-ablation: interrupted; the same command goes on from here", file=sys.stderr)
@@ -73,4 +99,19 @@ def main(arguments: list[str] | None = None) -> int:
     except (LabError, BadOption, OSError) as error:  # the last: files, and the disk
         print(f"rl-ablation: {escaped(error)}", file=sys.stderr)
         return BAD_INPUT
+    except MemoryError as error:
+        mend = "ask for fewer episodes or steps"
+        print(f"rl-ablation: not enough memory ({one_line(error)}); {mend}", file=sys.stderr)
+        return BAD_INPUT
     return 0
+
+
+def _readable(arguments: Sequence[str]) -> None:
+    """Refuse what could be no name of a file and no word of a table.
+
+    Raises:
+        LabError: An argument holds NUL, or bytes that are no text.
+    """
+    for argument in arguments:
+        if "\0" in argument or any("\udc80" <= c <= "\udcff" for c in argument):
+            raise LabError(f"{argument!r} is no text: it holds NUL, or bytes that are not UTF-8")

@@ -221,6 +221,8 @@ def plan(
         intact, wanted, spread = (number(row[k]) for k in ("intact", "wanted", "spread"))
         wanted = f"{wanted} {row['unit']}"
         say(f"{row['measure']:<22}{intact:>14}{wanted:>20}{spread:>16}{count:>10}")
-    half = needed(table, 0.5)
-    enough = f"enough for all: --episodes {needed(table)}; for half of them: --episodes {half}"
-    say("", enough)
+    every, half = (
+        f"--episodes {count}" if count < MOST else f"more than {MOST} episodes"
+        for count in (needed(table), needed(table, 0.5))
+    )
+    say("", f"enough for all: {every}; for half of them: {half}")

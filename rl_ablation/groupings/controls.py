@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rl_ablation import limits
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import VARIANT, Lesion, Plan
 
@@ -25,8 +26,9 @@ def random_groups(
     They are the null for "it is this group that matters, not how many units were cut".
     Cuts of one unit, of whole sites and of several sites have no such control and are passed over.
     Each layer, size, kind and time has ``n`` of them, numbered from ``first``; draw k of a seed is
-    the same whatever else is drawn.
+    the same whatever else is drawn. LabError for more than `limits.DRAWS`.
     """
+    limits.check_range("random cuts", n, 0, limits.DRAWS)
     wanted: dict[tuple[object, ...], Lesion] = {}
     for lesion in like:
         if len(lesion.cut) == 1 and 1 < lesion.size < agent.sites[next(iter(lesion.cut))]:

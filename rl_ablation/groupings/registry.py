@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from rl_ablation.errors import LabError
+from rl_ablation.formats import whole
 from rl_ablation.groupings.controls import RANDOM, random_groups
 from rl_ablation.lesions.lesion import Plan
 
@@ -79,10 +80,11 @@ def parse_groups(
     plan, draws = Plan(), None
     for word in words:
         name, colon, number = word.partition(":")
-        if colon and not number.isdecimal():
+        try:
+            count = whole(number) if colon else None
+        except ValueError:
             how = f"after the colon comes a whole number, as in {name}:6"
-            raise LabError(f"grouping {word!r}: {how}")
-        count = int(number) if colon else None
+            raise LabError(f"grouping {word!r}: {how}") from None
         if name == RANDOM:
             draws = RANDOM_DRAWS if count is None else count
         elif name in GROUPINGS:

@@ -76,6 +76,9 @@ class Lesion(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Lesion:
+        for text in (self.name, self.group):
+            if not text.isprintable():
+                raise ValueError(f"the name {text!r} has characters that cannot be printed")
         if self.kind not in KINDS:
             raise ValueError(f"unknown kind {self.kind!r}; choose from {', '.join(KINDS)}")
         if self.strength is not None:

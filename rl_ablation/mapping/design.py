@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
+from rl_ablation import limits
 from rl_ablation.errors import LabError
 from rl_ablation.rollouts.episodes import Episodes
 
@@ -41,8 +42,11 @@ class MapDesign:
     def __post_init__(self) -> None:
         if self.kinds is not None:
             object.__setattr__(self, "kinds", tuple(self.kinds))
-        if self.controls < 0:
-            raise LabError(f"controls must be 0 or more, got {self.controls}")
+        limits.check_range("discovery", self.discovery, 1, limits.EPISODES)
+        limits.check_range("controls", self.controls, 0, limits.DRAWS)
+        if self.strength is not None and not abs(self.strength) <= limits.STRENGTH:
+            most = f"finite and within ±{limits.STRENGTH:,.0f}"
+            raise LabError(f"strength must be {most}, got {self.strength:g}")
         if self.strength is not None and len(self.kinds or ()) > 1:
             raise LabError(
                 f"a strength belongs to one kind of cut, not to {', '.join(self.kinds or ())}"
@@ -70,6 +74,8 @@ class Execution:
     def __post_init__(self) -> None:
         if self.folder is not None:
             object.__setattr__(self, "folder", Path(self.folder))
+        if self.threads is not None:
+            limits.check_range("threads", self.threads, 1, limits.THREADS)
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,15 @@ class Aim:
     power: float = 0.8
     level: float = 0.05
     pilot: int = 24
+
+    def __post_init__(self) -> None:
+        if not 0 < self.effect <= limits.EFFECT:
+            most = f"at most {limits.EFFECT:,}"
+            raise LabError(f"the effect must be more than 0 and {most}, got {self.effect:g}")
+        if not 0 < self.power < 1 or not 0 < self.level < 1:
+            found = f"{self.power:g} and {self.level:g}"
+            raise LabError(f"power and level lie between 0 and 1, got {found}")
+        limits.check_range("pilot", self.pilot, 1, limits.DRAWS)
 
 
 class Fields(TypedDict, total=False):

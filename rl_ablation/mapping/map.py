@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from io import BytesIO
 
+import numpy as np
 import pandas as pd
 
 from rl_ablation.errors import LabError
-from rl_ablation.files import MAX_TEXT, read_file, write_atomically
+from rl_ablation.files import MAX_TEXT, one_line, read_file, write_atomically
 from rl_ablation.formats import Estimate, number, small
 from rl_ablation.mapping.evidence import (
     EVIDENCE_COLUMNS,
@@ -68,9 +69,18 @@ class Map(Run):
             return pd.DataFrame(columns=_PROBED)
         content = read_file(path, MAX_TEXT)
         try:
-            return pd.read_csv(BytesIO(content))[_PROBED]
+            # Only numbers can be missing: a cut may be named "NA".
+            empty = {name: [""] for name in _PROBED[1:]}
+            table = pd.read_csv(
+                BytesIO(content), dtype={"lesion": str}, keep_default_na=False, na_values=empty
+            )
+            table = table[_PROBED].astype(dict.fromkeys(empty, np.float64))
+            if table["lesion"].duplicated().any():
+                raise ValueError("a cut is there twice")
         except (KeyError, ValueError) as error:
-            raise LabError(f"{path}: damaged ({error}); delete it and run again") from None
+            told = one_line(error)
+            raise LabError(f"{path}: damaged ({told}); delete it and run again") from None
+        return table
 
     def keep_probe(self, table: pd.DataFrame) -> None:
         """Write the table of `probe`."""

@@ -10,6 +10,7 @@ from typing import Unpack
 import numpy as np
 import pandas as pd
 
+from rl_ablation import limits
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import INTACT, Plan
 from rl_ablation.mapping.design import Aim, Execution, Fields, as_episodes, only, typed
@@ -22,7 +23,7 @@ from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.episodes import Episodes, episode_seed
 from rl_ablation.stats import t_power
 
-MOST = 100_000
+MOST = limits.EPISODES
 """More episodes than this are given as this."""
 
 COLUMNS = {

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
+from rl_ablation import limits
 from rl_ablation.env_ids import EnvId, EnvKwargs
 from rl_ablation.errors import LabError
 from rl_ablation.files import MAX_TEXT, MIB, digest, one_line, read_file
@@ -47,6 +56,8 @@ WORDS = "condition_words.json"
 MORE = "more"
 """Runs inside a run with further episodes for some of its lesions: ``more-1``, ``more-2``, …"""
 
+_VERSION = re.compile(r"[A-Za-z][\w.-]* [\w.+!-]+", re.ASCII)
+
 Kept = TypeVar("Kept")
 _NAMES = TypeAdapter(dict[str, list[str]])
 _OWN = TypeAdapter(dict[str, str])
@@ -60,18 +71,26 @@ class Spec(BaseModel):
     format: int = 3
     agent: str
     policy_sha256: str
-    sites: dict[str, int]
+    sites: dict[str, Annotated[int, Field(ge=1)]]
     env_id: EnvId
     env_kwargs: EnvKwargs
-    conditions: tuple[str, ...]
-    episodes: int
-    seed: int
-    horizon: int
-    measures: tuple[str, ...]
-    lesions: tuple[Lesion, ...]
+    conditions: tuple[str, ...] = Field(min_length=1)
+    episodes: int = Field(ge=1, le=limits.EPISODES)
+    seed: int = Field(ge=0, le=limits.SEED)
+    horizon: int = Field(ge=1, le=limits.STEPS)
+    measures: tuple[str, ...] = Field(min_length=1)
+    lesions: tuple[Lesion, ...] = Field(min_length=1)
     once: tuple[str, ...] = ()
-    activity_episodes: int = EPISODES
-    rows: int = ROWS
+    activity_episodes: int = Field(default=EPISODES, ge=1, le=limits.EPISODES)
+    rows: int = Field(default=ROWS, ge=1, le=limits.ROWS)
+
+    @model_validator(mode="after")
+    def _check(self) -> Spec:
+        if Plan(self.lesions).lesions != self.lesions:
+            raise ValueError("its lesions are no plan: the first is intact, and no two are alike")
+        for lesion in self.lesions:
+            lesion.check(self.sites)
+        return self
 
     @property
     def digest(self) -> str:
@@ -85,7 +104,10 @@ class Spec(BaseModel):
 
     @property
     def taken(self) -> list[Measure]:
-        """Its measures."""
+        """Its measures; a LabError if one is not known in this process."""
+        for name in self.measures:
+            if name not in MEASURES:
+                raise LabError(f"measure {name!r} is not known; import what defines it")
         return [MEASURES[name] for name in self.measures]
 
     @cached_property
@@ -181,6 +203,19 @@ class Run:
         found = self._beside(OWN, _OWN)
         has = set(self.spec.measures)
         return [in_condition(c, found[c]) for c in self.spec.conditions if found.get(c) in has]
+
+    @property
+    def versions(self) -> list[str]:
+        """What the run was made with, a line for each package.
+
+        Raises:
+            LabError: Their file is missing or damaged.
+        """
+        path = self.folder / "versions.txt"
+        lines = read_file(path, MIB).decode(errors="replace").splitlines()
+        if not lines or not all(map(_VERSION.fullmatch, lines)):
+            raise LabError(f"{path}: damaged; restore it, or map into a new folder")
+        return lines
 
     def condition_words(self, condition: str) -> str:
         """How a sentence tells a condition: "told to turn left".

@@ -12,6 +12,7 @@ environment gives those signals. Two kinds of number are kept apart on purpose:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -202,6 +203,8 @@ def choose(names: Sequence[str] | None, signals: Iterable[str]) -> list[Measure]
         return list(fit.values())
     if not names:
         raise LabError(f"no measures; choose from {', '.join(fit)}")
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise LabError(f"measure {twice[0]!r} is named twice; name it once")
     for name in names:
         if name not in MEASURES:
             raise LabError(f"unknown measure {name!r}; choose from {', '.join(fit)}")

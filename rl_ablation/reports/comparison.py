@@ -43,7 +43,7 @@ def save_comparison(found: Comparison, folder: Path | None = None) -> Path:
     write_atomically(folder / "comparison.csv", found.table.to_csv(index=False))
     write_atomically(folder / "intact.csv", found.intact.to_csv(index=False))
     if (figure := comparison_figure(found)) is not None:
-        figure.savefig(folder / "comparison.png", bbox_inches="tight")
+        style.save(figure, folder / "comparison.png")
     return folder
 
 
@@ -164,7 +164,8 @@ def comparison_figure(found: Comparison) -> Figure | None:
     keys = list(dict.fromkeys(zip(rows["region_a"], rows["region_b"], strict=True)))[:_ROWS]
     named, (one, other) = _pair_names(found), found.names
     title = f"What the same loss does in {one} and in {other}"
-    figure = style.page(2.2 + 2.2 * len(chosen), 1.4 + 0.3 * len(keys), title)
+    width = 2.2 + 2.2 * len(chosen) + style.room([named[key] for key in keys], 1.8)
+    figure = style.page(width, 1.4 + 0.3 * len(keys), title)
     panels = figure.subplots(1, len(chosen), sharey=True, squeeze=False)[0]
     for axes, measure in zip(panels, (MEASURES[name] for name in chosen), strict=True):
         style.name_rows(axes, [named[key] for key in keys])

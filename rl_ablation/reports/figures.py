@@ -142,9 +142,10 @@ def _regions(run: Map, rows: pd.DataFrame, chosen: list[str], title: str, episod
     intact = rows.groupby("measure")["intact"].mean().map(number)
     units = rows.drop_duplicates("lesion").set_index("lesion")["units"]
     told = labels(run)
-    figure = style.page(2.6 + 0.72 * len(chosen), 1.9 + 0.3 * max(4, len(names)), title)
-    axes = figure.subplots()
     rows_named = [f"{told[n]}  ({units[n]})" for n in names]
+    wide_enough = 2.6 + 0.72 * len(chosen) + style.room(rows_named)
+    figure = style.page(wide_enough, 1.9 + 0.3 * max(4, len(names)), title)
+    axes = figure.subplots()
     heads = [f"{MEASURES[m].label}: {intact[m]} {MEASURES[m].unit}".rstrip() for m in chosen]
     grid = wide["shown"][chosen].fillna(0.0)
     mesh = style.heatmap(axes, grid, rows_named, heads, cells=cells.to_numpy(), above=True)
@@ -179,7 +180,7 @@ def _legend(marks: pd.DataFrame | pd.Series) -> str:
 
 def largest(rows: pd.DataFrame, most: int) -> list[str]:
     """The lesions with the largest changes, the largest first."""
-    size = rows.groupby("lesion")["harm"].agg(lambda h: np.nanmax(np.abs(h), initial=0.0))
+    size = rows.groupby("lesion")["harm"].agg(lambda h: h.abs().fillna(0.0).max())
     return list(size.sort_values(ascending=False).head(most).index)
 
 
@@ -255,9 +256,10 @@ def intervals(run: Map, measures: Sequence[str] | None = None) -> Figure:
     names = largest(rows[rows["measure"].isin(chosen)], 14)
     episodes = episodes_of(rows[rows["measure"].isin(chosen)])
     title = f"Changes with 95 % intervals: {run.spec.agent}, {episodes} paired episodes"
-    figure = style.page(1.6 + 2.3 * len(chosen), 1.3 + 0.26 * len(names), title)
-    panels = figure.subplots(1, len(chosen), sharey=True, squeeze=False)[0]
     told = labels(run)
+    width = 1.6 + 2.3 * len(chosen) + style.room([told[name] for name in names], 1.2)
+    figure = style.page(width, 1.3 + 0.26 * len(names), title)
+    panels = figure.subplots(1, len(chosen), sharey=True, squeeze=False)[0]
     for axes, measure in zip(panels, (MEASURES[name] for name in chosen), strict=True):
         part = rows[rows["measure"] == measure.name].set_index("lesion").loc[names]
         style.name_rows(axes, [told[name] for name in names])
@@ -279,5 +281,5 @@ def draw_all(run: Map) -> dict[str, Path]:
     for name, known in FIGURES.items():
         if (figure := known.draw(run)) is not None:
             paths[name] = folder / f"{name}.png"
-            figure.savefig(paths[name], bbox_inches="tight")
+            style.save(figure, paths[name])
     return paths

@@ -104,7 +104,7 @@ def dose_response(run: Map) -> Figure | None:
                 color=colour.get(name, style.GREY), marker="o", ms=4, lw=1.6,
                 elinewidth=1, capsize=2, label=MEASURES[name].label,
             )  # fmt: skip
-        axes.set_title(labels(run)[region], loc="center")
+        axes.set_title(style.short(labels(run)[region], 30), loc="center")
         axes.axhline(0, color="#444444", lw=0.8)
         axes.set_xlim(1.06, -0.06)
         axes.set_ylim(-1.6, 1.1)

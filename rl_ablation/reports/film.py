@@ -88,11 +88,9 @@ def film(
         episode = typical_episode(run, lesion)
     if not 0 <= episode < spec.episodes:
         raise LabError(f"this run has episodes 0–{spec.episodes - 1}, not {episode}")
-    if seconds <= 0:
-        raise LabError(f"a film needs more than 0 seconds, got {seconds:g}")
-    standard = run.folder / "films" / f"{film_name(lesion)}.mp4"
-    path = standard if path is None else Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not 0 < seconds < np.inf:
+        raise LabError(f"a film needs more than 0 seconds, and an end; got {seconds:g}")
+    path = _place(run, lesion, path)
     sides: list[_Side] = []
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
     try:
@@ -102,7 +100,7 @@ def film(
             sides.append(_start(title, what, run, episode))
         dt = 1.0 / float(sides[0].env.metadata.get("render_fps") or 1.0)
         every = max(1, round(1.0 / (dt * fps)))
-        total = min(spec.horizon, max(1, round(seconds / dt)))
+        total = max(1, round(min(seconds / dt, spec.horizon)))
         peak = {s: np.abs(x.samples).max() for s, x in run.activity.items()}
         condition = run.episodes.job(chosen, episode).condition
         head = condition or spec.env_id.rpartition(":")[2]
@@ -127,6 +125,16 @@ def film(
         for side in sides:
             side.env.close()
         temporary.unlink(missing_ok=True)
+    return path
+
+
+def _place(run: Map, lesion: str, path: str | Path | None) -> Path:
+    """Where a film goes; a LabError if a folder is there."""
+    standard = run.folder / "films" / f"{film_name(lesion)}.mp4"
+    path = standard if path is None else Path(path)
+    if path.is_dir():
+        raise LabError(f"{path} is a folder; give the name of a film in it")
+    path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from rl_ablation import limits
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.registry import parse_groups
 from rl_ablation.lesions.lesion import Plan
@@ -91,8 +92,7 @@ _Prepared = tuple[Plan, Episodes, Activity]
 def _prepared(
     agent: Policy, groups: str, episodes: Episodes | None, execution: Execution, films: int
 ) -> _Prepared:
-    if films < 0:
-        raise LabError(f"films must be 0 or more, got {films}")
+    limits.check_range("films", films, 0, limits.FILMS)
     episodes = settled(agent, episodes or Episodes())
     activity = recorded(agent, episodes, execution)
     return parse_groups(groups, agent, activity, episodes.seed), episodes, activity

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from rl_ablation.analysis.layout import grid_shape
-from rl_ablation.files import MIB, read_file, write_atomically
+from rl_ablation.files import write_atomically
 from rl_ablation.formats import number
 from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.lesions.methods import KINDS
@@ -87,9 +87,7 @@ def _about(run: Map, effects: pd.DataFrame) -> dict[str, Any]:
         "spec": spec,
         "digest": spec.digest,
         "version": importlib.metadata.version("rl-ablation"),
-        "versions": read_file(run.folder / "versions.txt", MIB)
-        .decode(errors="replace")
-        .split("\n"),
+        "versions": run.versions,
         "kinds": {k: KINDS[k].doc for k in kinds},
         "behaviours": [
             (m.label, m.doc, m.unit, number(float(np.nanmean(intact[m.name]))))

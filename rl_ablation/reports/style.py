@@ -7,8 +7,10 @@ of colour blindness can tell the pair apart.
 from __future__ import annotations
 
 import textwrap
+import warnings
 from collections.abc import Callable, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
@@ -28,6 +30,7 @@ INK = "#222222"
 DIVERGING = "PuOr"
 STYLE: Any = {
     "figure.dpi": 150,
+    "text.parse_math": False,  # a name may hold dollar signs
     "figure.constrained_layout.use": True,
     "font.size": 8.5,
     "axes.titlesize": 9.5,
@@ -64,11 +67,29 @@ def styled(draw: Callable[P, Drawn]) -> Callable[P, Drawn]:
 
 
 def page(width: float, height: float, title: str = "", size: float = 11) -> Figure:
-    """An empty figure, in inches, under a title."""
+    """An empty figure, in inches, under a title, of which there is as much as its width holds."""
     figure = Figure(figsize=(width, height))
+    most = int(width * 72 / (0.45 * size))
     if title:
-        heading(figure, title, size)
+        heading(figure, "\n".join(short(line, most) for line in title.splitlines()), size)
     return figure
+
+
+def short(text: str, most: int = 44) -> str:
+    """A name as a figure has room for it."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def room(names: Sequence[str], usual: float = 1.6) -> float:
+    """Inches that the names of rows need beyond the usual."""
+    return max(0.0, 0.066 * max((len(short(name)) for name in names), default=0) - usual)
+
+
+def save(figure: Figure, path: Path, **how: Any) -> None:
+    """Write a figure without a line for every sign that no font has; ``how`` is for ``savefig``."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(path, bbox_inches="tight", **how)
 
 
 def note(figure: Figure, text: str, size: float = 7.5) -> None:
@@ -106,7 +127,7 @@ def estimate(
 
 def name_rows(axes: Axes, names: Sequence[str], zero: float | None = 0.0) -> None:
     """Name the rows of a panel, 0, 1, … from the top, and draw the line of no change."""
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [short(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -130,8 +151,10 @@ def heatmap(
     )  # fmt: skip
     side = "center" if turn == 0 else "left" if above else "right"
     at = np.arange(len(heads)) + 0.5
-    axes.set_xticks(at, heads, rotation=turn, ha=side, rotation_mode="anchor")
-    axes.set_yticks(np.arange(len(names)) + 0.5, names, rotation=0)
+    axes.set_xticks(
+        at, [short(head) for head in heads], rotation=turn, ha=side, rotation_mode="anchor"
+    )
+    axes.set_yticks(np.arange(len(names)) + 0.5, [short(name) for name in names], rotation=0)
     if above:
         axes.xaxis.tick_top()
     axes.tick_params(length=0)

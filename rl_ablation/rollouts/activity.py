@@ -43,8 +43,13 @@ def record_activity(
     count = max(episodes, len(conditions))
     asked = Episodes(count, seed, tuple(conditions), horizon, REFERENCE)
     found = record(policy, [SITE + s for s in policy.sites], asked, threads=threads)
-    visited, alive = found.moments(), found.trace.alive
+    visited, alive = found.moments(), found.sound
     total = len(visited[f"{SITE}obs"])
+    if not total:
+        raise LabError(
+            f"all {count} intact episodes in {policy.card.env_id} failed, or their physics "
+            "diverged, so there is no activity to record"
+        )
     kept = np.linspace(0, total - 1, min(SAMPLES, total)).astype(int)
     known = list(conditions)
     numbers = np.array([known.index(job.condition) for job in found.jobs], np.int64)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rl_ablation.errors import LabError
+from rl_ablation import limits
 from rl_ablation.lesions.lesion import Lesion
 
 MEASURED, REFERENCE = 0, 1  # streams of seeds that never meet
@@ -43,12 +43,10 @@ class Episodes:
     def __post_init__(self) -> None:
         if self.conditions is not None:
             object.__setattr__(self, "conditions", tuple(self.conditions))
-        if self.count < 1:
-            raise LabError(f"episodes must be at least 1, got {self.count}")
-        if self.seed < 0:
-            raise LabError(f"seed must be at least 0, got {self.seed}")
-        if self.horizon is not None and self.horizon < 1:
-            raise LabError(f"the horizon must be at least 1 step, got {self.horizon}")
+        limits.check_range("episodes", self.count, 1, limits.EPISODES)
+        limits.check_range("seed", self.seed, 0, limits.SEED)
+        if self.horizon is not None:
+            limits.check_range("the horizon in steps", self.horizon, 1, limits.STEPS)
 
     def jobs(self, lesion: Lesion) -> list[Episode]:
         """The episodes of one lesion; without conditions the world runs as it is."""
@@ -68,8 +66,7 @@ class Episodes:
 
 def episode_seed(seed: int, episode: int, *, stream: int = MEASURED) -> int:
     """The environment seed of an episode: a hash, so that neighbouring run seeds share nothing."""
-    if seed < 0:
-        raise LabError(f"the seed must be 0 or more, got {seed}")
+    limits.check_range("seed", seed, 0, limits.SEED)
     return int(np.random.SeedSequence([seed, stream, episode]).generate_state(1)[0])
 
 

@@ -23,9 +23,14 @@ class Recording:
     jobs: tuple[Episode, ...]
     trace: Trace
 
+    @property
+    def sound(self) -> np.ndarray:
+        """The steps that robots made in episodes that did not fail, (T, N)."""
+        return self.trace.alive & ~self.trace.unstable
+
     def moments(self) -> dict[str, np.ndarray]:
-        """Signal → its values at every step that a robot made, (S, …); S is the same for all."""
-        return {name: values[self.trace.alive] for name, values in self.trace.signals.items()}
+        """Signal → its values at every sound step, (S, …); S is the same for all."""
+        return {name: values[self.sound] for name, values in self.trace.signals.items()}
 
 
 def record(

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from rl_ablation import limits
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.masks import Masks
 from rl_ablation.lesions.methods import SiteStats
@@ -20,6 +21,8 @@ from rl_ablation.rollouts.world import Part, World
 
 SITE = "@"
 """A signal named ``@h0`` is the activity of site ``h0``."""
+
+_COPIES = 3  # of a trace in memory: itself, and what measures make of it
 
 
 @dataclass
@@ -72,13 +75,22 @@ def world_signals(world: World) -> dict[str, tuple[int, ...]]:
     action = () if world.discrete else (world.action_size,)
     names: dict[str, tuple[int, ...]] = {"obs": (world.obs_size,), "reward": (), "action": action}
     part = world.parts[0]
-    part.reset(list(range(part.size)), [""] * part.size)
-    infos = part.step(part.no_action())[-1]
+    infos = _tried(part)
     for key, value in infos.items():
         numeric = isinstance(value, np.ndarray) and value.dtype.kind in "fiub"
         if not key.startswith("_") and numeric and len(value) == part.size:
             names[key] = value.shape[1:]
     return names
+
+
+def _tried(part: Part, tries: int = 8) -> dict[str, Any]:
+    """The infos of a step of some robot; a LabError where none of several can make one."""
+    for seed in range(tries):
+        part.reset(list(range(seed, seed + part.size)), [""] * part.size)
+        infos = part.step(part.no_action())[-1]
+        if not (failure := getattr(part.env, "failure", "")) or not infos["unstable"].all():
+            return infos
+    raise LabError(f"{part.name} cannot be run: {failure}")
 
 
 OnStep = Callable[[int, int], None]
@@ -132,8 +144,7 @@ class Rollout:
         if steps is None:
             how = "give a horizon in steps (--max-steps)"
             raise LabError(f"{self.world.env_id} has no time limit; {how}")
-        if steps < 1:
-            raise LabError(f"the horizon must be at least 1 step, got {steps}")
+        limits.check_range("the horizon in steps", steps, 1, limits.STEPS)
         self._steps = steps
         self.world.fits(self.policy)
 
@@ -172,6 +183,7 @@ class Rollout:
         kept: dict[str, np.ndarray] = {}
         alive = np.zeros((self._steps, part.size), bool)
         terminated, unstable = np.zeros((2, part.size), bool)
+        unstable |= ~_finite(obs)
         rows, actions = np.arange(part.size), part.no_action()
         for step in range(self._steps):
             here = rows if rows.size < part.size else slice(None)  # a slice copies nothing
@@ -185,16 +197,16 @@ class Rollout:
             obs, reward, ended, cut, infos = part.step(actions)
             alive[step, here] = True
             given = {**infos, "obs": before, "action": actions, "reward": reward}
-            for name in self.signals:
-                values = record[name] if name in record else self._given(given, name)[here]
-                if name not in kept:
-                    # Rewards add up over an episode; the rest is averaged, where 32 bits do.
-                    dtype = np.float64 if name == "reward" else np.float32
-                    kept[name] = np.zeros((*alive.shape, *values.shape[1:]), dtype)
-                kept[name][step, here] = values
+            values = {
+                name: record[name] if name in record else self._given(given, name, kept)[here]
+                for name in self.signals
+            }
+            kept = kept or self._room(values, part.size)
+            for name, value in values.items():
+                kept[name][step, here] = value
             if "unstable" in infos:
-                unstable[here] |= infos["unstable"][here]
-            unstable[here] |= ~np.isfinite(reward[here])
+                unstable[here] |= np.asarray(infos["unstable"], bool)[here]
+            unstable[here] |= ~(np.isfinite(reward[here]) & _finite(obs[here]))
             terminated[here] = ended[here]
             rows = rows[~(ended | cut)[here]]
             if self.on_step is not None:
@@ -203,10 +215,36 @@ class Rollout:
                 break
         return Trace(kept, alive, terminated, unstable, self.world.dt)
 
-    def _given(self, given: Mapping[str, Any], name: str) -> np.ndarray:
+    def _given(
+        self, given: Mapping[str, Any], name: str, kept: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        """A signal of all rows; NaN where the world did not give it, but gave it before."""
         if (value := given.get(name)) is None:
-            raise LabError(f"{self.world.env_id} gives no signal {name!r}")
-        return value
+            if name not in kept:
+                raise LabError(f"{self.world.env_id} gives no signal {name!r}")
+            return np.full(kept[name].shape[1:], np.nan, np.float32)
+        there = given.get(f"_{name}")
+        if there is None or there.all() or value.dtype.kind not in "fiub":
+            return value
+        lacking = there.reshape(-1, *[1] * (value.ndim - 1))
+        return np.where(lacking, value, np.nan)
+
+    def _room(self, values: Mapping[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:
+        """Arrays for the signals of a whole episode; a LabError if that is too much."""
+        # Rewards add up over an episode; the rest is averaged, where 32 bits do.
+        types = {name: np.float64 if name == "reward" else np.float32 for name in values}
+        shapes = {name: (rows, *value.shape[1:]) for name, value in values.items()}
+        step = 1 + sum(np.prod(shapes[k]) / rows * np.dtype(types[k]).itemsize for k in values)
+        limits.check_memory(
+            f"{self._steps:,} steps of {self.world.rows:,} robots at once",
+            _COPIES * step * self._steps * self.world.rows, "fewer steps (--max-steps)",
+        )  # fmt: skip
+        return {name: np.zeros((self._steps, *shapes[name]), types[name]) for name in values}
+
+
+def _finite(obs: np.ndarray) -> np.ndarray:
+    """The rows whose observations are numbers, (N,) bool."""
+    return np.isfinite(obs).reshape(len(obs), -1).all(1)
 
 
 def joined(traces: Sequence[Trace]) -> Trace:

@@ -17,54 +17,32 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import VectorEnv
 
+from rl_ablation import limits
 from rl_ablation.env_ids import find_spec
 from rl_ablation.errors import LabError
 from rl_ablation.files import one_line
 from rl_ablation.policies.network import BLOCK
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.episodes import Episodes
+from rl_ablation.rollouts.waiting import WaitingSync, tell_once
 
 FEWEST = BLOCK
 """Robots for each part of a world, but for the last: the policy runs on whole blocks."""
 
 
-class _WaitingSync(SyncVectorEnv):
-    """A `SyncVectorEnv` in which a finished robot is left alone until it is reset.
-
-    Its option ``condition`` is a list like that of our batches: each robot is handed its own.
-    """
-
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
-        conditions = (options or {}).get("condition", [None] * self.num_envs)
-        self._terminations[:] = self._truncations[:] = False
-        infos: dict[str, Any] = {}
-        for i, (env, condition) in enumerate(zip(self.envs, conditions, strict=True)):
-            own = None if condition is None else {"condition": condition}
-            self._env_obs[i], info = env.reset(seed=seed[i], options=own)
-            infos = self._add_info(infos, info, i)
-        return np.array(self._env_obs, self.single_observation_space.dtype), infos
-
-    def step(self, actions: np.ndarray) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        infos: dict[str, Any] = {}
-        for i, env in enumerate(self.envs):
-            if self._terminations[i] or self._truncations[i]:
-                self._rewards[i] = 0.0
-                continue
-            self._env_obs[i], reward, ended, cut, info = env.step(actions[i])
-            self._rewards[i], self._terminations[i], self._truncations[i] = reward, ended, cut
-            infos = self._add_info(infos, info, i)
-        obs = np.array(self._env_obs)
-        return obs, self._rewards.copy(), self._terminations.copy(), self._truncations.copy(), infos
-
-
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Some rows of a world: one vector environment, which steps while others run the policy."""
+    """Some rows of a world: one vector environment, which steps while others run the policy.
+
+    Raises:
+        LabError: The environment raised, or gave observations that are not of its space.
+    """
 
     env: VectorEnv
     rows: slice
+    name: str
 
     @property
     def size(self) -> int:
@@ -74,13 +52,32 @@ class Part:
     def reset(self, seeds: Sequence[int], conditions: Sequence[str]) -> tuple[np.ndarray, dict]:
         """Start every row from its seed, under its condition ("" for none)."""
         options = {"condition": [c or None for c in conditions]} if any(conditions) else None
-        return self.env.reset(seed=list(seeds), options=options)  # type: ignore[arg-type]
+        with self._told("reset"):
+            obs, infos = self.env.reset(seed=list(seeds), options=options)  # type: ignore[arg-type]
+            return self._fitting(obs), infos
 
     def step(
         self, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step the rows that are not finished."""
-        return self.env.step(actions)
+        with self._told("step"):
+            obs, reward, ended, cut, infos = self.env.step(actions)
+            if not reward.shape == ended.shape == cut.shape == (self.size,):
+                raise ValueError(f"rewards and ends are not one for each of {self.size} robots")
+            return self._fitting(obs), reward, ended, cut, infos
+
+    @contextlib.contextmanager
+    def _told(self, where: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            why = f"{type(error).__name__}: {one_line(error)}"
+            raise LabError(f"{self.name}: its {where} raised {why}") from error
+
+    def _fitting(self, obs: np.ndarray) -> np.ndarray:
+        if obs.shape != (wanted := self.env.observation_space.shape):
+            raise ValueError(f"observations have the shape {obs.shape}, not {wanted}")
+        return obs
 
     @contextlib.contextmanager
     def sharing(self, turn: threading.Lock) -> Iterator[None]:
@@ -117,8 +114,8 @@ class World:
         env_kwargs: Mapping[str, Any] | None = None,
         threads: int | None = None,
     ) -> None:
-        if threads is not None and threads < 1:
-            raise LabError(f"threads must be at least 1, got {threads}")
+        if threads is not None:
+            limits.check_range("threads", threads, 1, limits.THREADS)
         self.env_id, self.rows = env_id, rows
         kwargs = dict(env_kwargs or {})
         spec = find_spec(env_id, kwargs)
@@ -127,10 +124,10 @@ class World:
                 self.parts = _make(spec, rows, kwargs, threads)
         except LabError:
             raise
-        except (TypeError, ValueError, ImportError, gym.error.Error) as error:
-            raise LabError(f"cannot make {env_id}: {one_line(error)}") from None
+        except Exception as error:  # whatever somebody's environment raises
+            raise LabError(f"cannot make {env_id}: {one_line(error)}") from error
         env = self.parts[0].env
-        self.metadata = env.metadata
+        self.metadata = _checked(env_id, env.metadata)
         self.horizon: int | None = kwargs.get("max_episode_steps", spec.max_episode_steps)
         self.dt = 1.0 / float(self.metadata.get("render_fps") or 1.0)
         space, actions = env.single_observation_space, env.single_action_space
@@ -223,7 +220,10 @@ class World:
     def close(self) -> None:
         """Release the environments."""
         for part in self.parts:
-            part.env.close()
+            try:
+                part.env.close()
+            except Exception as error:  # what was measured stands
+                tell_once(f"{self.env_id}: its close raised {one_line(error)}")
 
 
 def card_env(policy: Policy) -> str:
@@ -256,38 +256,59 @@ def conditions_of(policy: Policy, asked: Sequence[str] | None = None) -> list[st
         return taken
 
 
+def _checked(env_id: str, metadata: Any) -> dict[str, Any]:
+    """What an environment says of itself; a LabError where it says what cannot be meant."""
+    found = dict(metadata or {})
+    fps, conditions = found.get("render_fps") or 1.0, found.get("conditions") or {}
+    if not isinstance(fps, (int, float)) or not 0 < fps < np.inf:
+        raise LabError(f"{env_id}: its metadata says render_fps {fps!r}; give steps in a second")
+    if not isinstance(conditions, Mapping | Sequence) or not all(
+        isinstance(name, str) for name in conditions
+    ):
+        raise LabError(f"{env_id}: its metadata says conditions {conditions!r}; give their names")
+    return found
+
+
 def _make(
     spec: EnvSpec, rows: int, kwargs: dict[str, Any], threads: int | None
 ) -> tuple[Part, ...]:
     if spec.vector_entry_point is not None:
-        threads = cpus() if threads is None else threads
+        threads, why = cpus() if threads is None else threads, ""
         for count in sorted({1, min(threads, -(-rows // FEWEST))}, reverse=True):
-            if parts := _native(spec, rows, kwargs, threads, count):
+            parts, why = _native(spec, rows, kwargs, threads, count)
+            if parts:
                 return parts
-    makers = [lambda: gym.make(spec, **kwargs)] * rows
-    env = _WaitingSync(makers, autoreset_mode=AutoresetMode.DISABLED)
-    return (Part(env, slice(0, rows)),)
+        tell_once(f"{spec.id}: its robots are stepped one by one, since its batch {why}")
+    return (Part(WaitingSync(spec, rows, kwargs), slice(0, rows), spec.id),)
 
 
 def _native(
     spec: EnvSpec, rows: int, kwargs: dict[str, Any], threads: int, count: int
-) -> tuple[Part, ...]:
-    """So many parts of an environment's own batches; none if it cannot do that."""
+) -> tuple[tuple[Part, ...], str]:
+    """So many parts of an environment's own batches; where it cannot do that none, and why."""
     native: dict[str, Any] = {
         **kwargs, "autoreset_mode": "Disabled", "nthread": max(1, threads // count)
     }  # fmt: skip
     parts: list[Part] = []
+    why = ""
     for start, end in pairwise(np.linspace(0, rows, count + 1).astype(int).tolist()):
         try:
             env = gym.make_vec(spec, num_envs=end - start, **native)
-        except TypeError:  # somebody else's, without these arguments
-            return ()
-        parts.append(Part(env, slice(start, end)))
-        if not env.metadata.get("waits") or (count > 1 and not hasattr(env, "turn")):
-            for part in parts:
-                part.env.close()
-            return ()
-    return tuple(parts)
+        except TypeError as error:  # somebody else's, without these arguments
+            why = f"does not take what it is given ({one_line(error)})"
+            break
+        parts.append(Part(env, slice(start, end), spec.id))
+        if not env.metadata.get("waits"):
+            why = "does not say that finished robots wait (metadata 'waits')"
+        elif count > 1 and not hasattr(env, "turn"):
+            why = "cannot take turns (attribute 'turn')"
+        if why:
+            break
+    else:
+        return tuple(parts), ""
+    for part in parts:
+        part.env.close()
+    return (), why
 
 
 def cpus() -> int:

@@ -190,12 +190,12 @@ def test_other_shells_complete_too(shell, first, check, capsys, tmp_path):
         ("one or more different kinds of cut", ("--kind", "zero,zero")),
         ("episodes must be at least 1", ("--episodes", "0")),
         ("discovery must be at least 6: 5 episodes", ("--discovery", "5")),
-        ("controls must be 0 or more", ("--controls", "-1")),
+        ("controls must be at least 0", ("--controls", "-1")),
         ("cannot cover 6 conditions", ("--episodes", "5")),
-        ("at least 1 step, got 0", ("--max-steps", "0")),
+        ("the horizon in steps must be at least 1, got 0", ("--max-steps", "0")),
         ("seed must be at least 0", ("--seed", "-1")),
         ("threads must be at least 1", ("--threads", "0")),
-        ("films must be 0 or more", ("--films", "-1")),
+        ("films must be at least 0", ("--films", "-1")),
     ],
 )  # fmt: skip
 def test_map_refuses(text, options, agent, capsys, tmp_path):
@@ -212,7 +212,7 @@ def test_unknown_agent(command, capsys):
 def test_train_refuses(capsys):
     refuse(capsys, "no recipe 'nobody'; choose from lap", "train", "nobody")
     refuse(capsys, "steps must be at least 1", "train", "lap", "--steps", 0)
-    refuse(capsys, "seed must be 0 or more", "train", "lap", "--seed", -1)
+    refuse(capsys, "seed must be at least 0", "train", "lap", "--seed", -1)
     refuse(capsys, "no device 'warp' here", "train", "lap", "--device", "warp")
     refuse(capsys, "steps must be at least 1", "demo", "--steps", 0)
 

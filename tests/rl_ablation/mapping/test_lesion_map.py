@@ -215,7 +215,7 @@ def test_checks_fit_any_policy(policy):
     [
         ("discovery must be at least 2: 1 episodes cannot cover 2", {"discovery": 1}),
         ("episodes must be at least 1", {"episodes": 0}),
-        ("controls must be 0 or more", {"controls": -1}),
+        ("controls must be at least 0", {"controls": -1}),
     ],
 )
 def test_refusals(text, options, small_map, plan, tmp_path):

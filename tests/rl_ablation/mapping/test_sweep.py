@@ -359,7 +359,7 @@ def test_a_folder_of_something_else_is_refused(small_sweep, mixed_plan, tmp_path
         ({"episodes": 0}, "episodes must be at least 1"),
         ({"episodes": 1}, "1 episodes cannot cover 2 conditions"),
         ({"seed": -1}, "seed must be at least 0"),
-        ({"horizon": 0}, "horizon must be at least 1 step"),
+        ({"horizon": 0}, "horizon in steps must be at least 1"),
     ],
 )
 def test_options_that_make_no_sense(small_sweep, mixed_plan, tmp_path, changes, line):
