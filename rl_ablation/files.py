@@ -1,21 +1,109 @@
-"""Files that are never half written, digests, and errors in one line."""
+"""Files that are never half written, the names they may have, digests, and errors in one line."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from filelock import FileLock, Timeout
 from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from rl_ablation.errors import LabError
+
+log = logging.getLogger(__name__)
+
+LOCK = ".lock"
+"""A file in a folder that is being filled; it stays there, but is locked no more."""
+TEMPORARY = re.compile(r"\..+\.(\d+)(\.mp4)?")  # with the ending: films of earlier versions
+_LONGEST = 100  # bytes of a file name made of a given one
+_CONTENT = "content"
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file so that a reader, or a kill, sees the old one or the whole new one."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside a file, which takes its place if all goes well.
+
+    An error of the file system, such as a full disk, names the file and leaves nothing behind.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(temporary, path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(temporary)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sweep_temporaries(folder: Path) -> None:
+    """Delete what processes that were killed have left in a folder: see `replacing`."""
+    for path in folder.rglob(".*"):
+        found = TEMPORARY.fullmatch(path.name)
+        if found and path.is_file() and not path.is_symlink() and not _runs(int(found[1])):
+            path.unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    """Whether another process of this number is there."""
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return pid > 0
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Have a folder, which is there, to oneself; waits for a process that has it, and says so.
+
+    A process that is killed leaves no lock. Inside, the same process may lock it again.
+    """
+    lock = FileLock(folder / LOCK, is_singleton=True)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.warning("another process is at work in %s; waiting until it is done", folder)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def file_name(text: str) -> str:
+    """A name for a file or folder after a given one, which may say anything.
+
+    Slashes become dashes. What else cannot stand there does too, and then a digest of the given
+    name follows, so that no two of these are one.
+    """
+    plain = text.replace("/", "-")
+    safe = re.sub(r"[^\w .~+=@,()-]", "-", plain).strip(". ")
+    if safe == plain and 0 < len(safe.encode()) <= _LONGEST:
+        return safe
+    short = safe.encode()[: _LONGEST - 9].decode(errors="ignore").strip(". ")
+    return f"{short or 'unnamed'}-{digest(text)[:8]}"
 
 
 def one_line(error: Exception) -> str:
@@ -31,3 +119,47 @@ def one_line(error: Exception) -> str:
 def digest(value: Any) -> str:
     """Sha256 of a JSON-able value, in canonical form."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def sha256(content: bytes) -> str:
+    """Sha256 of a file's content."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def array_digest(values: np.ndarray | None) -> str:
+    """Digest of an array's type, shape and values; "" for none."""
+    if values is None:
+        return ""
+    content = np.ascontiguousarray(values)
+    header = f"{content.dtype}{content.shape}".encode()
+    return sha256(header + content.tobytes())
+
+
+def tensor_bytes(arrays: Mapping[str, np.ndarray], about: Mapping[str, str] | None = None) -> bytes:
+    """A safetensors file that says what it must hold; see `read_tensors`."""
+    meta = dict(about or {})
+    return save(dict(arrays), {**meta, _CONTENT: _content(arrays, meta)})
+
+
+def read_tensors(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and metadata of a safetensors file.
+
+    What `tensor_bytes` made is checked: safetensors itself does not notice a flipped bit.
+
+    Raises:
+        LabError: It is damaged.
+    """
+    try:
+        arrays = load(content)
+        size = int.from_bytes(content[:8], "little")
+        meta = json.loads(content[8 : 8 + size]).get("__metadata__") or {}
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise LabError(one_line(error)) from None
+    wanted = meta.pop(_CONTENT, None)
+    if wanted is not None and wanted != _content(arrays, meta):
+        raise LabError("its numbers have changed")
+    return arrays, meta
+
+
+def _content(arrays: Mapping[str, np.ndarray], meta: Mapping[str, str]) -> str:
+    return digest([dict(meta), {name: array_digest(values) for name, values in arrays.items()}])

@@ -7,12 +7,8 @@ again gives back what was there. A corruption or kill of which that is true has 
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,8 +22,9 @@ import pyarrow.parquet as pq
 
 from experiments.faults.small import small_map, small_training
 from rl_ablation.errors import LabError
-from rl_ablation.mapping.map import DOSES, PROBE, Map
-from rl_ablation.policies.network import array_digest
+from rl_ablation.files import array_digest
+from rl_ablation.mapping.manifest import DOSES, MANIFEST, PROBE
+from rl_ablation.mapping.map import Map
 from rl_ablation.policies.storage import load_folder
 from rl_ablation.reports.words import headlines
 
@@ -255,7 +252,9 @@ class _Subjects:
         original = str(draw.choice(["training", "half"]))
         root = self.copy(original, "training")
         what = f"{original} {damage(draw, root)}"
-        if original == "training" and (silent := differing(answers(ask_training(root)), self.policy)):
+        if original == "training" and (
+            silent := differing(answers(ask_training(root)), self.policy)
+        ):
             return what, silent
         try:
             small_training(root)
@@ -271,7 +270,7 @@ def _subjects(place: Path) -> _Subjects:
     small_map(originals / "map")
     begun = shutil.copytree(originals / "map", originals / "begun")
     shutil.rmtree(begun / DOSES)
-    for name in ("manifest.json", PROBE):
+    for name in (MANIFEST, PROBE):
         (begun / name).unlink(missing_ok=True)
     small_training(originals / "training")
     small_training(originals / "half", _HALF)

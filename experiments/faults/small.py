@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +39,9 @@ RECIPE = Recipe(
 def driver() -> Policy:
     """A lap robot with weights by chance and a pull forwards, which drives off and then errs."""
     draw = np.random.default_rng(3)
-    pairs = list(zip(SIZES[:-1], SIZES[1:], strict=True))
     weights = [
         (draw.normal(size=(out, width)) / width**0.5, draw.normal(size=out) / 5)
-        for width, out in pairs
+        for width, out in pairwise(SIZES)
     ]
     weights[-1] = (weights[-1][0] / 2, np.full(SIZES[-1], 0.3))
     card = Card(name="small", env_id=LAP, activation="tanh", squash="clip", scores={"return": 1.5})

@@ -29,6 +29,7 @@ from rl_ablation.reports.labels import film_name, labels
 from rl_ablation.reports.page import LIVE, Board, against_random, numbers, script_json, table
 from rl_ablation.reports.sentences import cuts_of_claims, sentences
 from rl_ablation.reports.words import headlines, told_rows
+from rl_ablation.versions import as_text
 
 _POLICY = (
     "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
@@ -44,7 +45,11 @@ def report(
     The films are put inside; None takes those in the run's ``films`` folder. The command is the one
     that repeats the run, if it was made by one. Findings and units are linked to ``live.html``
     beside the report if ``live``; None looks whether it is there.
+
+    Raises:
+        LabError: Something of the run is damaged, or it is not finished. Nothing is written then.
     """
+    run.check()
     effects = run.effects()
     write_atomically(run.folder / "effects.csv", effects.to_csv(index=False))
     write_atomically(run.folder / "claims.csv", claims(effects).to_csv(index=False))
@@ -87,7 +92,7 @@ def _about(run: Map, effects: pd.DataFrame) -> dict[str, Any]:
         "spec": spec,
         "digest": spec.digest,
         "version": importlib.metadata.version("rl-ablation"),
-        "versions": (run.folder / "versions.txt").read_text().split("\n"),
+        "versions": as_text(run.versions).split("\n"),
         "kinds": {k: KINDS[k].doc for k in kinds},
         "behaviours": [
             (m.label, m.doc, m.unit, number(float(np.nanmean(intact[m.name]))))
