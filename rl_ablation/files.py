@@ -43,14 +43,22 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with naming(path, temporary):
+            yield temporary
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Have an error of the file system name a file, where it names none or a temporary one."""
+    try:
+        yield
     except OSError as error:
         if error.errno is None or error.filename not in (None, str(temporary)):
             raise
         raise OSError(error.errno, error.strerror, str(path)) from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def sweep_temporaries(folder: Path) -> None:
@@ -138,7 +146,9 @@ def array_digest(values: np.ndarray | None) -> str:
 def tensor_bytes(arrays: Mapping[str, np.ndarray], about: Mapping[str, str] | None = None) -> bytes:
     """A safetensors file that says what it must hold; see `read_tensors`."""
     meta = dict(about or {})
-    return save(dict(arrays), {**meta, _CONTENT: _content(arrays, meta)})
+    # Of an array that is not contiguous, safetensors writes the memory as it lies, without a word.
+    whole = {name: np.asarray(values, order="C") for name, values in arrays.items()}
+    return save(whole, {**meta, _CONTENT: _content(whole, meta)})
 
 
 def read_tensors(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -74,7 +74,7 @@ def small_training(folder: Path, stages: int | None = None) -> None:
             raise _BrokenOffError
 
     with suppress(_BrokenOffError):
-        save(train(RECIPE, folder, resume=True, progress=progress), folder / "policy")
+        save(train(RECIPE, folder, progress=progress), folder / "policy")
 
 
 class _BrokenOffError(Exception):

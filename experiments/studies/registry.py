@@ -126,7 +126,7 @@ def trained(recipe: Recipe, seed: int) -> Policy:
     folder = _home(recipe, seed)
     if (folder / "policy" / "card.json").exists():
         return load(folder / "policy")
-    policy = train_shown(recipe, folder, f"{recipe.name} {seed}", seed=seed, resume=True)
+    policy = train_shown(recipe, folder, f"{recipe.name} {seed}", seed=seed)
     save(policy, folder / "policy")
     return policy
 

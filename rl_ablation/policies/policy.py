@@ -50,6 +50,7 @@ class Card(BaseModel):
     scores: dict[str, Any] = {}
     versions: dict[str, str] = {}
     sha256: str | None = Field(default=None, description="of policy.safetensors")
+    card_sha256: str | None = Field(default=None, description="of the rest of this file")
 
 
 class About(TypedDict, total=False):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
 from rl_ablation.errors import LabError
-from rl_ablation.files import one_line, write_atomically
+from rl_ablation.files import digest, one_line, sha256, write_atomically
 from rl_ablation.policies.network import ACTIVATIONS, MLP
 from rl_ablation.policies.policy import ARRAYS, Card, Policy, weight_bytes
 
@@ -76,9 +76,10 @@ def save(policy: Policy, folder: str | Path) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = weight_bytes(policy)
-    card = policy.card.model_copy(update={"sha256": hashlib.sha256(weights).hexdigest()})
+    card = policy.card.model_copy(update={"sha256": sha256(weights), "card_sha256": None})
+    signed = card.model_copy(update={"card_sha256": _rest(card.model_dump_json())})
     write_atomically(folder / "policy.safetensors", weights)
-    write_atomically(folder / "card.json", card.model_dump_json(indent=2) + "\n")
+    write_atomically(folder / "card.json", signed.model_dump_json(indent=2) + "\n")
 
 
 def read_card(folder: str | Path) -> Card:
@@ -93,11 +94,17 @@ def read_card(folder: str | Path) -> Card:
         raise LabError(f"{path}: damaged card: {one_line(error)}") from None
 
 
+def _rest(card: str | bytes) -> str:
+    """Digest of a card's JSON but for the field that holds it."""
+    return digest({k: v for k, v in json.loads(card).items() if k != "card_sha256"})
+
+
 def load_folder(folder: str | Path) -> Policy:
     """Load a policy folder written by `save`; nothing in it is executed.
 
     Raises:
-        LabError: A file is missing or damaged, or the weights are not those the card names.
+        LabError: A file is missing or damaged, or the weights are not those the card names, or the
+            card has changed since it was written.
     """
     card = read_card(folder)
     path = Path(folder) / "policy.safetensors"
@@ -106,9 +113,16 @@ def load_folder(folder: str | Path) -> Policy:
     except FileNotFoundError:
         raise LabError(f"{folder}: no policy.safetensors beside card.json") from None
     try:
-        return _policy(card, content)
+        policy = _policy(card, content)
     except LabError as error:
         raise LabError(f"{path}: {error}") from None
+    path = Path(folder) / "card.json"
+    if card.card_sha256 not in (None, _rest(path.read_bytes())):
+        raise LabError(
+            f"{path}: damaged card: it has changed since it was written; if you changed it, "
+            "take its line card_sha256 out too"
+        )
+    return policy.with_card(card.model_copy(update={"card_sha256": None}))  # it is the file's
 
 
 def policy_of(card: str, weights: bytes) -> Policy:
@@ -123,7 +137,7 @@ def _policy(card: Card, content: bytes) -> Policy:
         raise LabError(f"damaged weights: {one_line(error)}") from None
     except KeyError as error:  # a number type that numpy lacks
         raise LabError(f"damaged weights: unknown number type {error}") from None
-    if card.sha256 is not None and hashlib.sha256(content).hexdigest() != card.sha256:
+    if card.sha256 is not None and sha256(content) != card.sha256:
         raise LabError("not the weights that card.json describes (sha256 differs)")
     count = sum(name.endswith(".weight") for name in tensors)
     layers = [f"layers.{k}" for k in range(count)]
