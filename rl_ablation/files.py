@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,18 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def check_target(path: Path, ending: str, own: Callable[[Path], bool]) -> None:
+    """See that a file that a person named to be written is new, or one of ours to be replaced.
+
+    Raises:
+        LabError: It has another ending, or something else is there.
+    """
+    if path.suffix != ending:
+        raise LabError(f"{path}: this will be a {ending} file; let its name end so")
+    if path.is_symlink() or (path.exists() and not (path.is_file() and own(path))):
+        raise LabError(f"{path} is there and not one of ours; choose another name, or delete it")
 
 
 def file_name(text: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from typing import Annotated, Literal
 
@@ -56,6 +58,19 @@ def _run(arguments: Sequence[str]) -> None:
     )
 
 
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Have SIGTERM do what Ctrl-C does: what stands half is put right, and a line says so."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may ask for it
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit code: 0 done, 1 lacking, 2 bad input, 130 interrupted."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
@@ -64,7 +79,8 @@ def main(arguments: list[str] | None = None) -> int:
         print("rl-ablation", version("rl-ablation"))
         return 0
     try:
-        _run(arguments)
+        with _terminable():
+            _run(arguments)
     except KeyboardInterrupt:
         print("rl-ablation: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import logging
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,14 +27,15 @@ import pyarrow.parquet as pq
 from experiments.faults.small import small_map, small_training
 from rl_ablation.errors import LabError
 from rl_ablation.files import array_digest
-from rl_ablation.mapping.manifest import DOSES, MANIFEST, PROBE
+from rl_ablation.mapping.manifest import DOSES, MANIFEST, PROBE, manifest_of
 from rl_ablation.mapping.map import Map
 from rl_ablation.policies.storage import load_folder
 from rl_ablation.reports.words import headlines
 
 SHOWN = 10  # failures that are kept as examples
 _HALF = 2  # stages of the small training after which it stands still to be damaged
-_BUILD = 600.0  # s that a small map or training may take at most, on a busy machine
+_PATIENCE = 600.0  # s that a small map or training may take at most, on a busy machine
+_KILLS = 3  # of one map or training, before it may come to its end
 
 
 class Tally(NamedTuple):
@@ -194,6 +199,17 @@ def answers(asked: Iterator[tuple[str, Callable[[], Any]]]) -> dict[str, Any]:
     return found
 
 
+def unlike(root: Path, original: Path) -> str:
+    """The first of a finished map's files that has not the bytes of the original's; or ""."""
+    listed = manifest_of(original)
+    names = [MANIFEST] if listed is None else [MANIFEST, *listed.files]
+    for name in names:
+        path = root / name
+        if not path.exists() or path.read_bytes() != (original / name).read_bytes():
+            return f"{name} has other bytes"
+    return ""
+
+
 def differing(found: dict[str, Any], truth: dict[str, Any]) -> str:
     """The first question that is answered otherwise, and not by a line that says so; or ""."""
     for name, answer in found.items():
@@ -245,7 +261,8 @@ class _Subjects:
             return what, f"not mended: {error}" if must or "\n" in str(error) else ""
         found = answers(ask_map(root))
         told = [f"{name}: {x}" for name, x in found.items() if isinstance(x, LabError)]
-        return what, differing(found, self.truth) or "; ".join(told)
+        bytes_differ = unlike(root, self.originals / "map") if must else ""
+        return what, differing(found, self.truth) or "; ".join(told) or bytes_differ
 
     def train(self, draw: np.random.Generator) -> tuple[str, str]:
         """A training is damaged, finished or not, read, and gone on with."""
@@ -314,3 +331,61 @@ def corruptions(seed: int, count: int) -> Tally:
             if wrong:
                 failures.append(" ".join(f"{k}: {what}: {wrong}".split()))
     return Tally(count, held, tuple(failures[:SHOWN]))
+
+
+# Kills.
+
+
+def kills(seed: int, count: int) -> Tally:
+    """Kill small maps and trainings at moments by chance, go on with each, and compare the bytes.
+
+    Each is killed up to three times, in a process of its own, before it may come to its end. That
+    counts as one; maps and trainings take turns.
+    """
+    held, failures = 0, []
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        place = Path(folder)
+        began = time.monotonic()
+        small_map(place / "map")
+        small_training(place / "training")
+        lasts = time.monotonic() - began
+        for k in range(count):
+            draw = np.random.default_rng([seed, k])
+            what = ("map", "training")[k % 2]
+            target = place / f"killed-{k}"
+            try:
+                dead = sum(_killed(what, target, lasts * draw.random()) for _ in range(_KILLS))
+                {"map": small_map, "training": small_training}[what](target)
+                wrong = _other_bytes(what, target, place / what)
+            except Exception as error:
+                dead, wrong = 0, f"{type(error).__name__}: {error}"
+            held += not wrong
+            if wrong:
+                failures.append(f"{k}: {what} killed {dead} times: {wrong}")
+            shutil.rmtree(target, ignore_errors=True)
+    return Tally(count, held, tuple(failures[:SHOWN]))
+
+
+def _killed(what: str, target: Path, after: float) -> bool:
+    """Begin or go on in a process, and kill it after so many seconds of work; whether it was."""
+    command = [sys.executable, "-m", "experiments.faults.small", what, str(target)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # it says that it begins
+        try:
+            process.wait(after)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        process.wait(_PATIENCE)
+    if process.returncode > 0:
+        raise RuntimeError(f"it ended with {process.returncode}")
+    return process.returncode == -signal.SIGKILL
+
+
+def _other_bytes(what: str, target: Path, original: Path) -> str:
+    if what == "map":
+        return unlike(target, original)
+    for name in ("curve.csv", "policy/policy.safetensors"):
+        if (target / name).read_bytes() != (original / name).read_bytes():
+            return f"{name} has other bytes"
+    return ""

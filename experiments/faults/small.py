@@ -19,6 +19,9 @@ from rl_ablation.mapping.map import Map
 from rl_ablation.policies.policy import Card, Policy
 from rl_ablation.policies.storage import make_mlp, save
 
+BEGUN = "begun"
+"""What the script prints when all is imported and the work begins."""
+
 LAP = "envs:rl_ablation/Lap-v0"
 CONDITIONS = ("bends/ccw", "ring/cw")
 HORIZON = 40  # control steps, 2 s
@@ -83,10 +86,11 @@ class _BrokenOffError(Exception):
 
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("map", "train"))
+    parser.add_argument("what", choices=("map", "training"))
     parser.add_argument("folder", type=Path)
     asked = parser.parse_args()
-    {"map": small_map, "train": small_training}[asked.what](asked.folder)
+    print(BEGUN, flush=True)
+    {"map": small_map, "training": small_training}[asked.what](asked.folder)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def save_comparison(found: Comparison, folder: Path | None = None) -> Path:
     write_atomically(folder / "comparison.csv", found.table.to_csv(index=False))
     write_atomically(folder / "intact.csv", found.intact.to_csv(index=False))
     if (figure := comparison_figure(found)) is not None:
-        figure.savefig(folder / "comparison.png", bbox_inches="tight")
+        style.save(figure, folder / "comparison.png")
     return folder
 
 

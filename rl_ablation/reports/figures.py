@@ -279,5 +279,5 @@ def draw_all(run: Map) -> dict[str, Path]:
     for name, known in FIGURES.items():
         if (figure := known.draw(run)) is not None:
             paths[name] = folder / f"{name}.png"
-            figure.savefig(paths[name], bbox_inches="tight")
+            style.save(figure, paths[name])
     return paths

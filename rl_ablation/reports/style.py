@@ -6,9 +6,11 @@ of colour blindness can tell the pair apart.
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Callable, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
@@ -20,6 +22,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure, FigureBase
 
+from rl_ablation.files import write_atomically
 from rl_ablation.formats import Estimate
 from rl_ablation.measures.registry import MEASURES
 
@@ -61,6 +64,13 @@ def styled(draw: Callable[P, Drawn]) -> Callable[P, Drawn]:
         return figure
 
     return in_style
+
+
+def save(figure: Figure, path: Path, **how: Any) -> None:
+    """Write a figure as PNG, whole or not at all; ``how`` is for matplotlib's ``savefig``."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", bbox_inches="tight", **how)
+    write_atomically(path, picture.getvalue())
 
 
 def page(width: float, height: float, title: str = "", size: float = 11) -> Figure:
