@@ -77,7 +77,7 @@ def recover(
             callbacks.append(_Keep(folder, every, env, named, seed))
         return callbacks
 
-    policy = train(named, folder, seed=seed, resume=True, prepare=prepare)
+    policy = train(named, folder, seed=seed, prepare=prepare)
     if every is not None:
         save(policy, folder / f"at-{recipe.steps}")
     return policy

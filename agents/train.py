@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import importlib.metadata
+import io
 import platform
 import tempfile
 import time
 import warnings
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,21 +16,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
-from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 from agents.adapter import make_training_env, quiet_sequence, stage_seed
+from agents.checkpoint import Done, made_with, restore, store
 from agents.recipes import Recipe
 from agents.selective_ppo import SelectivePPO
 from rl_ablation import limits
 from rl_ablation.errors import LabError
-from rl_ablation.files import digest, one_line, write_atomically
+from rl_ablation.files import (
+    digest,
+    locked,
+    naming,
+    one_line,
+    sweep_temporaries,
+    write_atomically,
+)
 from rl_ablation.policies.network import one_thread
 from rl_ablation.policies.policy import Card, Policy
 from rl_ablation.policies.storage import make_mlp
@@ -42,13 +47,21 @@ Progress = Callable[[int, dict[str, float]], None]
 Prepare = Callable[[PPO, VecNormalize], list[BaseCallback]]
 """Called with the new model before its first step; what it gives is called during learning."""
 
+CURVE, CHECKPOINT = "curve.csv", "checkpoint.safetensors"
+
 
 class _Curve(BaseCallback):
-    """Writes a line of the learning curve after each rollout, and reports progress."""
+    """Writes a line of the learning curve after each rollout, and reports progress.
 
-    def __init__(self, path: Path, keys: tuple[str, ...], progress: Progress | None) -> None:
+    It begins with the lines there are in ``text``, whatever the file holds.
+    """
+
+    def __init__(
+        self, path: Path, text: str, keys: tuple[str, ...], progress: Progress | None
+    ) -> None:
         super().__init__()
-        self.path, self.keys, self.progress = path, keys, progress
+        self.path, self.text, self.keys, self.progress = path, text, keys, progress
+        write_atomically(path, text)
 
     def _on_step(self) -> bool:
         return True
@@ -60,12 +73,14 @@ class _Curve(BaseCallback):
             row[column] = quiet_sequence([float(e[key]) for e in episodes])
         for key in self.keys:
             self.logger.record(f"rollout/{key}", row[key])
-        fresh = not self.path.exists()
-        with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row)
-            if fresh:
-                writer.writeheader()
-            writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
+        lines = io.StringIO()
+        writer = csv.DictWriter(lines, row, lineterminator="\n")
+        if not self.text:
+            writer.writeheader()
+        writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
+        self.text += lines.getvalue()
+        with naming(self.path), self.path.open("a", newline="") as file:
+            file.write(lines.getvalue())
         if self.progress is not None:
             self.progress(self.num_timesteps, row)
 
@@ -93,7 +108,6 @@ def train(
     folder: str | Path,
     *,
     seed: int = 0,
-    resume: bool = False,
     progress: Progress | None = None,
     device: str = "cpu",
     prepare: Prepare | None = None,
@@ -101,52 +115,62 @@ def train(
     """Train by a recipe and return the policy, its normaliser inside.
 
     ``folder`` receives ``curve.csv``, TensorBoard's files and, after each stage,
-    ``checkpoint.safetensors``. The same recipe and seed give the same weights on the same machine,
-    interrupted or not. Torch learns on one thread: that keeps the sums alike, and on two cores
-    shared with other work two threads, waiting for each other, made 2,000 steps/s where one made
-    7,000.
+    ``checkpoint.safetensors``. Where a checkpoint is there the training goes on from it. The same
+    recipe and seed give the same weights on the same machine, interrupted or not. Torch learns on
+    one thread: that keeps the sums alike, and on two cores shared with other work two threads,
+    waiting for each other, made 2,000 steps/s where one made 7,000.
 
     Args:
         recipe: What to train.
         folder: Where the training lives.
         seed: Training seed.
-        resume: Go on from the folder's checkpoint; without one, start.
         progress: Called after each rollout.
         device: Torch device of the training; the robots stay on the CPU.
         prepare: Changes the model before it learns, or before it is restored from a checkpoint,
             which knows nothing of this: what differs here needs a recipe of another name.
 
     Raises:
-        LabError: The checkpoint is damaged or belongs to another recipe or seed, or a checkpoint
-            is there and ``resume`` is not asked for; or there is no such device.
+        LabError: The checkpoint is damaged, of an earlier version, or of another recipe, seed,
+            device or version of a package; or there is no such device.
     """
     _check(seed, device)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / "checkpoint.safetensors"
-    if checkpoint.exists() and not resume:
-        raise LabError(
-            f"{folder} holds a training already; add --resume to go on, or choose another"
-        )
+    with locked(folder):
+        sweep_temporaries(folder)
+        return _trained(recipe, folder, seed, progress, device, prepare)
+
+
+def _trained(
+    recipe: Recipe,
+    folder: Path,
+    seed: int,
+    progress: Progress | None,
+    device: str,
+    prepare: Prepare | None,
+) -> Policy:
+    checkpoint = folder / CHECKPOINT
     identity = digest({"recipe": recipe.model_dump(mode="json"), "seed": seed})
     model, env = _model(recipe, folder, stage_seed(seed, 0), device)
     callbacks = [] if prepare is None else prepare(model, env)
-    stage = _restore(model, env, checkpoint, identity) if checkpoint.exists() else 0
-    _trim_curve(folder / "curve.csv", model.num_timesteps)
-    callbacks.append(_Curve(folder / "curve.csv", recipe.curve, progress))
+    done = restore(model, env, checkpoint, identity) if checkpoint.exists() else Done()
+    if done.stage and model.num_timesteps < recipe.steps:
+        done.check(checkpoint, device)
+    curve = _Curve(folder / CURVE, done.curve, recipe.curve, progress)
+    callbacks.append(curve)
     if recipe.final_log_std is not None:
         callbacks.append(_Noise(recipe.final_log_std, recipe.steps))
-    began = time.monotonic()
     while model.num_timesteps < recipe.steps:
-        set_random_seed(stage_seed(seed, stage))
-        env.seed(stage_seed(seed, stage))
+        began = time.monotonic()
+        set_random_seed(stage_seed(seed, done.stage))
+        env.seed(stage_seed(seed, done.stage))
         model._last_obs = None  # makes learn() reset the robots, with those seeds
         steps = min(recipe.stage_steps, recipe.steps - model.num_timesteps)
         model.learn(steps, callback=callbacks, reset_num_timesteps=False)
-        stage += 1
-        _store(model, env, checkpoint, identity, stage)
-    seconds = round(time.monotonic() - began, 1)
-    policy = to_policy(model, env, recipe, seed, {"seconds": seconds})
+        seconds = done.seconds + time.monotonic() - began
+        done = Done(done.stage + 1, seconds, curve.text, made_with(device))
+        store(model, env, checkpoint, identity, done)
+    policy = to_policy(model, env, recipe, seed, {"seconds": round(done.seconds, 1)})
     env.close()
     return policy
 
@@ -238,83 +262,6 @@ def _model(recipe: Recipe, folder: Path, seed: int, device: str) -> tuple[PPO, V
         recipe.learning_rate - fall * min(1.0, model.num_timesteps / recipe.steps)
     )
     return model, env
-
-
-def _store(model: PPO, env: VecNormalize, path: Path, identity: str, stage: int) -> None:
-    tensors: dict[str, torch.Tensor] = {}
-    for name, value in model.policy.state_dict().items():
-        tensors[f"policy.{name}"] = value.detach().cpu().contiguous()
-    for k, state in model.policy.optimizer.state_dict()["state"].items():
-        for name, value in state.items():
-            tensors[f"optimizer.{k}.{name}"] = torch.as_tensor(value).cpu().contiguous()
-    for name, rms in (("obs", env.obs_rms), ("ret", env.ret_rms)):
-        tensors[f"{name}.mean"] = torch.as_tensor(np.array(rms.mean))
-        tensors[f"{name}.var"] = torch.as_tensor(np.array(rms.var))
-        tensors[f"{name}.count"] = torch.tensor(rms.count, dtype=torch.float64)
-    # The latest episodes, that the learning curve averages over.
-    episodes = list(model.ep_info_buffer or [])
-    for key in episodes[0] if episodes else ():
-        values = [float(episode[key]) for episode in episodes]
-        tensors[f"episodes.{key}"] = torch.tensor(values, dtype=torch.float64)
-    meta = {"identity": identity, "stage": str(stage), "steps": str(model.num_timesteps)}
-    write_atomically(path, save(tensors, meta))
-
-
-def _restore(model: PPO, env: VecNormalize, path: Path, identity: str) -> int:
-    """Load a checkpoint into the model; returns the stage to go on with."""
-    from safetensors import safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            meta = file.metadata() or {}
-        tensors = load_file(path)
-    except SafetensorError as error:
-        raise LabError(f"{path}: damaged checkpoint ({one_line(error)}); delete it") from None
-    if meta.get("identity") != identity:
-        raise LabError(f"{path} belongs to another recipe or seed; choose another folder")
-    model.policy.load_state_dict(
-        {n.removeprefix("policy."): t for n, t in tensors.items() if n.startswith("policy.")}
-    )
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, k, key = name.split(".")
-            state.setdefault(int(k), {})[key] = tensor
-    optimizer = model.policy.optimizer
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    for name in ("obs", "ret"):
-        rms = RunningMeanStd(shape=tuple(tensors[f"{name}.mean"].shape))
-        rms.mean, rms.var = tensors[f"{name}.mean"].numpy(), tensors[f"{name}.var"].numpy()
-        rms.count = tensors[f"{name}.count"].item()
-        setattr(env, f"{name}_rms", rms)
-    latest = {
-        name.removeprefix("episodes."): values.tolist()
-        for name, values in tensors.items()
-        if name.startswith("episodes.")
-    }
-    model.ep_info_buffer = deque(
-        (dict(zip(latest, row, strict=True)) for row in zip(*latest.values(), strict=True)),
-        maxlen=model._stats_window_size,
-    )
-    model.ep_success_buffer = deque(maxlen=model._stats_window_size)  # SB3 makes both or none
-    model.num_timesteps = int(meta["steps"])
-    return int(meta["stage"])
-
-
-def _trim_curve(path: Path, steps: int) -> None:
-    """Drop the curve's lines past the checkpoint: that stage is run again."""
-    if not path.exists():
-        return
-    try:
-        lines = path.read_text().splitlines(keepends=True)
-        kept = [line for line in lines[1:] if float(line.split(",")[0]) <= steps]
-    except ValueError as error:
-        how = "delete it, and only its earlier lines are lost"
-        raise LabError(f"{path}: damaged ({one_line(error)}); {how}") from None
-    if kept:
-        write_atomically(path, "".join(lines[:1] + kept))
-    else:
-        path.unlink()
 
 
 def to_policy(

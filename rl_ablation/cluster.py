@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import hashlib
 import importlib.metadata
 import logging
 import threading
@@ -20,21 +19,18 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rl_ablation import limits
 from rl_ablation.errors import LabError
 from rl_ablation.files import one_line
 from rl_ablation.formats import whole
+from rl_ablation.versions import PACKAGES, ROOMS, source
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 log = logging.getLogger(__name__)
-
-PACKAGES = ("rl-ablation", "mujoco", "gymnasium", "torch", "numpy")
-"""What numbers depend on, besides the source of this lab."""
 
 LOCAL = "local:"
 PATIENCE = 60.0
@@ -47,7 +43,6 @@ TRIES = 10
 """How often a task may be lost with its worker."""
 _QUIET = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller is told"
 _LOOK = 0.5  # s between looks at the workers
-_ROOT = Path(__file__).parents[1]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -72,12 +67,9 @@ def current() -> Any:
 @lru_cache(maxsize=1)
 def identity() -> str:
     """Versions of what numbers depend on, and a digest of this lab's source, in one line."""
-    source = hashlib.sha256()
-    for room in ("rl_ablation", "envs", "agents", "experiments"):
-        for path in sorted((_ROOT / room).rglob("*.py")):
-            source.update(path.relative_to(_ROOT).as_posix().encode() + path.read_bytes())
-    versions = [f"{p} {importlib.metadata.version(p)}" for p in PACKAGES]
-    return ", ".join([*versions, f"source {source.hexdigest()[:8]}"])
+    found = [f"{p} {importlib.metadata.version(p)}" for p in PACKAGES]
+    every = source(ROOMS)
+    return ", ".join([*found, f"source {every}"])
 
 
 def connect(scheduler: str | Client) -> Client:

@@ -19,7 +19,7 @@ import numpy as np
 import rl_ablation as rl
 from agents.zoo import find_agent
 from rl_ablation.cluster import connect
-from rl_ablation.mapping.run import Spec
+from rl_ablation.mapping.spec import Spec
 from rl_ablation.progress import console
 from rl_ablation.reports.pipeline import foretell, make_map
 

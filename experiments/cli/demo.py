@@ -31,7 +31,7 @@ def run_demo(folder: Path, seed: int = 1, steps: int | None = None, films: int =
     if agent is None or agent.card.seed != seed or short:
         console.print("training a lap robot from scratch")
         tell_training(recipe, folder / "training", seed)
-        agent = train_shown(recipe, folder / "training", seed=seed, resume=True)
+        agent = train_shown(recipe, folder / "training", seed=seed)
         save(agent, folder / "agent")
     console.print("cutting the network, and rolling out every cut")
     design, execution = MapDesign(controls=CONTROLS), Execution(folder / "map")

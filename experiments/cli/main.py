@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import io
 import logging
+import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, suppress
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, suppress
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
@@ -81,6 +83,19 @@ def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
     return read
 
 
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Have SIGTERM do what Ctrl-C does: what stands half is put right, and a line says so."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may ask for it
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit code: 0 done, 1 lacking, 2 bad input, 130 interrupted."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
@@ -89,8 +104,9 @@ def main(arguments: list[str] | None = None) -> int:
         print("rl-ablation", version("rl-ablation"))
         return 0
     try:
-        _readable(arguments)
-        _run(arguments)
+        with _terminable():
+            _readable(arguments)
+            _run(arguments)
     except KeyboardInterrupt:
         print("rl-ablation: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED

@@ -15,19 +15,19 @@ def train(
     seed: int = 0,
     steps: int | None = None,
     out: Path | None = None,
-    resume: bool = False,
     to_zoo: bool = False,
     device: str = "cpu",
     json: bool = False,
 ) -> None:
     """Train an agent by its recipe, with a learning curve, TensorBoard and checkpoints.
 
+    The same command run again goes on where it was interrupted; delete the folder to start anew.
+
     Args:
         agent: Recipe to train by; `rl-ablation list agents` names them.
         seed: Training seed; same seed, same machine, same weights.
         steps: Environment steps in all; by default the recipe's.
         out: Folder of the training; by default runs/train-AGENT-seedSEED.
-        resume: Go on from the folder's last checkpoint.
         to_zoo: Also write it into agents/zoo, with its curve and score.
         device: Torch device that learns; the robots stay on the CPU.
         json: Print the result as JSON.
@@ -40,7 +40,7 @@ def train(
     recipe = find_recipe(agent, steps)
     folder = out if out is not None else Path("runs") / f"train-{agent}-seed{seed}"
     tell_training(recipe, folder, seed, device)
-    policy = train_shown(recipe, folder, seed=seed, resume=resume, device=device)
+    policy = train_shown(recipe, folder, seed=seed, device=device)
     save(policy, folder / "policy")
     told = "" if steps is None else f" --steps {steps}"
     command = f"rl-ablation train {agent} --seed {seed}{told}"

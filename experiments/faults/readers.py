@@ -19,7 +19,7 @@ from rl_ablation import env_ids
 from rl_ablation.errors import LabError
 from rl_ablation.files import load_arrays
 from rl_ablation.lesions.triggers import parse
-from rl_ablation.mapping.run import Spec
+from rl_ablation.mapping.spec import Spec
 from rl_ablation.policies.policy import Card, Policy
 from rl_ablation.policies.sb3 import algorithms, archive, pickles, tensors
 from rl_ablation.policies.storage import policy_of

@@ -77,6 +77,7 @@ def run_study(
     PNG for each figure and a CSV for each table.
     """
     from rl_ablation.files import write_atomically
+    from rl_ablation.reports import style
 
     module = importlib.import_module(find_study(name))
     folder = out if out is not None else RUNS / f"study-{name}{'-quick' if quick else ''}"
@@ -87,7 +88,7 @@ def run_study(
     for key, table in answer.tables.items():
         write_atomically(folder / f"{key}.csv", table.to_csv(index=False))
     for key, figure in answer.figures.items():
-        figure.savefig(folder / f"{key}.png", bbox_inches="tight", dpi=150)
+        style.save(figure, folder / f"{key}.png", dpi=150)
     if docs:
         pictures = ""
         drawn = {key: folder / f"{key}.png" for key in answer.figures}
@@ -126,7 +127,7 @@ def trained(recipe: Recipe, seed: int) -> Policy:
     folder = _home(recipe, seed)
     if (folder / "policy" / "card.json").exists():
         return load(folder / "policy")
-    policy = train_shown(recipe, folder, f"{recipe.name} {seed}", seed=seed, resume=True)
+    policy = train_shown(recipe, folder, f"{recipe.name} {seed}", seed=seed)
     save(policy, folder / "policy")
     return policy
 

@@ -17,8 +17,8 @@ from experiments.validation.cloned import halves
 from experiments.validation.policies import OBS, WAYS, Extra, Planted, plant, room_on_the_left
 from experiments.validation.policies import way_ahead as ahead
 from experiments.validation.steered import STEERING_WAYS, steered
-from rl_ablation.files import digest
-from rl_ablation.policies.network import ACTIVATIONS, MLP, Edit, array_digest, linear
+from rl_ablation.files import array_digest, digest
+from rl_ablation.policies.network import ACTIVATIONS, MLP, Edit, linear
 
 MODULAR, TWO, REDUNDANT = "modular", "two functions", "redundant steering"
 TWINS_OF = {"distributed": MODULAR, "two functions, distributed": TWO}

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from rl_ablation.errors import LabError
-from rl_ablation.files import digest
-from rl_ablation.policies.network import Edit, Network, array_digest
+from rl_ablation.files import array_digest, digest
+from rl_ablation.policies.network import Edit, Network
 from rl_ablation.policies.policy import Policy
 
 ATTACK_STEPS = 4  # of the gradient, from each of two starting points

@@ -15,8 +15,8 @@ from rl_ablation.lesions.lesion import Plan
 from rl_ablation.mapping.design import Execution, MapDesign
 from rl_ablation.mapping.divisions import divided
 from rl_ablation.mapping.lesion_map import DOSED, FIRST_DRAWS, NAMED, checks, cuts_of, few_of
-from rl_ablation.mapping.map import CONFIRMATION, CONTROLS, DISCOVERY, DOSES
-from rl_ablation.mapping.run import ROWS
+from rl_ablation.mapping.manifest import CONFIRMATION, CONTROLS, DISCOVERY, DOSES
+from rl_ablation.mapping.spec import ROWS
 from rl_ablation.measures.registry import choose
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity

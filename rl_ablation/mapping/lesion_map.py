@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Unpack
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from rl_ablation.errors import LabError
+from rl_ablation.files import digest, sha256, write_atomically
 from rl_ablation.groupings.controls import random_divisions, random_groups
 from rl_ablation.lesions.lesion import INTACT, VARIANT, Lesion, Plan
 from rl_ablation.lesions.methods import KINDS
@@ -29,11 +30,23 @@ from rl_ablation.mapping.claims import (
 from rl_ablation.mapping.design import Execution, Fields, MapDesign, as_episodes, only, typed
 from rl_ablation.mapping.divisions import HALF, divided, divisions
 from rl_ablation.mapping.evidence import differences
+from rl_ablation.mapping.filling import design_text, filling, place
 from rl_ablation.mapping.kinds import in_first, in_kinds
-from rl_ablation.mapping.map import CONFIRMATION, CONTROLS, DISCOVERY, DOSES, Map
+from rl_ablation.mapping.manifest import (
+    CONFIRMATION,
+    CONTROLS,
+    DESIGN,
+    DISCOVERY,
+    DOSES,
+    MORE,
+    PROBE,
+    seal,
+)
+from rl_ablation.mapping.map import Map
 from rl_ablation.mapping.probe import probe
-from rl_ablation.mapping.run import MORE, Run
-from rl_ablation.mapping.sweep import recorded, sweep
+from rl_ablation.mapping.run import Run
+from rl_ablation.mapping.spec import Spec
+from rl_ablation.mapping.sweep import check_activity, filled, make_spec, recorded
 from rl_ablation.policies.policy import Policy
 from rl_ablation.progress import line, stage
 from rl_ablation.rollouts.activity import Activity
@@ -147,11 +160,29 @@ def _staged(work: _Work, plan: Plan, count: int) -> Map:
     first, once = design.discovery, set[str]()
     if design.adaptive:
         first, once = min(few, first), _idle(every, probed)
-    run = work.sweep(every, replace(work.episodes, count=first), execution.folder, once)
+    spec = make_spec(agent, every, replace(work.episodes, count=first), work.measures, once)
+    every_cut = digest([x.model_dump(mode="json") for x in kinds])
+    asked = design_text({**asdict(design), "episodes": count, "cuts": every_cut})
+    folder = execution.folder or place(agent.name, digest([spec.digest, asked]))
+    with filling(folder, spec, asked) as finished:
+        if finished:
+            check_activity(Run(folder), work.recorded)
+        else:
+            _fill(work, folder, spec, plan, count)
+            probe_text = probed.to_csv(index=False)
+            write_atomically(folder / PROBE, probe_text)
+            _seal(work, folder, {DESIGN: asked, PROBE: probe_text})
+    return Map(folder)
+
+
+def _fill(work: _Work, folder: Path, spec: Spec, plan: Plan, count: int) -> None:
+    """Make the stages of a map in its folder, as far as they are not there."""
+    (cuts, kinds), few = cuts_of(plan, work.episodes, work.design), few_of(work.episodes)
+    run = work.stage(folder, spec)
     _same_is_same(run)
     t = _t(run).max(axis=1)
     # With few episodes no sign-flip p can be small, however clear the change.
-    enough = _OPEN if design.adaptive else _CLEAR
+    enough = _OPEN if work.design.adaptive else _CLEAR
     names = {*evidence.selected(run.own_effects()), *t.index[t >= enough]}
     names |= shown_in_a_condition(run)
     stage(CONFIRMATION, lambda: _so_far(cuts, names))
@@ -162,8 +193,15 @@ def _staged(work: _Work, plan: Plan, count: int) -> Map:
         _draw_controls(work, run, confirmation, min(few, count))
     stage(DOSES)
     _give_doses(work, run, confirmation, min(2 * few, count))
-    run.keep_probe(probed)
-    return Map(run.folder)
+
+
+def _seal(work: _Work, folder: Path, texts: Mapping[str, str]) -> None:
+    """Write the manifest, which says that the map is finished; the texts are files beside."""
+    files = {name: sha256(text.encode()) for name, text in texts.items()}
+    for run in work.made:
+        where = run.folder.relative_to(folder)
+        files |= {(where / name).as_posix(): sha for name, sha in run.listing().items()}
+    seal(folder, files, work.made[0].versions)
 
 
 @dataclass(frozen=True)
@@ -176,6 +214,7 @@ class _Work:
     execution: Execution
     measures: Sequence[str] | None
     activity: Activity | None
+    made: list[Run] = field(default_factory=list)  # the stages so far
 
     @cached_property
     def recorded(self) -> Activity:
@@ -184,14 +223,15 @@ class _Work:
             return self.activity
         return recorded(self.agent, self.episodes, self.execution)
 
-    def sweep(
-        self, plan: Plan, episodes: Episodes, folder: Path | None, once: Collection[str] = ()
-    ) -> Map:
-        """Run a stage."""
-        return sweep(
-            self.agent, plan, episodes, replace(self.execution, folder=folder),
-            measures=self.measures, activity=self.recorded, once=once,
-        )  # fmt: skip
+    def stage(self, folder: Path, spec: Spec) -> Map:
+        """Run a stage, or what is missing of it."""
+        run = filled(folder, spec, self.agent, self.recorded, self.execution)
+        self.made.append(run)
+        return run
+
+    def sweep(self, plan: Plan, episodes: Episodes, folder: Path) -> Map:
+        """`stage` for a plan."""
+        return self.stage(folder, make_spec(self.agent, plan, episodes, self.measures))
 
 
 def _same_is_same(run: Run) -> None:
@@ -275,7 +315,7 @@ def _draw_controls(work: _Work, run: Map, confirmation: Run, episodes: int) -> N
     map divides, and for other groups with something to tell cuts of their size. After the first
     round only what the findings name, and what may be local, is looked at: where no division can
     stand out any more, single cuts of the named regions' sizes are drawn, not whole divisions."""
-    so_far, draws = Map(run.folder), work.design.controls
+    so_far, draws = Map(run.folder, begun=True), work.design.controls
     rows = worth_telling(so_far)
     rows = rows[rows["stage"] == "confirmed"]
     named = {*headline_regions(so_far, NAMED), *improvements(so_far)["lesion"][:1]}
@@ -330,7 +370,7 @@ def _may_stand_out(run: Map, draws: int, rounds: int) -> bool:
 
 
 def _give_doses(work: _Work, run: Map, confirmation: Run, episodes: int) -> None:
-    names = headline_regions(Map(run.folder), DOSED)
+    names = headline_regions(Map(run.folder, begun=True), DOSED)
     plan = doses(Plan(x for x in run.plan if x.name in names))
     if len(plan) > 1:
         work.sweep(plan, replace(confirmation.episodes, count=episodes), run.folder / DOSES)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from io import BytesIO
 
 import numpy as np
 import pandas as pd
 
 from rl_ablation.errors import LabError
-from rl_ablation.files import MAX_TEXT, one_line, read_file, write_atomically
+from rl_ablation.files import one_line
 from rl_ablation.formats import Estimate, number, small
 from rl_ablation.mapping.evidence import (
     EVIDENCE_COLUMNS,
@@ -22,15 +21,22 @@ from rl_ablation.mapping.evidence import (
     with_own,
 )
 from rl_ablation.mapping.kinds import bases, weakest
-from rl_ablation.mapping.run import Run, part, parts
+from rl_ablation.mapping.manifest import (
+    CONFIRMATION,
+    CONTROLS,
+    DESIGN,
+    DOSES,
+    MEND,
+    PROBE,
+    manifest_of,
+    read,
+    root,
+)
+from rl_ablation.mapping.run import Run
 from rl_ablation.markup import shown
 from rl_ablation.measures.registry import MEASURES, parted
 from rl_ablation.stats import LEVEL
 
-DISCOVERY, CONFIRMATION, CONTROLS, DOSES = "discovery", "confirmation", "controls", "doses"
-"""The stages; the discovery is the run itself, the others are folders inside it."""
-
-PROBE = "probe.csv"
 _PROBED = ["lesion", "took", "direct", "off_manifold"]
 
 
@@ -45,17 +51,17 @@ class Map(Run):
     @property
     def confirmation(self) -> Run | None:
         """The selected lesions on fresh seeds."""
-        return part(self.folder / CONFIRMATION)
+        return self.part(CONFIRMATION)
 
     @property
     def controls(self) -> list[Run]:
         """Random cuts on the confirmation's episodes, a run for each round of drawing."""
-        return parts(self.folder, CONTROLS)
+        return self.parts(CONTROLS)
 
     @property
     def doses(self) -> Run | None:
         """The cuts that matter most, turned down from 1 to 0."""
-        return part(self.folder / DOSES)
+        return self.part(DOSES)
 
     @property
     def probe(self) -> pd.DataFrame:
@@ -64,10 +70,9 @@ class Map(Run):
         Raises:
             LabError: The file is damaged.
         """
-        path = self.folder / PROBE
-        if not os.path.lexists(path):
+        if not self._has(PROBE):
             return pd.DataFrame(columns=_PROBED)
-        content = read_file(path, MAX_TEXT)
+        content = read(self.folder, PROBE)
         try:
             # Only numbers can be missing: a cut may be named "NA".
             empty = {name: [""] for name in _PROBED[1:]}
@@ -78,13 +83,9 @@ class Map(Run):
             if table["lesion"].duplicated().any():
                 raise ValueError("a cut is there twice")
         except (KeyError, ValueError) as error:
-            told = one_line(error)
-            raise LabError(f"{path}: damaged ({told}); delete it and run again") from None
+            path = self.folder / PROBE
+            raise LabError(f"{path}: damaged ({one_line(error)}); {MEND}") from None
         return table
-
-    def keep_probe(self, table: pd.DataFrame) -> None:
-        """Write the table of `probe`."""
-        write_atomically(self.folder / PROBE, table.to_csv(index=False))
 
     def effects(self) -> pd.DataFrame:
         """The whole table: effects, confirmed where they are, and all that stands around them.
@@ -93,8 +94,10 @@ class Map(Run):
         there is a confirmation, its numbers are shown for the lesions selected for it.
 
         Raises:
-            LabError: A shard is missing or damaged.
+            LabError: Something is missing or damaged, or the map is not finished.
         """
+        if not (self.begun or manifest_of(root(self.folder))) and (self.folder / DESIGN).exists():
+            raise LabError(f"{self.folder}: this map is not finished; {MEND}")
         if self._effects is None:
             self._effects = self._assembled()
         return self._effects

@@ -2,46 +2,49 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import re
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from pydantic import TypeAdapter, ValidationError
 
-from rl_ablation import limits
-from rl_ablation.env_ids import EnvId, EnvKwargs
 from rl_ablation.errors import LabError
-from rl_ablation.files import MAX_TEXT, MIB, digest, one_line, read_file
-from rl_ablation.lesions.lesion import Lesion, Plan
+from rl_ablation.files import MAX_TENSORS, MIB, digest, one_line, sha256
+from rl_ablation.lesions.lesion import Plan
 from rl_ablation.mapping.behaviour import Behaviour, fold
 from rl_ablation.mapping.effects import effects
+from rl_ablation.mapping.manifest import (
+    MANIFEST,
+    MEND,
+    MORE,
+    SPEC,
+    VERSIONS,
+    damaged,
+    listed,
+    manifest_of,
+    read,
+    root,
+)
+from rl_ablation.mapping.spec import read_spec
 from rl_ablation.markup import shown
-from rl_ablation.measures.registry import MEASURES, Measure, in_condition
+from rl_ablation.measures.registry import Measure, in_condition
 from rl_ablation.policies.policy import Policy
 from rl_ablation.policies.storage import load_folder
-from rl_ablation.rollouts.activity import EPISODES, Activity, load_activity
+from rl_ablation.rollouts.activity import ACTIVITY, Activity, activity_of
 from rl_ablation.rollouts.episodes import Episodes
+from rl_ablation.versions import of_text
 
-ROWS = 1024
-"""Robots at once; enough to keep the C threads busy, few enough for the traces to fit in cache."""
+log = logging.getLogger(__name__)
 
-MAX_SPEC, MAX_SHARD = 16 * MIB, 64 * MIB
-"""Bytes of these files; those of the studies have up to 0.1 and 0.3 MiB."""
+MAX_SHARD = 64 * MIB
+"""Bytes of a shard; those of the studies have up to 0.3 MiB."""
 
 RUNS = Path("runs")
 NAMES = "names.json"
@@ -53,8 +56,8 @@ OWN = "own_measures.json"
 WORDS = "condition_words.json"
 """Condition → how a sentence tells it, where the world says so; likewise."""
 
-MORE = "more"
-"""Runs inside a run with further episodes for some of its lesions: ``more-1``, ``more-2``, …"""
+BESIDE = (NAMES, OWN, WORDS)
+POLICY = ("policy/card.json", "policy/policy.safetensors")
 
 _VERSION = re.compile(r"[A-Za-z][\w.-]* [\w.+!-]+", re.ASCII)
 
@@ -63,89 +66,37 @@ _NAMES = TypeAdapter(dict[str, list[str]])
 _OWN = TypeAdapter(dict[str, str])
 
 
-class Spec(BaseModel):
-    """Everything that determines a run's numbers; lesions in ``once`` get one episode only."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: int = 3
-    agent: str
-    policy_sha256: str
-    sites: dict[str, Annotated[int, Field(ge=1)]]
-    env_id: EnvId
-    env_kwargs: EnvKwargs
-    conditions: tuple[str, ...] = Field(min_length=1)
-    episodes: int = Field(ge=1, le=limits.EPISODES)
-    seed: int = Field(ge=0, le=limits.SEED)
-    horizon: int = Field(ge=1, le=limits.STEPS)
-    measures: tuple[str, ...] = Field(min_length=1)
-    lesions: tuple[Lesion, ...] = Field(min_length=1)
-    once: tuple[str, ...] = ()
-    activity_episodes: int = Field(default=EPISODES, ge=1, le=limits.EPISODES)
-    rows: int = Field(default=ROWS, ge=1, le=limits.ROWS)
-
-    @model_validator(mode="after")
-    def _check(self) -> Spec:
-        if Plan(self.lesions).lesions != self.lesions:
-            raise ValueError("its lesions are no plan: the first is intact, and no two are alike")
-        for lesion in self.lesions:
-            lesion.check(self.sites)
-        return self
-
-    @property
-    def digest(self) -> str:
-        """Identity of the run."""
-        return digest(self.model_dump(mode="json"))
-
-    @property
-    def asked(self) -> Episodes:
-        """Its episodes."""
-        return Episodes(self.episodes, self.seed, self.conditions, self.horizon)
-
-    @property
-    def taken(self) -> list[Measure]:
-        """Its measures; a LabError if one is not known in this process."""
-        for name in self.measures:
-            if name not in MEASURES:
-                raise LabError(f"measure {name!r} is not known; import what defines it")
-        return [MEASURES[name] for name in self.measures]
-
-    @cached_property
-    def ends(self) -> np.ndarray:
-        """Number of lesion × episode pairs up to and with each lesion, (L,)."""
-        once = set(self.once)
-        return np.cumsum([1 if x.name in once else self.episodes for x in self.lesions])
-
-    @property
-    def shards(self) -> int:
-        """How many shards the lesion × episode pairs fill."""
-        return -(-int(self.ends[-1]) // self.rows)
-
-    def pairs(self, shard: int) -> list[tuple[int, int]]:
-        """The (lesion index, episode) pairs of a shard."""
-        which = np.arange(shard * self.rows, min((shard + 1) * self.rows, self.ends[-1]))
-        lesion = np.searchsorted(self.ends, which, side="right")
-        episode = which - np.concatenate([[0], self.ends])[lesion]
-        return list(zip(lesion.tolist(), episode.tolist(), strict=True))
+@lru_cache(maxsize=256)
+def _tell_unsealed(folder: Path) -> None:
+    log.warning(
+        "%s has no %s, so damage to it cannot be seen: it is not finished, or of an earlier "
+        "version; the same map command again writes one", folder, MANIFEST,
+    )  # fmt: skip
 
 
 class Run:
     """A run folder: the sweep's spec and results.
 
+    What is read of it is held against its manifest. With ``begun`` it may be unfinished: stages
+    that are not finished do not count. Otherwise they are told of, and so is a missing manifest.
+
     Raises:
-        LabError: It is none, or its spec is damaged.
+        LabError: It is none, or its spec or its manifest is damaged.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        path = self.folder / "spec.json"
-        if not os.path.lexists(path):
-            raise LabError(f"{folder} is no run folder: it has no spec.json")
-        content = read_file(path, MAX_SPEC)
+    def __init__(self, folder: str | Path, *, begun: bool = False) -> None:
+        self.folder, self.begun = Path(folder), begun
         try:
-            self.spec = Spec.model_validate_json(content)
-        except (ValidationError, UnicodeDecodeError) as error:
-            raise LabError(f"{path}: damaged spec: {one_line(error)}") from None
+            content = read(self.folder, SPEC)
+        except (FileNotFoundError, NotADirectoryError):
+            raise LabError(f"{folder} is no run folder: it has no {SPEC}") from None
+        try:
+            self.spec = read_spec(content)
+        except LabError as error:
+            raise LabError(f"{self.folder / SPEC}: {error}") from None
+        outer = root(self.folder)
+        if not begun and manifest_of(outer) is None:
+            _tell_unsealed(outer)
         self._own: tuple[int, pd.DataFrame] | None = None  # further episodes make it stale
 
     @property
@@ -175,12 +126,46 @@ class Run:
         Raises:
             LabError: The run keeps no policy (it was no MLP), or it is damaged.
         """
-        return load_folder(self.folder / "policy")
+        for name in POLICY:
+            if listed(self.folder, name):
+                read(self.folder, name)
+        found = load_folder(self.folder / "policy")
+        if found.sha256 != self.spec.policy_sha256:
+            raise LabError(f"{self.folder / 'policy'}: not the policy of this run; {MEND}")
+        return found
 
     @property
     def activity(self) -> Activity:
-        """The intact activity that the lesions were made with."""
-        return load_activity(self.folder / "activity.safetensors")
+        """The intact activity that the lesions were made with.
+
+        Raises:
+            LabError: Its file is damaged or missing.
+        """
+        path = self.folder / ACTIVITY
+        try:
+            content = read(self.folder, ACTIVITY, MAX_TENSORS)
+        except FileNotFoundError:
+            raise LabError(f"{path}: missing; {MEND}") from None
+        try:
+            return activity_of(content)
+        except LabError as error:
+            raise LabError(f"{path}: damaged ({error}); {MEND}") from None
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """What it was begun with: package → version; see `rl_ablation.versions`.
+
+        Raises:
+            LabError: Their file is damaged or missing.
+        """
+        path = self.folder / VERSIONS
+        try:
+            text = read(self.folder, VERSIONS, MIB).decode(errors="replace")
+        except FileNotFoundError:
+            raise LabError(f"{path}: missing; {MEND}") from None
+        if not text or not all(map(_VERSION.fullmatch, text.splitlines())):
+            raise LabError(f"{path}: damaged; delete it")
+        return of_text(text)
 
     @property
     def names(self) -> dict[str, list[str]]:
@@ -204,19 +189,6 @@ class Run:
         has = set(self.spec.measures)
         return [in_condition(c, found[c]) for c in self.spec.conditions if found.get(c) in has]
 
-    @property
-    def versions(self) -> list[str]:
-        """What the run was made with, a line for each package.
-
-        Raises:
-            LabError: Their file is missing or damaged.
-        """
-        path = self.folder / "versions.txt"
-        lines = read_file(path, MIB).decode(errors="replace").splitlines()
-        if not lines or not all(map(_VERSION.fullmatch, lines)):
-            raise LabError(f"{path}: damaged; restore it, or map into a new folder")
-        return lines
-
     def condition_words(self, condition: str) -> str:
         """How a sentence tells a condition: "told to turn left".
 
@@ -227,16 +199,18 @@ class Run:
         return self._beside(WORDS, _OWN).get(condition, plain)
 
     def _beside(self, name: str, kind: TypeAdapter[dict[str, Kept]]) -> dict[str, Kept]:
-        path = self.folder / name
-        if not os.path.lexists(
-            path
-        ):  # the world has none, or the run is from before they were kept
+        if not self._has(name):  # of a world that has none, or a run from before they were kept
             return {}
-        content = read_file(path, MAX_TEXT)
         try:
-            return kind.validate_json(content)
+            return kind.validate_json(read(self.folder, name))
         except ValidationError as error:
+            path = self.folder / name
             raise LabError(f"{path}: damaged: {one_line(error)}; delete it") from None
+
+    def _has(self, name: str) -> bool:
+        """Whether a file is a part of this run: what its manifest does not list is none."""
+        known = listed(self.folder, name)
+        return (self.folder / name).exists() if known is None else known
 
     def shard_path(self, index: int) -> Path:
         """The file of a shard."""
@@ -248,23 +222,30 @@ class Run:
         Raises:
             LabError: It is missing, damaged, or of another run.
         """
+        return self._shard(index)[1]
+
+    def _shard(self, index: int) -> tuple[bytes, pd.DataFrame]:
+        """A shard's bytes and what they hold."""
         path = self.shard_path(index)
-        mend = "run the same map command again to finish it"
-        if not os.path.lexists(path):
-            raise LabError(f"{self.folder}: shard {path.name} is missing; {mend}")
-        stored = read_file(path, MAX_SHARD)
         try:
-            table = _table(stored, len(self.spec.pairs(index)))
+            content = read(self.folder, f"shards/{path.name}", MAX_SHARD)
+        except FileNotFoundError:
+            raise LabError(f"{self.folder}: shard {path.name} is missing; {MEND}") from None
+        try:
+            table = _table(content, len(self.spec.pairs(index)))
             frame = table.to_pandas()
-            content = _content(frame)
+            found = _content(frame)
         except Exception as error:  # pyarrow raises whatever a flipped bit leads it to
-            raise LabError(f"{path}: damaged shard ({one_line(error)}); {mend}") from None
+            raise LabError(f"{path}: damaged shard ({one_line(error)}); {MEND}") from None
         meta = table.schema.metadata or {}
         if meta.get(b"spec") != self.digest.encode() or len(frame) != len(self.spec.pairs(index)):
-            raise LabError(f"{path}: not a shard of this run; {mend}")
-        if meta.get(b"content") != content.encode():
-            raise LabError(f"{path}: damaged shard (its numbers have changed); {mend}")
-        return frame
+            raise LabError(f"{path}: not a shard of this run; {MEND}")
+        if meta.get(b"content") != found.encode():
+            raise LabError(f"{path}: damaged shard (its numbers have changed); {MEND}")
+        pairs = [(self.spec.lesions[x].name, k) for x, k in self.spec.pairs(index)]
+        if list(zip(frame["lesion"], frame["episode"], strict=True)) != pairs:
+            raise LabError(f"{path}: another shard of this run; {MEND}")
+        return content, frame
 
     def table(self) -> pd.DataFrame:
         """The behaviour table: a row for each lesion × episode.
@@ -299,7 +280,56 @@ class Run:
     @property
     def looks(self) -> list[Run]:
         """The runs inside with further episodes for some of the lesions."""
-        return parts(self.folder, MORE)
+        return self.parts(MORE)
+
+    def part(self, name: str) -> Run | None:
+        """The run in a folder inside this one; None if there is none.
+
+        Raises:
+            LabError: It is not finished, or damaged.
+        """
+        folder = self.folder / name
+        if not self._has(f"{name}/{SPEC}"):
+            if listed(self.folder, name) is None and not self.begun and folder.exists():
+                raise LabError(f"{folder} is not finished; {MEND}")
+            return None
+        run = Run(folder, begun=self.begun)
+        if run.finished or listed(self.folder, SPEC):
+            return run
+        if self.begun:
+            return None
+        raise LabError(f"{folder} is not finished; {MEND}")
+
+    def parts(self, name: str) -> list[Run]:
+        """The runs ``name-1``, ``name-2``, … inside this one; see `part`."""
+        found: list[Run] = []
+        while (run := self.part(f"{name}-{len(found) + 1}")) is not None:
+            found.append(run)
+        return found
+
+    def check(self) -> None:
+        """See that nothing of a finished run is damaged: what it reads and what it does not.
+
+        Raises:
+            LabError: Something is damaged or missing.
+        """
+        outer = root(self.folder)
+        if bad := damaged(outer):
+            more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
+            raise LabError(f"{outer / bad[0]}: damaged or missing{more}; {MEND}")
+
+    def listing(self) -> dict[str, str]:
+        """File → sha256 of all that this run's result depends on, stages aside; each is checked.
+
+        Raises:
+            LabError: One is missing or damaged.
+        """
+        names = [SPEC, VERSIONS, ACTIVITY, *(n for n in (*BESIDE, *POLICY) if self._has(n))]
+        found = {name: sha256(read(self.folder, name)) for name in names}
+        for index in range(self.spec.shards):
+            name = self.shard_path(index).relative_to(self.folder).as_posix()
+            found[name] = sha256(self._shard(index)[0])
+        return found
 
     def own_effects(self) -> pd.DataFrame:
         """The effects from this run's own episodes, without other stages."""
@@ -345,22 +375,6 @@ class Run:
             LabError: A shard is missing or damaged.
         """
         return pd.concat(self._tables(), ignore_index=True)
-
-
-def part(folder: Path) -> Run | None:
-    """The finished run in a folder; None if there is none."""
-    if not (folder / "spec.json").exists():
-        return None
-    run = Run(folder)
-    return run if run.finished else None
-
-
-def parts(folder: Path, name: str) -> list[Run]:
-    """The finished runs ``name-1``, ``name-2``, … in a folder."""
-    found: list[Run] = []
-    while (run := part(folder / f"{name}-{len(found) + 1}")) is not None:
-        found.append(run)
-    return found
 
 
 def _table(stored: bytes, rows: int) -> pa.Table:

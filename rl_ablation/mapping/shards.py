@@ -19,11 +19,12 @@ from safetensors.numpy import save as save_tensors
 from rl_ablation.cluster import scattered
 from rl_ablation.env_ids import trust
 from rl_ablation.errors import LabError
-from rl_ablation.files import digest
+from rl_ablation.files import array_digest, digest
 from rl_ablation.lesions.methods import SiteStats
-from rl_ablation.mapping.run import Spec, shard_bytes
+from rl_ablation.mapping.run import shard_bytes
+from rl_ablation.mapping.spec import Spec
 from rl_ablation.measures.registry import Measure, evaluate
-from rl_ablation.policies.network import MLP, array_digest
+from rl_ablation.policies.network import MLP
 from rl_ablation.policies.policy import Policy, weight_bytes
 from rl_ablation.policies.storage import policy_of
 from rl_ablation.rollouts.activity import Activity

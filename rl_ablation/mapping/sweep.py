@@ -1,35 +1,39 @@
 """The sweep: every lesion × episode of a plan, in shards that survive a kill, into a run folder.
 
 A run folder holds ``spec.json`` (all that is needed to repeat it), ``policy/``,
-``activity.safetensors``, ``shards/``, and what is made from them: ``effects.csv``, ``figures/``,
-``films/``, ``report.html``.
+``activity.safetensors``, ``shards/``, when it is finished ``manifest.json``, and what is made from
+them: ``effects.csv``, ``figures/``, ``films/``, ``report.html``.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import logging
-import platform
-import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Unpack
 
-from rl_ablation.cluster import PACKAGES, current
+from rl_ablation.cluster import current
 from rl_ablation.errors import LabError
 from rl_ablation.files import write_atomically
 from rl_ablation.lesions.lesion import Plan
 from rl_ablation.mapping.design import Execution, Fields, as_episodes, only, typed
+from rl_ablation.mapping.filling import begin, check_versions, filling, place
+from rl_ablation.mapping.manifest import DESIGN, root, seal
 from rl_ablation.mapping.map import Map
-from rl_ablation.mapping.run import NAMES, OWN, RUNS, WORDS, Run, Spec
+from rl_ablation.mapping.run import NAMES, OWN, WORDS, Run
 from rl_ablation.mapping.shards import Work, here, on_cluster
+from rl_ablation.mapping.spec import Spec
 from rl_ablation.measures.registry import choose
-from rl_ablation.policies.network import MLP
 from rl_ablation.policies.policy import Policy
-from rl_ablation.policies.storage import save
 from rl_ablation.progress import bar
-from rl_ablation.rollouts.activity import Activity, load_activity, record_activity, save_activity
+from rl_ablation.rollouts.activity import (
+    ACTIVITY,
+    Activity,
+    activity_bytes,
+    record_activity,
+    same_activity,
+)
 from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.rollouts.rollout import world_signals
 from rl_ablation.rollouts.world import card_env, world_of
@@ -65,21 +69,58 @@ def sweep(
     execution = typed(execution or Execution(), given)
     for lesion in plan:
         lesion.check(agent.sites)
-    spec = _make_spec(agent, plan, as_episodes(episodes, given), measures, once)
-    run = _open_folder(agent, spec, execution.folder)
+    spec = make_spec(agent, plan, as_episodes(episodes, given), measures, once)
+    folder = execution.folder or place(agent.name, spec.digest)
+    with filling(folder, spec) as finished:
+        if not finished:
+            run = filled(folder, spec, agent, activity, execution)
+            if root(folder) == folder.absolute() and not (folder / DESIGN).exists():
+                seal(folder, run.listing(), run.versions)
+        elif activity is not None:
+            check_activity(Run(folder), activity)
+    return Map(folder)
+
+
+def filled(
+    folder: Path, spec: Spec, agent: Policy, activity: Activity | None, execution: Execution
+) -> Map:
+    """Make what is missing or damaged of a run, in a folder that is ours; seals nothing."""
+    run = begin(folder, spec, agent)
     todo = [i for i in range(spec.shards) if not _done(run, i)]
-    if not todo:
-        return run
-    path = run.folder / "activity.safetensors"
-    if path.exists():
-        activity = load_activity(path)
-    else:
-        if activity is None:
-            activity = recorded(agent, run.episodes, execution)
-        save_activity(activity, path)
+    check_versions(run, bool(todo))
+    if (activity is None and todo) or not _has_activity(run):
+        activity = activity or recorded(agent, run.episodes, execution)
+        if not _has_activity(run):
+            write_atomically(folder / ACTIVITY, activity_bytes(activity))
+    if activity is not None:
+        check_activity(run, activity)
     _keep_names(run, agent)
-    _run_shards(run, Work(spec, agent, activity), todo, execution)
-    return run
+    if todo:
+        _run_shards(run, Work(spec, agent, run.activity), todo, execution)
+    return Map(folder, begun=True)
+
+
+def _has_activity(run: Run) -> bool:
+    try:
+        return bool(run.activity)
+    except LabError as error:
+        if (run.folder / ACTIVITY).exists():
+            log.warning("%s", error)
+        return False
+
+
+def check_activity(run: Run, activity: Activity) -> None:
+    """See that a run was made with this intact activity: the same policy on a machine that computes
+    the same, to the bit.
+
+    Raises:
+        LabError: It was not.
+    """
+    if not same_activity(run.activity, activity):
+        raise LabError(
+            f"{run.folder} was begun with other intact activity: given by hand, or of a machine or "
+            "engine that computes otherwise; go on there, or choose another folder"
+        )
 
 
 def recorded(agent: Policy, episodes: Episodes, execution: Execution) -> Activity:
@@ -90,12 +131,12 @@ def recorded(agent: Policy, episodes: Episodes, execution: Execution) -> Activit
     )  # fmt: skip
 
 
-def _make_spec(
+def make_spec(
     agent: Policy,
     plan: Plan,
     episodes: Episodes,
     measures: Sequence[str] | None,
-    once: Collection[str],
+    once: Collection[str] = (),
 ) -> Spec:
     """Find out what the world offers and fix everything that determines the numbers."""
     with world_of(agent) as world:
@@ -119,32 +160,6 @@ def _make_spec(
     )
 
 
-def _open_folder(agent: Policy, spec: Spec, folder: Path | None) -> Map:
-    path = RUNS / f"{spec.agent}-{spec.digest[:8]}" if folder is None else folder
-    if (path / "spec.json").exists():
-        run = Map(path)
-        if run.spec.digest != spec.digest:
-            one, other = run.spec.model_dump(), spec.model_dump()
-            what = " and ".join(k for k in one if one[k] != other[k]) or "formats"
-            raise LabError(
-                f"{path} holds a run of another spec (its {what} differ); "
-                "choose another folder, or delete it"
-            )
-        return run
-    # A start broken off before its spec was written is taken up; anything else is not ours.
-    ours = re.compile(r"shards|policy|versions\.txt|\.(spec\.json|versions\.txt)\..*")
-    if path.exists() and not all(ours.fullmatch(p.name) for p in path.iterdir()):
-        raise LabError(f"{path} is not empty and holds no run; choose another folder")
-    (path / "shards").mkdir(parents=True, exist_ok=True)
-    if isinstance(agent.network, MLP):
-        save(agent, path / "policy")
-    versions = "".join(f"{p} {importlib.metadata.version(p)}\n" for p in PACKAGES)
-    write_atomically(path / "versions.txt", f"python {platform.python_version()}\n{versions}")
-    # The spec comes last: a folder with a spec is a complete start.
-    write_atomically(path / "spec.json", spec.model_dump_json(indent=1) + "\n")
-    return Map(path)
-
-
 def _done(run: Run, index: int) -> bool:
     if not run.shard_path(index).exists():
         return False
@@ -160,7 +175,6 @@ def _run_shards(run: Run, work: Work, todo: Sequence[int], execution: Execution)
     pairs = [pair for index in todo for pair in run.spec.pairs(index)]
     steps, cuts = len(pairs) * run.spec.horizon, len({x for x, _ in pairs} - {0})
     scheduler = current() if execution.scheduler is None else execution.scheduler
-    (run.folder / "shards").mkdir(exist_ok=True)
     show, parts = execution.progress, f"{cuts} cuts"
     with bar("rolling out", steps, "robot steps", show=show, parts=parts) as advance:
         shards = (
@@ -174,12 +188,13 @@ def _run_shards(run: Run, work: Work, todo: Sequence[int], execution: Execution)
 
 def _keep_names(run: Run, agent: Policy) -> None:
     """Write down what the world calls its sensors and motors, by which measure it judges each
-    condition, and how it tells one; no number depends on them."""
-    if all((run.folder / file).exists() for file in (NAMES, OWN, WORDS)):
-        return
+    condition, and how it tells one; no number of a sweep depends on them."""
     with world_of(agent) as world:
         kept = {NAMES: world.names, OWN: world.own_measures, WORDS: world.condition_words}
     for file, names in kept.items():
-        if names:
-            text = json.dumps(names, ensure_ascii=False, indent=1)
-            write_atomically(run.folder / file, text + "\n")
+        path = run.folder / file
+        content = (json.dumps(names, ensure_ascii=False, indent=1) + "\n").encode()
+        if not names:
+            path.unlink(missing_ok=True)
+        elif not path.exists() or path.read_bytes() != content:
+            write_atomically(path, content)

@@ -25,8 +25,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from rl_ablation.errors import LabError
-from rl_ablation.files import one_line
-from rl_ablation.policies.network import BLOCK, Edit, array_digest, linear, one_thread
+from rl_ablation.files import array_digest, one_line
+from rl_ablation.policies.network import BLOCK, Edit, linear, one_thread
 
 Preprocess = Callable[[Tensor], Any]
 """Normalised observations (BLOCK, D) float32 → the module's input; a tuple is its arguments."""

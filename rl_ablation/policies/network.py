@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rl_ablation.files import digest
+from rl_ablation.files import array_digest, digest
 
 BLOCK = 256
 """Rows per forward pass, always, padded with zeros. Matrix products give a row the same bits
@@ -103,12 +101,3 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def array_digest(values: np.ndarray | None) -> str:
-    """Digest of an array's type, shape and values; "" for none."""
-    if values is None:
-        return ""
-    content = np.ascontiguousarray(values)
-    header = f"{content.dtype}{content.shape}".encode()
-    return hashlib.sha256(header + content.tobytes()).hexdigest()

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from rl_ablation.env_ids import EnvId, EnvKwargs, trust
 from rl_ablation.errors import LabError
-from rl_ablation.files import digest, one_line
+from rl_ablation.files import array_digest, digest, one_line
 from rl_ablation.formats import number
 from rl_ablation.markup import shown
 from rl_ablation.policies.modules import Postprocess, Preprocess, hooked
-from rl_ablation.policies.network import BLOCK, MLP, Edit, Network, array_digest, one_thread
+from rl_ablation.policies.network import BLOCK, MLP, Edit, Network, one_thread
 
 SQUASHES = ("clip", "tanh", "argmax", "none")
 ARRAYS = ("low", "high", "obs_mean", "obs_std")  # of a policy, besides its network's
@@ -71,6 +71,7 @@ class Card(BaseModel):
     scores: _Settings = {}
     versions: dict[str, str] = {}
     sha256: str | None = Field(default=None, description="of policy.safetensors")
+    card_sha256: str | None = Field(default=None, description="of the rest of this file")
 
 
 class About(TypedDict, total=False):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +16,11 @@ from rl_ablation.files import (
     MAX_TENSORS,
     MAX_TEXT,
     MAX_WEIGHTS,
+    digest,
     load_arrays,
     one_line,
     read_file,
+    sha256,
     write_atomically,
 )
 from rl_ablation.policies.network import ACTIVATIONS, MLP
@@ -80,9 +82,10 @@ def save(policy: Policy, folder: str | Path) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = weight_bytes(policy)
-    card = policy.card.model_copy(update={"sha256": hashlib.sha256(weights).hexdigest()})
+    card = policy.card.model_copy(update={"sha256": sha256(weights), "card_sha256": None})
+    signed = card.model_copy(update={"card_sha256": _rest(card.model_dump_json())})
     write_atomically(folder / "policy.safetensors", weights)
-    write_atomically(folder / "card.json", card.model_dump_json(indent=2) + "\n")
+    write_atomically(folder / "card.json", signed.model_dump_json(indent=2) + "\n")
 
 
 def read_card(folder: str | Path) -> Card:
@@ -98,11 +101,17 @@ def read_card(folder: str | Path) -> Card:
         raise LabError(f"{path}: damaged card: {one_line(error)}") from None
 
 
+def _rest(card: str | bytes) -> str:
+    """Digest of a card's JSON but for the field that holds it."""
+    return digest({k: v for k, v in json.loads(card).items() if k != "card_sha256"})
+
+
 def load_folder(folder: str | Path) -> Policy:
     """Load a policy folder written by `save`; nothing in it is executed.
 
     Raises:
-        LabError: A file is missing or damaged, or the weights are not those the card names.
+        LabError: A file is missing or damaged, or the weights are not those the card names, or the
+            card has changed since it was written.
     """
     card = read_card(folder)
     path = Path(folder) / "policy.safetensors"
@@ -110,9 +119,16 @@ def load_folder(folder: str | Path) -> Policy:
         raise LabError(f"{folder}: no policy.safetensors beside card.json")
     content = read_file(path, MAX_TENSORS)
     try:
-        return _policy(card, content)
+        policy = _policy(card, content)
     except LabError as error:
         raise LabError(f"{path}: {error}") from None
+    path = Path(folder) / "card.json"
+    if card.card_sha256 not in (None, _rest(read_file(path, MAX_TEXT))):
+        raise LabError(
+            f"{path}: damaged card: it has changed since it was written; if you changed it, "
+            "take its line card_sha256 out too"
+        )
+    return policy.with_card(card.model_copy(update={"card_sha256": None}))  # it is the file's
 
 
 def policy_of(card: str, weights: bytes) -> Policy:
@@ -125,7 +141,7 @@ def _policy(card: Card, content: bytes) -> Policy:
         tensors = load_arrays(content)
     except LabError as error:
         raise LabError(f"damaged weights: {error}") from None
-    if card.sha256 is not None and hashlib.sha256(content).hexdigest() != card.sha256:
+    if card.sha256 is not None and sha256(content) != card.sha256:
         raise LabError("not the weights that card.json describes (sha256 differs)")
     count = sum(name.endswith(".weight") for name in tensors)
     layers = [f"layers.{k}" for k in range(count)]

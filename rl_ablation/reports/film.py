@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 from rl_ablation.analysis.layout import grid_shape
 from rl_ablation.env_ids import find_spec, trust
 from rl_ablation.errors import LabError
-from rl_ablation.files import one_line
+from rl_ablation.files import check_target, one_line, replacing
 from rl_ablation.lesions.lesion import INTACT, VARIANT, Lesion
 from rl_ablation.lesions.masks import Masks
 from rl_ablation.lesions.triggers import Triggers
@@ -35,6 +35,8 @@ from rl_ablation.rollouts.world import quiet
 SECONDS = 15.0
 WIDTH, HEIGHT = 480, 360  # of one robot's picture, pixels
 _BAND, _HEAD, _GAP = 132, 34, 12
+_SIGNED = 56  # bytes of the box at the end of a film that says that it is ours and whole
+_MARK = _SIGNED.to_bytes(4, "big") + b"uuid" + b"rl-ablation film"  # a box of MP4: ISO 14496-12
 _POSTER = 0.5  # where in a film its poster is taken, as a share of its length
 _INK, _SOFT, _PAPER, _CUT = (25, 25, 25), (110, 110, 110), (255, 255, 255), (200, 20, 20)
 
@@ -71,13 +73,15 @@ def film(
 
     The run must keep its policy; a lesion is asked for by its name or its label (``"left wheel"``).
     Without an episode it is a typical one, without a path ``films/<lesion>.mp4`` in the run folder.
+    A path is that of a new file, or of a film of this lab, which is replaced.
     Seconds, at most, and frames per second are of robot time: steps between frames are run but not
     drawn. ``env`` is an id that the run names, as your word for it: where the environment is
     neither Gymnasium's nor this lab's, a file alone does not get it run.
 
     Raises:
-        LabError: No such lesion or episode, an environment without your word, or nothing can be
-            drawn on this machine.
+        LabError: No such lesion or episode, an environment without your word, a path at which
+            something else is, a film that does not fit on the disk, or nothing can be drawn on this
+            machine.
     """
     if env is not None:
         trust(env)
@@ -90,9 +94,12 @@ def film(
         raise LabError(f"this run has episodes 0–{spec.episodes - 1}, not {episode}")
     if not 0 < seconds < np.inf:
         raise LabError(f"a film needs more than 0 seconds, and an end; got {seconds:g}")
-    path = _place(run, lesion, path)
+    standard = standard_path(run, lesion)
+    path = standard if path is None else Path(path)
+    ours = path.absolute() == standard.absolute()
+    check_target(path, ".mp4", lambda there: ours or is_signed(there))
+    path.parent.mkdir(parents=True, exist_ok=True)
     sides: list[_Side] = []
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
     try:
         how = "" if VARIANT in lesion else f" ({chosen.manner})"
         without = f"without {labels(run)[lesion]}{how}"
@@ -105,7 +112,8 @@ def film(
         condition = run.episodes.job(chosen, episode).condition
         head = condition or spec.env_id.rpartition(":")[2]
         with (
-            _writer(temporary, len(sides), max(1, round(1 / (dt * every)))) as write,
+            replacing(path) as temporary,
+            _writer(path, temporary, len(sides), max(1, round(1 / (dt * every)))) as write,
             bar("filming", total, "steps", show=progress) as advance,
         ):
             for step in range(total):
@@ -120,36 +128,70 @@ def film(
                     break
             for _ in range(fps):  # dwell on the last picture for a second
                 write(_compose(sides, f"{head}   {step * dt:4.1f} s", peak))
-        os.replace(temporary, path)
     finally:
         for side in sides:
             side.env.close()
-        temporary.unlink(missing_ok=True)
     return path
 
 
-def _place(run: Map, lesion: str, path: str | Path | None) -> Path:
-    """Where a film goes; a LabError if a folder is there."""
-    standard = run.folder / "films" / f"{film_name(lesion)}.mp4"
-    path = standard if path is None else Path(path)
-    if path.is_dir():
-        raise LabError(f"{path} is a folder; give the name of a film in it")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+def standard_path(run: Map, lesion: str) -> Path:
+    """Where the film of a lesion is in its run's folder."""
+    return run.folder / "films" / f"{film_name(lesion)}.mp4"
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file is a film of this lab, and undamaged."""
+    if not path.is_file():
+        return False
+    content = path.read_bytes()
+    return content[-_SIGNED:] == _signature(content[:-_SIGNED])
+
+
+def is_signed(path: Path) -> bool:
+    """Whether a file is a film of this lab, damaged or not."""
+    return path.is_file() and path.read_bytes()[-_SIGNED:].startswith(_MARK)
+
+
+def _signature(film: bytes) -> bytes:
+    """A last box of an MP4 file, which players pass over: our mark, and the film's sha256."""
+    return _MARK + hashlib.sha256(film).digest()
 
 
 @contextmanager
-def _writer(path: Path, sides: int, fps: int) -> Iterator[Callable[[np.ndarray], None]]:
-    """Write an H.264 film that any browser plays; yields a function that takes a page."""
+def _writer(
+    path: Path, temporary: Path, sides: int, fps: int
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """Write an H.264 film that any browser plays; yields a function that takes a page.
+
+    It is written to a temporary file; afterwards all pages are in it, and it is signed.
+    """
+    lost, written = LabError(f"{path}: the film could not be written; is the disk full?"), 0
     writer = imageio_ffmpeg.write_frames(
-        str(path), _page_size(sides), fps=fps, codec="libx264", quality=5,
-        macro_block_size=2, ffmpeg_log_level="error",
+        str(temporary), _page_size(sides), fps=fps, codec="libx264", quality=5,
+        macro_block_size=2, ffmpeg_log_level="fatal", output_params=["-f", "mp4"],
     )  # fmt: skip
     writer.send(None)
+
+    def write(page: np.ndarray) -> None:
+        nonlocal written
+        try:
+            writer.send(np.ascontiguousarray(page))
+        except OSError:  # the encoder is gone
+            raise lost from None
+        written += 1
+
     try:
-        yield lambda page: writer.send(np.ascontiguousarray(page))
+        yield write
     finally:
         writer.close()
+    try:
+        count, _ = imageio_ffmpeg.count_frames_and_secs(str(temporary))
+    except RuntimeError:
+        raise lost from None
+    if count != written:
+        raise lost
+    content = temporary.read_bytes()
+    temporary.write_bytes(content + _signature(content))
 
 
 def _page_size(sides: int) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from rl_ablation.files import digest, file_name
 from rl_ablation.lesions.lesion import VARIANT, Lesion, Plan
 from rl_ablation.mapping.map import Map
 from rl_ablation.mapping.run import Run
@@ -29,8 +30,10 @@ def labels(run: Run) -> dict[str, str]:
 
 
 def film_name(lesion: str) -> str:
-    """The name of a lesion's film, without its ending."""
-    return lesion.replace("/", "-")
+    """The name of a lesion's film, without its ending; no two lesions share one."""
+    site, _, rest = lesion.partition("/")
+    alike = "-" in site or "/" in rest  # "a-b" would be the name of "a/b", too
+    return file_name(lesion) + (f"-{digest(lesion)[:8]}" if alike else "")
 
 
 def named(run: Run, text: str) -> Lesion:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rl_ablation.errors import LabError
-from rl_ablation.files import write_atomically
+from rl_ablation.files import check_target, write_atomically
 from rl_ablation.mapping.map import Map
 from rl_ablation.policies.policy import Policy
 from rl_ablation.reports.live_data import (
@@ -35,6 +35,7 @@ FOLDER = Path(__file__).parent / "live"
 BUNDLE = FOLDER / "build"
 PARTS = ("main.js", "page.css", "mujoco.wasm.gz", "licences.txt")
 FORMAT = 1
+_HEADING, _HEAD = b"<h1>Click a neuron away</h1>", 1 << 16  # so a page is known as one of ours
 MEND = "run `make live`, for which npm has to reach its registry; all else works without"
 
 
@@ -60,12 +61,16 @@ def live(
         load: Lines of Python that load the agent into ``agent``, for the page to quote.
 
     Raises:
-        LabError: The bundle is not built, the network is no MLP, or the world cannot be played.
+        LabError: The bundle is not built, the network is no MLP, the world cannot be played, or
+            something else than such a page is at the path.
     """
     if gap := missing():
         raise LabError(f"{gap}; {MEND}")
     folder = what.folder if isinstance(what, Map) else Path()
-    path = folder / "live.html" if path is None else Path(path)
+    standard = folder / "live.html"
+    path = standard if path is None else Path(path)
+    ours = path == standard and isinstance(what, Map)
+    check_target(path, ".html", lambda there: ours or _HEADING in there.read_bytes()[:_HEAD])
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page(page_data(what, conditions=conditions, load=load)))
     return path

@@ -23,8 +23,7 @@ from rl_ablation.mapping.power import plan_episodes
 from rl_ablation.mapping.sweep import recorded
 from rl_ablation.policies.policy import Policy
 from rl_ablation.progress import console, line, stage
-from rl_ablation.reports.film import film
-from rl_ablation.reports.labels import film_name
+from rl_ablation.reports.film import film, is_whole, standard_path
 from rl_ablation.reports.live import live
 from rl_ablation.reports.report import report
 from rl_ablation.reports.words import headlines
@@ -164,10 +163,11 @@ def film_headlines(run: Map, most: int) -> list[Path]:
         names += [r for d in dissociated(run)[:1] for r in (d.a, d.b)]
     paths: list[Path] = []
     for name in dict.fromkeys(names):
-        path = run.folder / "films" / f"{film_name(name)}.mp4"
+        path = standard_path(run, name)
+        if path.exists() and not is_whole(path):
+            log.warning("%s: damaged, or of an earlier version; it is made again", path)
         try:
-            there = path.exists()
-            paths.append(path if there else film(run, name, path=path, seconds=FILM_SECONDS))
+            paths.append(path if is_whole(path) else film(run, name, seconds=FILM_SECONDS))
         except LabError as error:
             log.warning("no films: %s", error)
             break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.metadata
+import logging
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -24,11 +25,14 @@ from rl_ablation.mapping.evidence import EVIDENCE_COLUMNS, FAILURE
 from rl_ablation.mapping.map import Map
 from rl_ablation.reports.certainty import sides
 from rl_ablation.reports.figures import FIGURES, draw_all
-from rl_ablation.reports.film import poster
+from rl_ablation.reports.film import is_signed, is_whole, poster
 from rl_ablation.reports.labels import film_name, labels
 from rl_ablation.reports.page import LIVE, Board, against_random, numbers, script_json, table
 from rl_ablation.reports.sentences import cuts_of_claims, sentences
 from rl_ablation.reports.words import headlines, told_rows
+from rl_ablation.versions import as_text
+
+log = logging.getLogger(__name__)
 
 _POLICY = (
     "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
@@ -44,7 +48,11 @@ def report(
     The films are put inside; None takes those in the run's ``films`` folder. The command is the one
     that repeats the run, if it was made by one. Findings and units are linked to ``live.html``
     beside the report if ``live``; None looks whether it is there.
+
+    Raises:
+        LabError: Something of the run is damaged, or it is not finished. Nothing is written then.
     """
+    run.check()
     effects = run.effects()
     write_atomically(run.folder / "effects.csv", effects.to_csv(index=False))
     write_atomically(run.folder / "claims.csv", claims(effects).to_csv(index=False))
@@ -87,7 +95,7 @@ def _about(run: Map, effects: pd.DataFrame) -> dict[str, Any]:
         "spec": spec,
         "digest": spec.digest,
         "version": importlib.metadata.version("rl-ablation"),
-        "versions": run.versions,
+        "versions": as_text(run.versions).split("\n"),
         "kinds": {k: KINDS[k].doc for k in kinds},
         "behaviours": [
             (m.label, m.doc, m.unit, number(float(np.nanmean(intact[m.name]))))
@@ -171,6 +179,9 @@ def _films(run: Map, paths: Sequence[Path]) -> list[dict[str, Any]]:
     stems = {film_name(name): name for name in named}
     films = []
     for k, path in enumerate(paths):
+        if is_signed(path) and not is_whole(path):
+            log.warning("%s: damaged and left out; the same map command again makes it", path)
+            continue
         lesion = stems.get(path.stem, path.stem)
         picture = poster(path)
         films.append(

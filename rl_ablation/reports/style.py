@@ -6,6 +6,7 @@ of colour blindness can tell the pair apart.
 
 from __future__ import annotations
 
+import io
 import textwrap
 import warnings
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure, FigureBase
 
+from rl_ablation.files import write_atomically
 from rl_ablation.formats import Estimate
 from rl_ablation.measures.registry import MEASURES
 
@@ -86,10 +88,15 @@ def room(names: Sequence[str], usual: float = 1.6) -> float:
 
 
 def save(figure: Figure, path: Path, **how: Any) -> None:
-    """Write a figure without a line for every sign that no font has; ``how`` is for ``savefig``."""
+    """Write a figure as PNG, whole or not at all; ``how`` is for matplotlib's ``savefig``.
+
+    No line tells of a sign that no font has.
+    """
+    picture = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        figure.savefig(path, bbox_inches="tight", **how)
+        figure.savefig(picture, format="png", bbox_inches="tight", **how)
+    write_atomically(path, picture.getvalue())
 
 
 def note(figure: Figure, text: str, size: float = 7.5) -> None:

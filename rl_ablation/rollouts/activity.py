@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save
 
 from rl_ablation.errors import LabError
-from rl_ablation.files import MAX_TENSORS, load_arrays, read_file, write_atomically
+from rl_ablation.files import array_digest, read_tensors, tensor_bytes
 from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.episodes import REFERENCE, Episodes
 from rl_ablation.rollouts.recording import record
 from rl_ablation.rollouts.rollout import SITE
 
+ACTIVITY = "activity.safetensors"
 SAMPLES = 4096  # moments kept; 4096 × 130 units is 2 MB
 EPISODES = 16
 
@@ -64,21 +63,26 @@ def activity_at(policy: Policy, obs: np.ndarray) -> dict[str, np.ndarray]:
     return record
 
 
-def save_activity(activity: Activity, path: Path) -> None:
-    """Write recorded activity as safetensors."""
+def activity_bytes(activity: Activity) -> bytes:
+    """Recorded activity as a safetensors file."""
     arrays = {site: stats.samples for site, stats in activity.items()}
     for stats in activity.values():  # all sites are sampled at the same moments
         if stats.conditions is not None:
             arrays[_CONDITIONS] = stats.conditions
-    write_atomically(path, save(arrays))
+    return tensor_bytes(arrays)
 
 
-def load_activity(path: Path) -> dict[str, SiteStats]:
-    """Read recorded activity; a LabError if the file is damaged."""
-    content = read_file(path, MAX_TENSORS)
-    try:
-        arrays = load_arrays(content)
-    except LabError as error:
-        raise LabError(f"{path}: damaged ({error}); delete it and run again") from None
+def activity_of(content: bytes) -> dict[str, SiteStats]:
+    """The activity in a file; a LabError if it is damaged."""
+    arrays, _ = read_tensors(content)
     conditions = arrays.pop(_CONDITIONS, None)
     return {site: SiteStats(samples, conditions) for site, samples in arrays.items()}
+
+
+def same_activity(one: Activity, other: Activity) -> bool:
+    """Whether two recordings are one to the bit."""
+    return one.keys() == other.keys() and all(
+        array_digest(one[site].samples) == array_digest(other[site].samples)
+        and array_digest(one[site].conditions) == array_digest(other[site].conditions)
+        for site in one
+    )

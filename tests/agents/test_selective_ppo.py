@@ -223,11 +223,11 @@ def test_it_repeats_resumes_and_exports_a_plain_policy(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         train(PUSHED, tmp_path / "parts", progress=stop)
-    assert same(whole, train(PUSHED, tmp_path / "parts", resume=True))
+    assert same(whole, train(PUSHED, tmp_path / "parts"))
     assert whole.sites == {"obs": 18, "h0": 12, "h1": 8, "action": 2}
     assert Recipe(**whole.card.hyperparameters) == PUSHED
     with pytest.raises(LabError, match="another recipe"):
-        train(TINY, tmp_path / "parts", resume=True)
+        train(TINY, tmp_path / "parts")
 
 
 def test_it_moves_selectivity_both_ways(tmp_path):

@@ -45,9 +45,9 @@ def client():
 
 @pytest.fixture
 def small_shards(monkeypatch):
-    real = sweep_module._make_spec
+    real = sweep_module.make_spec
     monkeypatch.setattr(
-        sweep_module, "_make_spec", lambda *a: real(*a).model_copy(update={"rows": 6})
+        sweep_module, "make_spec", lambda *a: real(*a).model_copy(update={"rows": 6})
     )
 
 
@@ -121,8 +121,8 @@ SWEEP = """
 import importlib, sys
 import rl_ablation as rl
 module = importlib.import_module("rl_ablation.mapping.sweep")
-real = module._make_spec
-module._make_spec = lambda *a: real(*a).model_copy(update={{"rows": 6}})
+real = module.make_spec
+module.make_spec = lambda *a: real(*a).model_copy(update={{"rows": 6}})
 run = rl.Map({folder!r})
 spec = run.spec
 write = module.write_atomically

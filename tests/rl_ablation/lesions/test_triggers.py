@@ -12,7 +12,7 @@ import rl_ablation as rl
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.lesions.triggers import Triggers, parse
-from rl_ablation.mapping.run import Spec
+from rl_ablation.mapping.spec import Spec
 from rl_ablation.rollouts.episodes import Episode
 from rl_ablation.rollouts.rollout import rollout
 from rl_ablation.rollouts.world import World

@@ -16,9 +16,9 @@ from rl_ablation.mapping.evidence import differences
 @pytest.fixture
 def run(small_sweep, mixed_plan, tmp_path, monkeypatch):
     """A sweep in small shards, two of its lesions in one episode only."""
-    real = sweep_module._make_spec
+    real = sweep_module.make_spec
     monkeypatch.setattr(
-        sweep_module, "_make_spec", lambda *a: real(*a).model_copy(update={"rows": 5})
+        sweep_module, "make_spec", lambda *a: real(*a).model_copy(update={"rows": 5})
     )
     return small_sweep(mixed_plan, tmp_path / "run", once=mixed_plan.names[2:4])
 

@@ -14,7 +14,7 @@ from rl_ablation.mapping.claims import overall
 from rl_ablation.mapping.divisions import divisions
 from rl_ablation.mapping.evidence import EVIDENCE_COLUMNS
 from rl_ablation.mapping.lesion_map import SAME, checks, lesion_map
-from rl_ablation.mapping.map import CONFIRMATION, CONTROLS, DOSES
+from rl_ablation.mapping.manifest import CONFIRMATION, CONTROLS, DOSES, manifest_of
 from rl_ablation.reports.certainty import certainty
 from rl_ablation.reports.figures import draw_all
 from rl_ablation.reports.report import report
@@ -123,12 +123,21 @@ def test_again_it_rolls_nothing_out(mapped, small_map, plan, monkeypatch):
 @pytest.mark.parametrize("stage", [CONFIRMATION, f"{CONTROLS}-1", DOSES])
 def test_a_map_broken_off_in_any_stage_goes_on(mapped, small_map, plan, tmp_path, stage):
     folder = tmp_path / "run"
-    shutil.copytree(mapped.folder, folder)
+    drawn = shutil.ignore_patterns("effects.csv", "claims.csv", "figures", "report.html")
+    shutil.copytree(mapped.folder, folder, ignore=drawn)
     for shard in (folder / stage / "shards").iterdir():
         shard.unlink()
-    assert len(rl.Map(folder).effects()), "what is there can be looked at"
+    with pytest.raises(LabError, match=r"missing.*; run the same map command again"):
+        report(rl.Map(folder))
+    (folder / "manifest.json").unlink()
+    with pytest.raises(LabError, match="not finished"):
+        report(rl.Map(folder))
+    assert not (folder / "effects.csv").exists()
+    assert len(rl.Map(folder, begun=True).effects()), "what is there can be looked at"
     again = small_map(plan, folder)
     assert again.effects().equals(mapped.effects())
+    for name in manifest_of(mapped.folder).files:
+        assert (folder / name).read_bytes() == (mapped.folder / name).read_bytes()
 
 
 def test_a_machine_that_does_not_repeat_itself_is_found_out(

@@ -111,9 +111,9 @@ def test_a_plan_of_500_in_another_order_on_two_threads(small_sweep, mixed_plan, 
 
 @pytest.mark.parametrize("rows", [1, 7])
 def test_shards_of_any_size(small_sweep, mixed_plan, done, rows, tmp_path, monkeypatch):
-    real = sweep_module._make_spec
+    real = sweep_module.make_spec
     monkeypatch.setattr(
-        sweep_module, "_make_spec", lambda *a: real(*a).model_copy(update={"rows": rows})
+        sweep_module, "make_spec", lambda *a: real(*a).model_copy(update={"rows": rows})
     )
     run = small_sweep(mixed_plan, tmp_path / "run")
     assert run.spec.shards == -(-4 * len(mixed_plan) // rows)
@@ -157,10 +157,10 @@ def slowly(path, content):
         print("shard", flush=True)
         time.sleep(0.2)
 module.write_atomically = slowly
-real = module._make_spec
-module._make_spec = lambda *a: real(*a).model_copy(update={{"rows": 6}})
+real = module.make_spec
+module.make_spec = lambda *a: real(*a).model_copy(update={{"rows": 6}})
 spec = run.spec
-rl.sweep(run.policy, run.plan, episodes=spec.episodes, seed=spec.seed,
+rl.sweep(run.policy, run.plan, episodes=spec.episodes, seed=spec.seed, activity=run.activity,
          conditions=spec.conditions, horizon=spec.horizon, folder=run.folder, threads=1)
 """
 
@@ -168,9 +168,9 @@ rl.sweep(run.policy, run.plan, episodes=spec.episodes, seed=spec.seed,
 @pytest.fixture
 def sharded(small_sweep, mixed_plan, tmp_path, monkeypatch):
     """A finished run in nine shards, and the call that makes or finishes it."""
-    real = sweep_module._make_spec
+    real = sweep_module.make_spec
     monkeypatch.setattr(
-        sweep_module, "_make_spec", lambda *a: real(*a).model_copy(update={"rows": 6})
+        sweep_module, "make_spec", lambda *a: real(*a).model_copy(update={"rows": 6})
     )
 
     def call():
@@ -239,7 +239,7 @@ def test_a_damaged_shard_and_no_other_is_made_again(sharded, done, damage):
     run, call = sharded
     before, path = shards(run), run.shard_path(4)
     damage(path)
-    with pytest.raises(LabError, match="run the same map command again to finish it") as caught:
+    with pytest.raises(LabError, match="run the same map command again to mend it") as caught:
         run.table()
     assert "\n" not in str(caught.value)
     assert "00004.parquet" in str(caught.value)
@@ -256,6 +256,7 @@ def test_a_damaged_shard_and_no_other_is_made_again(sharded, done, damage):
 
 def test_no_flipped_bit_changes_a_number(sharded):
     run, _ = sharded
+    (run.folder / "manifest.json").unlink()  # without it, as in an unfinished run
     path = run.shard_path(3)
     blob, wanted = path.read_bytes(), run.read_shard(3)
     told = []
@@ -272,16 +273,26 @@ def test_no_flipped_bit_changes_a_number(sharded):
 def test_a_shard_of_another_run_is_not_taken(sharded, small_sweep, mixed_plan, tmp_path):
     run, _ = sharded
     other = small_sweep(mixed_plan, tmp_path / "other", seed=1)
+    own = run.shard_path(2).read_bytes()
     run.shard_path(2).write_bytes(other.shard_path(2).read_bytes())
+    with pytest.raises(LabError, match="damaged"):
+        run.table()
+    (run.folder / "manifest.json").unlink()
     with pytest.raises(LabError, match="not a shard of this run"):
         run.table()
+    run.shard_path(2).write_bytes(run.shard_path(3).read_bytes())
+    with pytest.raises(LabError, match="another shard of this run"):
+        run.table()
+    run.shard_path(2).write_bytes(own)
+    run.table()
 
 
 @pytest.mark.parametrize("file", ["spec.json", "versions.txt", "card.json", "policy.safetensors"])
 def test_a_start_that_was_broken_off_is_taken_up(small_sweep, done, tmp_path, monkeypatch, file):
     """Killed before the spec was written: the same command again must work."""
     plan = Plan([done.plan["noisy"]])
-    modules = (sweep_module, importlib.import_module("rl_ablation.policies.storage"))
+    names = ("rl_ablation.mapping.filling", "rl_ablation.policies.storage")
+    modules = [importlib.import_module(name) for name in names]
     real = sweep_module.write_atomically
 
     def dies(path, content):
@@ -402,6 +413,9 @@ def test_a_changed_spec_disowns_the_shards(small_sweep, mixed_plan, tmp_path):
     path = run.folder / "spec.json"
     spec = json.loads(path.read_text())
     path.write_text(json.dumps({**spec, "seed": 3}))
+    with pytest.raises(LabError, match=r"spec\.json: damaged"):
+        rl.Map(run.folder)
+    (run.folder / "manifest.json").unlink()
     with pytest.raises(LabError, match="not a shard of this run"):
         rl.Map(run.folder).table()
 
