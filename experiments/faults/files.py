@@ -7,6 +7,7 @@ was either read as what it says or refused with one line.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -21,7 +22,7 @@ import tempfile
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from experiments.cli.main import main as command_line
 from experiments.faults import hostile_folders, hostile_zips
 from experiments.faults import makings as m
 from experiments.faults.hostile import PAYLOAD, RAN, Hostile, make
+from experiments.faults.tally import Tally
 from experiments.faults.watch import watched
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.units import layers
@@ -42,33 +44,43 @@ SECONDS, MEMORY = 5.0, 1_000_000_000
 """Of processor time, and bytes beyond those of the lab itself."""
 PATIENCE = 120.0
 """Seconds after which a process that waits for something is given up, on a busy machine."""
+LONGEST = 1000
+"""Characters of a line that refuses a file."""
 BATCH = 50
 """Files for which the lab is imported once; each is then read in a fork of that process."""
-SHOWN = 20
-"""Examples of failures."""
 _FAMILIES = (hostile_zips, hostile_folders)  # importing them registers what they make
 
 
-def hostile_files(seed: int, count: int) -> tuple[int, int, tuple[str, ...]]:
-    """Read so many hostile files; gives how many were tried, how many held, and failures.
+class Found(NamedTuple):
+    """What came of reading a file: why it has not held, if so; processor seconds and bytes."""
 
-    The same seed and count make the same files.
-    """
-    held, failures = 0, []
+    why: str | None
+    seconds: float = 0.0
+    grown: int = 0
+
+
+def hostile_files(seed: int, count: int) -> Tally:
+    """Read so many hostile files; the same seed and count make the same files."""
+    failures, seconds, grown = [], 0.0, 0
     with tempfile.TemporaryDirectory() as folder:
         good_run(Path(folder) / "run")
         for start in range(0, count, BATCH):
-            asked = [str(folder), str(seed), str(start), str(min(BATCH, count - start))]
+            many = min(BATCH, count - start)
             done = subprocess.run(
-                [sys.executable, "-m", "experiments.faults.files", *asked],
+                [sys.executable, "-m", "experiments.faults.files", folder]
+                + [str(number) for number in (seed, start, many)],
                 capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
             )  # fmt: skip
-            found = [json.loads(line) for line in done.stdout.splitlines()]
-            if len(found) < int(asked[-1]):
-                failures.append(f"batch {start} broke off: {done.stderr.strip()[-300:]}")
-            held += sum(why is None for _, why in found)
-            failures += [f"{what}: {why}" for what, why in found if why is not None]
-    return count, held, tuple(failures[:SHOWN])
+            read = [json.loads(line) for line in done.stdout.splitlines()]
+            for k in range(start + len(read), start + many):
+                failures.append(f"{k}: its batch broke off: {done.stderr.strip()[-300:]}")
+            for what, *rest in read:
+                found = Found(*rest)
+                seconds, grown = max(seconds, found.seconds), max(grown, found.grown)
+                if found.why is not None:
+                    failures.append(f"{what}: {found.why}")
+    told = f"at most {seconds:.1f} s and {grown / 1e9:.2f} GB"
+    return Tally("hostile files", count, tuple(failures), told)
 
 
 def good_run(folder: Path) -> None:
@@ -157,19 +169,20 @@ def _batch(folder: Path, seed: int, start: int, count: int) -> None:
     """Read some of a seed's files, each in a fork, and print what came of each."""
     run = contents(folder / "run")
     _ask_run(Map(folder / "run"))  # what is imported late, now
+    importlib.import_module("gymnasium.envs.mujoco.mujoco_env")  # its windows start a process
     for k in range(start, start + count):
         case = make(seed, k, run)
         inside = folder / "case"
         inside.mkdir()
         try:
-            why = _forked(write(case, inside), inside)
-            print(json.dumps([f"{k} {case.what}", why]), flush=True)
+            found = forked(write(case, inside), inside)
+            print(json.dumps([f"{k}: {case.what}", *found]), flush=True)
         finally:
             shutil.rmtree(inside)
 
 
-def _forked(path: Path, inside: Path) -> str | None:
-    """Why a file has not held; None if it has."""
+def forked(path: Path, inside: Path) -> Found:
+    """Read a file in a fork of this process, which is ended if it waits for something."""
     out, into = os.pipe()
     child = os.fork()
     if child == 0:
@@ -185,17 +198,18 @@ def _forked(path: Path, inside: Path) -> str | None:
             os.kill(child, signal.SIGKILL)
         content = stream.read() if ready else b""
     _, status = os.waitpid(child, 0)
+    found = Found(*json.loads(content)) if content else Found(None)
     if (inside / RAN).exists():
-        return "something was run"
+        return found._replace(why="something was run")
     if not ready:
-        return "it waits for something"
+        return found._replace(why="it waits for something")
     if not content:
-        return f"the process died of signal {os.WTERMSIG(status)}"
-    return json.loads(content)
+        return found._replace(why=f"the process died of signal {os.WTERMSIG(status)}")
+    return found
 
 
-def _limited(path: Path, inside: Path) -> str | None:
-    """Read a file within limits of memory and time; why it has not held, or None."""
+def _limited(path: Path, inside: Path) -> Found:
+    """Read a file within limits of memory and time."""
     os.chdir(inside)
     sys.path.insert(0, str(inside))
     before = resource.getrusage(resource.RUSAGE_SELF)
@@ -207,7 +221,7 @@ def _limited(path: Path, inside: Path) -> str | None:
         try:
             ask(path)
         except LabError as error:
-            if not str(error).isprintable() or len(str(error)) > 1000:
+            if not str(error).isprintable() or len(str(error)) > LONGEST:
                 why = f"it is refused in {len(str(error))} characters"
         except BaseException as error:
             last = traceback.extract_tb(error.__traceback__)[-1]
@@ -216,11 +230,9 @@ def _limited(path: Path, inside: Path) -> str | None:
     after = resource.getrusage(resource.RUSAGE_SELF)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     grown = (after.ru_maxrss - before.ru_maxrss) * 1024
-    if seen:
-        return f"reading it did this: {seen[0]}"
     if seconds > SECONDS or grown > MEMORY:
-        return f"it took {seconds:.1f} s and {grown / 1e9:.2f} GB"
-    return why
+        why = f"it took {seconds:.1f} s and {grown / 1e9:.2f} GB"
+    return Found(f"reading it did this: {seen[0]}" if seen else why, seconds, grown)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def box(size: int, **changes: bytes) -> bytes:
     return thing("gymnasium.spaces.box.Box", table({"_shape": row(whole(size)), **ends, **changes}))
 
 
-def statistics(size: int = SIZES[0], **changes: bytes) -> bytes:
+def statistics(size: int = SIZES[0], /, **changes: bytes) -> bytes:
     """A ``vecnormalize.pkl``."""
     moments = {"mean": array(np.zeros(size)), "var": array(np.ones(size))}
     rms = thing("stable_baselines3.common.running_mean_std.RunningMeanStd", table(moments))
@@ -195,7 +195,7 @@ def settings(**changes: Any) -> dict[str, Any]:
     return {k: coded(pickled(v)) if isinstance(v, bytes) else v for k, v in found.items()}
 
 
-def members(weights: bytes | None = None, **changes: Any) -> dict[str, bytes]:
+def members(weights: bytes | None = None, /, **changes: Any) -> dict[str, bytes]:
     """The members of a zip, with other weights or settings."""
     return {
         "data": json.dumps(settings(**changes)).encode(),

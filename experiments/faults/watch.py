@@ -21,8 +21,8 @@ _seen: list[str] | None = None
 def _hook(event: str, args: tuple[Any, ...]) -> None:
     if _seen is None:
         return
-    writes = event == "open" and args[0] != os.devnull and int(args[2] or 0) & os.O_ACCMODE
-    if event in WATCHED or writes:
+    opens = event == "open" and args[0] != os.devnull and not isinstance(args[0], int)
+    if event in WATCHED or (opens and int(args[2] or 0) & os.O_ACCMODE):
         _seen.append(f"{event} {str(args)[:80]}")
 
 
@@ -37,7 +37,8 @@ def watched() -> Iterator[list[str]]:
     """Gives what is run or written meanwhile, as it happens."""
     global _seen
     _listen()
-    _seen = found = []
+    found: list[str] = []
+    _seen = found
     try:
         yield found
     finally:
