@@ -204,7 +204,9 @@ def forked(path: Path, inside: Path) -> Found:
     if not ready:
         return found._replace(why="it waits for something")
     if not content:
-        return found._replace(why=f"the process died of signal {os.WTERMSIG(status)}")
+        name = signal.Signals(os.WTERMSIG(status)).name
+        late = f"it took more than {SECONDS:g} s"
+        return found._replace(why=late if name == "SIGXCPU" else f"the process died of {name}")
     return found
 
 
@@ -215,7 +217,7 @@ def _limited(path: Path, inside: Path) -> Found:
     before = resource.getrusage(resource.RUSAGE_SELF)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 3 * MEMORY, used + 3 * MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(2 * SECONDS), int(2 * SECONDS)))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(SECONDS) + 1, int(SECONDS) + 2))
     why = None
     with watched() as seen:
         try:

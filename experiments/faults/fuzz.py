@@ -2,7 +2,7 @@
 
 Atheris, which is libFuzzer for Python, makes inputs out of inputs and keeps those that reach new
 code. It starts from the good files of `readers.seeds` and from the corpus beside the tests, in
-which each input reaches something that no other does. Whatever breaks a reader is written to
+which each input reached something that no other did. Whatever breaks a reader is written to
 ``build/fuzz``; put it into the corpus, where a test reads it for ever after.
 """
 
@@ -28,8 +28,8 @@ INSTRUMENTED = (
 
 def main(
     seconds: Annotated[int, tyro.conf.arg(help="How long.")] = 600,
-    merge: Annotated[
-        bool, tyro.conf.arg(help="Then renew the corpus out of what was found.")
+    keep: Annotated[
+        bool, tyro.conf.arg(help="Put inputs that reach new code into the corpus of the tests.")
     ] = False,
 ) -> None:
     """Fuzz the readers; exits with an error where one breaks."""
@@ -53,10 +53,10 @@ def main(
     for k, content in enumerate(readers.seeds()):
         (found / f"seed-{k}").write_bytes(content)
     CORPUS.mkdir(parents=True, exist_ok=True)
-    folders = [str(CORPUS), str(found)] if merge else [str(found), str(CORPUS)]
-    limits = [f"-rss_limit_mb={MEMORY}", f"-timeout={LONG}", f"-max_len={INPUT}"]
-    asked = ["-merge=1"] if merge else [f"-max_total_time={seconds}"]
-    atheris.Setup([sys.argv[0], *limits, f"-artifact_prefix={FOLDER}/", *asked, *folders], one)
+    folders = (CORPUS, found) if keep else (found, CORPUS)  # libFuzzer writes into the first
+    limits = [f"-max_total_time={seconds}", f"-rss_limit_mb={MEMORY}", f"-timeout={LONG}"]
+    shape = [f"-max_len={INPUT}", f"-artifact_prefix={FOLDER}/"]
+    atheris.Setup([sys.argv[0], *limits, *shape, *map(str, folders)], one)
     atheris.Fuzz()
 
 
