@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
 from rl_ablation.errors import LabError
-from rl_ablation.files import MAX_TENSORS, MIB, digest, one_line, sha256
+from rl_ablation.files import one_line, sha256
 from rl_ablation.lesions.lesion import Plan
 from rl_ablation.mapping.behaviour import Behaviour, fold
 from rl_ablation.mapping.effects import effects
@@ -32,6 +30,7 @@ from rl_ablation.mapping.manifest import (
     read,
     root,
 )
+from rl_ablation.mapping.shards import shard_table
 from rl_ablation.mapping.spec import read_spec
 from rl_ablation.markup import shown
 from rl_ablation.measures.registry import Measure, in_condition
@@ -42,9 +41,6 @@ from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.versions import of_text
 
 log = logging.getLogger(__name__)
-
-MAX_SHARD = 64 * MIB
-"""Bytes of a shard; those of the studies have up to 0.3 MiB."""
 
 RUNS = Path("runs")
 NAMES = "names.json"
@@ -143,7 +139,7 @@ class Run:
         """
         path = self.folder / ACTIVITY
         try:
-            content = read(self.folder, ACTIVITY, MAX_TENSORS)
+            content = read(self.folder, ACTIVITY)
         except FileNotFoundError:
             raise LabError(f"{path}: missing; {MEND}") from None
         try:
@@ -160,7 +156,7 @@ class Run:
         """
         path = self.folder / VERSIONS
         try:
-            text = read(self.folder, VERSIONS, MIB).decode(errors="replace")
+            text = read(self.folder, VERSIONS).decode(errors="replace")
         except FileNotFoundError:
             raise LabError(f"{path}: missing; {MEND}") from None
         if not text or not all(map(_VERSION.fullmatch, text.splitlines())):
@@ -226,26 +222,16 @@ class Run:
 
     def _shard(self, index: int) -> tuple[bytes, pd.DataFrame]:
         """A shard's bytes and what they hold."""
-        path = self.shard_path(index)
+        path, spec = self.shard_path(index), self.spec
         try:
-            content = read(self.folder, f"shards/{path.name}", MAX_SHARD)
+            content = read(self.folder, f"shards/{path.name}")
         except FileNotFoundError:
             raise LabError(f"{self.folder}: shard {path.name} is missing; {MEND}") from None
+        pairs = [(spec.lesions[x].name, k) for x, k in spec.pairs(index)]
         try:
-            table = _table(content, len(self.spec.pairs(index)))
-            frame = table.to_pandas()
-            found = _content(frame)
-        except Exception as error:  # pyarrow raises whatever a flipped bit leads it to
-            raise LabError(f"{path}: damaged shard ({one_line(error)}); {MEND}") from None
-        meta = table.schema.metadata or {}
-        if meta.get(b"spec") != self.digest.encode() or len(frame) != len(self.spec.pairs(index)):
-            raise LabError(f"{path}: not a shard of this run; {MEND}")
-        if meta.get(b"content") != found.encode():
-            raise LabError(f"{path}: damaged shard (its numbers have changed); {MEND}")
-        pairs = [(self.spec.lesions[x].name, k) for x, k in self.spec.pairs(index)]
-        if list(zip(frame["lesion"], frame["episode"], strict=True)) != pairs:
-            raise LabError(f"{path}: another shard of this run; {MEND}")
-        return content, frame
+            return content, shard_table(content, self.digest, pairs)
+        except LabError as error:
+            raise LabError(f"{path}: {error}; {MEND}") from None
 
     def table(self) -> pd.DataFrame:
         """The behaviour table: a row for each lesion × episode.
@@ -375,31 +361,3 @@ class Run:
             LabError: A shard is missing or damaged.
         """
         return pd.concat(self._tables(), ignore_index=True)
-
-
-def _table(stored: bytes, rows: int) -> pa.Table:
-    """The table of a shard; what its file says it has is held against what it may have, first."""
-    file = pq.ParquetFile(pa.BufferReader(stored))
-    about = file.metadata
-    groups = [about.row_group(k) for k in range(about.num_row_groups)]
-    columns = [group.column(k) for group in groups for k in range(group.num_columns)]
-    if about.num_rows != rows or sum(c.total_uncompressed_size for c in columns) > MAX_SHARD:
-        raise LabError(f"it has not the {rows} rows of the spec")
-    if any(c.compression not in ("SNAPPY", "UNCOMPRESSED") for c in columns):
-        raise LabError("it is compressed in an unusual way")
-    return file.read()
-
-
-def _content(frame: pd.DataFrame) -> str:
-    """Digest of a shard's columns and values: parquet itself does not notice a flipped bit."""
-    rows = pd.util.hash_pandas_object(frame, index=False)
-    return digest([list(frame.columns), [str(t) for t in frame.dtypes], rows.tolist()])
-
-
-def shard_bytes(spec: str, frame: pd.DataFrame) -> bytes:
-    """The file of a shard with the digest of its spec, and its own: see `Run.read_shard`."""
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    about = {b"spec": spec, b"content": _content(table.to_pandas())}
-    sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **about}), sink)
-    return sink.getvalue().to_pybytes()

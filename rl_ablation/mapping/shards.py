@@ -13,15 +13,17 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from rl_ablation.cluster import scattered
 from rl_ablation.env_ids import trust
 from rl_ablation.errors import LabError
-from rl_ablation.files import array_digest, digest
+from rl_ablation.files import array_digest, digest, one_line
 from rl_ablation.lesions.methods import SiteStats
-from rl_ablation.mapping.run import shard_bytes
+from rl_ablation.mapping.manifest import MAX_SHARD
 from rl_ablation.mapping.spec import Spec
 from rl_ablation.measures.registry import Measure, evaluate
 from rl_ablation.policies.network import MLP
@@ -174,3 +176,56 @@ def _arithmetic(job: _Job) -> str:
             activity=work.activity, horizon=min(20, work.spec.horizon),
         )  # fmt: skip
     return digest([array_digest(values) for values in trace.signals.values()])
+
+
+# The file of a shard.
+
+
+def shard_bytes(spec: str, frame: pd.DataFrame) -> bytes:
+    """The file of a shard with the digest of its spec, and its own: see `shard_table`."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    about = {b"spec": spec, b"content": _content(table.to_pandas())}
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **about}), sink)
+    return sink.getvalue().to_pybytes()
+
+
+def shard_table(stored: bytes, spec: str, pairs: Sequence[tuple[str, int]]) -> pd.DataFrame:
+    """What the file of a shard holds: a row for each (lesion, episode) of these.
+
+    Raises:
+        LabError: It is damaged, of another spec, or another shard.
+    """
+    try:
+        table = _bounded(stored, len(pairs))
+        frame = table.to_pandas()
+        found = _content(frame)
+    except Exception as error:  # pyarrow raises whatever a flipped bit leads it to
+        raise LabError(f"damaged shard ({one_line(error)})") from None
+    meta = table.schema.metadata or {}
+    if meta.get(b"spec") != spec.encode():
+        raise LabError("not a shard of this run")
+    if meta.get(b"content") != found.encode():
+        raise LabError("damaged shard (its numbers have changed)")
+    if list(zip(frame["lesion"], frame["episode"], strict=True)) != list(pairs):
+        raise LabError("another shard of this run")
+    return frame
+
+
+def _bounded(stored: bytes, rows: int) -> pa.Table:
+    """The table of a shard; what its file says it has is held against what it may have, first."""
+    file = pq.ParquetFile(pa.BufferReader(stored))
+    about = file.metadata
+    groups = [about.row_group(k) for k in range(about.num_row_groups)]
+    columns = [group.column(k) for group in groups for k in range(group.num_columns)]
+    if about.num_rows != rows or sum(c.total_uncompressed_size for c in columns) > MAX_SHARD:
+        raise LabError(f"it has not the {rows} rows of the spec")
+    if any(c.compression not in ("SNAPPY", "UNCOMPRESSED") for c in columns):
+        raise LabError("it is compressed in an unusual way")
+    return file.read()
+
+
+def _content(frame: pd.DataFrame) -> str:
+    """Digest of a shard's columns and values: parquet itself does not notice a flipped bit."""
+    rows = pd.util.hash_pandas_object(frame, index=False)
+    return digest([list(frame.columns), [str(t) for t in frame.dtypes], rows.tolist()])
