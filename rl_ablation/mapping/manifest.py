@@ -34,6 +34,7 @@ DESIGN, PROBE = "design.json", "probe.csv"
 """Files of a map: all that determines the later stages, and what each cut does at once."""
 
 MEND = "run the same map command again to mend it"
+FINISH = "run the same map command again to finish it"
 
 DISCOVERY, CONFIRMATION, CONTROLS, DOSES = "discovery", "confirmation", "controls", "doses"
 """The stages of a map; the discovery is the run itself, the others are folders inside it."""

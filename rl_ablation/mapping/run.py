@@ -19,6 +19,8 @@ from rl_ablation.lesions.lesion import Plan
 from rl_ablation.mapping.behaviour import Behaviour, fold
 from rl_ablation.mapping.effects import effects
 from rl_ablation.mapping.manifest import (
+    DESIGN,
+    FINISH,
     MANIFEST,
     MEND,
     MORE,
@@ -251,8 +253,11 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether all shards are there; one that was broken off is finished by the same command."""
-        return all(self.shard_path(k).exists() for k in range(self.spec.shards))
+        """Whether all was made; what was broken off is finished by the same command."""
+        if listed(self.folder, SPEC):
+            return True
+        shards = (self.shard_path(k) for k in range(self.spec.shards))
+        return not (self.folder / DESIGN).exists() and all(path.exists() for path in shards)
 
     def _repr_html_(self) -> str:
         return shown(f"Run of {self.spec.agent}", self._about())
@@ -277,14 +282,14 @@ class Run:
         folder = self.folder / name
         if not self._has(f"{name}/{SPEC}"):
             if listed(self.folder, name) is None and not self.begun and folder.exists():
-                raise LabError(f"{folder} is not finished; {MEND}")
+                raise LabError(f"{folder} is not finished; {FINISH}")
             return None
         run = Run(folder, begun=self.begun)
-        if run.finished or listed(self.folder, SPEC):
+        if run.finished:
             return run
         if self.begun:
             return None
-        raise LabError(f"{folder} is not finished; {MEND}")
+        raise LabError(f"{folder} is not finished; {FINISH}")
 
     def parts(self, name: str) -> list[Run]:
         """The runs ``name-1``, ``name-2``, … inside this one; see `part`."""
@@ -294,12 +299,14 @@ class Run:
         return found
 
     def check(self) -> None:
-        """See that nothing of a finished run is damaged: what it reads and what it does not.
+        """See that the run is finished, and nothing of it damaged, whether it is read or not.
 
         Raises:
-            LabError: Something is damaged or missing.
+            LabError: It is not finished, or something is damaged or missing.
         """
         outer = root(self.folder)
+        if not self.finished:
+            raise LabError(f"{outer} is not finished; {FINISH}")
         if bad := damaged(outer):
             more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
             raise LabError(f"{outer / bad[0]}: damaged or missing{more}; {MEND}")

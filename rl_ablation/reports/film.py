@@ -80,11 +80,12 @@ def film(
 
     Raises:
         LabError: No such lesion or episode, an environment without your word, a path at which
-            something else is, a film that does not fit on the disk, or nothing can be drawn on this
-            machine.
+            something else is, a film that does not fit on the disk, nothing can be drawn on this
+            machine, or the run is damaged or not finished.
     """
     if env is not None:
         trust(env)
+    run.check()
     spec, policy = run.spec, run.policy
     chosen = named(run, lesion)
     lesion = chosen.name

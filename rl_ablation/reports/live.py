@@ -61,11 +61,13 @@ def live(
         load: Lines of Python that load the agent into ``agent``, for the page to quote.
 
     Raises:
-        LabError: The bundle is not built, the network is no MLP, the world cannot be played, or
-            something else than such a page is at the path.
+        LabError: The bundle is not built, the network is no MLP, the world cannot be played, the
+            run is damaged or not finished, or something else than such a page is at the path.
     """
     if gap := missing():
         raise LabError(f"{gap}; {MEND}")
+    if isinstance(what, Map):
+        what.check()
     folder = what.folder if isinstance(what, Map) else Path()
     standard = folder / "live.html"
     path = standard if path is None else Path(path)
