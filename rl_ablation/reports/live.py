@@ -64,10 +64,10 @@ def live(
         LabError: The bundle is not built, the network is no MLP, the world cannot be played, the
             run is damaged or not finished, or something else than such a page is at the path.
     """
-    if gap := missing():
-        raise LabError(f"{gap}; {MEND}")
     if isinstance(what, Map):
         what.check()
+    if gap := missing():
+        raise LabError(f"{gap}; {MEND}")
     folder = what.folder if isinstance(what, Map) else Path()
     standard = folder / "live.html"
     path = standard if path is None else Path(path)
