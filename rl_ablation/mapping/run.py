@@ -67,8 +67,8 @@ _OWN = TypeAdapter(dict[str, str])
 @lru_cache(maxsize=256)
 def _tell_unsealed(folder: Path) -> None:
     log.warning(
-        "%s has no %s, so damage to it cannot be seen: it is not finished, or of an earlier "
-        "version; the same map command again writes one", folder, MANIFEST,
+        "%s has no %s, as runs of earlier versions, so damage to it cannot be seen; "
+        "the same map command again writes one", folder, MANIFEST,
     )  # fmt: skip
 
 
@@ -76,7 +76,8 @@ class Run:
     """A run folder: the sweep's spec and results.
 
     What is read of it is held against its manifest. With ``begun`` it may be unfinished: stages
-    that are not finished do not count. Otherwise they are told of, and so is a missing manifest.
+    that are not finished do not count. Otherwise they are told of, and so is a missing manifest of
+    a finished run.
 
     Raises:
         LabError: It is none, or its spec or its manifest is damaged.
@@ -93,7 +94,7 @@ class Run:
         except LabError as error:
             raise LabError(f"{self.folder / SPEC}: {error}") from None
         outer = root(self.folder)
-        if not begun and manifest_of(outer) is None:
+        if not begun and manifest_of(outer) is None and self.finished:
             _tell_unsealed(outer)
         self._own: tuple[int, pd.DataFrame] | None = None  # further episodes make it stale
 

@@ -109,7 +109,9 @@ def test_each_thing_that_determines_a_map_gives_it_another_folder(policy, folder
     assert named <= set(ASKED), "a new field needs a case here"
     found = {"": folder_of()}
     found |= {name: folder_of(**changes) for name, changes in ASKED.items()}
-    found |= {name: folder_of(agent=change(policy)) for name, change in AGENTS.items()}
+    found |= {
+        name: folder_of(agent=change(policy), activity=None) for name, change in AGENTS.items()
+    }
     found |= {name: folder_of(plan=Plan(lesions)) for name, lesions in PLANS.items()}
     of = {}
     for name, folder in found.items():
