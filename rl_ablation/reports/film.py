@@ -89,10 +89,8 @@ def film(
     spec, policy = run.spec, run.policy
     chosen = named(run, lesion)
     lesion = chosen.name
-    if episode is None:
-        episode = typical_episode(run, lesion)
-    if not 0 <= episode < spec.episodes:
-        raise LabError(f"this run has episodes 0–{spec.episodes - 1}, not {episode}")
+    episode = typical_episode(run, lesion) if episode is None else episode
+    _check_episode(run, episode)
     if not 0 < seconds < np.inf:
         raise LabError(f"a film needs more than 0 seconds, and an end; got {seconds:g}")
     standard = standard_path(run, lesion)
@@ -133,6 +131,11 @@ def film(
         for side in sides:
             side.env.close()
     return path
+
+
+def _check_episode(run: Map, episode: int) -> None:
+    if not 0 <= episode < run.spec.episodes:
+        raise LabError(f"this run has episodes 0–{run.spec.episodes - 1}, not {episode}")
 
 
 def standard_path(run: Map, lesion: str) -> Path:
