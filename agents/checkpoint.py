@@ -15,8 +15,18 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize
 
 from rl_ablation.errors import LabError
-from rl_ablation.files import read_tensors, tensor_bytes, write_atomically
+from rl_ablation.files import (
+    MAX_WEIGHTS,
+    MIB,
+    read_file,
+    read_tensors,
+    tensor_bytes,
+    write_atomically,
+)
 from rl_ablation.versions import as_text, changed, of_text, versions
+
+MAX_CHECKPOINT = 8 * MAX_WEIGHTS + MIB
+"""Bytes: two networks, each with what the optimizer keeps of it, twice its size."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +97,9 @@ def restore(model: PPO, env: VecNormalize, path: Path, identity: str) -> Done:
     Raises:
         LabError: It is damaged, of an earlier version of this lab, or of another training.
     """
+    content = read_file(path, MAX_CHECKPOINT)
     try:
-        arrays, about = read_tensors(path.read_bytes())
+        arrays, about = read_tensors(content)
     except LabError as error:
         raise LabError(f"{path}: damaged checkpoint ({error}); delete it to start anew") from None
     if "made_with" not in about:

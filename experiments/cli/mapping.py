@@ -134,7 +134,8 @@ def open_(run: RunArg, /, live: bool = False) -> None:
     from rl_ablation.mapping.run import Run
 
     name = "live" if live else "report"
-    page = Run(run).folder / f"{name}.html"
+    Run(run).check()
+    page = run / f"{name}.html"
     if not page.exists():
         made = shlex.join(["rl-ablation", name, str(run)])
         raise LabError(f"{run} has no {page.name}; make it: {made}")

@@ -1,30 +1,27 @@
-"""Corruptions and kills: files of a small map and a small training are damaged, processes killed.
+"""Corruptions: files of a small map and of a small training are damaged.
 
 Nothing may come out silently different. Asked of a damaged map or training, the lab gives the very
 answer that it gave before, or says in one line that something is damaged; and the same command
-again gives back what was there. A corruption or kill of which that is true has *held*.
+again gives back what was there. A corruption of which that is true has *held*.
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiments.faults.small import small_map, small_training
+from experiments.faults.tally import Tally
 from rl_ablation.errors import LabError
 from rl_ablation.files import array_digest
 from rl_ablation.mapping.manifest import DOSES, MANIFEST, PROBE, manifest_of
@@ -32,18 +29,7 @@ from rl_ablation.mapping.map import Map
 from rl_ablation.policies.storage import load_folder
 from rl_ablation.reports.words import headlines
 
-SHOWN = 10  # failures that are kept as examples
 _HALF = 2  # stages of the small training after which it stands still to be damaged
-_PATIENCE = 600.0  # s that a small map or training may take at most, on a busy machine
-_KILLS = 3  # of one map or training, before it may come to its end
-
-
-class Tally(NamedTuple):
-    """How many were tried, how many held, and examples of those that did not, a line each."""
-
-    tried: int
-    held: int
-    failures: tuple[str, ...]
 
 
 # What is done to a file.
@@ -301,7 +287,7 @@ def _subjects(place: Path) -> _Subjects:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the log's lines: what a trial must say it says by an error."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
@@ -317,8 +303,8 @@ def corruptions(seed: int, count: int) -> Tally:
     Of ten, six damage a finished map that is then read; one a finished map and one an unfinished
     one that the same command mends or goes on with; two a training. The same seed damages the same.
     """
-    held, failures = 0, []
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    failures = []
+    with tempfile.TemporaryDirectory() as folder, quiet():
         subjects = _subjects(Path(folder))
         trials = [subjects.read] * 6 + [subjects.again, subjects.goes_on] + [subjects.train] * 2
         for k in range(count):
@@ -327,65 +313,7 @@ def corruptions(seed: int, count: int) -> Tally:
                 what, wrong = trials[k % len(trials)](draw)
             except Exception as error:  # a traceback is what must not be
                 what, wrong = f"number {k}", f"{type(error).__name__}: {error}"
-            held += not wrong
             if wrong:
                 failures.append(" ".join(f"{k}: {what}: {wrong}".split()))
-    return Tally(count, held, tuple(failures[:SHOWN]))
-
-
-# Kills.
-
-
-def kills(seed: int, count: int) -> Tally:
-    """Kill small maps and trainings at moments by chance, go on with each, and compare the bytes.
-
-    Each is killed up to three times, in a process of its own, before it may come to its end. That
-    counts as one; maps and trainings take turns.
-    """
-    held, failures = 0, []
-    with tempfile.TemporaryDirectory() as folder, _quiet():
-        place = Path(folder)
-        began = time.monotonic()
-        small_map(place / "map")
-        small_training(place / "training")
-        lasts = time.monotonic() - began
-        for k in range(count):
-            draw = np.random.default_rng([seed, k])
-            what = ("map", "training")[k % 2]
-            target = place / f"killed-{k}"
-            try:
-                dead = sum(_killed(what, target, lasts * draw.random()) for _ in range(_KILLS))
-                {"map": small_map, "training": small_training}[what](target)
-                wrong = _other_bytes(what, target, place / what)
-            except Exception as error:
-                dead, wrong = 0, f"{type(error).__name__}: {error}"
-            held += not wrong
-            if wrong:
-                failures.append(f"{k}: {what} killed {dead} times: {wrong}")
-            shutil.rmtree(target, ignore_errors=True)
-    return Tally(count, held, tuple(failures[:SHOWN]))
-
-
-def _killed(what: str, target: Path, after: float) -> bool:
-    """Begin or go on in a process, and kill it after so many seconds of work; whether it was."""
-    command = [sys.executable, "-m", "experiments.faults.small", what, str(target)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert process.stdout is not None
-        process.stdout.readline()  # it says that it begins
-        try:
-            process.wait(after)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        process.wait(_PATIENCE)
-    if process.returncode > 0:
-        raise RuntimeError(f"it ended with {process.returncode}")
-    return process.returncode == -signal.SIGKILL
-
-
-def _other_bytes(what: str, target: Path, original: Path) -> str:
-    if what == "map":
-        return unlike(target, original)
-    for name in ("curve.csv", "policy/policy.safetensors"):
-        if (target / name).read_bytes() != (original / name).read_bytes():
-            return f"{name} has other bytes"
-    return ""
+    told = "of a finished map (six of ten), a map that goes on, a training"
+    return Tally("corruptions", count, tuple(failures), told)

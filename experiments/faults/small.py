@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -18,9 +18,6 @@ from rl_ablation.mapping.lesion_map import lesion_map
 from rl_ablation.mapping.map import Map
 from rl_ablation.policies.policy import Card, Policy
 from rl_ablation.policies.storage import make_mlp, save
-
-BEGUN = "begun"
-"""What the script prints when all is imported and the work begins."""
 
 LAP = "envs:rl_ablation/Lap-v0"
 CONDITIONS = ("bends/ccw", "ring/cw")
@@ -84,14 +81,5 @@ class _BrokenOffError(Exception):
     """Ends a training as an interruption does."""
 
 
-def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("map", "training"))
-    parser.add_argument("folder", type=Path)
-    asked = parser.parse_args()
-    print(BEGUN, flush=True)
-    {"map": small_map, "training": small_training}[asked.what](asked.folder)
-
-
-if __name__ == "__main__":
-    _main()
+MAKE: dict[str, Callable[[Path], object]] = {"map": small_map, "training": small_training}
+"""What there is, and what makes it in a folder or goes on there."""

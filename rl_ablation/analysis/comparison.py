@@ -187,8 +187,7 @@ def compare(
 
 def _check(a: Map, b: Map) -> None:
     for run in (a, b):
-        if not run.finished:
-            raise LabError(f"{run.folder} is not finished; run the same map command again")
+        run.check()
     if a.digest == b.digest:
         raise LabError(f"{a.folder} and {b.folder} are one and the same run; give two")
     one, other = a.spec, b.spec

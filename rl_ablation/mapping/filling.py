@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,7 +30,15 @@ from rl_ablation.files import (
     write_atomically,
 )
 from rl_ablation.lesions.methods import DRAWS, KINDS
-from rl_ablation.mapping.manifest import DESIGN, MANIFEST, SPEC, VERSIONS, damaged, manifest_of
+from rl_ablation.mapping.manifest import (
+    DESIGN,
+    MANIFEST,
+    SPEC,
+    VERSIONS,
+    damaged,
+    manifest_of,
+    read_bounded,
+)
 from rl_ablation.mapping.run import BESIDE, RUNS, Run
 from rl_ablation.mapping.spec import Spec, read_spec
 from rl_ablation.policies.network import MLP
@@ -78,7 +87,7 @@ def _check_ours(folder: Path, spec: Spec, inside: bool = False) -> None:
     kept: Spec | LabError | None = None
     if (folder / SPEC).exists():
         try:
-            kept = read_spec((folder / SPEC).read_bytes())
+            kept = read_spec(read_bounded(folder / SPEC))
         except LabError as error:
             kept = error
     if isinstance(kept, Spec) and kept.digest == spec.digest:
@@ -106,8 +115,8 @@ def _owners(folder: Path) -> set[str]:
     found = set()
     for path in (folder / "shards").glob("*.parquet"):
         try:
-            meta = pq.read_schema(path).metadata or {}
-        except (OSError, pa.ArrowException):
+            meta = pq.read_schema(pa.BufferReader(read_bounded(path))).metadata or {}
+        except (LabError, OSError, pa.ArrowException):
             continue
         found.add(meta.get(b"spec", b"").decode(errors="replace"))
     return found
@@ -125,23 +134,25 @@ def _listed(folder: Path, name: str) -> str | None:
 def _check_design(folder: Path, design: str) -> None:
     """Write down a map's design, or hold it against the one that the folder is of."""
     path, wanted = folder / DESIGN, _listed(folder, DESIGN)
-    ours = wanted is not None and wanted == _sha256(design)
-    if wanted is None and not path.exists():
+    if wanted == _sha256(design):
+        return  # whatever the file holds: it is mended with the rest
+    if wanted is None and not os.path.lexists(path):
         write_atomically(path, design)
-    if ours or (path.exists() and path.read_bytes() == design.encode()):
         return
     try:
-        one, other = json.loads(path.read_bytes()), json.loads(design)
-        what = " and ".join(k for k in other if one.get(k) != other[k])
-    except (OSError, ValueError, AttributeError):
+        one, other = json.loads(read_bounded(path)), json.loads(design)
+        what = " and ".join(k for k in {**other, **one} if one.get(k) != other.get(k))
+    except (LabError, ValueError, TypeError, AttributeError):
         raise LabError(
             f"{path}: damaged or missing; choose another folder, or delete this one"
         ) from None
-    if what:
+    if what or wanted is not None:
         raise LabError(
-            f"{folder} holds a map of another design (its {what} differ); "
+            f"{folder} holds a map of another design (its {what or 'form'} differ); "
             "choose another folder, or delete it"
         )
+    if not holds(path, design):  # the same but for its spaces
+        write_atomically(path, design)
 
 
 def _is_sealed(folder: Path, spec: Spec, texts: Mapping[str, str]) -> bool:
@@ -196,7 +207,7 @@ def begin(folder: Path, spec: Spec, agent: Policy) -> Run:
             log.warning("%s does not say with which versions it was begun", folder)
         write_atomically(folder / VERSIONS, as_text(_versions(spec)))
     # The spec comes last: a folder with a spec is a complete start.
-    if not _same(folder / SPEC, spec):
+    if not holds(folder / SPEC, _text(spec)):
         write_atomically(folder / SPEC, _text(spec))
     return Run(folder, begun=True)
 
@@ -210,10 +221,11 @@ def _keep_policy(folder: Path, agent: Policy) -> None:
     save(agent, folder / "policy")
 
 
-def _same(path: Path, spec: Spec) -> bool:
+def holds(path: Path, text: str) -> bool:
+    """Whether a file is there with just this text."""
     try:
-        return read_spec(path.read_bytes()).digest == spec.digest
-    except (LabError, FileNotFoundError):
+        return read_bounded(path) == text.encode()
+    except LabError:
         return False
 
 

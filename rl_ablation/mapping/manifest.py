@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rl_ablation.errors import LabError
 from rl_ablation.files import (
     MAX_TENSORS,
-    MAX_TEXT,
+    MIB,
     digest,
     one_line,
     read_file,
@@ -34,6 +34,7 @@ DESIGN, PROBE = "design.json", "probe.csv"
 """Files of a map: all that determines the later stages, and what each cut does at once."""
 
 MEND = "run the same map command again to mend it"
+FINISH = "run the same map command again to finish it"
 
 DISCOVERY, CONFIRMATION, CONTROLS, DOSES = "discovery", "confirmation", "controls", "doses"
 """The stages of a map; the discovery is the run itself, the others are folders inside it."""
@@ -41,6 +42,11 @@ DISCOVERY, CONFIRMATION, CONTROLS, DOSES = "discovery", "confirmation", "control
 MORE = "more"
 """Runs inside a run with further episodes for some of its lesions: ``more-1``, ``more-2``, …"""
 
+MAX_SPEC, MAX_SHARD = 16 * MIB, 64 * MIB
+"""Bytes of a spec, or another text of a run, and of a shard; those of the studies have up to 0.1
+and 0.3 MiB."""
+
+_LIMITS = {".safetensors": MAX_TENSORS, ".parquet": MAX_SHARD}
 _STAGE = re.compile(rf"{CONFIRMATION}|{DOSES}|({CONTROLS}|{MORE})-\d+")
 
 
@@ -93,7 +99,7 @@ def manifest_of(folder: Path) -> Manifest | None:
 def _parsed(path: Path, *state: int) -> Manifest:
     """The manifest in a file that is in this state."""
     try:
-        found = Manifest.model_validate_json(read_file(path, MAX_TEXT))
+        found = Manifest.model_validate_json(read_bounded(path))
     except (ValidationError, UnicodeDecodeError) as error:
         raise LabError(f"{path}: damaged ({one_line(error)}); {MEND}") from None
     if found.digest != found.content:
@@ -108,11 +114,11 @@ def listed(folder: Path, name: str) -> bool | None:
     return None if found is None else _from(outer, folder, name) in found.files
 
 
-def read(folder: Path, name: str, limit: int = MAX_TEXT) -> bytes:
+def read(folder: Path, name: str) -> bytes:
     """A file of a run's folder, as the run's manifest lists it, if there is one.
 
     Raises:
-        LabError: It is damaged, missing, not of this run, or no file of at most ``limit`` bytes.
+        LabError: It is damaged, missing, not of this run, or no file of plausible size.
         FileNotFoundError: It is missing, and there is no manifest that should list it.
     """
     outer, path = root(folder), folder / name
@@ -120,13 +126,13 @@ def read(folder: Path, name: str, limit: int = MAX_TEXT) -> bytes:
     if found is None:
         if not os.path.lexists(path):
             raise FileNotFoundError(path)
-        return read_file(path, limit)
+        return read_bounded(path)
     wanted = found.files.get(_from(outer, folder, name))
     if wanted is None:
         raise LabError(f"{path}: not of this run; its {MANIFEST} does not list it")
     if not os.path.lexists(path):
         raise LabError(f"{path}: missing; {MEND}")
-    content = read_file(path, limit)
+    content = read_bounded(path)
     if sha256(content) != wanted:
         raise LabError(f"{path}: damaged (not what {MANIFEST} lists); {MEND}")
     return content
@@ -151,9 +157,14 @@ def _from(outer: Path, folder: Path, name: str) -> str:
     return (folder.absolute().relative_to(outer) / name).as_posix()
 
 
+def read_bounded(path: Path) -> bytes:
+    """A file of a run, whatever its manifest says; a LabError if it is none of plausible size."""
+    return read_file(path, _LIMITS.get(path.suffix, MAX_SPEC))
+
+
 def _content(path: Path) -> bytes | None:
     """What a file that may be damaged holds; None for what is no file."""
     try:
-        return read_file(path, MAX_TENSORS)
+        return read_bounded(path)
     except LabError:
         return None

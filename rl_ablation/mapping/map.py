@@ -24,13 +24,11 @@ from rl_ablation.mapping.kinds import bases, weakest
 from rl_ablation.mapping.manifest import (
     CONFIRMATION,
     CONTROLS,
-    DESIGN,
     DOSES,
+    FINISH,
     MEND,
     PROBE,
-    manifest_of,
     read,
-    root,
 )
 from rl_ablation.mapping.run import Run
 from rl_ablation.markup import shown
@@ -96,8 +94,8 @@ class Map(Run):
         Raises:
             LabError: Something is missing or damaged, or the map is not finished.
         """
-        if not (self.begun or manifest_of(root(self.folder))) and (self.folder / DESIGN).exists():
-            raise LabError(f"{self.folder}: this map is not finished; {MEND}")
+        if not (self.begun or self.finished):
+            raise LabError(f"{self.folder} is not finished; {FINISH}")
         if self._effects is None:
             self._effects = self._assembled()
         return self._effects
@@ -106,7 +104,10 @@ class Map(Run):
         title, about = f"Map of {self.spec.agent}", self._about()
         if not self.finished or len(self.plan) == 1:
             return shown(title, about)
-        effects = self.effects()
+        try:
+            effects = self.effects()
+        except LabError as damaged:
+            return shown(title, f"{about}; {damaged}")
         rows = with_own(weakest(effects[~effects["group"].isin(NO_CLAIMS)]), self.own)
         rows = rows[rows["condition"] == "all"]
         sums = [m for m in rows["measure"].unique() if MEASURES[m].summary]

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
 from rl_ablation.errors import LabError
-from rl_ablation.files import MAX_TENSORS, MIB, digest, one_line, sha256
+from rl_ablation.files import one_line, sha256
 from rl_ablation.lesions.lesion import Plan
 from rl_ablation.mapping.behaviour import Behaviour, fold
 from rl_ablation.mapping.effects import effects
 from rl_ablation.mapping.manifest import (
+    DESIGN,
+    FINISH,
     MANIFEST,
     MEND,
     MORE,
@@ -32,6 +32,7 @@ from rl_ablation.mapping.manifest import (
     read,
     root,
 )
+from rl_ablation.mapping.shards import shard_table
 from rl_ablation.mapping.spec import read_spec
 from rl_ablation.markup import shown
 from rl_ablation.measures.registry import Measure, in_condition
@@ -42,9 +43,6 @@ from rl_ablation.rollouts.episodes import Episodes
 from rl_ablation.versions import of_text
 
 log = logging.getLogger(__name__)
-
-MAX_SHARD = 64 * MIB
-"""Bytes of a shard; those of the studies have up to 0.3 MiB."""
 
 RUNS = Path("runs")
 NAMES = "names.json"
@@ -69,8 +67,8 @@ _OWN = TypeAdapter(dict[str, str])
 @lru_cache(maxsize=256)
 def _tell_unsealed(folder: Path) -> None:
     log.warning(
-        "%s has no %s, so damage to it cannot be seen: it is not finished, or of an earlier "
-        "version; the same map command again writes one", folder, MANIFEST,
+        "%s has no %s, as runs of earlier versions, so damage to it cannot be seen; "
+        "the same map command again writes one", folder, MANIFEST,
     )  # fmt: skip
 
 
@@ -78,7 +76,8 @@ class Run:
     """A run folder: the sweep's spec and results.
 
     What is read of it is held against its manifest. With ``begun`` it may be unfinished: stages
-    that are not finished do not count. Otherwise they are told of, and so is a missing manifest.
+    that are not finished do not count. Otherwise they are told of, and so is a missing manifest of
+    a finished run.
 
     Raises:
         LabError: It is none, or its spec or its manifest is damaged.
@@ -95,7 +94,7 @@ class Run:
         except LabError as error:
             raise LabError(f"{self.folder / SPEC}: {error}") from None
         outer = root(self.folder)
-        if not begun and manifest_of(outer) is None:
+        if not begun and manifest_of(outer) is None and self.finished:
             _tell_unsealed(outer)
         self._own: tuple[int, pd.DataFrame] | None = None  # further episodes make it stale
 
@@ -143,7 +142,7 @@ class Run:
         """
         path = self.folder / ACTIVITY
         try:
-            content = read(self.folder, ACTIVITY, MAX_TENSORS)
+            content = read(self.folder, ACTIVITY)
         except FileNotFoundError:
             raise LabError(f"{path}: missing; {MEND}") from None
         try:
@@ -160,7 +159,7 @@ class Run:
         """
         path = self.folder / VERSIONS
         try:
-            text = read(self.folder, VERSIONS, MIB).decode(errors="replace")
+            text = read(self.folder, VERSIONS).decode(errors="replace")
         except FileNotFoundError:
             raise LabError(f"{path}: missing; {MEND}") from None
         if not text or not all(map(_VERSION.fullmatch, text.splitlines())):
@@ -226,26 +225,16 @@ class Run:
 
     def _shard(self, index: int) -> tuple[bytes, pd.DataFrame]:
         """A shard's bytes and what they hold."""
-        path = self.shard_path(index)
+        path, spec = self.shard_path(index), self.spec
         try:
-            content = read(self.folder, f"shards/{path.name}", MAX_SHARD)
+            content = read(self.folder, f"shards/{path.name}")
         except FileNotFoundError:
             raise LabError(f"{self.folder}: shard {path.name} is missing; {MEND}") from None
+        pairs = [(spec.lesions[x].name, k) for x, k in spec.pairs(index)]
         try:
-            table = _table(content, len(self.spec.pairs(index)))
-            frame = table.to_pandas()
-            found = _content(frame)
-        except Exception as error:  # pyarrow raises whatever a flipped bit leads it to
-            raise LabError(f"{path}: damaged shard ({one_line(error)}); {MEND}") from None
-        meta = table.schema.metadata or {}
-        if meta.get(b"spec") != self.digest.encode() or len(frame) != len(self.spec.pairs(index)):
-            raise LabError(f"{path}: not a shard of this run; {MEND}")
-        if meta.get(b"content") != found.encode():
-            raise LabError(f"{path}: damaged shard (its numbers have changed); {MEND}")
-        pairs = [(self.spec.lesions[x].name, k) for x, k in self.spec.pairs(index)]
-        if list(zip(frame["lesion"], frame["episode"], strict=True)) != pairs:
-            raise LabError(f"{path}: another shard of this run; {MEND}")
-        return content, frame
+            return content, shard_table(content, self.digest, pairs)
+        except LabError as error:
+            raise LabError(f"{path}: {error}; {MEND}") from None
 
     def table(self) -> pd.DataFrame:
         """The behaviour table: a row for each lesion × episode.
@@ -265,8 +254,11 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether all shards are there; one that was broken off is finished by the same command."""
-        return all(self.shard_path(k).exists() for k in range(self.spec.shards))
+        """Whether all was made; what was broken off is finished by the same command."""
+        if listed(self.folder, SPEC):
+            return True
+        shards = (self.shard_path(k) for k in range(self.spec.shards))
+        return not (self.folder / DESIGN).exists() and all(path.exists() for path in shards)
 
     def _repr_html_(self) -> str:
         return shown(f"Run of {self.spec.agent}", self._about())
@@ -291,14 +283,14 @@ class Run:
         folder = self.folder / name
         if not self._has(f"{name}/{SPEC}"):
             if listed(self.folder, name) is None and not self.begun and folder.exists():
-                raise LabError(f"{folder} is not finished; {MEND}")
+                raise LabError(f"{folder} is not finished; {FINISH}")
             return None
         run = Run(folder, begun=self.begun)
-        if run.finished or listed(self.folder, SPEC):
+        if run.finished:
             return run
         if self.begun:
             return None
-        raise LabError(f"{folder} is not finished; {MEND}")
+        raise LabError(f"{folder} is not finished; {FINISH}")
 
     def parts(self, name: str) -> list[Run]:
         """The runs ``name-1``, ``name-2``, … inside this one; see `part`."""
@@ -308,12 +300,14 @@ class Run:
         return found
 
     def check(self) -> None:
-        """See that nothing of a finished run is damaged: what it reads and what it does not.
+        """See that the run is finished, and nothing of it damaged, whether it is read or not.
 
         Raises:
-            LabError: Something is damaged or missing.
+            LabError: It is not finished, or something is damaged or missing.
         """
         outer = root(self.folder)
+        if not self.finished:
+            raise LabError(f"{outer} is not finished; {FINISH}")
         if bad := damaged(outer):
             more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
             raise LabError(f"{outer / bad[0]}: damaged or missing{more}; {MEND}")
@@ -375,31 +369,3 @@ class Run:
             LabError: A shard is missing or damaged.
         """
         return pd.concat(self._tables(), ignore_index=True)
-
-
-def _table(stored: bytes, rows: int) -> pa.Table:
-    """The table of a shard; what its file says it has is held against what it may have, first."""
-    file = pq.ParquetFile(pa.BufferReader(stored))
-    about = file.metadata
-    groups = [about.row_group(k) for k in range(about.num_row_groups)]
-    columns = [group.column(k) for group in groups for k in range(group.num_columns)]
-    if about.num_rows != rows or sum(c.total_uncompressed_size for c in columns) > MAX_SHARD:
-        raise LabError(f"it has not the {rows} rows of the spec")
-    if any(c.compression not in ("SNAPPY", "UNCOMPRESSED") for c in columns):
-        raise LabError("it is compressed in an unusual way")
-    return file.read()
-
-
-def _content(frame: pd.DataFrame) -> str:
-    """Digest of a shard's columns and values: parquet itself does not notice a flipped bit."""
-    rows = pd.util.hash_pandas_object(frame, index=False)
-    return digest([list(frame.columns), [str(t) for t in frame.dtypes], rows.tolist()])
-
-
-def shard_bytes(spec: str, frame: pd.DataFrame) -> bytes:
-    """The file of a shard with the digest of its spec, and its own: see `Run.read_shard`."""
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    about = {b"spec": spec, b"content": _content(table.to_pandas())}
-    sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **about}), sink)
-    return sink.getvalue().to_pybytes()

@@ -10,18 +10,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from rl_ablation.cluster import scattered
 from rl_ablation.env_ids import trust
 from rl_ablation.errors import LabError
-from rl_ablation.files import array_digest, digest
+from rl_ablation.files import MIB, array_digest, digest, one_line
 from rl_ablation.lesions.methods import SiteStats
-from rl_ablation.mapping.run import shard_bytes
+from rl_ablation.mapping.manifest import MAX_SHARD
 from rl_ablation.mapping.spec import Spec
 from rl_ablation.measures.registry import Measure, evaluate
 from rl_ablation.policies.network import MLP
@@ -174,3 +177,128 @@ def _arithmetic(job: _Job) -> str:
             activity=work.activity, horizon=min(20, work.spec.horizon),
         )  # fmt: skip
     return digest([array_digest(values) for values in trace.signals.values()])
+
+
+# The file of a shard.
+
+
+def shard_bytes(spec: str, frame: pd.DataFrame) -> bytes:
+    """The file of a shard with the digest of its spec, and its own: see `shard_table`."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    about = {b"spec": spec, b"content": _content(table.to_pandas())}
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **about}), sink)
+    return sink.getvalue().to_pybytes()
+
+
+def shard_table(stored: bytes, spec: str, pairs: Sequence[tuple[str, int]]) -> pd.DataFrame:
+    """What the file of a shard holds: a row for each (lesion, episode) of these.
+
+    Raises:
+        LabError: It is damaged, of another spec, or another shard.
+    """
+    try:
+        table = _bounded(stored, len(pairs))
+        frame = table.to_pandas()
+        found = _content(frame)
+    except Exception as error:  # pyarrow raises whatever a flipped bit leads it to
+        raise LabError(f"damaged shard ({one_line(error)})") from None
+    meta = table.schema.metadata or {}
+    if meta.get(b"spec") != spec.encode():
+        raise LabError("not a shard of this run")
+    if meta.get(b"content") != found.encode():
+        raise LabError("damaged shard (its numbers have changed)")
+    if list(zip(frame["lesion"], frame["episode"], strict=True)) != list(pairs):
+        raise LabError("another shard of this run")
+    return frame
+
+
+def _bounded(stored: bytes, rows: int) -> pa.Table:
+    """The table of a shard; what its file says it has is held against what it may have, first."""
+    columns = _columns(stored)
+    if sum(c[_UNPACKED] for c in columns) > MAX_SHARD:
+        raise LabError("it has more than a shard may have")
+    if any(c[_CODEC] not in (0, 1) for c in columns):  # none, Snappy: they cannot swell much
+        raise LabError("it is compressed in an unusual way")
+    file = pq.ParquetFile(pa.BufferReader(stored))
+    if file.metadata.num_rows != rows:
+        raise LabError(f"it has not the {rows} rows of the spec")
+    return file.read()
+
+
+_GROUPS, _CHUNKS, _COLUMN, _CODEC, _UNPACKED = 4, 1, 3, 4, 6  # fields, from parquet.thrift
+_FOOTER = MIB // 4  # bytes of the end of the file, which tells of the rest; 10 KiB are usual
+
+
+def _columns(stored: bytes) -> list[dict[int, Any]]:
+    """What the end of a Parquet file says of its columns: number of field → value.
+
+    It is read here, since pyarrow ends the whole process where it is asked of a damaged one.
+    """
+    size = int.from_bytes(stored[-8:-4], "little")
+    if size > _FOOTER:
+        raise LabError("what it says of itself is too long")
+    about, _ = _struct(stored[-8 - size : -8], 0)
+    return [chunk[_COLUMN] for group in about[_GROUPS] for chunk in group[_CHUNKS]]
+
+
+def _struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
+    """A struct in Thrift's compact protocol, and where it ends."""
+    fields: dict[int, Any] = {}
+    number = 0
+    while kind := data[at]:
+        step, kind, at = kind >> 4, kind & 15, at + 1
+        if step:
+            number += step
+        else:
+            number, at = _whole(data, at)
+        if kind in (1, 2):
+            fields[number] = kind == 1
+        else:
+            fields[number], at = _value(data, at, kind)
+    return fields, at + 1
+
+
+def _value(data: bytes, at: int, kind: int) -> tuple[Any, int]:
+    if kind in (1, 2, 3):  # an element of a list of truths, or a byte
+        return data[at], at + 1
+    if kind in (4, 5, 6):
+        return _whole(data, at)
+    if kind == 7:  # a real number
+        return data[at : at + 8], at + 8
+    if kind == 8:
+        length, at = _varint(data, at)
+        return data[at : at + length], at + length
+    if kind == 9:
+        length, of = data[at] >> 4, data[at] & 15
+        at += 1
+        if length == 15:
+            length, at = _varint(data, at)
+        found = []
+        for _ in range(length):
+            value, at = _value(data, at, of)
+            found.append(value)
+        return found, at
+    if kind == 12:
+        return _struct(data, at)
+    raise LabError(f"it has a field of kind {kind}")
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        value |= (data[at] & 127) << shift
+        at, shift = at + 1, shift + 7
+        if data[at - 1] < 128:
+            return value, at
+
+
+def _whole(data: bytes, at: int) -> tuple[int, int]:
+    value, at = _varint(data, at)
+    return (value >> 1) ^ -(value & 1), at
+
+
+def _content(frame: pd.DataFrame) -> str:
+    """Digest of a shard's columns and values: parquet itself does not notice a flipped bit."""
+    rows = pd.util.hash_pandas_object(frame, index=False)
+    return digest([list(frame.columns), [str(t) for t in frame.dtypes], rows.tolist()])

@@ -18,7 +18,7 @@ from rl_ablation.errors import LabError
 from rl_ablation.files import write_atomically
 from rl_ablation.lesions.lesion import Plan
 from rl_ablation.mapping.design import Execution, Fields, as_episodes, only, typed
-from rl_ablation.mapping.filling import begin, check_versions, filling, place
+from rl_ablation.mapping.filling import begin, check_versions, filling, holds, place
 from rl_ablation.mapping.manifest import DESIGN, root, seal
 from rl_ablation.mapping.map import Map
 from rl_ablation.mapping.run import NAMES, OWN, WORDS, Run
@@ -193,8 +193,8 @@ def _keep_names(run: Run, agent: Policy) -> None:
         kept = {NAMES: world.names, OWN: world.own_measures, WORDS: world.condition_words}
     for file, names in kept.items():
         path = run.folder / file
-        content = (json.dumps(names, ensure_ascii=False, indent=1) + "\n").encode()
+        content = json.dumps(names, ensure_ascii=False, indent=1) + "\n"
         if not names:
             path.unlink(missing_ok=True)
-        elif not path.exists() or path.read_bytes() != content:
+        elif not holds(path, content):
             write_atomically(path, content)

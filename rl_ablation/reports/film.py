@@ -80,18 +80,17 @@ def film(
 
     Raises:
         LabError: No such lesion or episode, an environment without your word, a path at which
-            something else is, a film that does not fit on the disk, or nothing can be drawn on this
-            machine.
+            something else is, a film that does not fit on the disk, nothing can be drawn on this
+            machine, or the run is damaged or not finished.
     """
     if env is not None:
         trust(env)
+    run.check()
     spec, policy = run.spec, run.policy
     chosen = named(run, lesion)
     lesion = chosen.name
-    if episode is None:
-        episode = typical_episode(run, lesion)
-    if not 0 <= episode < spec.episodes:
-        raise LabError(f"this run has episodes 0–{spec.episodes - 1}, not {episode}")
+    episode = typical_episode(run, lesion) if episode is None else episode
+    _check_episode(run, episode)
     if not 0 < seconds < np.inf:
         raise LabError(f"a film needs more than 0 seconds, and an end; got {seconds:g}")
     standard = standard_path(run, lesion)
@@ -132,6 +131,11 @@ def film(
         for side in sides:
             side.env.close()
     return path
+
+
+def _check_episode(run: Map, episode: int) -> None:
+    if not 0 <= episode < run.spec.episodes:
+        raise LabError(f"this run has episodes 0–{run.spec.episodes - 1}, not {episode}")
 
 
 def standard_path(run: Map, lesion: str) -> Path:

@@ -61,9 +61,11 @@ def live(
         load: Lines of Python that load the agent into ``agent``, for the page to quote.
 
     Raises:
-        LabError: The bundle is not built, the network is no MLP, the world cannot be played, or
-            something else than such a page is at the path.
+        LabError: The bundle is not built, the network is no MLP, the world cannot be played, the
+            run is damaged or not finished, or something else than such a page is at the path.
     """
+    if isinstance(what, Map):
+        what.check()
     if gap := missing():
         raise LabError(f"{gap}; {MEND}")
     folder = what.folder if isinstance(what, Map) else Path()

@@ -1,6 +1,7 @@
 """Training: exact repeats and resumes, what it leaves behind, and what it hands to the lab."""
 
 import csv
+import re
 from dataclasses import replace
 
 import gymnasium as gym
@@ -11,6 +12,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from agents import checkpoint as checkpoint_module
 from agents import zoo
 from agents.adapter import BatchVecEnv, make_training_env, stage_seed
 from agents.recipes import RECIPES, Recipe
@@ -158,6 +160,45 @@ def test_damaged_checkpoint(begun, damage):
     path = begun / "checkpoint.safetensors"
     path.write_bytes(damage(path.read_bytes()))
     refuse("damaged checkpoint", TINY, begun)
+
+
+def test_a_flipped_bit_of_a_checkpoint_is_noticed(begun):
+    path = begun / "checkpoint.safetensors"
+    content = path.read_bytes()
+    for place in (3, 40, len(content) // 2, len(content) - 1):
+        other = bytearray(content)
+        other[place] ^= 2
+        path.write_bytes(other)
+        refuse("damaged checkpoint.*delete it to start anew", TINY, begun)
+
+
+def test_other_versions_than_it_was_begun_with(begun, monkeypatch):
+    real = checkpoint_module.versions()
+    monkeypatch.setattr(checkpoint_module, "versions", lambda: {**real, "torch": "1.0"})
+    line = (
+        rf"checkpoint.safetensors was made with torch {re.escape(real['torch'])} \(here 1\.0\): go"
+    )
+    refuse(line, TINY, begun)
+    refuse(r"was made with device cpu \(here cpu:0\)", TINY, begun, device="cpu:0")
+
+
+@pytest.mark.parametrize("damage", [lambda p: p.unlink(), lambda p: p.write_text("steps\r\n1\r\n")])
+def test_a_damaged_curve_is_written_again(whole, tmp_path, damage):
+    recipe, folder, _ = whole
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path, progress=stop_after(3 * ROLLOUT))
+    damage(tmp_path / "curve.csv")
+    train(recipe, tmp_path)
+    curve = (tmp_path / "curve.csv").read_bytes()
+    assert curve == (folder / "curve.csv").read_bytes()
+    assert b"\r" not in curve
+
+
+def test_what_a_killed_training_left_is_swept(begun):
+    left = begun / ".checkpoint.safetensors.999999999"
+    left.write_bytes(b"half")
+    train(TINY, begun)
+    assert not left.exists()
 
 
 # What it leaves behind.

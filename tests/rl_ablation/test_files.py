@@ -19,7 +19,6 @@ from rl_ablation.errors import LabError, escaped
 from rl_ablation.files import MIB, load_arrays, read_file, shortened
 from rl_ablation.mapping.map import Map
 from rl_ablation.reports.report import report
-from rl_ablation.rollouts.activity import load_activity
 from tests.rl_ablation.policies import sb3_files as files
 
 
@@ -177,8 +176,10 @@ RUN = {
 
 @pytest.fixture(scope="module")
 def finished(small_sweep, policy, tmp_path_factory):
-    """A finished run of one cut."""
-    return small_sweep(rl.layers(policy), tmp_path_factory.mktemp("run") / "run").folder
+    """A run without a manifest, which would tell of any damage by itself."""
+    run = small_sweep(rl.layers(policy), tmp_path_factory.mktemp("run") / "run")
+    (run.folder / "manifest.json").unlink()
+    return run.folder
 
 
 @odd_files
@@ -223,10 +224,14 @@ TENSORS = {
 
 
 @pytest.mark.parametrize("case", TENSORS)
-def test_hostile_tensors_are_one_line(case, tmp_path):
-    (tmp_path / "activity.safetensors").write_bytes(TENSORS[case])
-    path = tmp_path / "activity.safetensors"
-    refused(lambda: load_activity(path), path, "damaged")
+def test_hostile_tensors_are_one_line(case, finished):
+    path = finished / "activity.safetensors"
+    kept = path.read_bytes()
+    path.write_bytes(TENSORS[case])
+    try:
+        refused(lambda: Map(finished).activity, path, "damaged")
+    finally:
+        path.write_bytes(kept)
 
 
 @given(st.binary(max_size=400), st.integers(0, 2**64 - 1) | st.none())

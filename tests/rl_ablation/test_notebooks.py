@@ -102,4 +102,6 @@ def test_a_run_and_a_map(evil, policy, small_sweep, activity, tmp_path):
     assert found.text.startswith(EVIL)
     assert f"Without a counterpart in {EVIL}: {EVIL}." in found.text
     run.shard_path(0).unlink()
+    assert "missing; run the same map command again to mend it" in page(rl.Map(run.folder)).text
+    (run.folder / "manifest.json").unlink()
     assert "not finished" in page(rl.Map(run.folder)).text

@@ -289,14 +289,20 @@ def test_shard_of_another_run(run, agent, tmp_path, capsys):
     other = tmp_path / "other"
     assert main(["map", str(agent), *SMALL, "--seed", "1", "--out", str(other)]) == 0
     shutil.copyfile(other / "shards/00000.parquet", run / "shards/00000.parquet")
-    refuse(capsys, "not a shard of this run", "report", run)
+    refuse(capsys, "00000.parquet: damaged", "report", run)
 
 
 @pytest.mark.parametrize("damage", [_cut_short, _junk, lambda path: path.write_text("{}")])
 def test_damaged_spec(damage, run, agent, capsys):
+    sound = (run / "spec.json").read_bytes()
     damage(run / "spec.json")
-    refuse(capsys, "damaged spec", "report", run)
-    refuse(capsys, "damaged spec", "map", agent, *SMALL, "--out", run)
+    refuse(capsys, "spec.json: damaged", "report", run)
+    assert main(["map", str(agent), *SMALL, "--out", str(run)]) == 0
+    assert (run / "spec.json").read_bytes() == sound
+    (run / "manifest.json").unlink()
+    shutil.rmtree(run / "shards")  # which say whose they are, too
+    damage(run / "spec.json")
+    refuse(capsys, "spec.json: damaged spec", "map", agent, *SMALL, "--out", run)
 
 
 def test_run_folder_of_another_spec(run, agent, capsys, tmp_path):
@@ -478,6 +484,19 @@ def test_map_without_a_folder_makes_one(agent, capsys):
         "h1": "mean",
     }
     assert Path(said["report"]).exists()
+
+
+def test_sigterm_is_as_ctrl_c(capsys, monkeypatch):
+    def work(arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(sys.modules["experiments.cli.main"], "_run", work)
+    assert main(["doctor"]) == INTERRUPTED
+    said = capsys.readouterr()
+    assert said.err == "rl-ablation: interrupted; the same command goes on from here\n"
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_interrupted_map_goes_on(agent, tmp_path, capsys):

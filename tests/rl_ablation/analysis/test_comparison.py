@@ -248,6 +248,7 @@ def _copy(run, folder, seed):
     path = shutil.copytree(run.folder, folder / f"copy-{seed}")
     spec = json.loads((path / "spec.json").read_text())
     (path / "spec.json").write_text(json.dumps(spec | {"seed": seed}))
+    (path / "manifest.json").unlink()
     if seed == 4:
         shutil.rmtree(path / "shards")
     return path
