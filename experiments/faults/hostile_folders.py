@@ -23,6 +23,7 @@ from experiments.faults.hostile import (
     word,
 )
 from experiments.faults.hostile_zips import corrupted
+from rl_ablation.mapping.manifest import MANIFEST
 
 
 def _folder(what: str, parts: Mapping[str, bytes | Odd]) -> Hostile:
@@ -30,7 +31,9 @@ def _folder(what: str, parts: Mapping[str, bytes | Odd]) -> Hostile:
 
 
 def _run(what: str, run: Mapping[str, bytes], changes: Mapping[str, bytes | Odd]) -> Hostile:
-    parts: dict[str, bytes | Odd] = {**run, **changes}
+    # Without its manifest, which would tell of any change before anything else is read.
+    parts: dict[str, bytes | Odd] = {k: v for k, v in run.items() if k != MANIFEST}
+    parts |= changes
     return Hostile(what, "run", {f"run/{k}": v for k, v in parts.items()})
 
 

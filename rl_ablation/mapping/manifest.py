@@ -88,10 +88,13 @@ def manifest_of(folder: Path) -> Manifest | None:
         LabError: It is damaged.
     """
     path = folder / MANIFEST
+    if not os.path.lexists(path):
+        return None
     try:
         state = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    except OSError:  # a link to nothing or to itself
+        read_bounded(path)
+        raise
     return _parsed(path, state.st_mtime_ns, state.st_size, state.st_ino)
 
 
