@@ -9,7 +9,7 @@ from pathlib import Path
 import gymnasium as gym
 import pytest
 from conftest import LAP, random_mlp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import envs
@@ -194,6 +194,7 @@ json_values = st.recursive(
 )
 
 
+@settings(max_examples=60)
 @given(st.dictionaries(st.sampled_from([*RULES, *HOW, "x", ""]) | st.text(), json_values))
 def test_any_arguments_are_checked_in_one_line(env_kwargs):
     for known in (True, False):
@@ -209,6 +210,7 @@ def test_any_arguments_are_checked_in_one_line(env_kwargs):
             assert not known or env_kwargs.keys() <= RULES.keys()
 
 
+@settings(max_examples=60)
 @given(json_values)
 def test_nothing_plain_can_be_a_path(value):
     if is_plain(value):
