@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from rl_ablation.errors import LabError
 from rl_ablation.files import (
     MAX_TENSORS,
-    MAX_TEXT,
+    MAX_CARD,
     MAX_WEIGHTS,
     digest,
     load_arrays,
@@ -94,7 +94,7 @@ def read_card(folder: str | Path) -> Card:
     if not os.path.lexists(path):
         where = "a policy folder holds one beside its weights"
         raise LabError(f"{folder}: no card.json; {where}")
-    content = read_file(path, MAX_TEXT)
+    content = read_file(path, MAX_CARD)
     try:
         return Card.model_validate_json(content)
     except (ValidationError, UnicodeDecodeError) as error:
@@ -123,7 +123,7 @@ def load_folder(folder: str | Path) -> Policy:
     except LabError as error:
         raise LabError(f"{path}: {error}") from None
     path = Path(folder) / "card.json"
-    if card.card_sha256 not in (None, _rest(read_file(path, MAX_TEXT))):
+    if card.card_sha256 not in (None, _rest(read_file(path, MAX_CARD))):
         raise LabError(
             f"{path}: damaged card: it has changed since it was written; if you changed it, "
             "take its line card_sha256 out too"
