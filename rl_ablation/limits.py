@@ -8,6 +8,8 @@ from rl_ablation.errors import LabError
 
 EPISODES = 10_000
 """Of a lesion: to resample so many takes 2 GB; `plan` never asks for more."""
+LESIONS = 50_000
+"""Of a run; the zoo's networks have some hundred units."""
 STEPS = 1_000_000
 """Control steps of an episode. What the robots of a trace take together is limited too: see
 `rl_ablation.rollouts.rollout`."""

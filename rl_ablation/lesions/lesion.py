@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import (
     BaseModel,
     ConfigDict,
+    FailFast,
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
@@ -56,7 +57,7 @@ class Lesion(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    cut: dict[str, tuple[int, ...]] = {}
+    cut: dict[str, Annotated[tuple[int, ...], FailFast()]] = {}
     kind: str = "zero"
     strength: float | None = None
     onset: int = Field(default=0, ge=0)

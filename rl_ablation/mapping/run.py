@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import pandas as pd
-from pydantic import TypeAdapter, ValidationError
+from pydantic import FailFast, TypeAdapter, ValidationError
 
 from rl_ablation.errors import LabError
 from rl_ablation.files import one_line, sha256
@@ -61,7 +61,7 @@ POLICY = ("policy/card.json", "policy/policy.safetensors")
 _VERSION = re.compile(r"[A-Za-z][\w.-]* [\w.+!-]+", re.ASCII)
 
 Kept = TypeVar("Kept")
-_NAMES = TypeAdapter(dict[str, list[str]])
+_NAMES = TypeAdapter(dict[str, Annotated[list[str], FailFast()]])
 _OWN = TypeAdapter(dict[str, str])
 
 

@@ -32,13 +32,15 @@ class Spec(BaseModel):
     sites: dict[str, Annotated[int, Field(ge=1)]]
     env_id: EnvId
     env_kwargs: EnvKwargs
-    conditions: tuple[str, ...] = Field(min_length=1)
+    conditions: tuple[str, ...] = Field(min_length=1, fail_fast=True)
     episodes: int = Field(ge=1, le=limits.EPISODES)
     seed: int = Field(ge=0, le=limits.SEED)
     horizon: int = Field(ge=1, le=limits.STEPS)
-    measures: tuple[str, ...] = Field(min_length=1)
-    lesions: tuple[Lesion, ...] = Field(min_length=1)
-    once: tuple[str, ...] = ()
+    measures: tuple[str, ...] = Field(min_length=1, fail_fast=True)
+    lesions: tuple[Lesion, ...] = Field(
+        min_length=1, max_length=limits.LESIONS, fail_fast=True
+    )  # the first error is enough: a list of millions would take long
+    once: tuple[str, ...] = Field(default=(), fail_fast=True)
     activity_episodes: int = Field(default=EPISODES, ge=1, le=limits.EPISODES)
     rows: int = Field(default=ROWS, ge=1, le=limits.ROWS)
 

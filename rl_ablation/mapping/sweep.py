@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Unpack
 
+from rl_ablation import limits
 from rl_ablation.cluster import current
 from rl_ablation.errors import LabError
 from rl_ablation.files import write_atomically
@@ -139,6 +140,7 @@ def make_spec(
     once: Collection[str] = (),
 ) -> Spec:
     """Find out what the world offers and fix everything that determines the numbers."""
+    limits.check_range("the number of lesions", len(plan), 1, limits.LESIONS)
     with world_of(agent) as world:
         episodes = world.settle(episodes)
         taken = choose(measures, world_signals(world))

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from rl_ablation.errors import LabError
 from rl_ablation.files import (
-    MAX_TENSORS,
     MAX_CARD,
+    MAX_TENSORS,
     MAX_WEIGHTS,
     digest,
     load_arrays,

@@ -234,6 +234,36 @@ def test_hostile_tensors_are_one_line(case, finished):
         path.write_bytes(kept)
 
 
+LONG = {
+    "lesions": ([{"name": str(k)} for k in range(180_000)], "at most 50000"),
+    "conditions": ([1] * 1_000_000, "conditions.0"),
+    "measures": ([1] * 1_000_000, "measures.0"),
+    "once": ([{}] * 900_000, "once.0"),
+    "rows": ([[]] * 900_000, "rows"),
+    "agent": ("a" * 5 * MIB, "5 MiB, more than the 4 allowed"),
+}
+
+
+@pytest.mark.parametrize("key", LONG)
+def test_long_lists_in_a_spec_are_refused_quickly(key, finished):
+    value, line = LONG[key]
+    path = finished / "spec.json"
+    kept = path.read_bytes()
+    path.write_text(json.dumps({**json.loads(kept), key: value}))
+    try:
+        refused(lambda: Map(finished), path, line)
+    finally:
+        path.write_bytes(kept)
+
+
+def test_long_cards_are_refused(policy, tmp_path):
+    agent = tmp_path / "agent"
+    rl.save(policy, agent)
+    card = json.loads((agent / "card.json").read_text())
+    (agent / "card.json").write_text(json.dumps({**card, "scores": {"x" * 2 * MIB: 1.0}}))
+    refused(lambda: rl.load(agent), agent / "card.json", "2 MiB, more than the 1 allowed")
+
+
 @given(st.binary(max_size=400), st.integers(0, 2**64 - 1) | st.none())
 def test_any_bytes_are_tensors_or_one_line(content, length):
     good = save({"a": np.arange(6.0), "b": np.ones((2, 2), np.float32)})
