@@ -150,12 +150,17 @@ def arrays(draw: Draw, run: Mapping[str, bytes]) -> Hostile:
 def spec(draw: Draw, run: Mapping[str, bytes]) -> Hostile:
     """A spec with odd values, or with some bytes changed."""
     good = json.loads(run["spec.json"])
-    way = pick(draw, ["values", "values", "lesion", "lesion", "text", "damage"])
+    way = pick(draw, ["values", "values", "lesion", "lesion", "text", "damage", "long"])
     if way == "damage":
         return _run("spec: damage", run, {"spec.json": corrupted(draw, run["spec.json"])})
     if way == "text":
         texts = [b"", b"[" * 10**5, b"null", b" " * (17 << 20), b'{"a":' * 10**5, b"\xff"]
         return _run("spec: text", run, {"spec.json": pick(draw, texts)})
+    if way == "long":
+        key = pick(draw, ["lesions", "conditions", "measures", "once", "sites"])
+        many = [pick(draw, [1, {}, [], "", {"name": "x"}])] * 250_000
+        content = json.dumps({**good, key: many}).encode()
+        return _run(f"spec: long {key}", run, {"spec.json": content})
     target = good
     if way == "lesion":
         target = pick(draw, good["lesions"])
