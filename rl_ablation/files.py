@@ -218,7 +218,7 @@ def array_digest(values: np.ndarray | None) -> str:
         return ""
     content = np.ascontiguousarray(values)
     found = hashlib.sha256(f"{content.dtype}{content.shape}".encode())
-    found.update(content.reshape(-1).view(np.uint8))  # where it lies: it may be large
+    found.update(content.reshape(-1).view(np.uint8).data)  # where it lies: it may be large
     return found.hexdigest()
 
 
