@@ -90,7 +90,9 @@ def manifest_of(folder: Path) -> Manifest | None:
     path = folder / MANIFEST
     try:
         state = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
+        if os.path.lexists(path):
+            raise LabError(f"{path}: damaged (a link to nothing); {MEND}") from None
         return None
     return _parsed(path, state.st_mtime_ns, state.st_size, state.st_ino)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
@@ -209,7 +210,7 @@ class Run:
     def _has(self, name: str) -> bool:
         """Whether a file is a part of this run: what its manifest does not list is none."""
         known = listed(self.folder, name)
-        return (self.folder / name).exists() if known is None else known
+        return os.path.lexists(self.folder / name) if known is None else known
 
     def shard_path(self, index: int) -> Path:
         """The file of a shard."""

@@ -71,6 +71,7 @@ DAMAGES = [
     ("policy/card.json", other_digit),
     ("policy/policy.safetensors", flipped_bit),
     (MANIFEST, other_digit),
+    (MANIFEST, link_to_itself),
 ]
 
 
