@@ -164,7 +164,7 @@ def _is_sealed(folder: Path, spec: Spec, texts: Mapping[str, str]) -> bool:
         found = manifest_of(folder)
     except LabError as error:
         log.warning("%s", str(error).partition(";")[0] + "; it is made again")
-        (folder / MANIFEST).unlink()
+        _restore(folder / MANIFEST, None)
         return False
     if found is None:
         return False

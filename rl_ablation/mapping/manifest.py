@@ -92,9 +92,8 @@ def manifest_of(folder: Path) -> Manifest | None:
         return None
     try:
         state = path.stat()
-    except OSError:  # a link to nothing or to itself
-        read_bounded(path)
-        raise
+    except OSError:
+        raise LabError(f"{path}: damaged (a link to nothing, or to itself); {MEND}") from None
     return _parsed(path, state.st_mtime_ns, state.st_size, state.st_ino)
 
 

@@ -133,7 +133,8 @@ def told(path, content):
 module.write_atomically = told
 try:
     rl.sweep(run.policy, run.plan, episodes=spec.episodes, seed=spec.seed, folder=run.folder,
-             conditions=spec.conditions, horizon=spec.horizon, scheduler={address!r})
+             conditions=spec.conditions, horizon=spec.horizon, activity=run.activity,
+             scheduler={address!r})
 except rl.LabError as error:
     print("error:", error, flush=True)
 """

@@ -1,11 +1,10 @@
-"""Damage and kills of small maps and trainings, a few of those of `make faults`."""
+"""Damage to small maps and trainings, a little of that of `make faults`."""
 
 import numpy as np
 import pytest
 
 from experiments.faults import corruptions as module
 from experiments.faults.corruptions import DAMAGES, corruptions, differing, files
-from experiments.faults.kills import kills
 from rl_ablation.errors import LabError
 
 
@@ -13,13 +12,6 @@ def test_nothing_is_silently_different():
     tally = corruptions(seed=5, count=10)
     assert tally.failures == ()
     assert (tally.tried, tally.held) == (10, 10)
-
-
-def test_what_a_kill_broke_off_comes_to_the_same_bytes():
-    tally = kills(seed=0, count=2)
-    assert tally.failures == ()
-    assert tally.tried == 2
-    assert "SIGKILLs" in tally.told
 
 
 def test_a_difference_without_a_word_does_not_hold(monkeypatch):

@@ -131,7 +131,7 @@ def test_other_intact_activity_is_told(again, policy):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", [*PACKAGES, "python", "source", "own-code"])
+@pytest.mark.parametrize("name", ["mujoco", "torch", "python", "source", "own-code"])
 def test_each_version_is_told(again, name, monkeypatch, caplog):
     """Of a finished run with a warning; an unfinished one is not gone on with, where numbers
     would change."""
@@ -159,6 +159,12 @@ def test_each_version_is_told(again, name, monkeypatch, caplog):
     with pytest.raises(LabError) as caught:
         call()
     assert str(caught.value).startswith(f"{folder} was begun with {for_now}: go on with what")
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_each_package_that_changes_numbers_is_held_against(name):
+    then = versions()
+    assert changed(then, {**then, name: "0.0.1"}) == f"{name} {then[name]} (here 0.0.1)"
 
 
 def test_an_engine_that_is_not_there_any_more_is_told():

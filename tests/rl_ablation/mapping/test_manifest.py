@@ -55,22 +55,16 @@ def link_to_itself(path):
 
 DAMAGES = [
     ("confirmation/shards/00000.parquet", lost),
-    ("confirmation/shards/00000.parquet", flipped_bit),
     ("shards/00000.parquet", link_to_itself),
-    ("confirmation", lost),
     ("doses", lost),
     ("probe.csv", lost),
-    ("probe.csv", other_digit),
     ("activity.safetensors", flipped_bit),
     ("spec.json", other_digit),
-    ("spec.json", lost),
-    ("controls-1/spec.json", other_digit),
     ("design.json", other_digit),
     ("versions.txt", other_digit),
-    ("names.json", lost),
     ("policy/card.json", other_digit),
-    ("policy/policy.safetensors", flipped_bit),
     (MANIFEST, other_digit),
+    (MANIFEST, link_to_itself),
 ]
 
 

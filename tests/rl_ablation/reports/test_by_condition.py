@@ -106,12 +106,14 @@ def test_the_run_keeps_it_as_plain_data(run, agent, tmp_path):
     kept = path.read_text()
     assert json.loads(kept) == {"ahead": "vx_error", "aside": "vy_error"}
     assert rl.Map(run.folder).own == BOTH
+    manifest = (run.folder / "manifest.json").rename(tmp_path / "manifest.json")
     path.unlink()
     assert rl.Map(run.folder).own == [], "a run from before they were kept"
     path.write_text("[1]")
     with pytest.raises(LabError, match=r"own_measures.json: damaged"):
         _ = rl.Map(run.folder).own
     path.write_text(kept)
+    manifest.rename(run.folder / "manifest.json")
     less = sweep(agent, tmp_path / "less", measures=["return", "vx_error"])
     assert less.own == BOTH[:1], "what the run did not take it does not have"
 

@@ -432,7 +432,7 @@ BAD = (
     "\"><img src=x onerror='window.hit = 2'>",
     "' onmouseover='window.hit = 3' {{ 7 * 7 }}",
     "</style></title><svg onload='window.hit = 4'>",
-    '=1+1,"&amp;\u2028',
+    '=1+1,"&amp;',
 )
 HOSTILE = "tests/Hostile-v0"
 
