@@ -53,7 +53,7 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: int = 3
+    format: int = 4
     agent: str
     policy_sha256: str
     sites: dict[str, int]
