@@ -52,11 +52,12 @@ class Mixed:
 
     def __call__(self, obs: Tensor, edit: Edit) -> Tensor:
         """Run the layers; see `rl_ablation.policies.network.Network`."""
-        function, x = ACTIVATIONS[self.plain.activation], obs
-        for k, turn in enumerate(self.turns):
-            code = function(linear(x, *self.plain.layers[k]))
+        function, x = ACTIVATIONS[self.plain.activation], obs.double()
+        layers = [(weight.double(), bias.double()) for weight, bias in self.plain.layers]
+        for k, turn in enumerate(map(torch.Tensor.double, self.turns)):
+            code = function(linear(x, *layers[k]))
             x = linear(edit(f"h{k}", linear(code, turn)), turn.T.contiguous())
-        return linear(x, *self.plain.layers[-1])
+        return linear(x, *layers[-1])
 
 
 def distributed(plain: Planted, seed: int) -> Planted:

@@ -178,10 +178,10 @@ def score_cells(found: pd.DataFrame, truth: pd.DataFrame, roles: Mapping[str, st
     that are wired to matter; roles are name of the single cut → role.
 
     Returns:
-        The cells with ``role``, the truth in the kind that the cell is told with, ``least``, the
-        smallest true |effect| of the kinds (0 where their signs differ), and booleans ``claimed``,
-        ``right`` (a claim that is true), ``real`` (least ≥ 1), ``judged`` (counts for coverage),
-        ``held``.
+        The cells with ``role``, the truth in the kind that the cell is told with (none, where that
+        is no kind of the truth), ``least``, the smallest true |effect| of the kinds (0 where their
+        signs differ) with its ``sign``, and booleans ``claimed``, ``right`` (a claim of that sign),
+        ``real`` (least ≥ 1), ``judged`` (counts for coverage), ``held``.
     """
     rows = found[(found["condition"] == "all") & found["lesion"].isin(roles.keys())]
     kept = ["lesion", "measure", "kind", "delta", "ci_low", "ci_high", "effect", "q", "stage", "n"]
@@ -189,9 +189,9 @@ def score_cells(found: pd.DataFrame, truth: pd.DataFrame, roles: Mapping[str, st
     cells = cells.merge(_least(truth), on=["lesion", "measure"], how="left")
     cells.insert(1, "role", cells["lesion"].map(roles))
     nothing = cells["role"].isin(ZERO)
-    cells.loc[nothing, ["true_delta", "true_sd", "true_effect", "least"]] = 0.0
+    cells.loc[nothing, ["true_delta", "true_sd", "true_effect", "least", "sign"]] = 0.0
     confirmed = cells["stage"] == "confirmed"
-    alike = np.sign(cells["delta"]) == np.sign(cells["true_delta"])
+    alike = np.sign(cells["delta"]) == cells["sign"]
     cells["claimed"] = confirmed & (cells["q"] < LEVEL)
     cells["right"] = cells["claimed"] & alike & (cells["least"] > 0)
     cells["real"] = cells["least"] >= 1
@@ -201,10 +201,12 @@ def score_cells(found: pd.DataFrame, truth: pd.DataFrame, roles: Mapping[str, st
 
 
 def _least(truth: pd.DataFrame) -> pd.DataFrame:
-    """Smallest true |effect| over kinds, 0 where they differ in sign; columns lesion, measure."""
+    """Smallest true |effect| over kinds, 0 where they differ in sign, and their sign; columns
+    lesion, measure, least, sign."""
     of = truth["true_effect"].groupby([truth["lesion"], truth["measure"]])
     low, high = of.min(), of.max()
-    return low.clip(lower=0.0).where(low > 0, -high.clip(upper=0.0)).rename("least").reset_index()
+    least = low.clip(lower=0.0).where(low > 0, -high.clip(upper=0.0))
+    return pd.DataFrame({"least": least, "sign": np.sign(low).where(least > 0, 0.0)}).reset_index()
 
 
 def holds(cells: pd.DataFrame) -> pd.Series:

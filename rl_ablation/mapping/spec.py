@@ -26,7 +26,7 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: int = 3
+    format: int = 4
     agent: str
     policy_sha256: str
     sites: dict[str, Annotated[int, Field(ge=1)]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -62,15 +63,27 @@ class Network(Protocol):
         """Digest of everything that determines its outputs."""
 
     def __call__(self, obs: Tensor, edit: Edit) -> Tensor:
-        """Map (BLOCK, D) float32 to (BLOCK, A), passing each site's values through ``edit``."""
+        """Map (BLOCK, D) float32 to (BLOCK, A), passing each site's values through ``edit``.
+
+        All but the observations may be float64.
+        """
 
 
 @dataclass(frozen=True, eq=False)
 class MLP:
-    """A multilayer perceptron; ``layers`` are (weight (out, in), bias (out,)), float32."""
+    """A multilayer perceptron; ``layers`` are (weight (out, in), bias (out,)), float32.
+
+    It computes in double precision, and what leaves it is rounded to float32. So processors that
+    round otherwise, or add in another order, act alike: robots are chaotic, and after half a minute
+    a last bit is another way round the track, and other clusters.
+    """
 
     layers: tuple[tuple[Tensor, Tensor], ...]
     activation: str
+
+    @cached_property
+    def _wide(self) -> tuple[tuple[Tensor, Tensor], ...]:
+        return tuple((weight.double(), bias.double()) for weight, bias in self.layers)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -85,11 +98,10 @@ class MLP:
 
     def __call__(self, obs: Tensor, edit: Edit) -> Tensor:
         """Run the layers; see `Network`."""
-        function, x = ACTIVATIONS[self.activation], obs
-        for k, (weight, bias) in enumerate(self.layers[:-1]):
-            x = edit(f"h{k}", function(linear(x, weight, bias)))
-        weight, bias = self.layers[-1]
-        return linear(x, weight, bias)
+        function, x = ACTIVATIONS[self.activation], obs.double()
+        for k, layer in enumerate(self._wide[:-1]):
+            x = edit(f"h{k}", function(linear(x, *layer)))
+        return linear(x, *self._wide[-1])
 
 
 @contextmanager

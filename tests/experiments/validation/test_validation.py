@@ -270,6 +270,11 @@ def test_a_claim_has_to_be_true_in_every_kind():
     assert not scored(other=-0.5).loc["h0/0", "real"], "the weakest kind decides what is large"
 
 
+def test_a_claim_told_in_a_kind_without_a_truth_is_judged_by_the_others():
+    assert scored(kind=(0, "conditional")).loc["h0/0", "right"]
+    assert not scored(kind=(0, "conditional"), delta=(0, 1.0)).loc["h0/0", "right"]
+
+
 def test_a_cell_that_was_not_confirmed_is_no_claim():
     assert not scored(stage=(0, "discovery")).loc["h0/0", "claimed"]
 

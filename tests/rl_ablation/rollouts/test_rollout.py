@@ -190,9 +190,10 @@ def test_two_worlds_in_a_row_or_one_reset_twice_are_the_same(policy):
     same(rows_of(first, slice(None)), rows_of(again, slice(None)))
 
 
+DEEP = (18, *[12] * 9, 2)
 BURST = Lesion(
     name="burst",
-    cut={"h0": tuple(range(12)), "h1": tuple(range(10))},
+    cut={f"h{k}": tuple(range(12)) for k in range(9)},
     kind="gain",
     strength=3e38,
 )
@@ -200,7 +201,7 @@ BURST = Lesion(
 
 def test_a_diverging_row_is_flagged_and_stays_alone():
     """A gain that overflows makes the network say NaN in its own row."""
-    linear = random_mlp((18, 12, 10, 2), LAP, activation="identity")
+    linear = random_mlp(DEEP, LAP, activation="identity")
     jobs = [Episode(x, s, CONDITIONS[0]) for x, s in ((INTACT, 0), (BURST, 0), (INTACT, 1))]
     mixed = play(linear, jobs)
     assert np.isnan(mixed["action"][0, 1]).any(), "the lesion must really diverge"
@@ -339,7 +340,7 @@ def test_every_robot_of_a_plain_world_starts_under_its_own_condition():
 
 
 def test_nan_in_a_third_party_environment_stays_in_its_row():
-    policy = random_mlp((3, 12, 10, 1), "Pendulum-v1", activation="identity", bound=2.0)
+    policy = random_mlp((3, *DEEP[1:-1], 1), "Pendulum-v1", activation="identity", bound=2.0)
     trace = play(
         policy,
         [Episode(INTACT, 0), Episode(BURST, 0), Episode(INTACT, 1)],
