@@ -10,7 +10,7 @@ from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.lesions.masks import Masks
 from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.lesions.visited import ALIKE, Visited
-from rl_ablation.rollouts.activity import load_activity, record_activity, save_activity
+from rl_ablation.rollouts.activity import activity_bytes, activity_of, record_activity
 
 CUT = Lesion(name="x", cut={"h0": (0, 3, 7)}, kind="conditional")
 
@@ -67,10 +67,9 @@ def known(policy):
     return record_activity(policy, conditions=CONDITIONS, horizon=HORIZON)
 
 
-def test_activity_keeps_the_conditions_of_its_moments(known, tmp_path):
+def test_activity_keeps_the_conditions_of_its_moments(known):
     assert set(known["h0"].conditions) == set(range(len(CONDITIONS)))
-    save_activity(known, tmp_path / "activity.safetensors")
-    again = load_activity(tmp_path / "activity.safetensors")
+    again = activity_of(activity_bytes(known))
     assert again.keys() == known.keys()
     assert np.array_equal(again["h0"].conditions, known["h0"].conditions)
 

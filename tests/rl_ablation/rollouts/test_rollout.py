@@ -12,7 +12,7 @@ from conftest import CONDITIONS, DEAD, HORIZON, LAP, MUTE, random_mlp
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.rollouts import world as world_module
-from rl_ablation.rollouts.activity import load_activity, record_activity, save_activity
+from rl_ablation.rollouts.activity import activity_bytes, activity_of, record_activity
 from rl_ablation.rollouts.episodes import Episode, episode_seed
 from rl_ablation.rollouts.rollout import rollout, world_signals
 from rl_ablation.rollouts.world import World
@@ -438,7 +438,7 @@ def test_seed_0_is_ordinary(policy):
     assert not np.array_equal(trace["obs"][0, 0], trace["obs"][0, 2])
 
 
-def test_activity_is_repeatable_and_intact(policy, activity, tmp_path):
+def test_activity_is_repeatable_and_intact(policy, activity):
     again = record_activity(policy, conditions=CONDITIONS, episodes=4, horizon=HORIZON, threads=2)
     assert list(activity) == list(policy.sites)
     sizes = {len(x.samples) for x in activity.values()}
@@ -449,10 +449,10 @@ def test_activity_is_repeatable_and_intact(policy, activity, tmp_path):
     assert (np.delete(activity["h0"].std, DEAD) > 0).all()
     other = record_activity(policy, conditions=CONDITIONS, episodes=4, horizon=HORIZON, seed=1)
     assert other["h0"].samples.tobytes() != activity["h0"].samples.tobytes()
-    path = tmp_path / "activity.safetensors"
-    save_activity(activity, path)
-    back = load_activity(path)
+    content = activity_bytes(activity)
+    back = activity_of(content)
     assert all(np.array_equal(back[s].samples, activity[s].samples) for s in activity)
-    path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(LabError, match=r"damaged.*delete it and run again"):
-        load_activity(path)
+    with pytest.raises(LabError):
+        activity_of(content[:500])
+    with pytest.raises(LabError, match="its numbers have changed"):
+        activity_of(content[:-1] + bytes([content[-1] ^ 1]))
