@@ -75,8 +75,8 @@ PATHS = (
     "", ".", "..", "/", "/dev/null", "/dev/zero", "/dev/full", "/proc/self/mem", "agent", "run",
     "note.txt", "pipe", "loop", "nowhere", "folder", "folder/new", "note.txt/x", "new", "agent/x",
     "run/shards", "run/spec.json", "agent/policy.safetensors", "broken.zip", "x" * 5000,
-    "x/" * 3000, "~", "~nobody/x", "$\\bad{$", "a\nb", "\x1b[2J", "\u202ex", "-x", "new.mp4", "*", "%s",
-    "\udcff", "a\0b", "new.html", "é本",
+    "x/" * 3000, "~", "~nobody/x", "$\\bad{$", "a\nb", "\x1b[2J", "\u202ex", "-x", "new.mp4", "*",
+    "%s", "\udcff", "a\0b", "new.html", "é本",
 )  # fmt: skip
 WORDS = (
     "", ",", ",,", " ", "nan", "x" * 5000, "$\\bad{$", "a\0b", "\udcff", "\x1b[31mred", "{x}", "%n",

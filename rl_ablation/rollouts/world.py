@@ -266,6 +266,10 @@ def _checked(env_id: str, metadata: Any) -> dict[str, Any]:
         isinstance(name, str) for name in conditions
     ):
         raise LabError(f"{env_id}: its metadata says conditions {conditions!r}; give their names")
+    for key in ("observation_names", "action_names"):
+        names = found.get(key)
+        if names is not None and (isinstance(names, str) or not isinstance(names, Sequence)):
+            raise LabError(f"{env_id}: its metadata says {key} {names!r}; give a list of names")
     return found
 
 

@@ -19,6 +19,7 @@ FAULTS = [
     Fault("close", "raises", error=SystemExit),
     *(Fault("reset", what, 0, 0.5) for what in RESETS),
     *(Fault("step", what, step, 0.5) for what in STEPS for step in (0, 7)),
+    *(Fault("step", what) for what in STEPS),
     *(Fault("spaces", what) for what in SPACES),
     *(Fault("metadata", what) for what in METADATA),
 ]
