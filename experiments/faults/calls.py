@@ -65,11 +65,14 @@ OFTEN = ("map", "map", "map", "plan", "plan", "video", "video", "train", "compar
 """Commands with many options are called more often than the others."""
 LEFT_OUT = ("--to-zoo", "--docs", "--help", "--quick")
 
+_READ = (
+    "-1", "0", "1", "2", "3", "7", "12", "2147483648", "4294967296", "9223372036854775807", "-2",
+    "9223372036854775808", "9" * 500, "+6",
+)  # fmt: skip
 NUMBERS = (
-    "nan", "inf", "-inf", "1e400", "-1e400", "1e308", "1e-320", "-1", "0", "-0", "1", "2", "3", "7",
-    "0.5", "1.5", "2147483648", "4294967296", "9223372036854775807", "9223372036854775808", "-2",
-    "9" * 500, "٣", "١٢", "۲", "1_0", "1_000", " 6", "6 ", "+6", "0x10", "1e1", "6.0", "", "None",
-    "True", "six", "-", "--", "½", "𝟞", "1,5",
+    *_READ, *_READ, "nan", "inf", "-inf", "1e400", "-1e400", "1e308", "1e-320", "-0", "0.5", "1.5",
+    "٣", "١٢", "۲", "1_0", "1_000", " 6", "0x10", "1e1", "6.0", "", "None", "True", "six", "-",
+    "--", "½", "𝟞", "1,5",
 )  # fmt: skip
 PATHS = (
     "", ".", "..", "/", "/dev/null", "/dev/zero", "/dev/full", "/proc/self/mem", "agent", "run",
@@ -78,18 +81,38 @@ PATHS = (
     "x/" * 3000, "~", "~nobody/x", "$\\bad{$", "a\nb", "\x1b[2J", "\u202ex", "-x", "new.mp4", "*",
     "%s", "\udcff", "a\0b", "new.html", "é本",
 )  # fmt: skip
-WORDS = (
-    "", ",", ",,", " ", "nan", "x" * 5000, "$\\bad{$", "a\0b", "\udcff", "\x1b[31mred", "{x}", "%n",
-    "return", "return,return", "forward_speed,crash", "crash,nothing", "ring/cw", "ring/cw,ring/cw",
-    "moon", "layers", "layers,layers", "singles", "singles:5", "clusters:2", "clusters:0",
-    "clusters:999", "clusters:-1", "clusters:٣", "clusters:nan", "clusters:", "layers:3", "tiles:2",
-    "factors:500", "factors:2", "layers:", ":6", "h0", "h0/cluster-0", "action/0", "intact", "zero",
-    "zero,mean", "zero,zero", "resample", "noise", "clamp", "gain", "conditional", "lap", "nobody",
+_ODD = ("", ",", " ", "nan", "x" * 5000, "$\\bad{$", "a\0b", "\udcff", "\x1b[31mred", "%n", "a:b:c")
+_ENVS = (
     "envs:rl_ablation/Lap-v0", "CartPole-v1", "Pendulum-v1", "os:system", "no_such:X-v0", "X-v0",
-    "envs:rl_ablation/Quadruped-v0", "a:b:c", "time-feature", "cpu", "cuda", "cuda:99", "meta",
-    "hpu", "privateuseone", "mps", "cpu:-1", "local:0", "local:nan", "local:-3", "tcp://", "tls:x",
-    "tcp://127.0.0.1:1", "name", "effects", "bash", "zsh", "measures", "envs", "kinds", "list",
+    "envs:rl_ablation/Quadruped-v0", "envs:rl_ablation/None-v0", "HalfCheetah-v5",
 )  # fmt: skip
+WORDS = {
+    "--groups": (
+        "layers", "layers,layers", "singles", "singles:5", "clusters:2", "clusters:0", "tiles:2",
+        "clusters:999", "clusters:-1", "clusters:٣", "clusters:nan", "clusters:", "layers:3", ":6",
+        "factors:500", "factors:2", "sensors", "motors", "layers,singles,motors", "nothing",
+    ),
+    "--measures": (
+        "return", "return,return", "forward_speed,crash", "crash,nothing", "steps", "progress",
+    ),
+    "--conditions": ("ring/cw", "ring/cw,ring/cw", "bends/ccw,ring/cw", "moon", "None", "ring"),
+    "--kind": (
+        "zero", "zero,mean", "zero,zero", "resample", "noise", "clamp", "gain", "conditional",
+        "mean,resample", "permute", "None",
+    ),
+    "--env": _ENVS,
+    "--env-wrapper": ("time-feature", "none", "None"),
+    "--scheduler": ("local:0", "local:nan", "local:-3", "tcp://", "tls:x", "tcp://127.0.0.1:1"),
+    "--device": ("cpu", "cuda", "cuda:99", "meta", "hpu", "privateuseone", "mps", "cpu:-1"),
+    "--by": ("name", "effects", "None", "both"),
+    "first": (
+        "lap", "nobody", "bash", "zsh", "fish", "agents", "envs", "measures", "kinds", "groupings",
+        "studies", "list", "quadruped",
+    ),
+    "second": ("h0", "action/0", "action/1", "intact", "h0/cluster-0", "0", "h1"),
+}  # fmt: skip
+"""Option, or what it is besides, → words that its values may well be, or nearly."""
+ANY = (*NUMBERS, *PATHS, *_ODD)
 HEAVY = (
     "agents.zoo", "agents.train", "experiments.cli.demo", "experiments.cli.doctor",
     "experiments.cli.listing", "experiments.studies.registry", "rl_ablation.analysis.comparison",
@@ -110,41 +133,44 @@ def options(command: str) -> dict[str, str]:
 
 
 def call(draw: np.random.Generator) -> list[str]:
-    """A command line by chance: a usual one with one to four things changed."""
-    command = _pick(draw, _pick(draw, (OFTEN, tuple(COMMANDS))))
+    """A command line by chance: a usual one with one to four things changed, mostly one."""
+    command = _pick(draw, _pick(draw, (OFTEN, OFTEN, tuple(COMMANDS))))
     words = [command, *USUAL[command].split()]
-    for _ in range(int(draw.integers(1, 5))):
+    for _ in range(_pick(draw, (1, 1, 1, 1, 2, 2, 3, 4))):
         words = _changed(draw, command, words)
     return words
 
 
 def _changed(draw: np.random.Generator, command: str, words: list[str]) -> list[str]:
     known = options(command)
-    kind = int(draw.integers(10))
-    if kind < 6 and known:
+    kind = int(draw.integers(20))
+    if kind < 14 and known:
         option = _pick(draw, tuple(known))
-        value = [_value(draw, known[option])] if known[option] else []
-        if option in words and known[option] and kind:
+        value = [_value(draw, option, known[option])] if known[option] else []
+        if option in words and value:
             place = words.index(option)
             return [*words[: place + 1], *value, *words[place + 2 :]]
         return [*words, option, *value]
-    if kind == 6 and len(words) > 1:  # any word becomes another
-        place = int(draw.integers(1, len(words)))
-        return [*words[:place], _value(draw, ""), *words[place + 1 :]]
-    if kind == 7 and len(words) > 1:  # any word is lost
+    if kind < 18 and len(words) > 1:  # what the command is about is something else
+        place = 2 if len(words) > 2 and not words[2].startswith("-") and kind == 17 else 1
+        wanted = (*PATHS, *WORDS["second" if place == 2 else "first"])
+        return [*words[:place], _pick(draw, wanted), *words[place + 1 :]]
+    if kind == 18 and len(words) > 1:  # any word is lost
         place = int(draw.integers(1, len(words)))
         return [*words[:place], *words[place + 1 :]]
-    if kind == 8:  # the first argument is what it should not be
-        return [*words[:1], _pick(draw, PATHS), *words[2:]]
-    return [*words, _pick(draw, (*PATHS, *WORDS, "--what", "--seeds", "--json=1", "-h0", "--env"))]
+    return [*words, _pick(draw, (*ANY, "--what", "--seeds", "--json=1", "-h0", "--env"))]
 
 
-def _value(draw: np.random.Generator, takes: str) -> str:
-    """A value of the kind that an option takes, or now and then of any."""
-    tables = {"INT": NUMBERS, "FLOAT": NUMBERS, "PATH": PATHS, "STR": (*WORDS, *PATHS)}
-    wanted = takes.rpartition("|")[2]
-    anything = (*NUMBERS, *PATHS, *WORDS)
-    return _pick(draw, anything if draw.random() < 0.1 else tables.get(wanted, anything))
+def _value(draw: np.random.Generator, option: str, takes: str) -> str:
+    """A value that an option may nearly take, or now and then any."""
+    if draw.random() < 0.1:
+        return _pick(draw, ANY)
+    match takes.rpartition("|")[2]:
+        case "INT" | "FLOAT":
+            return _pick(draw, NUMBERS)
+        case "PATH":
+            return _pick(draw, PATHS)
+    return _pick(draw, (*WORDS.get(option, ()), *WORDS.get(option, ()), *_ODD))
 
 
 def _pick(draw: np.random.Generator, values: Sequence[Any]) -> Any:

@@ -37,7 +37,11 @@ _TESTS = "tests/rl_ablation"
 _READERS = (f"{_TESTS}/policies/test_sb3.py", f"{_TESTS}/policies/test_hostile_files.py")
 _SB3 = "rl_ablation/policies/sb3"
 TARGETS: dict[str, tuple[str, ...]] = {
-    "rl_ablation/stats.py": (f"{_TESTS}/test_stats.py", f"{_TESTS}/test_unpaired.py"),
+    "rl_ablation/stats.py": (
+        f"{_TESTS}/test_stats.py", f"{_TESTS}/mapping/test_effects.py",
+        f"{_TESTS}/mapping/test_power.py", f"{_TESTS}/analysis/test_consistency.py",
+        f"{_TESTS}/analysis/test_weights.py", f"{_TESTS}/groupings/test_orders.py",
+    ),
     "rl_ablation/lesions/masks.py": (
         f"{_TESTS}/lesions", f"{_TESTS}/rollouts/test_rollout.py", "--deselect",
         f"{_TESTS}/rollouts/test_rollout.py::test_a_plan_of_500_and_a_row_beyond_a_block",
