@@ -128,7 +128,7 @@ def options(command: str) -> dict[str, str]:
     told = io.StringIO()
     with contextlib.redirect_stdout(told), contextlib.suppress(SystemExit):
         main([command, "--help"])
-    found = re.findall(r"^│ (?:-\w, )?(--[a-z-]+)((?: \S+)?)", told.getvalue(), re.MULTILINE)
+    found = re.findall(r"^[│ ]+(?:-\w, )?(--[a-z-]+)((?: \S+)?)", told.getvalue(), re.MULTILINE)
     return {name: takes.strip() for name, takes in found if name not in LEFT_OUT}
 
 
