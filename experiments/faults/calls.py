@@ -48,7 +48,7 @@ USUAL = {
     "--groups layers --kind zero --conditions ring/cw",
     "plan": "agent --pilot 2 --max-steps 12 --groups layers --conditions ring/cw",
     "train": "lap --steps 1",
-    "video": "run action/0 --seconds 0.2",
+    "video": "run --lesion action/0 --seconds 0.2",
     "report": "run",
     "open": "run",
     "compare": "run run",
@@ -109,7 +109,7 @@ WORDS = {
         "lap", "nobody", "bash", "zsh", "fish", "agents", "envs", "measures", "kinds", "groupings",
         "studies", "list", "quadruped",
     ),
-    "second": ("h0", "action/0", "action/1", "intact", "h0/cluster-0", "0", "h1"),
+    "--lesion": ("h0", "action/0", "action/1", "intact", "h0/cluster-0", "0", "h1"),
 }  # fmt: skip
 """Option, or what it is besides, → words that its values may well be, or nearly."""
 ANY = (*NUMBERS, *PATHS, *_ODD)
@@ -152,9 +152,8 @@ def _changed(draw: np.random.Generator, command: str, words: list[str]) -> list[
             return [*words[: place + 1], *value, *words[place + 2 :]]
         return [*words, option, *value]
     if kind < 18 and len(words) > 1:  # what the command is about is something else
-        place = 2 if len(words) > 2 and not words[2].startswith("-") and kind == 17 else 1
-        wanted = (*PATHS, *WORDS["second" if place == 2 else "first"])
-        return [*words[:place], _pick(draw, wanted), *words[place + 1 :]]
+        place = 2 if kind == 17 and command == "compare" else 1
+        return [*words[:place], _pick(draw, (*PATHS, *WORDS["first"])), *words[place + 1 :]]
     if kind == 18 and len(words) > 1:  # any word is lost
         place = int(draw.integers(1, len(words)))
         return [*words[:place], *words[place + 1 :]]

@@ -1,5 +1,7 @@
 """Calls that nobody would make on purpose are refused in a line, before anything is run."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -94,7 +96,8 @@ def run(tmp_path_factory):
 
 @pytest.mark.parametrize("seconds", ["nan", "1e400", "-1", "0", "1e308", "٣"])
 def test_a_film_is_refused(seconds, run, capsys):
-    refused(capsys, "video", run, "action/0", "--seconds", seconds)
+    said = refused(capsys, "video", run, "--lesion", "action/0", "--seconds", seconds)
+    assert "seconds" in said
 
 
 @pytest.mark.parametrize("path", ["/", "/dev/null", "nowhere", "x" * 5000, "$\\bad{$", "", "-"])
@@ -115,6 +118,15 @@ def test_every_command_is_called_and_with_all_of_its_options():
     assert "--strength" in calls.options("map")
     assert calls.options("map")["--episodes"] == "INT"
     assert calls.options("map")["--json"] == ""
+
+
+@pytest.mark.parametrize("command", calls.USUAL)
+def test_the_usual_calls_are_read(command, monkeypatch):
+    seen = []
+    read = functools.wraps(COMMANDS[command])(lambda *args, **kwargs: seen.append(args or kwargs))
+    monkeypatch.setitem(COMMANDS, command, read)
+    assert main([command, *calls.USUAL[command].split()]) == 0
+    assert len(seen) == 1
 
 
 @pytest.mark.parametrize(
