@@ -34,7 +34,7 @@ from experiments.faults.tally import Tally
 HOUSE = Path(__file__).parents[2]
 COPIED = ("rl_ablation", "envs", "agents", "experiments", "tests", "pyproject.toml")
 _TESTS = "tests/rl_ablation"
-_READERS = (f"{_TESTS}/policies/test_sb3.py", f"{_TESTS}/policies/test_hostile_files.py")
+_READERS = tuple(f"{_TESTS}/policies/test_{of}.py" for of in ("decoding", "sb3", "hostile_files"))
 _SB3 = "rl_ablation/policies/sb3"
 TARGETS: dict[str, tuple[str, ...]] = {
     "rl_ablation/stats.py": (
