@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -83,16 +84,24 @@ _UNREAD = ("annotation", "returns", "decorator_list")
 
 @dataclass(frozen=True)
 class Mutant:
-    """A changed file: which, in what line, from what code to what, and its whole text."""
+    """A file with a change: which, the change's number, its line, from what code to what."""
 
     path: str
+    number: int
     line: int
     before: str
     after: str
-    text: str
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}: {self.before[:SHOWN]} → {self.after[:SHOWN]}"
+
+    @property
+    def text(self) -> str:
+        """The whole file."""
+        tree = ast.parse((HOUSE / self.path).read_text("utf-8"))
+        (inside, key), _, other = next(islice(_changes(tree), self.number, None))
+        inside[key] = other
+        return ast.unparse(ast.fix_missing_locations(tree))
 
 
 def _changed(node: ast.AST) -> Iterator[ast.AST]:
@@ -135,18 +144,21 @@ def _places(node: ast.AST) -> Iterator[tuple[Any, Any, ast.AST]]:
                 yield from _places(child)
 
 
+def _changes(tree: ast.AST) -> Iterator[tuple[tuple[Any, Any], ast.AST, ast.AST]]:
+    """All changes of a file, always in the same order: where, what is there, and what may be."""
+    for inside, key, node in _places(tree):
+        for other in _changed(node):
+            yield (inside, key), node, other
+
+
 @cache
 def mutants(path: str) -> tuple[Mutant, ...]:
     """All mutants of a file of the tree."""
     tree = ast.parse((HOUSE / path).read_text("utf-8"))
     found = []
-    for inside, key, node in list(_places(tree)):
-        for other in _changed(node):
-            before, after = (ast.unparse(x).partition("\n")[0] for x in (node, other))
-            inside[key] = other
-            text = ast.unparse(ast.fix_missing_locations(tree))
-            inside[key] = node
-            found.append(Mutant(path, getattr(node, "lineno", 0), before, after, text))
+    for number, (_, node, other) in enumerate(_changes(tree)):
+        before, after = (ast.unparse(x).partition("\n")[0] for x in (node, other))
+        found.append(Mutant(path, number, getattr(node, "lineno", 0), before, after))
     return tuple(found)
 
 

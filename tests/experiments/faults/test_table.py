@@ -2,6 +2,7 @@
 
 import ast
 import os
+import signal
 import time
 
 import pytest
@@ -58,23 +59,24 @@ def test_a_call_in_a_fork_cannot_take_us_along(capsys):
     with capsys.disabled():  # what a fork prints goes to the file that its parent reads
         done = in_fork(lambda: print("here") or 3)
         failed = in_fork(lambda: 1 // 0)
-        died = in_fork(os.abort)
+        died = in_fork(lambda: os.kill(os.getpid(), signal.SIGTERM))
         busy = in_fork(lambda: max(time.process_time() for _ in iter(int, 1)), seconds=1)
     assert (done.code, done.last, done.ended) == (3, "here", "")
     assert failed.code == RAISED
     assert failed.last.startswith("ZeroDivisionError")
-    assert died.ended == "ended by SIGABRT"
+    assert died.ended == "ended by SIGTERM"
     assert busy.ended == "took more than 1 s"
 
 
 def test_mutants_are_other_programs_that_can_be_read():
-    path = "rl_ablation/lesions/masks.py"
+    path = "rl_ablation/policies/sb3/time_feature.py"
     found = mutants.mutants(path)
     sound = ast.unparse(ast.parse((mutants.HOUSE / path).read_text()))
-    assert len(found) > 50
-    assert len({m.text for m in found} | {sound}) == len(found) + 1
-    for mutant in found:
-        compile(mutant.text, path, "exec")
+    assert len(found) > 20
+    texts = [mutant.text for mutant in found]
+    assert len({*texts, sound}) == len(found) + 1
+    for text in texts:
+        compile(text, path, "exec")
     assert mutants.sample(3, 5) == mutants.sample(3, 5)
     assert mutants.sample(3, 5) != mutants.sample(4, 5)
 
