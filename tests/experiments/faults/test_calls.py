@@ -94,7 +94,7 @@ def run(tmp_path_factory):
     return str(folder)
 
 
-@pytest.mark.parametrize("seconds", ["nan", "1e400", "-1", "0", "1e308", "٣"])
+@pytest.mark.parametrize("seconds", ["nan", "1e400", "-1", "0", "٣"])
 def test_a_film_is_refused(seconds, run, capsys):
     said = refused(capsys, "video", run, "--lesion", "action/0", "--seconds", seconds)
     assert "seconds" in said
