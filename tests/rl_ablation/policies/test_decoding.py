@@ -1,14 +1,21 @@
 """Arrays, numbers and tensors out of the tree of a pickle, value by value."""
 
+import io
+import pickle
 import re
+import zipfile
 
 import numpy as np
 import pytest
+import torch
 
 from rl_ablation.errors import LabError
 from rl_ablation.policies.sb3.pickles import (
     MAX_AXES,
+    MAX_INT_BYTES,
+    MAX_KEY,
     MAX_NAME,
+    MAX_OPS,
     MAX_SIZE,
     Call,
     Name,
@@ -19,7 +26,7 @@ from rl_ablation.policies.sb3.pickles import (
     attributes,
     read_pickle,
 )
-from rl_ablation.policies.sb3.tensors import Tensor
+from rl_ablation.policies.sb3.tensors import Tensor, TensorFile
 
 VALUES = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
 
@@ -185,3 +192,78 @@ def test_tensors_of_every_kind_and_order(kind, code, order):
 def test_the_short_floats_of_torch():
     content = (np.array([1.5, -2.0], "<f4").view("<u4") >> 16).astype("<u2").tobytes()
     assert Tensor("BFloat16Storage", "0", 0, (2,), (1,)).of(content, "<").tolist() == [1.5, -2.0]
+
+
+def read(content):
+    return read_pickle(content, may_call=lambda _: False)
+
+
+def test_how_much_a_pickle_may_hold():
+    program = b"N0" * (MAX_OPS // 2 - 1) + b"N."
+    assert read(program) is None
+    with pytest.raises(LabError):
+        read(b"\x80\x02" + program)
+    longest = (1 << 8 * MAX_INT_BYTES) - 1
+    assert read(pickle.dumps(longest, 2)) == longest
+    with pytest.raises(LabError):
+        read(pickle.dumps(1 << 8 * MAX_INT_BYTES, 2))
+    for key in (MAX_KEY, -MAX_KEY):
+        assert read(pickle.dumps({key: 1}, 2)) == {key: 1}
+        with pytest.raises(LabError, match="key of more than 8 bytes"):
+            read(pickle.dumps({key * 2: 1}, 2))
+    for module, name in ((b"K\1", b"\x8c\1a"), (b"\x8c\1a", b"K\1")):
+        with pytest.raises(LabError, match="a name is no text"):
+            read(b"\x80\4" + module + name + b"\x93.")
+
+
+TORCH = {
+    "bool": torch.tensor([True, False, True]),
+    "byte": torch.arange(5, dtype=torch.uint8),
+    "short": torch.arange(5, dtype=torch.int16),
+    "float": torch.linspace(-1, 1, 6).reshape(2, 3),
+    "turned": torch.linspace(-1, 1, 6).reshape(2, 3).T,
+    "double": torch.linspace(-2, 2, 4, dtype=torch.float64),
+    "half": torch.tensor([0.5, -1.5], dtype=torch.float16),
+    "short float": torch.tensor([0.5, -1.5], dtype=torch.bfloat16),
+    "one": torch.tensor(3.0),
+    "none": torch.zeros(0, 4),
+}
+FLOATS = ("float", "turned", "double", "half", "short float", "one", "none")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_files_of_torch(zipped):
+    made = io.BytesIO()
+    torch.save(TORCH, made, _use_new_zipfile_serialization=zipped)
+    file = TensorFile(made.getvalue())
+    assert file.names == list(TORCH)
+    assert "half" in file
+    assert "whole" not in file
+    for name, found in file.arrays(FLOATS).items():
+        np.testing.assert_array_equal(found, TORCH[name].float().numpy())
+    for name in ("bool", "byte", "short"):
+        with pytest.raises(LabError, match=f"{name} is a .*Storage, not of floats"):
+            file.arrays([name])
+    with pytest.raises(LabError, match="whole is missing or no tensor"):
+        file.arrays(["whole"])
+
+
+def rezipped(**changes):
+    """A file of torch with some members changed, under the root that is given."""
+    made, again = io.BytesIO(), io.BytesIO()
+    torch.save({"a": torch.tensor([1.0, 2.0])}, made)
+    root = changes.pop("root", "archive")
+    with zipfile.ZipFile(made) as old, zipfile.ZipFile(again, "w") as new:
+        for name in old.namelist():
+            inside = name.partition("/")[2]
+            new.writestr(f"{root}/{inside}", changes.get(inside.rpartition("/")[2], old.read(name)))
+    return again.getvalue()
+
+
+def test_the_order_of_bytes_and_the_root_of_a_file_of_torch():
+    large = np.array([1.0, 2.0], ">f4").tobytes()
+    file = TensorFile(rezipped(**{"byteorder": b"big", "0": large}))
+    assert file.arrays(["a"])["a"].tolist() == [1.0, 2.0]
+    assert TensorFile(rezipped(root="x")).arrays(["a"])["a"].tolist() == [1.0, 2.0]
+    with pytest.raises(LabError, match="not one of torch"):
+        TensorFile(rezipped(root="a/b"))
