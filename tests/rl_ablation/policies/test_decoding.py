@@ -26,7 +26,7 @@ from rl_ablation.policies.sb3.pickles import (
     attributes,
     read_pickle,
 )
-from rl_ablation.policies.sb3.tensors import Tensor, TensorFile
+from rl_ablation.policies.sb3.tensors import MAX_MEMBERS, Tensor, TensorFile
 
 VALUES = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
 
@@ -218,6 +218,9 @@ def test_how_much_a_pickle_may_hold():
 
 TORCH = {
     "bool": torch.tensor([True, False, True]),
+    "char": torch.arange(5, dtype=torch.int8),
+    "int": torch.arange(5, dtype=torch.int32),
+    "long": torch.arange(5),
     "byte": torch.arange(5, dtype=torch.uint8),
     "short": torch.arange(5, dtype=torch.int16),
     "float": torch.linspace(-1, 1, 6).reshape(2, 3),
@@ -241,7 +244,7 @@ def test_files_of_torch(zipped):
     assert "whole" not in file
     for name, found in file.arrays(FLOATS).items():
         np.testing.assert_array_equal(found, TORCH[name].float().numpy())
-    for name in ("bool", "byte", "short"):
+    for name in TORCH.keys() - set(FLOATS):
         with pytest.raises(LabError, match=f"{name} is a .*Storage, not of floats"):
             file.arrays([name])
     with pytest.raises(LabError, match="whole is missing or no tensor"):
@@ -267,3 +270,24 @@ def test_the_order_of_bytes_and_the_root_of_a_file_of_torch():
     assert TensorFile(rezipped(root="x")).arrays(["a"])["a"].tolist() == [1.0, 2.0]
     with pytest.raises(LabError, match="not one of torch"):
         TensorFile(rezipped(root="a/b"))
+
+
+@pytest.mark.parametrize("keys", [("0",), {"0": 1}, ["0"] * (MAX_MEMBERS + 1)], ids=len)
+def test_lists_of_tensors_in_old_files_of_torch(keys):
+    parts = (0x1950A86A20F9469CFC6C, 1001, {}, {}, keys)
+    with pytest.raises(LabError, match="a damaged list of tensors"):
+        TensorFile(b"".join(pickle.dumps(part, 2) for part in parts))
+
+
+def test_objects_of_every_protocol():
+    many = b"\x80\4cA\nB\n(K\1t}\x92."  # NEWOBJ_EX: a class, arguments, and others by name
+    for program in (
+        b"cA\nB\n(K\1tR.",
+        b"\x80\2cA\nB\n(K\1t\x81.",
+        b"(cA\nB\nK\1o.",
+        b"(K\1iA\nB\n.",
+        many,
+    ):
+        found = read_pickle(program, may_call="A.B".__eq__)
+        assert (found.dotted, found.args) == ("A.B", (1,))
+    assert read_pickle(b"(iA\nB C\n.", may_call="A.B C".__eq__).dotted == "A.B C"
