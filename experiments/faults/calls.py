@@ -47,7 +47,7 @@ USUAL = {
     "map": "agent --episodes 6 --discovery 6 --controls 0 --max-steps 12 --films 0 --threads 1 "
     "--groups layers --kind zero --conditions ring/cw",
     "plan": "agent --pilot 2 --max-steps 12 --groups layers --conditions ring/cw",
-    "train": "lap --steps 1",
+    "train": "lap --steps 0",
     "video": "run --lesion action/0 --seconds 0.2",
     "report": "run",
     "open": "run",
@@ -60,7 +60,7 @@ USUAL = {
     "demo": "--steps 0",
     "completion": "bash",
 }
-"""Command → arguments that are quick; a demonstration of no steps is refused."""
+"""Command → arguments that are quick; a training or demonstration of no steps is refused."""
 OFTEN = ("map", "map", "map", "plan", "plan", "video", "video", "train", "compare", "list")
 """Commands with many options are called more often than the others."""
 LEFT_OUT = ("--to-zoo", "--docs", "--help", "--quick")
@@ -185,7 +185,7 @@ def endless(words: Sequence[str]) -> bool:
         asked = whole(steps[-1]) if steps else TRAINING
     except ValueError:
         return False
-    return (1 if words[0] == "train" else 0) < asked <= TRAINING
+    return 0 < asked <= TRAINING
 
 
 def fuzzed_calls(seed: int, count: int) -> Tally:

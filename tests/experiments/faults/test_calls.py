@@ -132,7 +132,7 @@ def test_the_usual_calls_are_read(command, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "is_endless"),
     [
-        ("train lap", True), ("train lap --steps 1", False), ("train lap --steps 99999", True),
+        ("train lap", True), ("train lap --steps 0", False), ("train lap --steps 99999", True),
         ("train lap --steps nan", False), ("demo", True), ("demo --steps 0", False),
         ("demo --steps 1", True), ("study all", True), ("study list", False), ("map lap", False),
     ],
