@@ -12,7 +12,7 @@ endif
 .DEFAULT_GOAL := help
 LIVE := rl_ablation/reports/live
 BUNDLE := $(LIVE)/build/mujoco.wasm.gz
-.PHONY: help setup live bundle demo test lint types docs bench fuzz validate docs-figures clean
+.PHONY: help setup live bundle demo test lint types docs bench fuzz faults mutants validate docs-figures clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,14 @@ else
 	-@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
 endif
 	$(BIN)/python -m experiments.faults.fuzz $(if $(SECONDS),--seconds $(SECONDS))
+
+faults: $(STAMP)  ## Kill, corrupt, misuse: count what holds and write the table (COUNT=… SEED=… KINDS=calls,…)
+	$(BIN)/python -m experiments.faults --docs \
+	  $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(if $(KINDS),--kinds $(KINDS))
+
+mutants: $(STAMP)  ## Change the code in small ways and see that its tests notice (COUNT=60 SEED=…)
+	$(BIN)/python -m experiments.faults.mutants \
+	  $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
 
 validate: $(STAMP)  ## Score the lab on robots whose wiring is known (about 20 million control steps)
 	$(BIN)/python -m experiments.validation $(if $(SCHEDULER),--scheduler $(SCHEDULER))

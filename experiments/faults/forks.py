@@ -22,7 +22,7 @@ PATIENCE = 20.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a call: its exit code, all that it printed, and why it was ended, if it was."""
+    """What became of a call: its exit code, all that it printed, and why it was ended, if so."""
 
     code: int
     told: str

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.faults.forks import in_fork
+from experiments.faults.tally import Tally
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.units import layers, singles
 from rl_ablation.mapping.lesion_map import lesion_map
@@ -32,7 +33,6 @@ from rl_ablation.rollouts.activity import Activity, record_activity
 
 HORIZON, EPISODES = 12, 8
 SOUND = "Gap-v0"
-SHOWN = 20  # failures that are kept as examples
 
 RAISED: tuple[type[BaseException], ...] = (
     ValueError, KeyError, AssertionError, RuntimeError, MemoryError, OSError, RecursionError,
@@ -248,21 +248,15 @@ def _compared(found: pd.DataFrame, wanted: pd.DataFrame, measures: tuple[str, ..
     return ""
 
 
-def failing_worlds(seed: int, count: int) -> tuple[int, int, tuple[str, ...]]:
-    """Sweep in so many worlds that fail; gives how many were tried, how many held, and failures.
-
-    The same seed and count make the same worlds.
-    """
-    held, failures = 0, []
+def failing_worlds(seed: int, count: int) -> Tally:
+    """Sweep in so many worlds that fail; the same seed and count make the same worlds."""
+    failures = []
     for k in range(count):
         fault = drawn(np.random.default_rng([seed, k]))
         done = in_fork(partial(_tried, fault))
-        what = done.ended or done.last
-        if done.code == 0:
-            held += 1
-        else:
-            failures.append(f"{fault}: {what}")
-    return count, held, tuple(failures[:SHOWN])
+        if done.code != 0:
+            failures.append(f"{k}: {fault}: {done.ended or done.last}")
+    return Tally("worlds that fail", count, tuple(failures))
 
 
 def _tried(fault: Fault) -> int:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from rl_ablation.errors import LabError
+from rl_ablation.files import one_line
 from rl_ablation.rollouts.rollout import Trace
 
 MIN_STEPS = 10
@@ -215,8 +216,20 @@ def choose(names: Sequence[str] | None, signals: Iterable[str]) -> list[Measure]
 
 
 def evaluate(measures: Sequence[Measure], trace: Trace) -> Mapping[str, np.ndarray]:
-    """Take the measures: name → (N,) float64; a robot's numbers do not depend on the others."""
+    """Take the measures: name → (N,) float64; a robot's numbers do not depend on the others.
+
+    Raises:
+        LabError: A measure cannot be taken, such as of a signal with another shape than it reads.
+    """
     rows = trace.alive.shape[1]
     if rows == 1:  # numpy adds up a lone column in another order than one of several
         trace = trace.rows([0, 0])
-    return {m.name: np.asarray(m.function(trace), np.float64)[:rows] for m in measures}
+    values = {}
+    for m in measures:
+        try:
+            values[m.name] = np.asarray(m.function(trace), np.float64)[:rows]
+        except (ValueError, TypeError, IndexError) as error:
+            how = "measure others (--measures)"
+            why = f"cannot be taken here, {type(error).__name__}: {one_line(error)}"
+            raise LabError(f"measure {m.name!r} {why}; {how}") from error
+    return values

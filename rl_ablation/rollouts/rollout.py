@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.lesions.triggers import Triggers
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.episodes import Episode
+from rl_ablation.rollouts.waiting import tell_once
 from rl_ablation.rollouts.world import Part, World
 
 SITE = "@"
@@ -223,8 +225,13 @@ class Rollout:
             if name not in kept:
                 raise LabError(f"{self.world.env_id} gives no signal {name!r}")
             return np.full(kept[name].shape[1:], np.nan, np.float32)
+        value = _numbers(value)
+        if name in kept and value.shape != kept[name].shape[1:]:
+            told = f"gave {name!r} in the shape {value.shape[1:]}, after {kept[name].shape[2:]}"
+            tell_once(f"{self.world.env_id} {told}; such steps count as not measured")
+            return np.full(kept[name].shape[1:], np.nan, np.float32)
         there = given.get(f"_{name}")
-        if there is None or there.all() or value.dtype.kind not in "fiub":
+        if there is None or there.all():
             return value
         lacking = there.reshape(-1, *[1] * (value.ndim - 1))
         return np.where(lacking, value, np.nan)
@@ -245,6 +252,17 @@ class Rollout:
 def _finite(obs: np.ndarray) -> np.ndarray:
     """The rows whose observations are numbers, (N,) bool."""
     return np.isfinite(obs).reshape(len(obs), -1).all(1)
+
+
+def _numbers(value: np.ndarray) -> np.ndarray:
+    """A signal with NaN for each row that is told in something else than numbers."""
+    if value.dtype.kind in "fiub":
+        return value
+    found = np.full(len(value), np.nan)
+    for row, entry in enumerate(value):
+        with suppress(TypeError, ValueError):
+            found[row] = float("nan" if isinstance(entry, str) else entry)
+    return found
 
 
 def joined(traces: Sequence[Trace]) -> Trace:

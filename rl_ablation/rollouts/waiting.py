@@ -39,6 +39,7 @@ class WaitingSync(SyncVectorEnv):
         self.failure = ""
         self._name = spec.id
         self._failed = np.zeros(rows, bool)
+        self._shapes: dict[str, tuple[int, ...]] = {}
         self._blank = np.zeros(self.single_observation_space.shape or ())
         self._seen = [self._blank] * rows
 
@@ -47,21 +48,21 @@ class WaitingSync(SyncVectorEnv):
         conditions = (options or {}).get("condition", [None] * self.num_envs)
         self._terminations[:] = self._truncations[:] = self._failed[:] = False
         self._seen = [self._blank] * self.num_envs
-        infos: dict[str, Any] = {}
+        told: dict[int, dict[str, Any]] = {}
         for i, (env, condition) in enumerate(zip(self.envs, conditions, strict=True)):
             own = None if condition is None else {"condition": condition}
             try:
                 obs, info = env.reset(seed=seed[i], options=own)
                 self._seen[i] = self._fitting(obs)
-                infos = self._add_info(infos, _wide(info), i)
+                told[i] = _wide(info)
             except (Exception, SystemExit) as error:
                 self._fail(i, error, "reset")
         obs = np.array(self._seen, self.single_observation_space.dtype)
-        return obs, self._with_failures(infos)
+        return obs, self._joined(told)
 
     def step(self, actions: np.ndarray) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step the robots that are not finished."""
-        infos: dict[str, Any] = {}
+        told: dict[int, dict[str, Any]] = {}
         for i, env in enumerate(self.envs):
             if self._terminations[i] or self._truncations[i]:
                 self._rewards[i] = 0.0
@@ -70,10 +71,10 @@ class WaitingSync(SyncVectorEnv):
                 obs, reward, ended, cut, info = env.step(actions[i].copy())
                 self._seen[i] = self._fitting(obs)
                 self._rewards[i], self._terminations[i], self._truncations[i] = reward, ended, cut
-                infos = self._add_info(infos, _wide(info), i)
+                told[i] = _wide(info)
             except (Exception, SystemExit) as error:
                 self._fail(i, error, "step")
-        obs, infos = np.array(self._seen), self._with_failures(infos)
+        obs, infos = np.array(self._seen), self._joined(told)
         return obs, self._rewards.copy(), self._terminations.copy(), self._truncations.copy(), infos
 
     def _fitting(self, obs: Any) -> np.ndarray:
@@ -88,11 +89,39 @@ class WaitingSync(SyncVectorEnv):
         self.failure = f"its {where} raised {type(error).__name__}: {one_line(error)}"
         tell_once(f"{self._name}: {self.failure}; such episodes are flagged and not counted")
 
-    def _with_failures(self, infos: dict[str, Any]) -> dict[str, Any]:
+    def _joined(self, told: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+        """The infos of all robots as one, and who failed.
+
+        An info has the shape that it has in most robots when it is first told. What has another,
+        or is no number where others are, is left out, as if the robot had not told it.
+        """
+        for key in {key for info in told.values() for key in info} - self._shapes.keys():
+            shapes = [_shape(info[key]) for info in told.values() if key in info]
+            numbers = sorted((x for x in shapes if x is not None), key=lambda x: (len(x), x))
+            if numbers:
+                self._shapes[key] = max(dict.fromkeys(numbers), key=numbers.count)
+        infos: dict[str, Any] = {}
+        for row, info in told.items():
+            own = {key: value for key, value in info.items() if self._fits(key, value)}
+            infos = self._add_info(infos, own, row)
         own = infos.get("unstable", False)
-        told = np.array([x is not None and bool(x) for x in np.broadcast_to(own, self.num_envs)])
+        marked = np.array([x is not None and bool(x) for x in np.broadcast_to(own, self.num_envs)])
         there = np.ones(self.num_envs, bool)
-        return {**infos, "unstable": told | self._failed, "_unstable": there}
+        return {**infos, "unstable": marked | self._failed, "_unstable": there}
+
+    def _fits(self, key: str, value: Any) -> bool:
+        if (wanted := self._shapes.get(key)) is None or (found := _shape(value)) == wanted:
+            return True
+        what = "is no number" if found is None else f"has the shape {found}, not {wanted}"
+        tell_once(f"{self._name}: its info {key!r} {what}; such steps count as not measured")
+        return False
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    """Of numbers; None of anything else."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.shape if value.dtype.kind in "fiub" else None
+    return () if isinstance(value, bool | int | float) else None
 
 
 def _wide(info: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class Part:
     def _told(self, where: str) -> Iterator[None]:
         try:
             yield
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             why = f"{type(error).__name__}: {one_line(error)}"
             raise LabError(f"{self.name}: its {where} raised {why}") from error
 
@@ -124,7 +124,7 @@ class World:
                 self.parts = _make(spec, rows, kwargs, threads)
         except LabError:
             raise
-        except Exception as error:  # whatever somebody's environment raises
+        except (Exception, SystemExit) as error:  # whatever somebody's environment raises
             raise LabError(f"cannot make {env_id}: {one_line(error)}") from error
         env = self.parts[0].env
         self.metadata = _checked(env_id, env.metadata)
@@ -222,7 +222,7 @@ class World:
         for part in self.parts:
             try:
                 part.env.close()
-            except Exception as error:  # what was measured stands
+            except (Exception, SystemExit) as error:  # what was measured stands
                 tell_once(f"{self.env_id}: its close raised {one_line(error)}")
 
 
@@ -266,6 +266,10 @@ def _checked(env_id: str, metadata: Any) -> dict[str, Any]:
         isinstance(name, str) for name in conditions
     ):
         raise LabError(f"{env_id}: its metadata says conditions {conditions!r}; give their names")
+    for key in ("observation_names", "action_names"):
+        names = found.get(key)
+        if names is not None and (isinstance(names, str) or not isinstance(names, Sequence)):
+            raise LabError(f"{env_id}: its metadata says {key} {names!r}; give a list of names")
     return found
 
 

@@ -96,3 +96,83 @@ def test_the_smallest_correlation_is_found_in_four_of_five_experiments() -> None
 )
 def test_an_unclear_result_is_not_told_as_no_difference(low, high, smallest, says) -> None:
     assert Estimate(0.05, low, high).unclear(smallest, 0.2) == says
+
+
+def test_students_interval_is_scipys() -> None:
+    values = np.random.default_rng(0).normal(3.0, 2.0, 5)
+    wanted = scipy.stats.t.interval(0.95, 4, values.mean(), scipy.stats.sem(values))
+    np.testing.assert_allclose(stats.student_interval(values), wanted)
+    low, high = stats.student_interval(values[:2])
+    assert low < values[:2].mean() < high
+    assert np.isnan(stats.student_interval(values[:1])).all()
+    assert np.isnan(stats.student_interval(values[:0])).all()
+
+
+def test_an_interval_is_the_middle_95_percent_of_the_numbers() -> None:
+    drawn = np.random.default_rng(0).permutation(np.linspace(0.0, 1.0, 1001))
+    assert stats.interval(drawn) == pytest.approx((0.025, 0.975))
+    assert stats.interval(np.append(drawn, [np.nan, np.inf])) == pytest.approx((0.025, 0.975))
+    assert np.isnan(stats.interval(np.full(3, np.nan))).all()
+
+
+def test_means_of_what_is_finite() -> None:
+    values = np.array([[1.0, np.nan, np.inf], [3.0, np.nan, 5.0]])
+    np.testing.assert_array_equal(stats.finite_mean(values), [2.0, np.nan, 5.0])
+    np.testing.assert_array_equal(stats.finite_mean(values, empty=7.0), [2.0, 7.0, 5.0])
+    np.testing.assert_array_equal(stats.finite_mean(values, 1), [1.0, 4.0])
+    assert stats.finite_mean(values, (0, 1)) == 3.0
+
+
+def test_rank_correlations_are_scipys() -> None:
+    draw = np.random.default_rng(0)
+    x, y = draw.integers(0, 6, (2, 4, 15)).astype(float)
+    wanted = [scipy.stats.spearmanr(a, b).statistic for a, b in zip(x, y, strict=True)]
+    np.testing.assert_allclose(stats.spearman(x, y), wanted)
+    assert np.isnan(stats.spearman(np.ones(5), np.arange(5.0)))
+    rho, low, high, p = stats.rank_correlation(x[0], y[0])
+    test = scipy.stats.spearmanr(x[0], y[0])
+    assert (rho, p) == (test.statistic, test.pvalue)
+    assert -1 <= low < rho < high <= 1
+    full = [*x[0], np.nan, 1.0], [*y[0], 1.0, np.inf]
+    assert stats.rank_correlation(*map(np.array, full)) == (rho, low, high, p)
+    four = np.array([1.0, 2.0, 4.0, 3.0])
+    assert stats.rank_correlation(four, np.arange(4.0))[0] == pytest.approx(0.8)
+    assert np.isnan(stats.rank_correlation(four[:3], np.arange(3.0))).all()
+    for sides in ((four, np.ones(4)), (np.ones(4), four)):
+        assert np.isnan(stats.rank_correlation(*sides)).all()
+
+
+def test_permutations_count_all_relabellings() -> None:
+    low, high = np.arange(5.0), np.arange(5.0) + 10
+    assert stats.permutation_p(low, high) == pytest.approx(2 / 252)
+    assert stats.permutation_p(high, low) == pytest.approx(2 / 252)
+    assert stats.permutation_p(low, low) == 1.0
+    assert stats.permutation_p(low[:2], high[:2]) == pytest.approx(2 / 6)
+    assert stats.permutation_p(low[:1], high) == stats.permutation_p(low, high[:1]) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("sizes", "finds"),
+    [((3, 3), False), ((2, 4), False), ((2, 5), True), ((3, 4), True), ((4, 4), True)],
+)
+def test_groups_too_small_for_any_claim_have_no_smallest_effect(sizes, finds) -> None:
+    groups = [np.arange(float(n)) for n in sizes]
+    assert np.isfinite(stats.smallest_effect(*groups)) == finds
+    apart = np.arange(sizes[0]) * 1.0, np.arange(sizes[1]) + 100.0
+    assert (stats.permutation_p(*apart) < stats.LEVEL) == finds
+
+
+def test_the_power_of_a_t_test_is_that_of_the_tail_on_its_side() -> None:
+    assert stats.t_power(0.0, 9) == pytest.approx(0.025)
+    assert stats.t_power(0.0, 9, level=0.2) == pytest.approx(0.1)
+    assert stats.t_power(-3.0, 9) < 0.001
+    bar = scipy.stats.t.ppf(0.975, 9)
+    assert stats.t_power(2.0, 9) == pytest.approx(scipy.stats.nct.sf(bar, 9, 2.0))
+    assert stats.t_power(1000.0, 9) == 1.0
+
+
+def test_identical_columns_of_one_block_have_one_number() -> None:
+    one = np.array([1.0, np.nan, -0.0])
+    columns = np.column_stack([one, one, one + 0.0, [1.0, 2.0, 0.0], one])
+    numbers = stats.identical(columns, np.array([0, 0, 0, 0, 1]))
+    assert numbers.tolist() == [0, 0, 0, 1, 2]

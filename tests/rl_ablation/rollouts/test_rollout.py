@@ -453,6 +453,7 @@ def test_activity_is_repeatable_and_intact(policy, activity):
     content = activity_bytes(activity)
     back = activity_of(content)
     assert all(np.array_equal(back[s].samples, activity[s].samples) for s in activity)
-    for damaged in (content[:500], content[:-1] + bytes([content[-1] ^ 1])):
-        with pytest.raises(LabError):
-            activity_of(damaged)
+    with pytest.raises(LabError):
+        activity_of(content[:500])
+    with pytest.raises(LabError, match="its numbers have changed"):
+        activity_of(content[:-1] + bytes([content[-1] ^ 1]))
