@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
@@ -29,15 +29,15 @@ ON_PAGE = 3
 
 
 def _kills(seed: int, count: int) -> Tally:
-    from experiments.faults.corruptions import kills
+    from experiments.faults.kills import kills
 
-    return _as_tally("kills", kills(seed, count))
+    return kills(seed, count)
 
 
 def _corruptions(seed: int, count: int) -> Tally:
     from experiments.faults.corruptions import corruptions
 
-    return _as_tally("corruptions", corruptions(seed, count))
+    return corruptions(seed, count)
 
 
 def _calls(seed: int, count: int) -> Tally:
@@ -49,22 +49,13 @@ def _calls(seed: int, count: int) -> Tally:
 def _files(seed: int, count: int) -> Tally:
     from experiments.faults.files import hostile_files
 
-    return _as_tally("hostile files", hostile_files(seed, count))
+    return hostile_files(seed, count)
 
 
 def _worlds(seed: int, count: int) -> Tally:
     from experiments.faults.worlds import failing_worlds
 
     return failing_worlds(seed, count)
-
-
-def _as_tally(name: str, found: Any) -> Tally:
-    """A tally of (tried, held, examples of failures)."""
-    if isinstance(found, Tally):
-        return found
-    tried, held, examples = found
-    more = ("not shown",) * (tried - held - len(examples))
-    return Tally(name, tried, (*examples, *more))
 
 
 KINDS: dict[str, tuple[Callable[[int, int], Tally], int, str]] = {
