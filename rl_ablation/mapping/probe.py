@@ -112,7 +112,7 @@ def _replayer(policy: Policy, inputs: np.ndarray) -> _Replay:
     bare = replace(policy, obs_mean=None, obs_std=None)
 
     def replay(masks: _Masks) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        seen = {s: np.empty((len(inputs), n), np.float32) for s, n in policy.sites.items()}
+        seen = {s: np.empty((len(inputs), n)) for s, n in policy.sites.items()}
         with np.errstate(over="ignore", invalid="ignore"):
             return bare.act(inputs, masks, seen), seen
 
@@ -143,7 +143,9 @@ def _miss(
         scale, shift = _prescribed(lesion, site, masks, activity)
         with np.errstate(over="ignore", invalid="ignore"):
             target[:, units] = (scale * target + shift)[:, units]
-            worst = float(np.maximum(worst, np.abs(after[site] - target).max()))
+            # Inputs are cut in single precision, hidden units in double: as recorded they are one.
+            miss = np.abs(np.float32(after[site]) - np.float32(target))
+            worst = float(np.maximum(worst, miss.max()))
         earlier[site] = masks[site]
     return worst
 

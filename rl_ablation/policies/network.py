@@ -83,7 +83,8 @@ class MLP:
 
     @cached_property
     def _wide(self) -> tuple[tuple[Tensor, Tensor], ...]:
-        return tuple((weight.double(), bias.double()) for weight, bias in self.layers)
+        with torch.inference_mode(False):  # else nobody could take gradients through them later
+            return tuple((weight.double(), bias.double()) for weight, bias in self.layers)
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -47,7 +47,7 @@ def test_units_can_be_held_at_their_means_instead_of_zero(start, obs, tmp_path) 
 
     def held(site, values):
         if site in CUT:
-            values[:, CUT[site]] = torch.as_tensor(means[site][list(CUT[site])])
+            values[:, CUT[site]] = torch.as_tensor(means[site][list(CUT[site])], dtype=values.dtype)
         return values
 
     wanted = start.network(torch.as_tensor(start.normalise(obs)), held).numpy()

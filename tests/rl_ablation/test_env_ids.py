@@ -92,7 +92,8 @@ def test_a_run_folder_does_not_run_its_module_either(folder, capsys, monkeypatch
     path = folder / "run" / "spec.json"
     spec = json.loads(path.read_text())
     path.write_text(json.dumps({**spec, "env_id": INNER}))
-    (folder / "run" / "manifest.json").unlink()  # it would tell of the change
+    for name in ("manifest.json", "design.json"):  # they would tell of the change
+        (folder / "run" / name).unlink()
     run = rl.Run("run")
     with pytest.raises(LabError, match=f"--env {INNER}"):
         rl.film(run, "h0", episode=0)

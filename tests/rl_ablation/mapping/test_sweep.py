@@ -316,8 +316,8 @@ def test_a_start_that_was_broken_off_is_taken_up(small_sweep, done, tmp_path, mo
 
 
 def test_a_diverging_lesion_stays_in_its_rows(small_sweep, tmp_path):
-    linear = random_mlp((18, 12, 10, 2), LAP, activation="identity")
-    cut = {"h0": tuple(range(12)), "h1": tuple(range(10))}
+    linear = random_mlp((18, *[12] * 9, 2), LAP, activation="identity")
+    cut = {f"h{k}": tuple(range(12)) for k in range(9)}
     burst = Lesion(name="burst", cut=cut, kind="gain", strength=3e38)
     fine = Lesion(name="fine", cut={"h0": (0,)})
     run = small_sweep(Plan([burst, fine]), tmp_path / "a", agent=linear, activity=None)
