@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from rl_ablation.errors import LabError
 from rl_ablation.files import (
     LOCK,
+    MIB,
     TEMPORARY,
     file_name,
     locked,
@@ -33,6 +34,7 @@ from rl_ablation.lesions.methods import DRAWS, KINDS
 from rl_ablation.mapping.manifest import (
     DESIGN,
     MANIFEST,
+    MAX_SPEC,
     SPEC,
     VERSIONS,
     damaged,
@@ -196,8 +198,11 @@ def begin(folder: Path, spec: Spec, agent: Policy) -> Run:
     """Write what a run starts with, as far as it is not there; the spec last: see `filling`.
 
     Raises:
-        LabError: The folder holds something else.
+        LabError: The folder holds something else, or the spec is too large to be read again.
     """
+    if (size := len(_text(spec).encode())) > MAX_SPEC:
+        told = f"{len(spec.lesions):,} lesions make a {SPEC} of {size / MIB:.1f} MiB"
+        raise LabError(f"{told}; at most {MAX_SPEC // MIB} can be read again: map fewer at once")
     _check_ours(folder, spec, inside=(folder.parent / SPEC).exists())
     (folder / "shards").mkdir(parents=True, exist_ok=True)
     if isinstance(agent.network, MLP):

@@ -42,7 +42,7 @@ DISCOVERY, CONFIRMATION, CONTROLS, DOSES = "discovery", "confirmation", "control
 MORE = "more"
 """Runs inside a run with further episodes for some of its lesions: ``more-1``, ``more-2``, …"""
 
-MAX_SPEC, MAX_SHARD = 4 * MIB, 64 * MIB
+MAX_SPEC, MAX_SHARD = 8 * MIB, 64 * MIB
 """Bytes of a spec, or another text of a run, and of a shard; those of the studies have up to 0.1
 and 0.3 MiB."""
 

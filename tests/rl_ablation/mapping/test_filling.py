@@ -221,6 +221,13 @@ def test_two_processes_in_one_folder_wait_for_each_other(again, caplog):
     assert caplog.messages.count(told) == 1
 
 
+def test_a_spec_that_could_not_be_read_again_is_not_written(small_sweep, tmp_path, monkeypatch):
+    monkeypatch.setattr(filling_module, "MAX_SPEC", 100)
+    with pytest.raises(LabError, match="2 lesions make a spec.json of .* MiB; .* map fewer"):
+        small_sweep(CUT, tmp_path / "run", episodes=2)
+    assert not (tmp_path / "run" / "spec.json").exists()
+
+
 def test_what_killed_processes_left_is_swept(again):
     folder, call = again
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
