@@ -515,7 +515,12 @@ def test_interrupted_map_goes_on(agent, tmp_path, capsys):
     options = (*options, "--measures", "crash,return", "--no-adaptive")
     command = ["map", str(agent), *options, "--out", str(folder)]
     process = subprocess.Popen(
-        [program(), *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [program(), *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # What a shell starts in the background ignores Ctrl-C, and so would what that starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     first = folder / "shards/00000.parquet"
     deadline = time.monotonic() + 60

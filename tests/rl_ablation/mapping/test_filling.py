@@ -223,7 +223,7 @@ def test_two_processes_in_one_folder_wait_for_each_other(again, caplog):
 
 def test_a_spec_that_could_not_be_read_again_is_not_written(small_sweep, tmp_path, monkeypatch):
     monkeypatch.setattr(filling_module, "MAX_SPEC", 100)
-    with pytest.raises(LabError, match="2 lesions make a spec.json of .* MiB; .* map fewer"):
+    with pytest.raises(LabError, match=r"2 lesions make a spec.json of .* MiB; .* map fewer"):
         small_sweep(CUT, tmp_path / "run", episodes=2)
     assert not (tmp_path / "run" / "spec.json").exists()
 
