@@ -240,7 +240,7 @@ LONG = {
     "measures": ([1] * 1_000_000, "measures.0"),
     "once": ([{}] * 900_000, "once.0"),
     "rows": ([[]] * 900_000, "rows"),
-    "agent": ("a" * 5 * MIB, "5 MiB, more than the 4 allowed"),
+    "agent": ("a" * 9 * MIB, "9 MiB, more than the 8 allowed"),
 }
 
 
