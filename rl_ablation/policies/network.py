@@ -51,8 +51,16 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.linear(x, weight, bias)[..., :outputs].contiguous()
 
 
+Memory = dict[str, Tensor]
+"""What a recurrent network keeps from one step to the next: name → values (BLOCK, H), float32."""
+
+
 class Network(Protocol):
-    """Anything that turns observations into raw outputs and offers its activations for editing."""
+    """Anything that turns observations into raw outputs and offers its activations for editing.
+
+    One that remembers has ``memory`` too, name → units of what it keeps between steps, and its call
+    takes a `Memory` as a third argument, in which it puts what the next step needs.
+    """
 
     @property
     def sizes(self) -> Mapping[str, int]:
@@ -103,6 +111,12 @@ class MLP:
         for k, layer in enumerate(self._wide[:-1]):
             x = edit(f"h{k}", function(linear(x, *layer)))
         return linear(x, *self._wide[-1])
+
+
+def memory_of(network: Network) -> Mapping[str, int]:
+    """Name → units of what a network keeps from one step to the next; empty if it keeps nothing."""
+    kept: Mapping[str, int] = getattr(network, "memory", {})
+    return kept
 
 
 @contextmanager
