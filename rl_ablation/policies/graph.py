@@ -91,7 +91,7 @@ class Graph:
         for step in self.steps:
             if step.site:
                 size = int(step.about["units"])
-                found |= {name: size for name in (step.site, *_states(step))}
+                found |= dict.fromkeys((step.site, *_states(step)), size)
         return found
 
     @cached_property

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Annotated, Any, TypedDict, Unpack
+from typing import Annotated, Any, TypedDict, Unpack, cast
 
 import numpy as np
 import torch
@@ -24,7 +24,16 @@ from rl_ablation.files import array_digest, digest, one_line
 from rl_ablation.formats import number
 from rl_ablation.markup import shown
 from rl_ablation.policies.modules import Postprocess, Preprocess, hooked
-from rl_ablation.policies.network import BLOCK, MLP, Edit, Network, one_thread
+from rl_ablation.policies.network import (
+    BLOCK,
+    MLP,
+    Edit,
+    Memory,
+    Network,
+    Remembering,
+    memory_of,
+    one_thread,
+)
 
 SQUASHES = ("clip", "tanh", "argmax", "none")
 ARRAYS = ("low", "high", "obs_mean", "obs_std")  # of a policy, besides its network's
@@ -198,6 +207,23 @@ class Policy:
         return {"obs": self.obs_size, **self.network.sizes, "action": self.action_size}
 
     @property
+    def memory(self) -> Mapping[str, int]:
+        """Name → units of what it keeps from one step to the next; empty without memory."""
+        return memory_of(self.network)
+
+    def at_rest(self, rows: int) -> dict[str, np.ndarray]:
+        """What so many robots remember at the start of an episode: name → zeros (N, H)."""
+        return {name: np.zeros((rows, n), np.float32) for name, n in self.memory.items()}
+
+    def needs_no_memory(self, what: str) -> None:
+        """Raise a LabError if it remembers; ``what`` shows a network single observations."""
+        if self.memory:
+            raise LabError(
+                f"policy {self.name!r} remembers ({', '.join(self.memory)}), and {what} looks at "
+                "single observations; choose a policy without memory"
+            )
+
+    @property
     def name(self) -> str:
         """The card's name."""
         return self.card.name
@@ -263,6 +289,7 @@ class Policy:
         obs: np.ndarray,
         masks: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
         record: Mapping[str, np.ndarray] | None = None,
+        memory: Mapping[str, np.ndarray] | None = None,
     ) -> np.ndarray:
         """Choose actions, (N, A) float32 or (N,) int64 if discrete, for raw observations (N, D).
 
@@ -270,8 +297,11 @@ class Policy:
             obs: The observations.
             masks: Site → (scale (N, H), shift (N, H)), float32: there h' = scale·h + shift.
             record: Site → array (N, H) that receives the site's values after the edit.
+            memory: What the robots remember of the step before, as `at_rest` has it; receives what
+                they remember now. None is a first step, after which all is forgotten.
         """
         masks, record = masks or {}, record or {}
+        memory = memory if memory or not self.memory else self.at_rest(len(obs))
         rows = self.normalise(obs)
         discrete = self.card.squash == "argmax"
         shape = (len(rows),) if discrete else (len(rows), self.action_size)
@@ -292,11 +322,18 @@ class Policy:
                         record[site][part] = h[:size].numpy()
                     return h
 
-                out[part] = self._forward(torch.from_numpy(block), edit)[:size].numpy()
+                held = _padded(memory or {}, part)
+                out[part] = self._forward(torch.from_numpy(block), edit, held)[:size].numpy()
+                for name, values in held.items():
+                    memory[name][part] = values[:size].numpy()  # type: ignore[index]
         return out
 
-    def _forward(self, obs: Tensor, edit: Edit) -> Tensor:
-        raw = self.network(edit("obs", obs), edit)
+    def _forward(self, obs: Tensor, edit: Edit, memory: Memory) -> Tensor:
+        obs = edit("obs", obs)
+        if memory:
+            raw = cast(Remembering, self.network)(obs, edit, memory)
+        else:
+            raw = self.network(obs, edit)
         if self.card.squash == "argmax":
             return edit("action", raw).argmax(-1)
         if self.low is None or self.high is None:
@@ -305,6 +342,15 @@ class Policy:
         if self.card.squash == "tanh":
             raw = low + 0.5 * (torch.tanh(raw) + 1.0) * (high - low)
         return edit("action", raw.clamp(low, high)).clamp(low, high)
+
+
+def _padded(memory: Mapping[str, np.ndarray], part: slice) -> Memory:
+    """Some rows of a memory, as a block of a fixed size."""
+    held: Memory = {}
+    for name, values in memory.items():
+        held[name] = torch.zeros(BLOCK, values.shape[1])
+        held[name][: part.stop - part.start] = torch.from_numpy(values[part])
+    return held
 
 
 def weight_bytes(policy: Policy) -> bytes:

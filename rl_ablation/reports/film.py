@@ -54,6 +54,7 @@ class _Side:
     info: dict[str, Any]
     picture: Image.Image
     activity: dict[str, np.ndarray]
+    memory: dict[str, np.ndarray]
     off: bool = False  # the lesion's condition does not hold: nothing is crossed out
     ended: str = ""
 
@@ -224,7 +225,9 @@ def _start(title: str, lesion: Lesion, run: Map, episode: int) -> _Side:
         ) from None
     masks = Masks([lesion], [job.seed], policy.sites, run.activity)
     units = {site: np.zeros((1, n), np.float32) for site, n in policy.sites.items()}
-    return _Side(title, lesion, masks, Triggers([lesion.when]), env, obs, info, picture, units)
+    start = (obs, info, picture)
+    memory = policy.at_rest(1)
+    return _Side(title, lesion, masks, Triggers([lesion.when]), env, *start, units, memory)
 
 
 def _picture(env: gym.Env) -> Image.Image:
@@ -241,7 +244,8 @@ def _step(side: _Side, policy: Policy, step: int, dt: float, draw: bool) -> None
     off = side.triggers.unmet({**said, "obs": seen}, row, started=step > 0)
     side.off = off is not None and bool(off[0])
     inside = policy.normalise(seen) if side.masks.looks else None
-    action = policy.act(seen, side.masks.at(step, row, off, inside), side.activity)[0]
+    masks = side.masks.at(step, row, off, inside)
+    action = policy.act(seen, masks, side.activity, side.memory)[0]
     space = side.env.action_space
     if isinstance(space, gym.spaces.Box):
         action = action.reshape(space.shape).astype(space.dtype)

@@ -12,7 +12,7 @@ from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.episodes import REFERENCE, Episodes
 from rl_ablation.rollouts.recording import record
-from rl_ablation.rollouts.rollout import SITE
+from rl_ablation.rollouts.rollout import KEPT, SITE
 
 ACTIVITY = "activity.safetensors"
 SAMPLES = 4096  # moments kept; 4096 × 130 units is 2 MB
@@ -21,7 +21,8 @@ EPISODES = 16
 _CONDITIONS = f"{SITE}condition"
 
 Activity = Mapping[str, SiteStats]
-"""Site → intact statistics. All sites are sampled at the same moments."""
+"""Site → intact statistics. All sites are sampled at the same moments. For a policy that remembers,
+also ``~name`` → what it remembered when it came to each of those moments."""
 
 
 def record_activity(
@@ -41,7 +42,8 @@ def record_activity(
     """
     count = max(episodes, len(conditions))
     asked = Episodes(count, seed, tuple(conditions), horizon, REFERENCE)
-    found = record(policy, [SITE + s for s in policy.sites], asked, threads=threads)
+    names = {**{s: SITE + s for s in policy.sites}, **{KEPT + m: KEPT + m for m in policy.memory}}
+    found = record(policy, list(names.values()), asked, threads=threads)
     visited, alive = found.moments(), found.sound
     total = len(visited[f"{SITE}obs"])
     if not total:
@@ -53,11 +55,16 @@ def record_activity(
     known = list(conditions)
     numbers = np.array([known.index(job.condition) for job in found.jobs], np.int64)
     where = np.broadcast_to(numbers, alive.shape)[alive][kept]
-    return {site: SiteStats(visited[SITE + site][kept], where) for site in policy.sites}
+    return {key: SiteStats(visited[name][kept], where) for key, name in names.items()}
 
 
 def activity_at(policy: Policy, obs: np.ndarray) -> dict[str, np.ndarray]:
-    """What the hidden layers do at some observations (S, D): site → (S, H)."""
+    """What the hidden layers do at some observations (S, D): site → (S, H); see `needs_no_memory`.
+
+    Raises:
+        LabError: The policy remembers.
+    """
+    policy.needs_no_memory("this")
     record = {s: np.empty((len(obs), n), np.float32) for s, n in policy.network.sizes.items()}
     policy.act(obs, record=record)
     return record
