@@ -25,6 +25,8 @@ class Recipe(BaseModel):
             most rollouts would hold no start at all.
         net_arch: Hidden units of the policy and of the value network.
         activation: Of the hidden units.
+        memory: Units of an LSTM between observation and hidden units, of the policy and of the
+            value network each; 0 for none. With one it is sb3-contrib's RecurrentPPO that trains.
         learning_rate: At the start; falls linearly to ``final_learning_rate``.
         final_log_std: Where the exploration noise's log standard deviation goes, linearly over the
             training; None lets PPO learn it. A robot that walks on its noise alone stands still
@@ -47,6 +49,7 @@ class Recipe(BaseModel):
     stagger: bool = False
     net_arch: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
+    memory: int = 0
     learning_rate: float = 1e-3
     final_learning_rate: float = 1e-4
     final_log_std: float | None = None
@@ -63,6 +66,25 @@ RECIPES = {
             name="lap",
             env_id="envs:rl_ablation/Lap-v0",
             steps=589_824,
+            ppo={
+                "n_steps": 64,
+                "batch_size": 2048,
+                "n_epochs": 8,
+                "gamma": 0.98,
+                "gae_lambda": 0.95,
+                "ent_coef": 0.0,
+                "policy_kwargs": {"log_std_init": -0.5},
+            },
+            curve=("progress", "crash", "stuck"),
+        ),
+        # As `lap`, but it sees nothing beside it.
+        Recipe(
+            name="lap-memory",
+            env_id="envs:rl_ablation/Lap-v0",
+            env_kwargs={"beams": 5},
+            steps=1_179_648,
+            net_arch=(32,),
+            memory=64,
             ppo={
                 "n_steps": 64,
                 "batch_size": 2048,

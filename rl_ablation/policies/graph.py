@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -193,3 +194,55 @@ def check_steps(graph: Graph) -> Graph:
     if graph.output not in there:
         raise LabError(f"the network never makes its output {graph.output!r}")
     return graph
+
+
+Arrays = Sequence[np.ndarray]
+
+
+def remembering(
+    kind: str, memory: Sequence[Arrays], layers: Sequence[tuple[np.ndarray, np.ndarray]], act: str
+) -> Graph:
+    """A network of recurrent layers and an MLP behind them, as most that remember are.
+
+    Args:
+        kind: ``lstm`` or ``gru``.
+        memory: Of each recurrent layer the weights (gates·H, D) and (gates·H, H) and both biases
+            (gates·H,), in the order that torch has them.
+        layers: Weight (out, in) and bias (out,) of each layer behind, the last one's the action's.
+        act: Activation function of the hidden ones among them.
+
+    Raises:
+        LabError: Shapes that do not fit, or an unknown activation function.
+    """
+    if act not in ACTIVATIONS:
+        raise LabError(f"unknown activation {act!r}; choose from {', '.join(ACTIVATIONS)}")
+    constants: dict[str, np.ndarray] = {}
+    steps: list[Step] = []
+    last, size, site = OBS, memory[0][0].shape[-1], 0
+    for arrays in memory:
+        units = arrays[1].shape[-1]
+        gates = {"lstm": 4, "gru": 3}[kind] * units
+        if [x.shape for x in arrays] != [(gates, size), (gates, units), (gates,), (gates,)]:
+            raise LabError(f"recurrent layer {site} has weights of shapes that do not fit")
+        into, around, one, other = arrays
+        given = (into, around, one + other) if kind == "lstm" else (into, around, one, other)
+        names = [f"h{site}.{k}" for k in range(len(given))]
+        constants |= dict(zip(names, given, strict=True))
+        steps.append(Step(kind, (last, *names), f"m{site}", {"units": units}, f"h{site}"))
+        last, size, site = f"m{site}", units, site + 1
+    for k, (weight, bias) in enumerate(layers):
+        if weight.shape != (len(bias), size):
+            raise LabError(f"layer {k} takes {weight.shape[1:]} inputs of {size}")
+        constants |= {f"l{k}.weight": weight, f"l{k}.bias": bias}
+        steps.append(Step("linear", (last, f"l{k}.weight", f"l{k}.bias"), f"l{k}"))
+        last, size = f"l{k}", len(bias)
+        if k < len(layers) - 1:
+            steps.append(Step(act, (last,), f"a{k}", {"units": size}, f"h{site}"))
+            last, site = f"a{k}", site + 1
+    return Graph(tuple(steps), {name: _kept_as(name, x) for name, x in constants.items()}, last)
+
+
+def _kept_as(name: str, values: np.ndarray) -> Tensor:
+    if not np.isfinite(values).all():
+        raise LabError(f"{name} holds values that are not finite (NaN or infinity)")
+    return torch.from_numpy(np.array(values, np.float32, order="C"))

@@ -23,6 +23,7 @@ import numpy as np
 from rl_ablation.env_ids import trust
 from rl_ablation.errors import LabError
 from rl_ablation.files import MIB, read_file
+from rl_ablation.policies.graph import remembering
 from rl_ablation.policies.policy import Card, Policy
 from rl_ablation.policies.sb3 import actor
 from rl_ablation.policies.sb3.archive import MAX_FILE, Archive
@@ -78,7 +79,8 @@ def load_zip(
 ) -> Policy:
     """Read a zip saved by stable-baselines3 or sb3-contrib; nothing in it is executed.
 
-    PPO, A2C, TRPO, SAC, TD3, DDPG, TQC, DQN, QRDQN or ARS with an MLP actor. Arguments are those of
+    PPO, A2C, TRPO, SAC, TD3, DDPG, TQC, DQN, QRDQN or ARS with an MLP actor, or a RecurrentPPO with
+    an LSTM in front of it. Arguments are those of
     `rl_ablation.policies.load.load`. A file that is damaged, hostile or of a kind that is not
     supported, or does not fit the sizes of the environment, raises a LabError.
     """
@@ -189,7 +191,8 @@ def _policy(
     if kind == "QRDQNPolicy" and count is None:
         raise LabError("a QRDQN without its discrete action space")
     weights = _at("policy.pth", actor.actor_weights, tensors, layout, count)
-    inputs, out = weights[0][0].shape[1], len(weights[-1][1])
+    memory = _at("policy.pth", actor.memory_weights, tensors, layout)
+    inputs, out = (memory[0] if memory else weights[0])[0].shape[-1], len(weights[-1][1])
     if count not in (None, out):
         raise LabError(f"the network gives {out} values but the action space has {count} actions")
     if obs_size not in (None, inputs):
@@ -219,7 +222,11 @@ def _policy(
         hyperparameters={k: v for k in _SETTINGS if _plain(v := data.get(k))},
         versions=versions,
     )
-    policy = make_mlp(weights, card, low=low, high=high, obs_mean=mean, obs_std=std)
+    arrays = {"low": low, "high": high, "obs_mean": mean, "obs_std": std}
+    if memory:
+        network = remembering("lstm", memory, weights, card.activation)
+        return Policy(network, obs_size=inputs, action_size=out, card=card, **arrays)
+    policy = make_mlp(weights, card, **arrays)
     if layout.head == "actor.mu" and "actor.mu.0.weight" in tensors:  # gSDE
         return actor.clipped(policy, kwargs)
     return policy
@@ -322,6 +329,8 @@ def _bounds(
 
 def _algorithm(kind: str, data: Mapping[str, Any]) -> str:
     """Which algorithm trained it: a policy class can have several, told by their settings."""
+    if kind == "RecurrentActorCriticPolicy":
+        return "RecurrentPPO"
     if kind == "ActorCriticPolicy":
         if "cg_max_steps" in data:
             return "TRPO"
