@@ -11,12 +11,14 @@ from typing import Any
 
 from rl_ablation.errors import LabError
 from rl_ablation.policies.policy import Policy
-from rl_ablation.policies.sb3.algorithms import load_zip
+from rl_ablation.policies.sb3.algorithms import load_live, load_zip
 from rl_ablation.policies.storage import load_folder
 
 AGENTS = "rl_ablation.agents"
 """Installed packages offer agents by name with entry points of this group, as this lab's zoo does:
 each is a function without arguments that gives name → policy folder."""
+
+_LIBRARIES = ("stable_baselines3", "sb3_contrib")
 
 
 def offered() -> dict[str, Path]:
@@ -61,14 +63,14 @@ def _holds_policy(path: Path) -> bool:
 
 
 def load(
-    path: str | Path,
+    path: str | Path | Any,
     env: str | None = None,
     env_kwargs: Mapping[str, Any] | None = None,
     *,
     vecnormalize: str | Path | bool | None = None,
     env_wrapper: str | None = None,
 ) -> Policy:
-    """Load a policy folder, a stable-baselines3 zip, or an agent of the zoo by its name.
+    """Load a policy folder, a stable-baselines3 zip or model, or an agent of the zoo by its name.
 
     Nothing in the files is executed. ``load("lap")`` works from any folder; a path of that name
     that holds a policy comes first, anything else of that name does not count.
@@ -76,7 +78,9 @@ def load(
     Args:
         path: A folder with ``policy.safetensors`` and ``card.json``, a stable-baselines3 or
             sb3-contrib zip with an MLP actor, or the name of an agent that an installed package
-            offers (see `AGENTS`), such as those of this lab's zoo.
+            offers (see `AGENTS`), such as those of this lab's zoo. Or an algorithm of these
+            libraries itself, as it is in memory: its policy as it is now, with the `VecNormalize`
+            that its environment has.
         env: Gymnasium id to run in, with a module prefix if one must be imported
             (``"envs:HalfCheetah-v5"`` runs on the native batch); None takes the card's.
         env_kwargs: For that environment.
@@ -87,6 +91,10 @@ def load(
     Raises:
         LabError: There is no policy, it is damaged, or of a kind that is not supported.
     """
+    if any(c.__module__.split(".")[0] in _LIBRARIES for c in type(path).__mro__):
+        if vecnormalize or env_wrapper:
+            raise LabError("vecnormalize and env_wrapper are for zips; a model has its own")
+        return load_live(path, env, env_kwargs=env_kwargs)
     path = located(path)
     if not path.is_dir():
         return load_zip(

@@ -63,6 +63,7 @@ _UNSUPPORTED = {
 }
 
 
+_LSTM = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 _SIGNS = {
     "RecurrentActorCriticPolicy": "lstm_actor.weight_ih_l0",
     "ActorCriticPolicy": "value_net.weight",
@@ -112,9 +113,11 @@ def policy_kind(node: object, tensors: TensorFile) -> str:
     raise LabError("data names no policy class, and policy.pth has the weights of no known one")
 
 
-def check_extractor(kwargs: Mapping[Any, Any], tensors: TensorFile) -> None:
-    """Raise a LabError if more than flattening stands between observation and MLP."""
+def check_extractor(kwargs: Mapping[Any, Any], tensors: TensorFile, layout: Layout) -> None:
+    """Raise a LabError if more than flattening and a known LSTM stand before the MLP."""
     names = tensors.names
+    if layout.memory is None and any(name.startswith("lstm_") for name in names):
+        raise LabError("has an LSTM, but its policy class is none that remembers")
     if any(re.match(r"(\w+\.)?(pi_|vf_)?features_extractor\.", name) for name in names):
         what = "(CNN, dict observations)"
         raise LabError(f"policies with a feature extractor {what} are not supported")
@@ -158,18 +161,10 @@ def memory_weights(tensors: TensorFile, layout: Layout) -> list[list[np.ndarray]
     """
     if layout.memory is None:
         return []
-    pattern = re.compile(rf"{layout.memory}\.(weight|bias)_(ih|hh)_l(\d{{1,2}})")
-    found = {name: m for name in tensors.names if (m := pattern.fullmatch(name))}
     every = [name for name in tensors.names if name.startswith(f"{layout.memory}.")]
     count = len(every) // 4
-    wanted = [
-        [
-            f"{layout.memory}.{what}_l{k}"
-            for what in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        ]
-        for k in range(count)
-    ]
-    if not count or sorted(every) != sorted(sum(wanted, [])) or len(found) != len(every):
+    wanted = [[f"{layout.memory}.{part}_l{k}" for part in _LSTM] for k in range(count)]
+    if not count or set(every) != {name for names in wanted for name in names}:
         raise LabError(f"{layout.memory} is no plain LSTM (a projection, or two directions?)")
     if count > MAX_LAYERS:
         raise LabError(f"an LSTM of {count} layers, more than the {MAX_LAYERS} allowed")
