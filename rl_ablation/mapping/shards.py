@@ -27,8 +27,7 @@ from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.mapping.manifest import MAX_SHARD
 from rl_ablation.mapping.spec import Spec
 from rl_ablation.measures.registry import Measure, evaluate
-from rl_ablation.policies.network import MLP
-from rl_ablation.policies.policy import Policy, weight_bytes
+from rl_ablation.policies.policy import KEPT, Policy, weight_bytes
 from rl_ablation.policies.storage import policy_of
 from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.rollout import Rollout, Trace, rollout
@@ -131,9 +130,10 @@ def on_cluster(
     """Have the workers of a scheduler make shards; gives (index, file) as they get done.
 
     Raises:
-        LabError: A policy that is no MLP, which cannot be sent as plain data; or see `scattered`.
+        LabError: A policy with a torch module inside, which cannot be sent as plain data; or see
+            `scattered`.
     """
-    if not isinstance(work.agent.network, MLP):
+    if not isinstance(work.agent.network, KEPT):
         raise LabError(
             f"policy {work.agent.name!r} is a torch module in this process, which cannot be sent "
             "to workers; leave out the scheduler"

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from rl_ablation.errors import LabError
 from rl_ablation.files import array_digest, digest
@@ -56,6 +57,24 @@ def _slice(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
     return x.narrow(axis, start, stop - start)
 
 
+def _take(x: Tensor, at: Sequence[int]) -> Tensor:
+    return x[:, list(at)]
+
+
+def _clip(x: Tensor, low: float | None = None, high: float | None = None) -> Tensor:
+    return x if low is None and high is None else x.clamp(low, high)
+
+
+def _mean(x: Tensor) -> Tensor:
+    return x.mean(1, keepdim=True)
+
+
+def _layer_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
+    """(x − mean) / √(variance + eps) · scale + shift, each row by itself: Ba et al. 2016."""
+    from_mean = x - _mean(x)
+    return from_mean / torch.sqrt(_mean(from_mean * from_mean) + eps) * scale + shift
+
+
 OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "linear": linear,
     "add": torch.add,
@@ -64,9 +83,20 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "div": torch.div,
     "concat": lambda *parts, axis: torch.cat(parts, axis),
     "slice": _slice,
+    "take": _take,
+    "clip": _clip,
+    "mean": _mean,
+    "pow": torch.pow,
+    "sqrt": torch.sqrt,
+    "layer_norm": _layer_norm,
+    "softplus": F.softplus,
+    "softsign": F.softsign,
+    "selu": F.selu,
+    "mish": F.mish,
 }
-"""Name → function of the step's inputs, with what it is ``about`` by name. Rows come first, and no
-operation mixes them."""
+"""Name → function of the step's inputs, with what it is ``about`` by name. All values are rows
+(BLOCK, W), or constants (W,) or (), and no operation mixes rows.
+`rl_ablation.policies.steps.check_steps` holds that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +145,9 @@ class Graph:
             given = [values[name] for name in step.of]
             if step.do in RECURRENT:
                 made = _RECURRENT[step.do](step, given, edit, memory)
-            elif step.do in OPERATIONS:
-                made = OPERATIONS[step.do](*given, **_named(step.about))
             else:
-                made = ACTIVATIONS[step.do](*given)
+                function = OPERATIONS.get(step.do) or ACTIVATIONS[step.do]
+                made = function(*given, **_named(step.about))
             values[step.to] = edit(step.site, made) if step.site else made
         return values[self.output]
 
@@ -180,20 +209,6 @@ def _gru(step: Step, given: Sequence[Tensor], edit: Edit, memory: Memory) -> Ten
 
 
 _RECURRENT = {"lstm": _lstm, "gru": _gru}
-
-
-def check_steps(graph: Graph) -> Graph:
-    """The graph; a LabError where a step is unknown, or asks for what is not there yet."""
-    there = {OBS, *graph.constants}
-    for step in graph.steps:
-        if step.do not in {*OPERATIONS, *ACTIVATIONS, *RECURRENT}:
-            raise LabError(f"the network has the unknown step {step.do!r}")
-        if lacking := [name for name in step.of if name not in there]:
-            raise LabError(f"the network's step {step.do!r} needs {lacking[0]!r}, made nowhere")
-        there.add(step.to)
-    if graph.output not in there:
-        raise LabError(f"the network never makes its output {graph.output!r}")
-    return graph
 
 
 Arrays = Sequence[np.ndarray]

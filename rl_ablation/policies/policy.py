@@ -23,6 +23,7 @@ from rl_ablation.errors import LabError
 from rl_ablation.files import array_digest, digest, one_line
 from rl_ablation.formats import number
 from rl_ablation.markup import shown
+from rl_ablation.policies.graph import Graph
 from rl_ablation.policies.modules import Postprocess, Preprocess, hooked
 from rl_ablation.policies.network import (
     BLOCK,
@@ -34,9 +35,13 @@ from rl_ablation.policies.network import (
     memory_of,
     one_thread,
 )
+from rl_ablation.policies.steps import as_text
 
 SQUASHES = ("clip", "tanh", "argmax", "none")
 ARRAYS = ("low", "high", "obs_mean", "obs_std")  # of a policy, besides its network's
+CONSTANT, STEPS = "constants.", "steps"
+"""In a file of weights: what the names of a graph's constants begin with, and the name of the text
+that has its steps."""
 
 _Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 
@@ -353,18 +358,29 @@ def _padded(memory: Mapping[str, np.ndarray], part: slice) -> Memory:
     return held
 
 
+KEPT = (MLP, Graph)
+"""The networks that can be kept in a file, or sent."""
+
+
 def weight_bytes(policy: Policy) -> bytes:
-    """The tensors of an MLP policy as a safetensors file."""
-    assert isinstance(policy.network, MLP)
-    tensors = {}
-    for k, (weight, bias) in enumerate(policy.network.layers):
-        tensors[f"layers.{k}.weight"] = weight.numpy()
-        tensors[f"layers.{k}.bias"] = bias.numpy()
+    """The tensors of a policy whose network is one of `KEPT`, as a safetensors file."""
+    network, tensors, about = policy.network, {}, {}
+    assert isinstance(network, KEPT)
+    if isinstance(network, Graph):
+        tensors = {
+            f"{CONSTANT}{name}": values.numpy() for name, values in network.constants.items()
+        }
+        about = {STEPS: as_text(network, policy.obs_size)}
+    else:
+        for k, (weight, bias) in enumerate(network.layers):
+            tensors[f"layers.{k}.weight"] = weight.numpy()
+            tensors[f"layers.{k}.bias"] = bias.numpy()
     for name in ARRAYS:
         if (values := getattr(policy, name)) is not None:
             tensors[name] = values
     # Of an array that is not contiguous, safetensors writes the memory as it lies, without a word.
-    return save_tensors({name: np.ascontiguousarray(t) for name, t in tensors.items()})
+    whole = {name: np.asarray(values, order="C") for name, values in tensors.items()}
+    return save_tensors(whole, about or None)
 
 
 def real(values: Any, kind: type, what: str) -> np.ndarray:
