@@ -40,7 +40,7 @@ from rl_ablation.files import (
 from rl_ablation.policies.graph import remembering
 from rl_ablation.policies.network import one_thread
 from rl_ablation.policies.policy import Card, Policy
-from rl_ablation.policies.storage import make_mlp
+from rl_ablation.policies.storage import make_graph, make_mlp
 from rl_ablation.progress import bar
 
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "elu": torch.nn.ELU}
@@ -311,5 +311,4 @@ def to_policy(
     if not memory:
         return make_mlp(weights, card, **arrays)
     network = remembering("lstm", [memory], weights, recipe.activation)
-    sizes = {"obs_size": memory[0].shape[1], "action_size": len(weights[-1][1])}
-    return Policy(network, card=card, **sizes, **arrays)
+    return make_graph(network, card, obs_size=memory[0].shape[1], **arrays)

@@ -46,7 +46,7 @@ from rl_ablation.policies.sb3.vecnormalize import (
     read_statistics,
     statistics_of,
 )
-from rl_ablation.policies.storage import make_mlp
+from rl_ablation.policies.storage import make_graph, make_mlp
 
 MAX_MEMBERS = 100
 MAX_DATA = 16 * MIB
@@ -227,7 +227,7 @@ def _policy(
     arrays = {"low": low, "high": high, "obs_mean": mean, "obs_std": std}
     if memory:
         network = remembering("lstm", memory, weights, card.activation)
-        return Policy(network, obs_size=inputs, action_size=out, card=card, **arrays)
+        return make_graph(network, card, obs_size=inputs, **arrays)
     policy = make_mlp(weights, card, **arrays)
     if layout.head == "actor.mu" and "actor.mu.0.weight" in tensors:  # gSDE
         return actor.clipped(policy, kwargs)
