@@ -30,6 +30,8 @@ from rl_ablation.policies.network import ACTIVATIONS, Edit, Memory, linear
 
 OBS = "obs"
 HIDDEN, CELL = ".hidden", ".cell"
+STATES = {HIDDEN: "hidden state", CELL: "cell state"}
+"""How a site's name ends → what it is in words."""
 RECURRENT = ("lstm", "gru")
 
 
@@ -117,12 +119,12 @@ class Graph:
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """Units of each hidden site, in the order of the steps."""
+        """Units of each hidden site, in the order in which the signal passes them."""
         found: dict[str, int] = {}
         for step in self.steps:
             if step.site:
                 size = int(step.about["units"])
-                found |= dict.fromkeys((step.site, *_states(step)), size)
+                found |= dict.fromkeys((*reversed(_states(step)), step.site), size)
         return found
 
     @cached_property
