@@ -280,15 +280,18 @@ def _draw_activity(
 ) -> None:
     """Each site as a grid of units: orange positive, purple negative, cut units crossed out."""
     shapes = {site: grid_shape(values.size) for site, values in side.activity.items()}
-    height, gap = _BAND - 30, 14
-    widest = max(rows for rows, _ in shapes.values())
-    columns = sum(c for _, c in shapes.values())
-    cell = max(2, min(height // widest, (WIDTH - 16 - gap * (len(shapes) - 1)) // columns))
+    gap = 14
+    for cell in range(20, 1, -1):  # the largest that fits, labels and all
+        sizes = {
+            site: min(cell, max(2, (_BAND - 30) // rows)) for site, (rows, _) in shapes.items()
+        }
+        labels = {site: int(draw.textlength(site, font_size=13)) for site in shapes}
+        wanted = sum(max(labels[s], sizes[s] * wide) for s, (_, wide) in shapes.items())
+        if wanted + gap * (len(shapes) - 1) <= WIDTH - 16:
+            break
     colours, x = mpl.colormaps[DIVERGING + "_r"], left + 8
     for site, values in side.activity.items():
-        rows, wide = shapes[site]
-        size = max(cell, min(height // rows, 20 if rows < widest else cell))
-        size = cell if columns * cell > WIDTH - 60 else min(size, 14)
+        size, wide = sizes[site], shapes[site][1]
         draw.text((x, top), site, fill=_SOFT, font_size=13)
         cut = () if side.off else side.lesion.cut.get(site, ())
         shade = colours(0.5 + 0.5 * np.clip(values[0] / max(peak.get(site, 1.0), 1e-9), -1, 1))
@@ -300,7 +303,7 @@ def _draw_activity(
                 draw.rectangle(box, fill=(225, 225, 225))
                 draw.line(box, fill=_CUT, width=1)
                 draw.line((box[0], box[3], box[2], box[1]), fill=_CUT, width=1)
-        x += wide * size + gap
+        x += max(labels[site], wide * size) + gap
 
 
 def poster(path: Path) -> bytes | None:
