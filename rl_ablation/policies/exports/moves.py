@@ -175,6 +175,10 @@ def _transpose(call: Call) -> Operand:
     return _moving(call, lambda values: values.transpose(order))
 
 
+def _cutting(cut: tuple[slice, ...]) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda values: values[cut]
+
+
 def _split(call: Call) -> list[Operand]:
     part, outputs = call.arg(0), len(call.node.outputs)
     if part is None or not part.shape:
@@ -189,7 +193,7 @@ def _split(call: Call) -> list[Operand]:
     found, start = [], 0
     for size in sizes:
         cut = (slice(None),) * axis + (slice(start, start + size),)
-        found.append(_moving(call, lambda values, cut=cut: values[cut]))
+        found.append(_moving(call, _cutting(cut)))
         start += size
     return found
 

@@ -153,7 +153,9 @@ class _File:
         model.inputs = [value for value in model.inputs if value.name not in model.constants]
 
     def node(self, content: memoryview) -> Node:
-        op, inputs, outputs, about = "", [], [], {}
+        op, about = "", {}
+        inputs: list[str] = []
+        outputs: list[str] = []
         for number, kind, value in self.reader.fields(content):
             if number in (1, 2):
                 (inputs if number == 1 else outputs).append(pb.text(kind, value, MAX_NAME))
@@ -172,7 +174,8 @@ class _File:
         return Node(op, tuple(inputs), tuple(outputs), about)
 
     def attribute(self, content: memoryview) -> tuple[str, Any]:
-        name, said, many = "", None, []
+        said: Any = None
+        name, many = "", []
         for number, kind, value in self.reader.fields(content):
             if number == 1:
                 name = pb.text(kind, value, MAX_NAME)

@@ -224,7 +224,7 @@ def check_states(ins: Sequence[Row], outs: Sequence[Row]) -> None:
     """
     left = [row.marks.reshape(-1) for row in outs if row.marks is not None]
     for row in ins:
-        marks = None if row.marks is None else row.marks.reshape(-1)
+        marks = np.zeros(0) if row.marks is None else row.marks.reshape(-1)
         found = [k for k, others in enumerate(left) if np.array_equal(others, marks)]
         if not found:
             raise LabError("takes a state, or a second input, that it does not give anew")

@@ -18,7 +18,9 @@ from rl_ablation.policies.storage import make_graph, make_mlp
 
 FUNCTIONS = {*ACTIVATIONS, "softplus", "softsign", "selu", "mish"}
 """The activation functions: after each there is a site."""
-_USUAL = {"elu": {"alpha": 1.0}, "gelu": {"approximate": "none"}}
+_USUAL: dict[str, dict[str, Any]] = {
+    "elu": {"alpha": 1.0}, "gelu": {"approximate": "none"}, "leaky_relu": {"negative_slope": 0.01},
+}  # fmt: skip
 _ROOT = 2.0**0.5
 _NEAR = 1e-6  # of numbers that a file has as float32
 
@@ -111,7 +113,7 @@ def _spelled_out(work: _Work) -> None:
                 if fits and len(linear.of) == 2 and uses[first] == 1:
                     work.steps[step.to] = Step("linear", (*linear.of, second), step.to)
                     break
-        usual = {"leaky_relu": {"negative_slope": 0.01}, **_USUAL}.get(step.do, {})
+        usual = _USUAL.get(step.do, {})
         near = {k: v for k, v in step.about.items() if k in usual and _same(v, usual[k])}
         if near:
             about = {k: v for k, v in step.about.items() if k not in near}
