@@ -90,6 +90,7 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "mean": _mean,
     "pow": torch.pow,
     "sqrt": torch.sqrt,
+    "erf": torch.erf,
     "layer_norm": _layer_norm,
     "softplus": F.softplus,
     "softsign": F.softsign,
