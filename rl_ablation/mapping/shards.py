@@ -220,12 +220,24 @@ def _bounded(stored: bytes, rows: int) -> pa.Table:
         raise LabError("it has more than a shard may have")
     if any(c[_CODEC] not in (0, 1) for c in columns):  # none, Snappy: they cannot swell much
         raise LabError("it is compressed in an unusual way")
-    file = pq.ParquetFile(pa.BufferReader(stored))
+    schema = pq.read_schema(pa.BufferReader(stored))
+    texts = [field.name for field in schema if not pa.types.is_primitive(field.type)]
+    # As a dictionary each text is there once, however many rows say it.
+    file = pq.ParquetFile(pa.BufferReader(stored), read_dictionary=texts)
     if file.metadata.num_rows != rows:
         raise LabError(f"it has not the {rows} rows of the spec")
-    return file.read()
+    table = file.read()
+    for name in texts:
+        column = table[name]
+        said = [text for part in column.chunks for text in part.dictionary.to_pylist()]
+        if any(len(text) > MAX_TEXT for text in said):
+            raise LabError(f"a text of more than {MAX_TEXT:,} characters")
+        whole = column.cast(schema.field(name).type)
+        table = table.set_column(table.schema.get_field_index(name), schema.field(name), whole)
+    return table
 
 
+MAX_TEXT = 1_000  # characters of a name in a shard
 _GROUPS, _CHUNKS, _COLUMN, _CODEC, _UNPACKED = 4, 1, 3, 4, 6  # fields, from parquet.thrift
 _FOOTER = MIB // 4  # bytes of the end of the file, which tells of the rest; 10 KiB are usual
 

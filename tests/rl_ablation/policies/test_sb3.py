@@ -473,6 +473,40 @@ def test_weights_that_are_no_plain_mlp(tmp_path):
             load_zip(files.write(tmp_path / "x.zip", files.members(state)))
 
 
+def test_an_environment_of_another_kind_says_so(tmp_path):
+    path = files.write(tmp_path / "x.zip", files.members())
+    gymnasium.register("tests/Odd-v0", entry_point=_Odd)
+    for spaces_of, line in (
+        ((gymnasium.spaces.Discrete(3), files.box(2)), "Discrete observations are not supported"),
+        ((files.box(4), gymnasium.spaces.MultiBinary(2)), "MultiBinary actions are not supported"),
+        ((files.box(4), files.box(3)), "gives 2 actions, which is not what"),
+        ((files.box(4), gymnasium.spaces.Discrete(2)), "gives 2 actions, which is not what"),
+    ):
+        _Odd.observation_space, _Odd.action_space = spaces_of
+        with pytest.raises(LabError, match=line):
+            load_zip(path, "tests/Odd-v0")
+    _Odd.observation_space = gymnasium.spaces.Box(-1, 1, (2, 2), np.float32)
+    _Odd.action_space = gymnasium.spaces.Box(-2, 1, (1, 2), np.float32)
+    policy = load_zip(
+        files.write(tmp_path / "y.zip", files.members(action_space=_NONE)), "tests/Odd-v0"
+    )
+    np.testing.assert_array_equal(policy.low, [-2, -2])
+    np.testing.assert_array_equal(policy.high, [1, 1])
+
+
+class _Odd(gymnasium.Env):
+    """Somebody's environment; its spaces are set by the test."""
+
+
+_NONE = b"N."  # a pickle of None
+
+
+def test_statistics_that_are_wanted_and_not_there(tmp_path):
+    path = files.write(tmp_path / "x.zip", files.members())
+    with pytest.raises(LabError, match=r"no vecnormalize.pkl beside it; give its path"):
+        load_zip(path, vecnormalize=True)
+
+
 def test_library_reads_what_the_tests_write():
     """The hand-made files are files of torch: the corpus tests the reader, not a caricature."""
     state = torch.load(io.BytesIO(files.members()["policy.pth"]), weights_only=True)
