@@ -95,9 +95,9 @@ def _gemm(call: Call) -> Operand:
     weight = call.fixed(1, "its weight")
     if call.said("transA", 0) or weight.ndim != 2:
         raise LabError("is known with transA=0 and a weight of two axes only")
-    call.program.fold(weight.size)
     weight = weight if call.said("transB", 0) else weight.T
     if (alpha := call.said("alpha", 1.0)) != 1:
+        call.program.fold(weight.size)
         weight = weight * alpha
     bias = None
     if call.arg(2) is not None:
@@ -112,7 +112,6 @@ def _matmul(call: Call) -> Operand:
     weight = call.fixed(1, "its second factor")
     if weight.ndim != 2:
         raise LabError("is known with a weight of two axes only")
-    call.program.fold(weight.size)
     return call.program.linear(call.row(), weight.T)
 
 

@@ -53,14 +53,16 @@ Operand = Row | np.ndarray
 class Program:
     """Steps and their constants, growing.
 
-    ``left`` and ``values`` are what may still come of constants and of values; ``marks`` how many
-    marks states have, and ``taken`` those of states that have their layer.
+    ``left``, ``room`` and ``values`` are how many numbers may still be looked at, be kept as
+    constants, and be the values of a row; ``marks`` is how many marks states have, and ``taken``
+    those of states that have their layer.
     """
 
     steps: list[Step] = field(default_factory=list)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
-    left: int = MAX_WEIGHTS // 4
+    left: int = MAX_WEIGHTS // 2
+    room: int = MAX_WEIGHTS // 4
     values: int = 4 * MAX_VALUES
     marks: int = 0
     taken: list[int] = field(default_factory=list)
@@ -86,7 +88,7 @@ class Program:
         return size
 
     def fold(self, size: int) -> None:
-        """Count numbers that are computed of constants, before they are."""
+        """Count numbers that are read, moved, or computed of constants, before they are."""
         self.left -= size
         if self.left < 0:
             raise LabError("computes more of its constants than any policy does")
@@ -97,7 +99,9 @@ class Program:
             kept = np.array(values, np.float32, order="C")
         if not np.isfinite(kept).all():
             raise LabError("computes constants that are not finite (NaN or infinity)")
-        self.fold(kept.size)
+        self.room -= kept.size
+        if self.room < 0:
+            raise LabError(f"weights of more than the {MAX_WEIGHTS // 10**6} MB allowed")
         name = f"c{len(self.constants)}"
         self.constants[name] = kept
         return name
@@ -105,8 +109,8 @@ class Program:
     def step(self, do: str, of: Sequence[Row | str], shape: Shape, **about: Any) -> Row:
         """Add a step of rows and of names of constants; gives the row that it makes."""
         names = [self.named(part) if isinstance(part, Row) else part for part in of]
-        if len(self.steps) >= 4 * MAX_STEPS:
-            raise LabError(f"comes to more than {4 * MAX_STEPS:,} steps")
+        if len(self.steps) >= 2 * MAX_STEPS:
+            raise LabError(f"comes to more than {2 * MAX_STEPS:,} steps")
         name = f"v{len(self.steps)}"
         self.sizes[name] = self.widen(math.prod(shape))
         self.steps.append(Step(do, tuple(names), name, about))
@@ -121,6 +125,7 @@ class Program:
 
     def moved(self, row: Row, move: Callable[[np.ndarray], np.ndarray]) -> Row:
         """A row whose numbers a function of arrays moves, leaves out or repeats."""
+        self.fold(row.size)
         places = move(np.arange(row.size).reshape(row.shape))
         self.widen(places.size)
         marks = None if row.marks is None else row.marks.reshape(-1)[places]

@@ -14,6 +14,7 @@ from rl_ablation.policies.exports.program import Program, Row, tensors
 from rl_ablation.policies.graph import OBS, RECURRENT, Graph, Step
 from rl_ablation.policies.network import ACTIVATIONS
 from rl_ablation.policies.policy import Card, Policy
+from rl_ablation.policies.steps import MAX_STEPS
 from rl_ablation.policies.storage import make_graph, make_mlp
 
 FUNCTIONS = {*ACTIVATIONS, "softplus", "softsign", "selu", "mish"}
@@ -68,6 +69,8 @@ def settle(program: Program, action: Row, card: Card) -> Policy:
     """
     work = _Work({s.to: s for s in program.steps}, program.constants, program.named(action))
     work.sweep()
+    if len(work.steps) > MAX_STEPS:
+        raise LabError(f"comes to {len(work.steps):,} steps; at most {MAX_STEPS:,} are read")
     _spelled_out(work)
     work.sweep()
     arrays: dict[str, Any] = {}
