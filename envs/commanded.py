@@ -241,7 +241,7 @@ class CommandedBatch(BatchEnv):
             action_space=gym.spaces.Box(low, high, (actions,), np.float32),
             **kwargs,
         )
-        self.metadata |= robot.metadata(self.dt)
+        self.metadata.update(robot.metadata(self.dt))
         self._qpos, self._qvel = self.batch.qpos, self.batch.qvel
         self._force = self.batch.bind("xfrc_applied")
         self._trunk = model.body(robot.trunk).id
