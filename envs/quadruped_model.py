@@ -12,6 +12,8 @@ from functools import lru_cache
 import mujoco
 import numpy as np
 
+from envs.robot_model import FLOOR_BIT, add_eyes, add_surroundings, paint
+
 TIMESTEP = 0.005  # s
 FRAME_SKIP = 4  # 50 Hz control
 
@@ -30,7 +32,7 @@ TORQUE_LIMIT = np.tile([24.0, 24.0, 36.0], len(LEGS))  # N·m
 _RANGE = {"abduction": (-0.8, 0.8), "hip": (-0.8, 2.4), "knee": (-2.6, -0.4)}  # rad
 _STIFFNESS, _DAMPING = 35.0, 0.8  # N·m/rad and N·m·s/rad of the servos
 _ARMATURE = 0.01  # kg·m², the rotor seen through the gears; also keeps the servos stable at 5 ms
-_FLOOR_BIT = 1
+_FRICTION = (0.9, 0.01, 0.001)
 
 _BODY = [0.16, 0.30, 0.48, 1.0]
 _TRIM = [0.93, 0.63, 0.16, 1.0]
@@ -38,56 +40,15 @@ _LIMB = [0.88, 0.89, 0.91, 1.0]
 _DARK = [0.14, 0.15, 0.17, 1.0]
 
 
-def _shape(
-    body: mujoco.MjsBody,
-    kind: mujoco.mjtGeom,
-    size: list[float],
-    rgba: list[float],
-    mass: float = 0.0,
-    **where: object,
-) -> mujoco.MjsGeom:
-    """Add a geom that touches nothing; without mass it is paint."""
-    return body.add_geom(
-        type=kind,
-        size=[*size, 0.0, 0.0][:3],
-        rgba=rgba,
-        mass=mass,
-        contype=0,
-        conaffinity=0,
-        **where,
-    )
-
-
 def _add_trunk(spec: mujoco.MjSpec) -> mujoco.MjsBody:
     kind = mujoco.mjtGeom
     trunk = spec.worldbody.add_body(name="trunk", pos=[0, 0, HOME_HEIGHT])
     trunk.add_freejoint(name="root")
-    _shape(trunk, kind.mjGEOM_BOX, [0.19, 0.075, 0.045], _BODY, mass=6.2, name="trunk")
-    _shape(trunk, kind.mjGEOM_BOX, [0.15, 0.05, 0.008], _TRIM, pos=[0, 0, 0.047])
-    _shape(trunk, kind.mjGEOM_BOX, [0.035, 0.055, 0.032], _TRIM, mass=0.4, pos=[0.225, 0, 0.022])
-    _shape(trunk, kind.mjGEOM_BOX, [0.004, 0.042, 0.014], _DARK, pos=[0.261, 0, 0.026])
-    trunk.add_camera(
-        name="track",
-        mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM,
-        pos=[0.55, -1.25, 0.42],
-        xyaxes=[0.92, 0.4, 0, -0.11, 0.25, 0.96],
-        fovy=45,
-    )
-    trunk.add_camera(
-        name="behind",
-        mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM,
-        pos=[-1.3, 0, 0.75],
-        xyaxes=[0, -1, 0, 0.48, 0, 0.88],
-        fovy=45,
-    )
-    trunk.add_light(
-        mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM,  # a shadow falls only near where a light aims
-        pos=[-0.8, -1.0, 3],
-        dir=[0.8, 1.0, -3],
-        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
-        diffuse=[0.6, 0.6, 0.6],
-        castshadow=True,
-    )
+    paint(trunk, kind.mjGEOM_BOX, [0.19, 0.075, 0.045], _BODY, mass=6.2, name="trunk")
+    paint(trunk, kind.mjGEOM_BOX, [0.15, 0.05, 0.008], _TRIM, pos=[0, 0, 0.047])
+    paint(trunk, kind.mjGEOM_BOX, [0.035, 0.055, 0.032], _TRIM, mass=0.4, pos=[0.225, 0, 0.022])
+    paint(trunk, kind.mjGEOM_BOX, [0.004, 0.042, 0.014], _DARK, pos=[0.261, 0, 0.026])
+    add_eyes(trunk)
     return trunk
 
 
@@ -96,12 +57,12 @@ def _add_leg(spec: mujoco.MjSpec, trunk: mujoco.MjsBody, leg: str) -> None:
     front, left = (1 if leg[0] == "F" else -1), (1 if leg[1] == "L" else -1)
     shoulder = trunk.add_body(name=f"{leg} shoulder", pos=[0.185 * front, 0.05 * left, 0])
     axle = [0, 0.02 * left, 0, 0, 0.075 * left, 0]
-    _shape(shoulder, kind.mjGEOM_CAPSULE, [0.042], _DARK, mass=0.6, fromto=axle)
+    paint(shoulder, kind.mjGEOM_CAPSULE, [0.042], _DARK, mass=0.6, fromto=axle)
     thigh = shoulder.add_body(name=f"{leg} thigh", pos=[0, 0.08 * left, 0])
     bone = [0, 0, 0, 0, 0, -LINK]
-    _shape(thigh, kind.mjGEOM_CAPSULE, [0.024], _LIMB if front > 0 else _BODY, 0.8, fromto=bone)
+    paint(thigh, kind.mjGEOM_CAPSULE, [0.024], _LIMB if front > 0 else _BODY, 0.8, fromto=bone)
     shank = thigh.add_body(name=f"{leg} shank", pos=[0, 0, -LINK])
-    _shape(shank, kind.mjGEOM_CAPSULE, [0.014], _DARK, mass=0.2, fromto=bone)
+    paint(shank, kind.mjGEOM_CAPSULE, [0.014], _DARK, mass=0.2, fromto=bone)
     for body, name, z, radius, mass in (
         (thigh, f"{leg} knee", -LINK, 0.026, 0.0),  # a robot may kneel; it must not sink
         (shank, f"{leg} foot", -LINK, FOOT_RADIUS, 0.05),
@@ -112,8 +73,8 @@ def _add_leg(spec: mujoco.MjSpec, trunk: mujoco.MjsBody, leg: str) -> None:
             size=[radius, 0, 0],
             pos=[0, 0, z],
             mass=mass,
-            friction=[0.9, 0.01, 0.001],
-            contype=_FLOOR_BIT,
+            friction=list(_FRICTION),
+            contype=FLOOR_BIT,
             conaffinity=0,
             rgba=_TRIM if left > 0 else _LIMB,
         )
@@ -139,46 +100,6 @@ def _add_leg(spec: mujoco.MjSpec, trunk: mujoco.MjsBody, leg: str) -> None:
         servo.forcerange = [-limit, limit]
 
 
-def _add_surroundings(spec: mujoco.MjSpec) -> None:
-    kind = mujoco.mjtTexture
-    spec.add_texture(
-        name="sky",
-        type=kind.mjTEXTURE_SKYBOX,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
-        rgb1=[0.80, 0.87, 0.94],
-        rgb2=[0.97, 0.98, 1.0],
-        width=64,
-        height=384,
-    )
-    spec.add_texture(
-        name="tiles",
-        type=kind.mjTEXTURE_2D,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
-        rgb1=[0.80, 0.81, 0.82],
-        rgb2=[0.66, 0.68, 0.70],
-        width=128,
-        height=128,
-    )
-    tiles = spec.add_material(name="tiles", texrepeat=[2, 2], texuniform=True)
-    tiles.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "tiles"
-    spec.worldbody.add_geom(
-        name="floor",
-        type=mujoco.mjtGeom.mjGEOM_PLANE,
-        size=[0, 0, 0.5],
-        friction=[0.9, 0.01, 0.001],
-        contype=0,
-        conaffinity=_FLOOR_BIT,
-        material="tiles",
-    )
-    spec.visual.headlight.ambient = [0.42, 0.42, 0.42]
-    spec.visual.headlight.diffuse = [0.25, 0.25, 0.25]
-    spec.stat.extent = 1.0
-    spec.visual.map.shadowclip = 1.5
-    spec.visual.quality.shadowsize = 2048
-    getattr(spec.visual, "global").offwidth = 1280
-    getattr(spec.visual, "global").offheight = 960
-
-
 def quadruped_spec() -> mujoco.MjSpec:
     """The robot on an endless floor; only feet and knees can touch it."""
     spec = mujoco.MjSpec()
@@ -187,7 +108,7 @@ def quadruped_spec() -> mujoco.MjSpec:
     spec.option.timestep = TIMESTEP
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.jacobian = mujoco.mjtJacobian.mjJAC_DENSE
-    _add_surroundings(spec)
+    add_surroundings(spec, _FRICTION)
     trunk = _add_trunk(spec)
     for leg in LEGS:
         _add_leg(spec, trunk, leg)

@@ -9,7 +9,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import envs  # noqa: F401 - registers the worlds
-from envs.quadruped import CONDITIONS, PUSH_CHANCE, SEGMENT_STEPS, SEGMENTS, QuadrupedBatch
+from envs.commanded import PUSH_CHANCE, SEGMENT_STEPS, SEGMENTS
+from envs.quadruped import CONDITIONS, QuadrupedBatch
 from envs.quadruped_model import (
     ACTION_SCALE,
     FOOT_NAMES,
