@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from rl_ablation import limits
 from rl_ablation.errors import LabError
@@ -58,6 +58,14 @@ class Recipe(BaseModel):
     ppo: dict[str, Any] = {}
     curve: tuple[str, ...] = ()
 
+    @model_serializer(mode="wrap")
+    def _told(self, tell: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As before there were memories where there is none: trainings keep their identity."""
+        told: dict[str, Any] = tell(self)
+        if not self.memory:
+            del told["memory"]
+        return told
+
 
 RECIPES = {
     recipe.name: recipe
@@ -77,19 +85,21 @@ RECIPES = {
             },
             curve=("progress", "crash", "stuck"),
         ),
-        # As `lap`, but it sees nothing beside it.
+        # As `lap`, but of the walls it sees one point, straight ahead: what is beside it, and which
+        # way the track bends, it has to remember. With 5 or 3 beams a robot without memory drives
+        # as well (46 and 38 of 45); with 1 it does not.
         Recipe(
             name="lap-memory",
             env_id="envs:rl_ablation/Lap-v0",
-            env_kwargs={"beams": 5},
-            steps=1_179_648,
+            env_kwargs={"beams": 1},
+            steps=3_538_944,
             net_arch=(32,),
             memory=64,
             ppo={
-                "n_steps": 64,
-                "batch_size": 2048,
+                "n_steps": 128,
+                "batch_size": 4096,
                 "n_epochs": 8,
-                "gamma": 0.98,
+                "gamma": 0.99,
                 "gae_lambda": 0.95,
                 "ent_coef": 0.0,
                 "policy_kwargs": {"log_std_init": -0.5},

@@ -30,15 +30,11 @@ from matplotlib.figure import Figure
 
 import rl_ablation as rl
 from agents.zoo import find_agent
-from experiments.studies.regions import Size, film_still, map_regions, tell
+from experiments.studies.regions import Size, film_still, map_regions, tell, tell_memory
 from experiments.studies.regions_figure import shares
 from experiments.studies.registry import RUNS, Answer
 from rl_ablation.analysis.localisation import LOCAL, UNHARMED, region_locality
-from rl_ablation.mapping.claims import changes
-from rl_ablation.policies.graph import STATES
 from rl_ablation.reports.figures import by_condition, heatmap, intervals, network
-from rl_ablation.reports.words import change
-from rl_ablation.stats import LEVEL
 
 POLICIES = RUNS / "robots"
 MEASURES = (
@@ -78,7 +74,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         where[name] = region_locality(run, asked, seed)
         texts.append(f"**{name}**: {_kind(agent)}\n\n{tell(run, asked, where[name])}")
         if agent.memory:
-            texts.append(tell_memory(run))
+            texts.append(tell_memory(run, MEASURES))
         shown = by_condition(run) or heatmap(run)
         figures |= {f"{name}_heatmap": shown, f"{name}_network": network(run)}
         figures[f"{name}_intervals"] = intervals(run, asked)
@@ -130,23 +126,3 @@ def tell_robots(where: Mapping[str, pd.DataFrame]) -> str:
             f"region's loss{some}; local: {told}."
         )
     return "\n".join(lines)
-
-
-def tell_memory(run: rl.Map) -> str:
-    """What is lost with a layer's output, hidden state and cell state, each cut as a whole."""
-    rows = changes(run)
-    rows = rows[(rows["group"] == "layers") & (rows["q"] < LEVEL)]
-    lines = []
-    for site in run.policy.network.sizes:
-        layer, dot, state = site.partition(".")
-        if not any(other.startswith(f"{layer}.") for other in run.policy.memory):
-            continue
-        part = STATES[dot + state] if dot else "output"
-        own = rows[(rows["lesion"] == site) & rows["measure"].isin(MEASURES)]
-        if own.empty:
-            lines.append(f"- Without the **{part}** of {layer} no behaviour changes clearly.")
-            continue
-        largest = own.loc[own["effect"].abs().sort_values(ascending=False, kind="stable").index]
-        told = "; ".join(change(row) for row in largest.head(3).to_dict("records"))
-        lines.append(f"- Without the **{part}** of {layer}: {told}; {len(own)} in all.")
-    return "Memory, each part of it cut as a whole:\n\n" + "\n".join(lines)
