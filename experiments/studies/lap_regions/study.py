@@ -44,8 +44,8 @@ FULL, FURTHER = Size(k=6), Size(k=6, controls=40)
 QUICK = Size(k=2, discovery=12, episodes=12, controls=2, horizon=160)
 SEEDS = range(12)
 MEMORY = (
-    "**The robot that remembers** (`lap-memory` of the zoo) has one lidar beam, straight ahead, and "
-    "an LSTM. Its map, likewise:"
+    "**The robot that remembers** (`lap-memory` of the zoo) has one lidar beam, straight ahead, "
+    "and an LSTM. Its map, likewise:"
 )
 
 
