@@ -114,10 +114,12 @@ def _add_trunk(spec: mujoco.MjSpec) -> mujoco.MjsBody:
     paint(trunk, kind.mjGEOM_ELLIPSOID, [0.062, 0.085, 0.055], _DARK, pos=[0, 0, -0.07])
     hips = [0, -0.064, -0.1027, 0, 0.064, -0.1027]
     paint(trunk, kind.mjGEOM_CYLINDER, [0.045], _DARK, fromto=hips)
-    paint(trunk, kind.mjGEOM_CAPSULE, [0.05], _DARK, fromto=[0, 0, -0.04, 0, 0, 0.08])
-    paint(trunk, kind.mjGEOM_BOX, [0.06, 0.07, 0.075], _LIGHT, pos=[0.002, 0, 0.13])
-    paint(trunk, kind.mjGEOM_ELLIPSOID, [0.088, 0.125, 0.13], _LIGHT, pos=[0.006, 0, 0.22])
-    paint(trunk, kind.mjGEOM_BOX, [0.004, 0.045, 0.02], _DARK, pos=[0.09, 0, 0.235])
+    paint(trunk, kind.mjGEOM_CAPSULE, [0.06], _DARK, fromto=[0, 0, -0.04, 0, 0, 0.06])
+    for side in (-1, 1):
+        flank = [0, 0.045 * side, 0.12, 0.005, 0.06 * side, 0.26]
+        paint(trunk, kind.mjGEOM_CAPSULE, [0.07], _LIGHT, fromto=flank)
+    paint(trunk, kind.mjGEOM_BOX, [0.07, 0.055, 0.12], _LIGHT, pos=[0.002, 0, 0.19])
+    paint(trunk, kind.mjGEOM_BOX, [0.004, 0.04, 0.018], _DARK, pos=[0.076, 0, 0.25])
     paint(trunk, kind.mjGEOM_CAPSULE, [0.032], _DARK, fromto=[0, 0, 0.33, 0, 0, 0.38])
     paint(trunk, kind.mjGEOM_ELLIPSOID, [0.072, 0.066, 0.09], _LIGHT, pos=[0.004, 0, 0.44])
     paint(trunk, kind.mjGEOM_ELLIPSOID, [0.05, 0.058, 0.075], _BLACK, pos=[0.032, 0, 0.44])
@@ -181,7 +183,7 @@ def g1_spec() -> mujoco.MjSpec:
     spec.compiler.degree = False
     spec.option.timestep = TIMESTEP
     spec.option.jacobian = mujoco.mjtJacobian.mjJAC_DENSE
-    add_surroundings(spec, _FRICTION)
+    add_surroundings(spec, _FRICTION, extent=2.0)
     trunk = _add_trunk(spec)
     for side in SIDES:
         _add_leg(spec, trunk, side)
