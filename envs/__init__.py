@@ -27,5 +27,12 @@ register(
     max_episode_steps=500,
 )
 
+register(
+    id="rl_ablation/G1-v0",
+    entry_point="envs.g1:G1",
+    vector_entry_point="envs.g1:G1Batch",
+    max_episode_steps=500,
+)
+
 for _task in ("HalfCheetah", "Hopper", "Walker2d", "Ant", "Swimmer", "Humanoid"):
     registry[f"{_task}-v5"].vector_entry_point = f"envs.locomotion:{_task}Batch"

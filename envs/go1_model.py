@@ -83,7 +83,7 @@ def _add_trunk(spec: mujoco.MjSpec) -> mujoco.MjsBody:
         paint(trunk, kind.mjGEOM_BOX, [0.045, 0.04, 0.035], _DARK, pos=[0.185 * end, 0, 0])
     paint(trunk, kind.mjGEOM_ELLIPSOID, [0.05, 0.062, 0.045], _SILVER, pos=[0.245, 0, 0.015])
     paint(trunk, kind.mjGEOM_ELLIPSOID, [0.03, 0.052, 0.03], _BLACK, pos=[0.272, 0, 0.014])
-    paint(trunk, kind.mjGEOM_BOX, [0.004, 0.03, 0.004], _BLUE, pos=[0.298, 0, 0.026])
+    paint(trunk, kind.mjGEOM_BOX, [0.004, 0.026, 0.003], _BLUE, pos=[0.296, 0, 0.026])
     trunk.add_site(name="imu", pos=list(_IMU), group=5)
     for name, sensor in (
         ("velocity", mujoco.mjtSensor.mjSENS_VELOCIMETER),

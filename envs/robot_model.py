@@ -166,12 +166,13 @@ def add_eyes(trunk: mujoco.MjsBody, scale: float = 1.0) -> None:
     )
 
 
-def add_surroundings(spec: mujoco.MjSpec, friction: Numbers) -> None:
+def add_surroundings(spec: mujoco.MjSpec, friction: Numbers, extent: float = 1.0) -> None:
     """Add an endless floor under a sky, light, and room for large pictures.
 
     Args:
         spec: The robot's.
         friction: Of the floor: sliding, torsional, rolling.
+        extent: Of the robot, m: how far its shadow is drawn.
     """
     kind = mujoco.mjtTexture
     spec.add_texture(
@@ -205,7 +206,7 @@ def add_surroundings(spec: mujoco.MjSpec, friction: Numbers) -> None:
     )
     spec.visual.headlight.ambient = [0.42, 0.42, 0.42]
     spec.visual.headlight.diffuse = [0.25, 0.25, 0.25]
-    spec.stat.extent = 1.0
+    spec.stat.extent = extent
     spec.visual.map.shadowclip = 1.5
     spec.visual.quality.shadowsize = 2048
     getattr(spec.visual, "global").offwidth = 1280

@@ -33,6 +33,8 @@ _PREFIXES = {
     "actuator/*": "actuator",
 }
 
+_INERTIAL = {"pos": "ipos", "quat": "iquat", "diaginertia": "inertia"}  # likewise, of an inertial
+
 
 def portable(spec: mujoco.MjSpec) -> str:
     """The model of a spec as XML that MuJoCo 3.14 and 4.0 both read, and that gives the same model.
@@ -45,6 +47,8 @@ def portable(spec: mujoco.MjSpec) -> str:
     for path, prefix in _PREFIXES.items():
         for number, element in enumerate(root.iterfind(path), prefix == "body"):
             _exact(element, model, prefix, number)
+            if prefix == "body" and (inertial := element.find("inertial")) is not None:
+                _exact(inertial, model, prefix, number, _INERTIAL)
     for servo in root.iterfind("actuator/general[@input]"):
         _as_servo(servo)
     return _checked(ElementTree.tostring(root, "unicode"), model)
@@ -65,10 +69,16 @@ def portable_file(path: str | Path, model: mujoco.MjModel) -> str:
     return _checked(ElementTree.tostring(root, "unicode"), model)
 
 
-def _exact(element: ElementTree.Element, model: mujoco.MjModel, prefix: str, number: int) -> None:
+def _exact(
+    element: ElementTree.Element,
+    model: mujoco.MjModel,
+    prefix: str,
+    number: int,
+    names: Mapping[str, str] | None = None,
+) -> None:
     """Put the model's own numbers into an element, where MuJoCo has written six digits of them."""
     for name, text in element.attrib.items():
-        values = getattr(model, f"{prefix}_{name}", None)
+        values = getattr(model, f"{prefix}_{(names or {}).get(name, name)}", None)
         if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
             continue
         written = text.split()
