@@ -69,15 +69,13 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     for name, find in robots().items():
         agent = find()
         run = map_regions(agent, folder / name.lower(), QUICK if quick else FULL, seed)
-        own = run.own or {}
-        asked = [m for m in MEASURES if ":" not in m or m.partition(":")[0] in own]
-        where[name] = region_locality(run, asked, seed)
-        texts.append(f"**{name}**: {_kind(agent)}\n\n{tell(run, asked, where[name])}")
+        where[name] = region_locality(run, MEASURES, seed)
+        texts.append(f"**{name}**: {_kind(agent)}\n\n{tell(run, MEASURES, where[name])}")
         if agent.memory:
             texts.append(tell_memory(run, MEASURES))
         shown = by_condition(run) or heatmap(run)
         figures |= {f"{name}_heatmap": shown, f"{name}_network": network(run)}
-        figures[f"{name}_intervals"] = intervals(run, asked)
+        figures[f"{name}_intervals"] = intervals(run, MEASURES)
         tables[f"{name}_effects"] = run.effects()
         if not quick and (still := film_still(run)) is not None:
             pictures[f"{name}_film"] = still
