@@ -107,6 +107,8 @@ class Source:
             match line:
                 case ast.Assign(targets=[target], value=value):
                     self.assign(target, self.value(value, values), values)
+                case ast.AnnAssign(target=target, value=ast.expr() as value):
+                    self.assign(target, self.value(value, values), values)
                 case ast.Expr(value=value):
                     self.value(value, values)
                 case ast.Return(value=None):
@@ -200,6 +202,8 @@ class Source:
             return self.attribute(given[0], given[1])
         if name in ("annotate", "unchecked_cast") and len(given) == 2:
             return given[1]
+        if name == "uninitialized":
+            return None
         if name.startswith("__torch__."):
             module, _, made = name.rpartition(".")
             for part in self.text(module).body:
