@@ -117,6 +117,7 @@ def demonstrate(
         seed: Of the episodes.
         horizon: Steps at most; None takes the world's time limit.
     """
+    teacher.needs_no_memory("a copy of a teacher")
     conditions = tuple(conditions_of(teacher)) or ("",)
     asked = Episodes(episodes, seed, conditions, horizon, _STREAM)
     obs = record(driver or teacher, ["obs"], asked).moments()["obs"]

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sb3_contrib import RecurrentPPO
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
@@ -36,9 +37,10 @@ from rl_ablation.files import (
     sweep_temporaries,
     write_atomically,
 )
+from rl_ablation.policies.graph import remembering
 from rl_ablation.policies.network import one_thread
 from rl_ablation.policies.policy import Card, Policy
-from rl_ablation.policies.storage import make_mlp
+from rl_ablation.policies.storage import make_graph, make_mlp
 from rl_ablation.progress import bar
 
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "elu": torch.nn.ELU}
@@ -47,6 +49,7 @@ Progress = Callable[[int, dict[str, float]], None]
 Prepare = Callable[[PPO, VecNormalize], list[BaseCallback]]
 """Called with the new model before its first step; what it gives is called during learning."""
 
+_LSTM = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 CURVE, CHECKPOINT = "curve.csv", "checkpoint.safetensors"
 
 
@@ -227,7 +230,7 @@ def foretold(recipe: Recipe, seed: int, device: str = "cpu", probe: float = 2.0)
     return float(np.mean(took[1:])) * recipe.steps / steps  # the first one warms up
 
 
-def _model(recipe: Recipe, folder: Path, seed: int, device: str) -> tuple[PPO, VecNormalize]:
+def _model(recipe: Recipe, folder: Path, seed: int, device: str) -> tuple[Any, VecNormalize]:
     """A new model by a recipe, and the robots that it learns from."""
     env = VecNormalize(
         VecMonitor(
@@ -250,11 +253,13 @@ def _model(recipe: Recipe, folder: Path, seed: int, device: str) -> tuple[PPO, V
     ppo |= {"policy_kwargs": policy_kwargs, "device": device}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You are trying to run PPO on the GPU")
-        model = (
-            PPO("MlpPolicy", env, **ppo)
-            if recipe.selectivity == 0
-            else SelectivePPO(env, selectivity=recipe.selectivity, **ppo)
-        )
+        if recipe.memory:
+            policy_kwargs["lstm_hidden_size"] = recipe.memory
+            model = RecurrentPPO("MlpLstmPolicy", env, **ppo)
+        elif recipe.selectivity:
+            model = SelectivePPO(env, selectivity=recipe.selectivity, **ppo)
+        else:
+            model = PPO("MlpPolicy", env, **ppo)
     model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
     fall = recipe.learning_rate - recipe.final_learning_rate
     # SB3's own schedules count within one learn() call; ours counts over all stages.
@@ -265,7 +270,7 @@ def _model(recipe: Recipe, folder: Path, seed: int, device: str) -> tuple[PPO, V
 
 
 def to_policy(
-    model: PPO, env: VecNormalize, recipe: Recipe, seed: int, scores: dict[str, Any]
+    model: Any, env: VecNormalize, recipe: Recipe, seed: int, scores: dict[str, Any]
 ) -> Policy:
     """Take the deterministic actor out of a trained PPO, with the observation normaliser inside."""
     state = {k: v.detach().cpu().numpy() for k, v in model.policy.state_dict().items()}
@@ -277,12 +282,13 @@ def to_policy(
         for k in range(len(recipe.net_arch))
     ]
     weights.append((state["action_net.weight"], state["action_net.bias"]))
+    memory = [state[f"lstm_actor.{name}_l0"] for name in _LSTM] if recipe.memory else []
     packages = ("mujoco", "gymnasium", "stable-baselines3", "torch", "numpy")
     card = Card(
         name=recipe.name,
         env_id=recipe.env_id,
         env_kwargs=recipe.env_kwargs,
-        algorithm="PPO",
+        algorithm="RecurrentPPO" if recipe.memory else "PPO",
         activation=recipe.activation,
         squash="clip",
         obs_clip=recipe.obs_clip,
@@ -296,11 +302,13 @@ def to_policy(
         },
     )
     space = env.action_space
-    return make_mlp(
-        weights,
-        card,
-        low=space.low,
-        high=space.high,
-        obs_mean=env.obs_rms.mean,
-        obs_std=np.sqrt(env.obs_rms.var + env.epsilon),
-    )
+    arrays = {
+        "low": space.low,
+        "high": space.high,
+        "obs_mean": env.obs_rms.mean,
+        "obs_std": np.sqrt(env.obs_rms.var + env.epsilon),
+    }
+    if not memory:
+        return make_mlp(weights, card, **arrays)
+    network = remembering("lstm", [memory], weights, recipe.activation)
+    return make_graph(network, card, obs_size=memory[0].shape[1], **arrays)

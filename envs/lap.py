@@ -8,6 +8,7 @@ left and turning right are behaviours of their own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -37,6 +38,7 @@ STUCK_PROGRESS = 0.1  # m gained within STUCK_SECONDS, or the robot is stuck
 LOOKAHEAD = 0.5  # m; the bend that a robot is in is read this far ahead of its axle
 BEND = 0.15  # 1/m: less curvature counts as straight, as in the measures of turning
 CRASH_PENALTY = 5.0
+_BEAM, _OTHERS = "lidar {a:+d}°", ("left wheel speed", "right wheel speed", "yaw rate")
 RANDOM_TRACKS = 1000  # the track "random" is drawn from this many
 
 _WORDS = {"ccw": "anticlockwise", "cw": "clockwise"}
@@ -49,6 +51,14 @@ CONDITIONS = {
 # To the nearer wall, m: half the corridor and less.
 _CLEARANCE = term("track", of="off_centre", minus=HALF_WIDTH - CHASSIS_RADIUS, scale=-1)
 _ALONG = term("track", of="along")
+
+
+def _ahead(beams: int) -> tuple[float, ...]:
+    """The angles of so many beams, those in the middle."""
+    left_out = (len(lidar.ANGLES) - beams) // 2
+    return tuple(lidar.ANGLES[left_out : left_out + beams])
+
+
 DESCRIPTION = Description(
     observation=[
         term("lidar", angles=lidar.ANGLES, range=lidar.RANGE, over=lidar.RANGE),
@@ -108,6 +118,9 @@ class LapBatch(BatchEnv):
         fixed_start: Draw nothing: every episode of a condition starts at the same point, in the
             middle and straight ahead, and a reset that asks for no condition takes the first
             track, ``"ccw"``. What is trained in it can get by with one sequence of actions.
+        beams: Lidar distances that the robot gets, those in the middle: an odd number. With 5 it
+            looks 30° to each side and sees no wall beside it, so that it has to remember where it
+            was. The observation is shorter by the others.
         **kwargs: See `BatchEnv`.
     """
 
@@ -116,10 +129,8 @@ class LapBatch(BatchEnv):
         "render_fps": round(1 / CONTROL_DT),
         "conditions": CONDITIONS,
         "observation_names": (
-            *(f"lidar {round(np.rad2deg(a)):+d}°" for a in lidar.ANGLES),
-            "left wheel speed",
-            "right wheel speed",
-            "yaw rate",
+            *(_BEAM.format(a=round(np.rad2deg(a))) for a in lidar.ANGLES),
+            *_OTHERS,
         ),
         "action_names": ("left wheel", "right wheel"),
     }
@@ -129,25 +140,32 @@ class LapBatch(BatchEnv):
         num_envs: int = 1,
         tracks: Sequence[str] = TRACKS,
         fixed_start: bool = False,
+        beams: int = len(lidar.ANGLES),
         **kwargs: Any,
     ) -> None:
+        if beams not in (allowed := range(1, len(lidar.ANGLES) + 1, 2)):
+            known = ", ".join(map(str, allowed))
+            raise ValueError(f"no lidar of {beams} beams; choose from {known}")
         if unknown := set(tracks) - set(TRACKS):
             raise ValueError(f"unknown tracks {sorted(unknown)}; choose from {', '.join(TRACKS)}")
         self.fixed_start = fixed_start
         drawn = [f"{t}/{d}" for t in tracks for d in DIRECTIONS]
         self.drawn_conditions = drawn[:1] if fixed_start else drawn
-        size = len(self.metadata["observation_names"])
+        angles = _ahead(beams)
+        names = tuple(_BEAM.format(a=round(np.rad2deg(a))) for a in angles) + _OTHERS
         super().__init__(
             lap_model(),
             num_envs,
             frame_skip=FRAME_SKIP,
-            observation_space=gym.spaces.Box(-2.0, 2.0, (size,), np.float32),
+            observation_space=gym.spaces.Box(-2.0, 2.0, (len(names),), np.float32),
             action_space=gym.spaces.Box(-1.0, 1.0, (2,), np.float32),
             **kwargs,
         )
         self._qpos = self.batch.qpos
         self._guide = self.robots.guide = Guide(num_envs)
-        self.describe(DESCRIPTION)
+        self.metadata = {**self.metadata, "observation_names": names}  # type: ignore[misc]
+        first = term("lidar", angles=angles, range=lidar.RANGE, over=lidar.RANGE)
+        self.describe(replace(DESCRIPTION, observation=[first, *DESCRIPTION.observation[1:]]))
 
     def _start(self, rows: np.ndarray, rngs: list[np.random.Generator]) -> None:
         start = np.zeros(rows.size, dtype=np.int64)

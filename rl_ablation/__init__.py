@@ -37,6 +37,7 @@ _HOMES = {
     "random_groups": "groupings.controls",
     "parse_groups": "groupings.registry",
     "record_activity": "rollouts.activity",
+    "activations": "rollouts.activity",
     "sweep": "mapping.sweep",
     "lesion_map": "mapping.lesion_map",
     "Map": "mapping.map",

@@ -98,6 +98,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(_WEIGHTS, _WEIGHT),
     **dict.fromkeys(_RANGES, _RANGE),
     **dict.fromkeys(_SWITCHES, _SWITCH),
+    "beams": _whole(1, 15),
     "frame_skip": _whole(1, 100),
     "g": _number(-100, 100),
     "goal_velocity": _number(-1, 1),

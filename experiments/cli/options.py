@@ -84,11 +84,13 @@ class Source:
         env: Gymnasium id to run in; by default the one on the policy's card. A zip needs it.
         vecnormalize: The vecnormalize.pkl of a zip, by default looked for beside it.
         env_wrapper: What a zip's observations were wrapped in: time-feature.
+        activation: The activation function of a checkpoint, such as elu; other files say theirs.
     """
 
     env: str | None = None
     vecnormalize: Path | None = None
     env_wrapper: str | None = None
+    activation: str | None = None
 
 
 @dataclass(frozen=True)

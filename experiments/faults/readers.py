@@ -21,7 +21,7 @@ from rl_ablation.files import load_arrays
 from rl_ablation.lesions.triggers import parse
 from rl_ablation.mapping.spec import Spec
 from rl_ablation.policies.policy import Card, Policy
-from rl_ablation.policies.sb3 import algorithms, archive, pickles, tensors
+from rl_ablation.policies.sb3 import algorithms, archive, pickles, tensors, vecnormalize
 from rl_ablation.policies.storage import policy_of
 
 _WEIGHTS, _MEMBERS = save(m.tensors()), m.members()
@@ -72,7 +72,7 @@ def _spec(content: bytes) -> None:
 
 READERS: dict[str, Callable[[bytes], Any]] = {
     "p": _pickle,
-    "v": algorithms.read_statistics,
+    "v": vecnormalize.read_statistics,
     "t": _torch,
     "d": _state,
     "k": _entry("policy_kwargs"),

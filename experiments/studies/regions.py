@@ -25,6 +25,7 @@ from rl_ablation.mapping.claims import (
 )
 from rl_ablation.mapping.evidence import REPORTED_EFFECT, harm, with_own
 from rl_ablation.measures.registry import parted
+from rl_ablation.policies.graph import STATES
 from rl_ablation.reports.words import change
 from rl_ablation.rollouts.world import conditions_of
 from rl_ablation.stats import LEVEL
@@ -186,6 +187,26 @@ def tell(run: rl.Map, measures: Sequence[str], where: pd.DataFrame) -> str:
     lines = "\n".join(tell_locality(row) for row in where.to_dict("records"))
     more = [tell_improvements(run, measures), tell_crossing(run, measures), tell_beyond(run)]
     return "\n\n".join([table(run, measures), LEGEND, lines, *more])
+
+
+def tell_memory(run: rl.Map, measures: Sequence[str]) -> str:
+    """What is lost with a layer's output, hidden state and cell state, each cut as a whole."""
+    rows = changes(run)
+    rows = rows[(rows["group"] == "layers") & (rows["q"] < LEVEL)]
+    lines = []
+    for site in run.policy.network.sizes:
+        layer, dot, state = site.partition(".")
+        if not any(other.startswith(f"{layer}.") for other in run.policy.memory):
+            continue
+        part = STATES[dot + state] if dot else "output"
+        own = rows[(rows["lesion"] == site) & rows["measure"].isin(measures)]
+        if own.empty:
+            lines.append(f"- Without the **{part}** of {layer} no behaviour changes clearly.")
+            continue
+        largest = own.loc[own["effect"].abs().sort_values(ascending=False, kind="stable").index]
+        told = "; ".join(change(row) for row in largest.head(3).to_dict("records"))
+        lines.append(f"- Without the **{part}** of {layer}: {told}; {len(own)} in all.")
+    return "Memory, each part of it cut as a whole:\n\n" + "\n".join(lines)
 
 
 def film_still(run: rl.Map) -> Path | None:

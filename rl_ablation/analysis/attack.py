@@ -28,10 +28,11 @@ def perturbed(policy: Policy, epsilon: float) -> Policy:
     ``obs``. The largest change of the action is not always the worst for the behaviour.
 
     The network must be differentiable by torch; with ε = 0 it is the policy itself. A negative or
-    infinite ε raises LabError.
+    infinite ε raises LabError, and so does a policy that remembers.
     """
     if not 0 <= epsilon < np.inf:
         raise LabError(f"epsilon must be a number of at least 0, got {epsilon}")
+    policy.needs_no_memory("the attack")
     card = policy.card.model_copy(update={"name": f"{policy.name}-worst-{epsilon:g}"})
     # Only clipped actions have flat ends; tanh and scores for argmax are attacked as they are.
     bounds = None

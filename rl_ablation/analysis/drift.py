@@ -100,8 +100,10 @@ def drift(
     an offset lasts as long as it would have, the others to the end.
 
     Raises:
-        LabError: Discrete actions, nothing to cut, or no episode that lasts until the onset.
+        LabError: Discrete actions, nothing to cut, a policy that remembers, or no episode that
+            lasts until the onset.
     """
+    policy.needs_no_memory("drift")
     if policy.card.squash == "argmax":
         raise LabError(f"policy {policy.name!r} has discrete actions, which have no differences")
     lesions = [_begun(x, onset) for x in plan if x.name != INTACT]

@@ -132,6 +132,7 @@ def _replay(
     pictures: dict[tuple[int, int], np.ndarray] = {}
     options = {"condition": job.condition} if job.condition else None
     obs, _ = env.reset(seed=job.seed, options=options)
+    memory = policy.at_rest(1)
     for step in range(max(wanted) + 1):
         row = np.asarray(obs).reshape(1, -1)
         if step in wanted:
@@ -143,7 +144,7 @@ def _replay(
             if not isinstance(picture, np.ndarray):
                 raise LabError("cannot draw: the environment gave no picture")
             pictures[episode, step] = picture
-        action = policy.act(row)[0]
+        action = policy.act(row, memory=memory)[0]
         if isinstance(env.action_space, gym.spaces.Box):
             action = action.reshape(env.action_space.shape).astype(env.action_space.dtype)
         obs = env.step(action)[0]

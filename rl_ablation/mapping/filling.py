@@ -43,8 +43,7 @@ from rl_ablation.mapping.manifest import (
 )
 from rl_ablation.mapping.run import BESIDE, RUNS, Run
 from rl_ablation.mapping.spec import Spec, read_spec
-from rl_ablation.policies.network import MLP
-from rl_ablation.policies.policy import Policy
+from rl_ablation.policies.policy import KEPT, Policy
 from rl_ablation.policies.storage import load_folder, save
 from rl_ablation.rollouts.activity import ACTIVITY
 from rl_ablation.versions import as_text, changed, of_code, told, versions
@@ -205,7 +204,7 @@ def begin(folder: Path, spec: Spec, agent: Policy) -> Run:
         raise LabError(f"{told}; at most {MAX_SPEC // MIB} can be read again: map fewer at once")
     _check_ours(folder, spec, inside=(folder.parent / SPEC).exists())
     (folder / "shards").mkdir(parents=True, exist_ok=True)
-    if isinstance(agent.network, MLP):
+    if isinstance(agent.network, KEPT):
         _keep_policy(folder, agent)
     if not (folder / VERSIONS).exists():
         if any((folder / "shards").iterdir()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -159,7 +159,7 @@ def _staged(work: _Work, plan: Plan, count: int) -> Map:
     probed = probe(agent, kinds + checks(agent), work.recorded)
     first, once = design.discovery, set[str]()
     if design.adaptive:
-        first, once = min(few, first), _idle(every, probed)
+        first, once = min(few, first), _idle(every, probed, work.agent.memory)
     spec = make_spec(agent, every, replace(work.episodes, count=first), work.measures, once)
     every_cut = digest([x.model_dump(mode="json") for x in kinds])
     asked = design_text({**asdict(design), "episodes": count, "cuts": every_cut})
@@ -284,10 +284,19 @@ def _still(confirmation: Run) -> set[str]:
     return set(least.index[least >= _CLEAR])
 
 
-def _idle(plan: Plan, probed: pd.DataFrame) -> set[str]:
-    """The cuts that change nothing in any state that the intact robot visits."""
+def _idle(plan: Plan, probed: pd.DataFrame, memory: Container[str]) -> set[str]:
+    """The cuts that change nothing in any state that the intact robot visits.
+
+    What is cut in a memory may show in the next action only, so such a cut is never idle.
+    """
     still = set(probed.loc[probed["direct"] == 0, "lesion"])
-    return {x.name for x in plan if x.name in still and x.group not in evidence.NO_CLAIMS}
+    return {
+        x.name
+        for x in plan
+        if x.name in still
+        and x.group not in evidence.NO_CLAIMS
+        and not any(site in memory for site in x.cut)
+    }
 
 
 def _confirm(work: _Work, run: Map, chosen: Plan) -> Map:

@@ -21,6 +21,7 @@ from rl_ablation.lesions.masks import Masks
 from rl_ablation.lesions.methods import KINDS
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity
+from rl_ablation.rollouts.rollout import KEPT
 
 COLUMNS = {
     "lesion": "name of the cut",
@@ -66,7 +67,8 @@ def probe(
     """
     rows = _moments(policy, activity, samples)
     inputs = activity["obs"].samples[rows]
-    replay = _replayer(policy, inputs)
+    memory = {name: activity[KEPT + name].samples[rows] for name in policy.memory}
+    replay = _replayer(policy, inputs, memory)
     actions, intact = replay({})
     for site, values in intact.items():
         kept = activity[site].samples[rows]
@@ -93,7 +95,8 @@ def probe(
 
 def _moments(policy: Policy, activity: Activity, samples: int) -> np.ndarray:
     """Which of the recorded moments to show."""
-    if missing := [s for s in policy.sites if s not in activity]:
+    needed = [*policy.sites, *(KEPT + name for name in policy.memory)]
+    if missing := [s for s in needed if s not in activity]:
         raise LabError(f"the activity lacks {', '.join(missing)}; record it with record_activity")
     have = len(activity["obs"].samples)
     for site, units in policy.sites.items():
@@ -107,14 +110,15 @@ def _moments(policy: Policy, activity: Activity, samples: int) -> np.ndarray:
     return np.linspace(0, have - 1, min(samples, have)).astype(int)
 
 
-def _replayer(policy: Policy, inputs: np.ndarray) -> _Replay:
+def _replayer(policy: Policy, inputs: np.ndarray, memory: dict[str, np.ndarray]) -> _Replay:
     """Run the network on its own inputs: the recorded ones are normalised already."""
     bare = replace(policy, obs_mean=None, obs_std=None)
 
     def replay(masks: _Masks) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         seen = {s: np.empty((len(inputs), n)) for s, n in policy.sites.items()}
         with np.errstate(over="ignore", invalid="ignore"):
-            return bare.act(inputs, masks, seen), seen
+            held = {name: values.copy() for name, values in memory.items()}
+            return bare.act(inputs, masks, seen, held), seen
 
     return replay
 

@@ -27,8 +27,7 @@ from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.mapping.manifest import MAX_SHARD
 from rl_ablation.mapping.spec import Spec
 from rl_ablation.measures.registry import Measure, evaluate
-from rl_ablation.policies.network import MLP
-from rl_ablation.policies.policy import Policy, weight_bytes
+from rl_ablation.policies.policy import KEPT, Policy, weight_bytes
 from rl_ablation.policies.storage import policy_of
 from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.rollout import Rollout, Trace, rollout
@@ -131,9 +130,10 @@ def on_cluster(
     """Have the workers of a scheduler make shards; gives (index, file) as they get done.
 
     Raises:
-        LabError: A policy that is no MLP, which cannot be sent as plain data; or see `scattered`.
+        LabError: A policy with a torch module inside, which cannot be sent as plain data; or see
+            `scattered`.
     """
-    if not isinstance(work.agent.network, MLP):
+    if not isinstance(work.agent.network, KEPT):
         raise LabError(
             f"policy {work.agent.name!r} is a torch module in this process, which cannot be sent "
             "to workers; leave out the scheduler"
@@ -220,12 +220,24 @@ def _bounded(stored: bytes, rows: int) -> pa.Table:
         raise LabError("it has more than a shard may have")
     if any(c[_CODEC] not in (0, 1) for c in columns):  # none, Snappy: they cannot swell much
         raise LabError("it is compressed in an unusual way")
-    file = pq.ParquetFile(pa.BufferReader(stored))
+    schema = pq.read_schema(pa.BufferReader(stored))
+    texts = [field.name for field in schema if not pa.types.is_primitive(field.type)]
+    # As a dictionary each text is there once, however many rows say it.
+    file = pq.ParquetFile(pa.BufferReader(stored), read_dictionary=texts)
     if file.metadata.num_rows != rows:
         raise LabError(f"it has not the {rows} rows of the spec")
-    return file.read()
+    table = file.read()
+    for name in texts:
+        column = table[name]
+        said = [text for part in column.chunks for text in part.dictionary.to_pylist()]
+        if any(len(text) > MAX_TEXT for text in said):
+            raise LabError(f"a text of more than {MAX_TEXT:,} characters")
+        whole = column.cast(schema.field(name).type)
+        table = table.set_column(table.schema.get_field_index(name), schema.field(name), whole)
+    return table
 
 
+MAX_TEXT = 1_000  # characters of a name in a shard
 _GROUPS, _CHUNKS, _COLUMN, _CODEC, _UNPACKED = 4, 1, 3, 4, 6  # fields, from parquet.thrift
 _FOOTER = MIB // 4  # bytes of the end of the file, which tells of the rest; 10 KiB are usual
 

@@ -19,8 +19,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from rl_ablation.errors import LabError
 from rl_ablation.files import array_digest, digest
@@ -28,6 +30,8 @@ from rl_ablation.policies.network import ACTIVATIONS, Edit, Memory, linear
 
 OBS = "obs"
 HIDDEN, CELL = ".hidden", ".cell"
+STATES = {HIDDEN: "hidden state", CELL: "cell state"}
+"""How a site's name ends → what it is in words."""
 RECURRENT = ("lstm", "gru")
 
 
@@ -55,6 +59,24 @@ def _slice(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
     return x.narrow(axis, start, stop - start)
 
 
+def _take(x: Tensor, at: Sequence[int]) -> Tensor:
+    return x[:, list(at)]
+
+
+def _clip(x: Tensor, low: float | None = None, high: float | None = None) -> Tensor:
+    return x if low is None and high is None else x.clamp(low, high)
+
+
+def _mean(x: Tensor) -> Tensor:
+    return x.mean(1, keepdim=True)
+
+
+def _layer_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
+    """(x − mean) / √(variance + eps) · scale + shift, each row by itself: Ba et al. 2016."""
+    from_mean = x - _mean(x)
+    return from_mean / torch.sqrt(_mean(from_mean * from_mean) + eps) * scale + shift
+
+
 OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "linear": linear,
     "add": torch.add,
@@ -63,9 +85,21 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "div": torch.div,
     "concat": lambda *parts, axis: torch.cat(parts, axis),
     "slice": _slice,
+    "take": _take,
+    "clip": _clip,
+    "mean": _mean,
+    "pow": torch.pow,
+    "sqrt": torch.sqrt,
+    "erf": torch.erf,
+    "layer_norm": _layer_norm,
+    "softplus": F.softplus,
+    "softsign": F.softsign,
+    "selu": F.selu,
+    "mish": F.mish,
 }
-"""Name → function of the step's inputs, with what it is ``about`` by name. Rows come first, and no
-operation mixes them."""
+"""Name → function of the step's inputs, with what it is ``about`` by name. All values are rows
+(BLOCK, W), or constants (W,) or (), and no operation mixes rows.
+`rl_ablation.policies.steps.check_steps` holds that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,12 +120,12 @@ class Graph:
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """Units of each hidden site, in the order of the steps."""
+        """Units of each hidden site, in the order in which the signal passes them."""
         found: dict[str, int] = {}
         for step in self.steps:
             if step.site:
                 size = int(step.about["units"])
-                found |= {name: size for name in (step.site, *_states(step))}
+                found |= dict.fromkeys((*reversed(_states(step)), step.site), size)
         return found
 
     @cached_property
@@ -114,10 +148,9 @@ class Graph:
             given = [values[name] for name in step.of]
             if step.do in RECURRENT:
                 made = _RECURRENT[step.do](step, given, edit, memory)
-            elif step.do in OPERATIONS:
-                made = OPERATIONS[step.do](*given, **_named(step.about))
             else:
-                made = ACTIVATIONS[step.do](*given)
+                function = OPERATIONS.get(step.do) or ACTIVATIONS[step.do]
+                made = function(*given, **_named(step.about))
             values[step.to] = edit(step.site, made) if step.site else made
         return values[self.output]
 
@@ -181,15 +214,53 @@ def _gru(step: Step, given: Sequence[Tensor], edit: Edit, memory: Memory) -> Ten
 _RECURRENT = {"lstm": _lstm, "gru": _gru}
 
 
-def check_steps(graph: Graph) -> Graph:
-    """The graph; a LabError where a step is unknown, or asks for what is not there yet."""
-    there = {OBS, *graph.constants}
-    for step in graph.steps:
-        if step.do not in {*OPERATIONS, *ACTIVATIONS, *RECURRENT}:
-            raise LabError(f"the network has the unknown step {step.do!r}")
-        if lacking := [name for name in step.of if name not in there]:
-            raise LabError(f"the network's step {step.do!r} needs {lacking[0]!r}, made nowhere")
-        there.add(step.to)
-    if graph.output not in there:
-        raise LabError(f"the network never makes its output {graph.output!r}")
-    return graph
+Arrays = Sequence[np.ndarray]
+
+
+def remembering(
+    kind: str, memory: Sequence[Arrays], layers: Sequence[tuple[np.ndarray, np.ndarray]], act: str
+) -> Graph:
+    """A network of recurrent layers and an MLP behind them, as most that remember are.
+
+    Args:
+        kind: ``lstm`` or ``gru``.
+        memory: Of each recurrent layer the weights (gates·H, D) and (gates·H, H) and both biases
+            (gates·H,), in the order that torch has them.
+        layers: Weight (out, in) and bias (out,) of each layer behind, the last one's the action's.
+        act: Activation function of the hidden ones among them.
+
+    Raises:
+        LabError: Shapes that do not fit, or an unknown activation function.
+    """
+    if act not in ACTIVATIONS:
+        raise LabError(f"unknown activation {act!r}; choose from {', '.join(ACTIVATIONS)}")
+    constants: dict[str, np.ndarray] = {}
+    steps: list[Step] = []
+    last, size, site = OBS, memory[0][0].shape[-1], 0
+    for arrays in memory:
+        units = arrays[1].shape[-1]
+        gates = {"lstm": 4, "gru": 3}[kind] * units
+        if [x.shape for x in arrays] != [(gates, size), (gates, units), (gates,), (gates,)]:
+            raise LabError(f"recurrent layer {site} has weights of shapes that do not fit")
+        into, around, one, other = arrays
+        given = (into, around, one + other) if kind == "lstm" else (into, around, one, other)
+        names = [f"h{site}.{k}" for k in range(len(given))]
+        constants |= dict(zip(names, given, strict=True))
+        steps.append(Step(kind, (last, *names), f"m{site}", {"units": units}, f"h{site}"))
+        last, size, site = f"m{site}", units, site + 1
+    for k, (weight, bias) in enumerate(layers):
+        if weight.shape != (len(bias), size):
+            raise LabError(f"layer {k} takes {weight.shape[1:]} inputs of {size}")
+        constants |= {f"l{k}.weight": weight, f"l{k}.bias": bias}
+        steps.append(Step("linear", (last, f"l{k}.weight", f"l{k}.bias"), f"l{k}"))
+        last, size = f"l{k}", len(bias)
+        if k < len(layers) - 1:
+            steps.append(Step(act, (last,), f"a{k}", {"units": size}, f"h{site}"))
+            last, site = f"a{k}", site + 1
+    return Graph(tuple(steps), {name: _kept_as(name, x) for name, x in constants.items()}, last)
+
+
+def _kept_as(name: str, values: np.ndarray) -> Tensor:
+    if not np.isfinite(values).all():
+        raise LabError(f"{name} holds values that are not finite (NaN or infinity)")
+    return torch.from_numpy(np.array(values, np.float32, order="C"))

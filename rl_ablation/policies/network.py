@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
@@ -56,11 +56,7 @@ Memory = dict[str, Tensor]
 
 
 class Network(Protocol):
-    """Anything that turns observations into raw outputs and offers its activations for editing.
-
-    One that remembers has ``memory`` too, name → units of what it keeps between steps, and its call
-    takes a `Memory` as a third argument, in which it puts what the next step needs.
-    """
+    """Anything that turns observations into raw outputs and offers its activations for editing."""
 
     @property
     def sizes(self) -> Mapping[str, int]:
@@ -113,10 +109,20 @@ class MLP:
         return linear(x, *self._wide[-1])
 
 
+class Remembering(Network, Protocol):
+    """A network that keeps something from one step to the next."""
+
+    @property
+    def memory(self) -> Mapping[str, int]:
+        """Name → units of what it keeps."""
+
+    def __call__(self, obs: Tensor, edit: Edit, memory: Memory | None = None) -> Tensor:
+        """As a network's, and put into ``memory`` what the next step needs; None is a start."""
+
+
 def memory_of(network: Network) -> Mapping[str, int]:
     """Name → units of what a network keeps from one step to the next; empty if it keeps nothing."""
-    kept: Mapping[str, int] = getattr(network, "memory", {})
-    return kept
+    return cast(Remembering, network).memory if hasattr(network, "memory") else {}
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Annotated, Any, TypedDict, Unpack
+from typing import Annotated, Any, TypedDict, Unpack, cast
 
 import numpy as np
 import torch
@@ -23,11 +23,25 @@ from rl_ablation.errors import LabError
 from rl_ablation.files import array_digest, digest, one_line
 from rl_ablation.formats import number
 from rl_ablation.markup import shown
+from rl_ablation.policies.graph import Graph
 from rl_ablation.policies.modules import Postprocess, Preprocess, hooked
-from rl_ablation.policies.network import BLOCK, MLP, Edit, Network, one_thread
+from rl_ablation.policies.network import (
+    BLOCK,
+    MLP,
+    Edit,
+    Memory,
+    Network,
+    Remembering,
+    memory_of,
+    one_thread,
+)
+from rl_ablation.policies.steps import as_text
 
 SQUASHES = ("clip", "tanh", "argmax", "none")
 ARRAYS = ("low", "high", "obs_mean", "obs_std")  # of a policy, besides its network's
+CONSTANT, STEPS = "constants.", "steps"
+"""In a file of weights: what the names of a graph's constants begin with, and the name of the text
+that has its steps."""
 
 _Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 
@@ -198,6 +212,23 @@ class Policy:
         return {"obs": self.obs_size, **self.network.sizes, "action": self.action_size}
 
     @property
+    def memory(self) -> Mapping[str, int]:
+        """Name → units of what it keeps from one step to the next; empty without memory."""
+        return memory_of(self.network)
+
+    def at_rest(self, rows: int) -> dict[str, np.ndarray]:
+        """What so many robots remember at the start of an episode: name → zeros (N, H)."""
+        return {name: np.zeros((rows, n), np.float32) for name, n in self.memory.items()}
+
+    def needs_no_memory(self, what: str) -> None:
+        """Raise a LabError if it remembers; ``what`` shows a network single observations."""
+        if self.memory:
+            raise LabError(
+                f"policy {self.name!r} remembers ({', '.join(self.memory)}), and {what} looks at "
+                "single observations; choose a policy without memory"
+            )
+
+    @property
     def name(self) -> str:
         """The card's name."""
         return self.card.name
@@ -263,6 +294,7 @@ class Policy:
         obs: np.ndarray,
         masks: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
         record: Mapping[str, np.ndarray] | None = None,
+        memory: Mapping[str, np.ndarray] | None = None,
     ) -> np.ndarray:
         """Choose actions, (N, A) float32 or (N,) int64 if discrete, for raw observations (N, D).
 
@@ -270,8 +302,11 @@ class Policy:
             obs: The observations.
             masks: Site → (scale (N, H), shift (N, H)), float32: there h' = scale·h + shift.
             record: Site → array (N, H) that receives the site's values after the edit.
+            memory: What the robots remember of the step before, as `at_rest` has it; receives what
+                they remember now. None is a first step, after which all is forgotten.
         """
         masks, record = masks or {}, record or {}
+        memory = memory if memory or not self.memory else self.at_rest(len(obs))
         rows = self.normalise(obs)
         discrete = self.card.squash == "argmax"
         shape = (len(rows),) if discrete else (len(rows), self.action_size)
@@ -292,11 +327,18 @@ class Policy:
                         record[site][part] = h[:size].numpy()
                     return h
 
-                out[part] = self._forward(torch.from_numpy(block), edit)[:size].numpy()
+                held = _padded(memory or {}, part)
+                out[part] = self._forward(torch.from_numpy(block), edit, held)[:size].numpy()
+                for name, values in held.items():
+                    memory[name][part] = values[:size].numpy()  # type: ignore[index]
         return out
 
-    def _forward(self, obs: Tensor, edit: Edit) -> Tensor:
-        raw = self.network(edit("obs", obs), edit)
+    def _forward(self, obs: Tensor, edit: Edit, memory: Memory) -> Tensor:
+        obs = edit("obs", obs)
+        if memory:
+            raw = cast(Remembering, self.network)(obs, edit, memory)
+        else:
+            raw = self.network(obs, edit)
         if self.card.squash == "argmax":
             return edit("action", raw).argmax(-1)
         if self.low is None or self.high is None:
@@ -307,18 +349,38 @@ class Policy:
         return edit("action", raw.clamp(low, high)).clamp(low, high)
 
 
+def _padded(memory: Mapping[str, np.ndarray], part: slice) -> Memory:
+    """Some rows of a memory, as a block of a fixed size."""
+    held: Memory = {}
+    for name, values in memory.items():
+        held[name] = torch.zeros(BLOCK, values.shape[1])
+        held[name][: part.stop - part.start] = torch.from_numpy(values[part])
+    return held
+
+
+KEPT = (MLP, Graph)
+"""The networks that can be kept in a file, or sent."""
+
+
 def weight_bytes(policy: Policy) -> bytes:
-    """The tensors of an MLP policy as a safetensors file."""
-    assert isinstance(policy.network, MLP)
-    tensors = {}
-    for k, (weight, bias) in enumerate(policy.network.layers):
-        tensors[f"layers.{k}.weight"] = weight.numpy()
-        tensors[f"layers.{k}.bias"] = bias.numpy()
+    """The tensors of a policy whose network is one of `KEPT`, as a safetensors file."""
+    network, tensors, about = policy.network, {}, {}
+    assert isinstance(network, KEPT)
+    if isinstance(network, Graph):
+        tensors = {
+            f"{CONSTANT}{name}": values.numpy() for name, values in network.constants.items()
+        }
+        about = {STEPS: as_text(network, policy.obs_size)}
+    else:
+        for k, (weight, bias) in enumerate(network.layers):
+            tensors[f"layers.{k}.weight"] = weight.numpy()
+            tensors[f"layers.{k}.bias"] = bias.numpy()
     for name in ARRAYS:
         if (values := getattr(policy, name)) is not None:
             tensors[name] = values
     # Of an array that is not contiguous, safetensors writes the memory as it lies, without a word.
-    return save_tensors({name: np.ascontiguousarray(t) for name, t in tensors.items()})
+    whole = {name: np.asarray(values, order="C") for name, values in tensors.items()}
+    return save_tensors(whole, about or None)
 
 
 def real(values: Any, kind: type, what: str) -> np.ndarray:

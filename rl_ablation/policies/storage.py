@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +17,25 @@ from rl_ablation.files import (
     MAX_TENSORS,
     MAX_WEIGHTS,
     digest,
-    load_arrays,
     one_line,
     read_file,
+    read_tensors,
     sha256,
     write_atomically,
 )
+from rl_ablation.policies.graph import Graph
 from rl_ablation.policies.network import ACTIVATIONS, MLP
-from rl_ablation.policies.policy import ARRAYS, Card, Policy, real, weight_bytes
+from rl_ablation.policies.policy import (
+    ARRAYS,
+    CONSTANT,
+    KEPT,
+    STEPS,
+    Card,
+    Policy,
+    real,
+    weight_bytes,
+)
+from rl_ablation.policies.steps import check_steps, from_text
 
 
 def make_mlp(
@@ -68,7 +79,27 @@ def make_mlp(
     arrays = {"obs_mean": obs_mean, "obs_std": obs_std, "low": low, "high": high}
     network, obs_size = MLP(tuple(layers), card.activation), layers[0][0].shape[1]
     assert size is not None
-    policy = Policy(network, obs_size=obs_size, action_size=size, card=card, **arrays)
+    return _sound(Policy(network, obs_size=obs_size, action_size=size, card=card, **arrays))
+
+
+def make_graph(
+    graph: Graph,
+    card: Card,
+    *,
+    obs_size: int,
+    low: np.ndarray | None = None,
+    high: np.ndarray | None = None,
+    obs_mean: np.ndarray | None = None,
+    obs_std: np.ndarray | None = None,
+) -> Policy:
+    """Build a policy of a graph's steps, checking that everything fits: see `check_steps`."""
+    size = check_steps(graph, obs_size)
+    arrays = {"obs_mean": obs_mean, "obs_std": obs_std, "low": low, "high": high}
+    return _sound(Policy(graph, obs_size=obs_size, action_size=size, card=card, **arrays))
+
+
+def _sound(policy: Policy) -> Policy:
+    """The policy, if its bounds and its normaliser are finite."""
     for what in ARRAYS:
         if (kept := getattr(policy, what)) is not None and not np.isfinite(kept).all():
             raise LabError(f"{what} holds values that are not finite (NaN or infinity)")
@@ -76,9 +107,9 @@ def make_mlp(
 
 
 def save(policy: Policy, folder: str | Path) -> None:
-    """Write ``policy.safetensors`` and ``card.json`` of an MLP; other networks: a LabError."""
-    if not isinstance(policy.network, MLP):
-        raise LabError("only MLP policies can be saved")
+    """Write ``policy.safetensors`` and ``card.json``; a LabError where a torch module is inside."""
+    if not isinstance(policy.network, KEPT):
+        raise LabError("a policy with a torch module inside cannot be saved")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = weight_bytes(policy)
@@ -138,15 +169,28 @@ def policy_of(card: str, weights: bytes) -> Policy:
 
 def _policy(card: Card, content: bytes) -> Policy:
     try:
-        tensors = load_arrays(content)
+        tensors, about = read_tensors(content)
     except LabError as error:
         raise LabError(f"damaged weights: {error}") from None
     if card.sha256 is not None and sha256(content) != card.sha256:
         raise LabError("not the weights that card.json describes (sha256 differs)")
+    arrays = {name: tensors.get(name) for name in ARRAYS}
+    if STEPS in about:
+        graph, obs_size = from_text(about[STEPS], _constants(tensors))
+        return make_graph(graph, card, obs_size=obs_size, **arrays)
     count = sum(name.endswith(".weight") for name in tensors)
     layers = [f"layers.{k}" for k in range(count)]
     try:
         weights = [(tensors[f"{layer}.weight"], tensors[f"{layer}.bias"]) for layer in layers]
-        return make_mlp(weights, card, **{name: tensors.get(name) for name in ARRAYS})
     except KeyError as error:
         raise LabError(f"tensor {error} is missing") from None
+    return make_mlp(weights, card, **arrays)
+
+
+def _constants(tensors: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """A graph's constants, by the names that its steps use."""
+    return {
+        name.removeprefix(CONSTANT): torch.from_numpy(np.array(real(values, np.float32, name)))
+        for name, values in tensors.items()
+        if name.startswith(CONSTANT)
+    }

@@ -54,6 +54,7 @@ class _Side:
     info: dict[str, Any]
     picture: Image.Image
     activity: dict[str, np.ndarray]
+    memory: dict[str, np.ndarray]
     off: bool = False  # the lesion's condition does not hold: nothing is crossed out
     ended: str = ""
 
@@ -224,7 +225,9 @@ def _start(title: str, lesion: Lesion, run: Map, episode: int) -> _Side:
         ) from None
     masks = Masks([lesion], [job.seed], policy.sites, run.activity)
     units = {site: np.zeros((1, n), np.float32) for site, n in policy.sites.items()}
-    return _Side(title, lesion, masks, Triggers([lesion.when]), env, obs, info, picture, units)
+    start = (obs, info, picture)
+    memory = policy.at_rest(1)
+    return _Side(title, lesion, masks, Triggers([lesion.when]), env, *start, units, memory)
 
 
 def _picture(env: gym.Env) -> Image.Image:
@@ -241,7 +244,8 @@ def _step(side: _Side, policy: Policy, step: int, dt: float, draw: bool) -> None
     off = side.triggers.unmet({**said, "obs": seen}, row, started=step > 0)
     side.off = off is not None and bool(off[0])
     inside = policy.normalise(seen) if side.masks.looks else None
-    action = policy.act(seen, side.masks.at(step, row, off, inside), side.activity)[0]
+    masks = side.masks.at(step, row, off, inside)
+    action = policy.act(seen, masks, side.activity, side.memory)[0]
     space = side.env.action_space
     if isinstance(space, gym.spaces.Box):
         action = action.reshape(space.shape).astype(space.dtype)
@@ -276,15 +280,18 @@ def _draw_activity(
 ) -> None:
     """Each site as a grid of units: orange positive, purple negative, cut units crossed out."""
     shapes = {site: grid_shape(values.size) for site, values in side.activity.items()}
-    height, gap = _BAND - 30, 14
-    widest = max(rows for rows, _ in shapes.values())
-    columns = sum(c for _, c in shapes.values())
-    cell = max(2, min(height // widest, (WIDTH - 16 - gap * (len(shapes) - 1)) // columns))
+    gap = 14
+    for cell in range(20, 1, -1):  # the largest that fits, labels and all
+        sizes = {
+            site: min(cell, max(2, (_BAND - 30) // rows)) for site, (rows, _) in shapes.items()
+        }
+        labels = {site: int(draw.textlength(site, font_size=13)) for site in shapes}
+        wanted = sum(max(labels[s], sizes[s] * wide) for s, (_, wide) in shapes.items())
+        if wanted + gap * (len(shapes) - 1) <= WIDTH - 16:
+            break
     colours, x = mpl.colormaps[DIVERGING + "_r"], left + 8
     for site, values in side.activity.items():
-        rows, wide = shapes[site]
-        size = max(cell, min(height // rows, 20 if rows < widest else cell))
-        size = cell if columns * cell > WIDTH - 60 else min(size, 14)
+        size, wide = sizes[site], shapes[site][1]
         draw.text((x, top), site, fill=_SOFT, font_size=13)
         cut = () if side.off else side.lesion.cut.get(site, ())
         shade = colours(0.5 + 0.5 * np.clip(values[0] / max(peak.get(site, 1.0), 1e-9), -1, 1))
@@ -296,7 +303,7 @@ def _draw_activity(
                 draw.rectangle(box, fill=(225, 225, 225))
                 draw.line(box, fill=_CUT, width=1)
                 draw.line((box[0], box[3], box[2], box[1]), fill=_CUT, width=1)
-        x += wide * size + gap
+        x += max(labels[site], wide * size) + gap
 
 
 def poster(path: Path) -> bytes | None:

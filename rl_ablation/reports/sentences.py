@@ -23,6 +23,7 @@ from rl_ablation.mapping.evidence import REPORTED_EFFECT
 from rl_ablation.mapping.kinds import bases
 from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import ALIVE, MEASURES, Measure, Words, parted
+from rl_ablation.policies.graph import STATES
 from rl_ablation.stats import LEVEL
 
 GONE = 0.05
@@ -90,6 +91,11 @@ def _what(lesion: Lesion, run: Map) -> str:
         name = f"“{names[unit]}”" if unit < len(names) else str(unit)
         return f"its {kind} {name}" if units == 1 else f"these {units} {kind}s"
     where = f"layer{'s' * (len(sites) > 1)} {listed(sites)}"
+    state = STATES.get(f".{sites[0].partition('.')[2]}") if len(sites) == 1 else None
+    if state is not None:
+        where = f"layer {sites[0].partition('.')[0]}"
+        number = "all" if units == run.spec.sites[sites[0]] else "these"
+        return f"the {state} of {number} {units} units of {where}"
     if all(len(lesion.cut[s]) == run.spec.sites[s] for s in sites):
         return f"all {units} units of {where}"
     return f"this one unit of {where}" if units == 1 else f"these {units} units of {where}"

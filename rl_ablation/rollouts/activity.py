@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 from rl_ablation.errors import LabError
 from rl_ablation.files import array_digest, read_tensors, tensor_bytes
@@ -12,7 +13,8 @@ from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.episodes import REFERENCE, Episodes
 from rl_ablation.rollouts.recording import record
-from rl_ablation.rollouts.rollout import SITE
+from rl_ablation.rollouts.rollout import KEPT, SITE, world_signals
+from rl_ablation.rollouts.world import settled, world_of
 
 ACTIVITY = "activity.safetensors"
 SAMPLES = 4096  # moments kept; 4096 × 130 units is 2 MB
@@ -21,7 +23,8 @@ EPISODES = 16
 _CONDITIONS = f"{SITE}condition"
 
 Activity = Mapping[str, SiteStats]
-"""Site → intact statistics. All sites are sampled at the same moments."""
+"""Site → intact statistics. All sites are sampled at the same moments. For a policy that remembers,
+also ``~name`` → what it remembered when it came to each of those moments."""
 
 
 def record_activity(
@@ -41,7 +44,8 @@ def record_activity(
     """
     count = max(episodes, len(conditions))
     asked = Episodes(count, seed, tuple(conditions), horizon, REFERENCE)
-    found = record(policy, [SITE + s for s in policy.sites], asked, threads=threads)
+    names = {**{s: SITE + s for s in policy.sites}, **{KEPT + m: KEPT + m for m in policy.memory}}
+    found = record(policy, list(names.values()), asked, threads=threads)
     visited, alive = found.moments(), found.sound
     total = len(visited[f"{SITE}obs"])
     if not total:
@@ -53,11 +57,72 @@ def record_activity(
     known = list(conditions)
     numbers = np.array([known.index(job.condition) for job in found.jobs], np.int64)
     where = np.broadcast_to(numbers, alive.shape)[alive][kept]
-    return {site: SiteStats(visited[SITE + site][kept], where) for site in policy.sites}
+    return {key: SiteStats(visited[name][kept], where) for key, name in names.items()}
+
+
+def activations(
+    policy: Policy,
+    episodes: int = EPISODES,
+    *,
+    seed: int = 0,
+    conditions: Sequence[str] | None = None,
+    signals: Sequence[str] | None = None,
+    horizon: int | None = None,
+    threads: int | None = None,
+) -> pd.DataFrame:
+    """Everything that the intact policy's units do, with the world's signals beside it.
+
+        table = rl.activations(rl.load("lap"), episodes=6)
+        table.filter(like="h0[").corrwith(table.bend)
+
+    There is a row for each step of each episode, in the order of episodes: ``episode``,
+    ``condition``, ``step``, ``seconds``, the signals, and the values of each site's units, such as
+    ``h0[3]``; a signal of several numbers is ``foot_contact[0]``, …. Steps of episodes whose
+    physics diverged are left out.
+
+    Args:
+        policy: With an environment on its card.
+        episodes: Episodes to run.
+        seed: Of the episodes, which are none of those that a sweep with it is measured on.
+        conditions: To visit in turn; None takes all of the environment.
+        signals: Of the world; None takes all of them but ``obs``, which the site ``obs`` shows
+            normalised.
+        horizon: Steps at most; None takes the environment's time limit.
+        threads: For the physics; None takes every CPU.
+    """
+    with world_of(policy) as world:
+        told = [name for name in world_signals(world) if name != "obs"]
+    chosen = None if conditions is None else tuple(conditions)
+    asked = settled(policy, Episodes(episodes, seed, chosen, horizon, REFERENCE))
+    names = told if signals is None else list(signals)
+    found = record(policy, [*names, *(SITE + s for s in policy.sites)], asked, threads=threads)
+    steps, rows = np.nonzero(found.sound)
+    order = np.lexsort((steps, rows))
+    steps, rows = steps[order], rows[order]
+    columns: dict[str, np.ndarray] = {
+        "episode": rows,
+        "condition": np.array([job.condition for job in found.jobs])[rows],
+        "step": steps,
+        "seconds": steps * found.trace.dt,
+    }
+    for name in found.trace.signals:
+        values = found.trace[name][steps, rows]
+        shown = name.removeprefix(SITE)
+        if values.ndim == 1:
+            columns[shown] = values
+        else:
+            flat = values.reshape(len(values), -1).T
+            columns |= {f"{shown}[{k}]": column for k, column in enumerate(flat)}
+    return pd.DataFrame(columns)
 
 
 def activity_at(policy: Policy, obs: np.ndarray) -> dict[str, np.ndarray]:
-    """What the hidden layers do at some observations (S, D): site → (S, H)."""
+    """What the hidden layers do at some observations (S, D): site → (S, H); see `needs_no_memory`.
+
+    Raises:
+        LabError: The policy remembers.
+    """
+    policy.needs_no_memory("this")
     record = {s: np.empty((len(obs), n), np.float32) for s, n in policy.network.sizes.items()}
     policy.act(obs, record=record)
     return record

@@ -23,6 +23,8 @@ from rl_ablation.rollouts.world import Part, World
 
 SITE = "@"
 """A signal named ``@h0`` is the activity of site ``h0``."""
+KEPT = "~"
+"""A signal named ``~h0.cell`` is what a policy remembered of ``h0.cell`` when it saw ``obs``."""
 
 _COPIES = 3  # of a trace in memory: itself, and what measures make of it
 
@@ -33,7 +35,8 @@ class Trace:
 
     Attributes:
         signals: Name → (T, N) or (T, N, K). ``obs`` is what the policy saw at the step, ``action``
-            what it did, ``reward`` and infos what came of it, ``@site`` the activity behind it.
+            what it did, ``reward`` and infos what came of it, ``@site`` the activity behind it,
+            ``~name`` what it remembered of the step before.
         alive: The robot made this step, (T, N).
         terminated: The episode ended by itself, (N,); False where the time limit cut it.
         unstable: The physics diverged in this row, (N,); its numbers are not to be trusted.
@@ -187,6 +190,7 @@ class Rollout:
         terminated, unstable = np.zeros((2, part.size), bool)
         unstable |= ~_finite(obs)
         rows, actions = np.arange(part.size), part.no_action()
+        memory = self.policy.at_rest(part.size)
         for step in range(self._steps):
             here = rows if rows.size < part.size else slice(None)  # a slice copies nothing
             before = obs.reshape(part.size, -1)
@@ -194,7 +198,13 @@ class Rollout:
             record = {s: np.empty((rows.size, n), np.float32) for s, n in sites.items()}
             seen = self.policy.normalise(before[here]) if masks.looks else None
             cut_by = masks.at(step, rows, off, seen)
-            chosen = self.policy.act(before[here], cut_by, {s[1:]: v for s, v in record.items()})
+            held = {name: memory[name][here] for name in memory}
+            kept_before = {KEPT + name: held[name].copy() for name in held}
+            into = {s[1:]: v for s, v in record.items()}
+            chosen = self.policy.act(before[here], cut_by, into, held)
+            for name in held:
+                memory[name][here] = held[name]
+            record |= kept_before
             actions[here] = chosen.reshape(rows.size, *actions.shape[1:])
             obs, reward, ended, cut, infos = part.step(actions)
             alive[step, here] = True

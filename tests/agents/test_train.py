@@ -16,7 +16,7 @@ from agents import checkpoint as checkpoint_module
 from agents import zoo
 from agents.adapter import BatchVecEnv, make_training_env, stage_seed
 from agents.recipes import RECIPES, Recipe
-from agents.train import to_policy, train, untrained
+from agents.train import _model, to_policy, train, untrained
 from rl_ablation.errors import LabError
 from rl_ablation.policies.load import load
 from rl_ablation.policies.network import one_thread
@@ -37,7 +37,14 @@ TINY = Recipe(
 LED = TINY.model_copy(update={"stagger": True, "final_log_std": -2.0, "activation": "elu"})
 
 
+REMEMBERS = TINY.model_copy(
+    update={"env_kwargs": {**TINY.env_kwargs, "beams": 1}, "memory": 6, "net_arch": (5,)}
+)
+
+
 def weights(policy):
+    if policy.memory:
+        return [*map(np.asarray, policy.network.constants.values()), policy.obs_mean]
     layers = [np.asarray(x) for layer in policy.network.layers for x in layer]
     return [*layers, policy.obs_mean, policy.obs_std]
 
@@ -295,6 +302,35 @@ def test_policy_acts_as_sb3_does(recipe):
     assert (np.abs(policy.normalise(obs)) == 1.5).any()
     assert 0.02 < (np.abs(acted) == 1).mean() < 0.98
     env.close()
+
+
+def test_a_recurrent_training_is_exact_and_acts_as_the_library_does(tmp_path):
+    whole = train(REMEMBERS, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(REMEMBERS, tmp_path / "cut", progress=stop_after(3 * ROLLOUT))
+    assert same(whole, train(REMEMBERS, tmp_path / "cut"))
+    assert whole.card.algorithm == "RecurrentPPO"
+    assert set(whole.memory) == {"h0.hidden", "h0.cell"}
+    save(whole, tmp_path / "policy")
+    assert load(tmp_path / "policy").sha256 == whole.sha256
+    model, env = _model(REMEMBERS, tmp_path, 0, "cpu")
+    with one_thread():
+        model.learn(ROLLOUT)
+    policy, obs = to_policy(model, env, REMEMBERS, 0, {}), np.random.default_rng(0)
+    memory, state, first = policy.at_rest(3), None, np.ones(3)
+    for rows in obs.uniform(-1, 1, (12, 3, 4)):
+        seen = env.normalize_obs(rows).astype(np.float32)
+        wanted, state = model.predict(seen, state, episode_start=first, deterministic=True)
+        np.testing.assert_allclose(policy.act(rows, memory=memory), wanted, atol=1e-5)
+        first = np.zeros(3)
+    env.close()
+
+
+def test_a_recipe_without_memory_is_the_one_of_before():
+    assert "memory" not in TINY.model_dump(mode="json"), "a training's identity comes from it"
+    told = REMEMBERS.model_dump(mode="json")
+    assert Recipe.model_validate(told) == REMEMBERS
+    assert Recipe.model_validate(TINY.model_dump(mode="json")) == TINY
 
 
 def test_recipes_name_what_is_there():

@@ -170,6 +170,19 @@ def test_a_fixed_start_draws_nothing(condition):
     assert not np.array_equal(free[0], free[1])
 
 
+def test_a_robot_may_have_fewer_beams():
+    all_of_them, ahead = make(3), make(3, beams=5)
+    whole, _ = all_of_them.reset(seed=0)
+    part, _ = ahead.reset(seed=0)
+    np.testing.assert_array_equal(part, whole[:, [5, 6, 7, 8, 9, 15, 16, 17]])
+    names = ahead.metadata["observation_names"]
+    assert names[:5] == all_of_them.metadata["observation_names"][5:10]
+    assert names[2] == "lidar +0°"
+    assert make(1, beams=1).reset(seed=0)[0].shape == (1, 4)
+    with pytest.raises(ValueError, match="no lidar of 4 beams; choose from 1, 3, 5"):
+        make(1, beams=4)
+
+
 # The robot.
 
 

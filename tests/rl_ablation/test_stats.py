@@ -108,6 +108,12 @@ def test_students_interval_is_scipys() -> None:
     assert np.isnan(stats.student_interval(values[:0])).all()
 
 
+def test_intervals_of_means_are_students_where_these_are_wider() -> None:
+    values = np.linspace(-1.0, 1.0, 6)[:, None]  # symmetric and flat: BCa's are narrower
+    low, high = stats.mean_intervals(values, np.random.default_rng(0))
+    np.testing.assert_allclose([low[0], high[0]], stats.student_interval(values[:, 0]))
+
+
 def test_an_interval_is_the_middle_95_percent_of_the_numbers() -> None:
     drawn = np.random.default_rng(0).permutation(np.linspace(0.0, 1.0, 1001))
     assert stats.interval(drawn) == pytest.approx((0.025, 0.975))

@@ -15,6 +15,10 @@ of the first stage, does at least half of all harm to it in the second, and more
 of random divisions of the layers into the same sizes (up to 100, further networks up to 40); the
 harms are of regions cut one at a time.
 
+The zoo's ``lap-memory`` is mapped beside them: it sees the wall straight ahead only and has to
+remember the rest, in an LSTM. Of its memory the output, the hidden state and the cell state are cut
+apart.
+
 Expected picture, if functions are local: dark bars beyond the dotted line. If not: light or short
 ones. About 8 minutes on 2 quiet cores, and 7 more where the trainings are not there yet;
 ``rl-ablation study lap-regions``.
@@ -28,7 +32,7 @@ import pandas as pd
 
 from agents.recipes import RECIPES
 from agents.zoo import find_agent
-from experiments.studies.regions import Size, film_still, map_regions, tell
+from experiments.studies.regions import Size, film_still, map_regions, tell, tell_memory
 from experiments.studies.regions_figure import shares
 from experiments.studies.registry import DRIVING, Answer, all_trained
 from rl_ablation.analysis.localisation import LOCAL, region_locality
@@ -39,6 +43,10 @@ MEASURES = ("progress", *DRIVING, "crash")
 FULL, FURTHER = Size(k=6), Size(k=6, controls=40)
 QUICK = Size(k=2, discovery=12, episodes=12, controls=2, horizon=160)
 SEEDS = range(12)
+MEMORY = (
+    "**The robot that remembers** (`lap-memory` of the zoo) has one lidar beam, straight ahead, "
+    "and an LSTM. Its map, likewise:"
+)
 
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
@@ -60,6 +68,12 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         return Answer(text, figures, tables)
     still = film_still(run)
     text += f"\n\n{tell_networks(where)}"
+    remembers = map_regions(find_agent("lap-memory"), folder / "lap-memory", FURTHER, seed)
+    its = region_locality(remembers, MEASURES, seed)
+    text += f"\n\n{MEMORY}\n\n{tell(remembers, MEASURES, its)}\n\n"
+    text += tell_memory(remembers, MEASURES)
+    figures |= {"memory_shares": shares({"lap-memory": its}), "memory_network": network(remembers)}
+    tables |= {"memory_effects": remembers.effects(), "memory_locality": its}
     return Answer(text, figures, tables, {} if still is None else {"film": still})
 
 

@@ -29,20 +29,21 @@ class Layout:
     """Where a kind of policy keeps its actor in the state dict, and what it computes by default.
 
     ``hidden`` are prefixes of the sequences of layers, in order of the signal; ``head`` is the last
-    layer, None if the last sequence holds it.
+    layer, None if the last sequence holds it; ``memory`` is the LSTM in front, None for none.
     """
 
     hidden: tuple[str, ...]
     head: str | None
     squash: str
     activation: str
+    memory: str | None = None
 
 
+_ACTOR = ("mlp_extractor.shared_net", "mlp_extractor.policy_net")
 _GAUSSIAN = Layout(("actor.latent_pi",), "actor.mu", "tanh", "relu")
 LAYOUTS = {
-    "ActorCriticPolicy": Layout(
-        ("mlp_extractor.shared_net", "mlp_extractor.policy_net"), "action_net", "clip", "tanh"
-    ),
+    "ActorCriticPolicy": Layout(_ACTOR, "action_net", "clip", "tanh"),
+    "RecurrentActorCriticPolicy": Layout(_ACTOR, "action_net", "clip", "tanh", "lstm_actor"),
     "SACPolicy": _GAUSSIAN,
     "TQCPolicy": _GAUSSIAN,
     "TD3Policy": Layout(("actor.mu",), None, "tanh", "relu"),
@@ -58,13 +59,13 @@ _ACTIVATIONS = {
 _UNSUPPORTED = {
     "Cnn": "policies that see images (CNN)",
     "Multi": "dict observations",
-    "Recurrent": "recurrent policies",
-    "Lstm": "recurrent policies",
     "Maskable": "policies with action masks",
 }
 
 
+_LSTM = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 _SIGNS = {
+    "RecurrentActorCriticPolicy": "lstm_actor.weight_ih_l0",
     "ActorCriticPolicy": "value_net.weight",
     "SACPolicy": "actor.log_std.weight",
     "TD3Policy": "actor.mu.0.weight",
@@ -112,11 +113,11 @@ def policy_kind(node: object, tensors: TensorFile) -> str:
     raise LabError("data names no policy class, and policy.pth has the weights of no known one")
 
 
-def check_extractor(kwargs: Mapping[Any, Any], tensors: TensorFile) -> None:
-    """Raise a LabError if more than flattening stands between observation and MLP."""
+def check_extractor(kwargs: Mapping[Any, Any], tensors: TensorFile, layout: Layout) -> None:
+    """Raise a LabError if more than flattening and a known LSTM stand before the MLP."""
     names = tensors.names
-    if any(name.startswith("lstm_") for name in names):
-        raise LabError("recurrent policies are not supported, only MLP actors on plain vectors")
+    if layout.memory is None and any(name.startswith("lstm_") for name in names):
+        raise LabError("has an LSTM, but its policy class is none that remembers")
     if any(re.match(r"(\w+\.)?(pi_|vf_)?features_extractor\.", name) for name in names):
         what = "(CNN, dict observations)"
         raise LabError(f"policies with a feature extractor {what} are not supported")
@@ -153,6 +154,24 @@ def actor_weights(
     return weights
 
 
+def memory_weights(tensors: TensorFile, layout: Layout) -> list[list[np.ndarray]]:
+    """The weights of each recurrent layer, as `rl_ablation.policies.graph.remembering` takes them.
+
+    A LabError where an LSTM has more than those (projections, a second direction).
+    """
+    if layout.memory is None:
+        return []
+    every = [name for name in tensors.names if name.startswith(f"{layout.memory}.")]
+    count = len(every) // 4
+    wanted = [[f"{layout.memory}.{part}_l{k}" for part in _LSTM] for k in range(count)]
+    if not count or set(every) != {name for names in wanted for name in names}:
+        raise LabError(f"{layout.memory} is no plain LSTM (a projection, or two directions?)")
+    if count > MAX_LAYERS:
+        raise LabError(f"an LSTM of {count} layers, more than the {MAX_LAYERS} allowed")
+    arrays = tensors.arrays(every)
+    return [[arrays[name] for name in names] for names in wanted]
+
+
 def _sequence(tensors: TensorFile, prefix: str) -> list[str]:
     """Names of the layers of a sequence; they alternate with activations: 0, 2, 4, …"""
     if f"{prefix}.weight" in tensors:  # a linear policy of early ARS
@@ -178,12 +197,12 @@ def actor_squash(
     kind: str, layout: Layout, data: Mapping[str, Any], kwargs: Mapping[Any, Any], discrete: bool
 ) -> str:
     """Which of `rl_ablation.policies.policy.SQUASHES`; a LabError if none fits such actions."""
-    either = kind == "ActorCriticPolicy" or kind.startswith("ARS")
+    either = kind.endswith("ActorCriticPolicy") or kind.startswith("ARS")
     if not either and discrete != (layout.squash == "argmax"):
         raise LabError(f"a {kind} cannot have this action space")
     if discrete:
         return "argmax"
-    if kind == "ActorCriticPolicy":
+    if kind.endswith("ActorCriticPolicy"):
         return "tanh" if data.get("use_sde") and kwargs.get("squash_output") else "clip"
     if kind.startswith("ARS"):
         return "tanh" if kwargs.get("squash_output", layout.squash == "tanh") else "clip"

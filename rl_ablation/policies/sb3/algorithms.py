@@ -12,17 +12,18 @@ import base64
 import binascii
 import json
 import math
-import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from rl_ablation.env_ids import trust
 from rl_ablation.errors import LabError
 from rl_ablation.files import MIB, read_file
+from rl_ablation.policies.graph import remembering
 from rl_ablation.policies.policy import Card, Policy
 from rl_ablation.policies.sb3 import actor
 from rl_ablation.policies.sb3.archive import MAX_FILE, Archive
@@ -39,7 +40,13 @@ from rl_ablation.policies.sb3.pickles import (
 )
 from rl_ablation.policies.sb3.spaces import env_sizes, wrapped
 from rl_ablation.policies.sb3.tensors import TensorFile
-from rl_ablation.policies.storage import make_mlp
+from rl_ablation.policies.sb3.vecnormalize import (
+    Statistics,
+    beside,
+    read_statistics,
+    statistics_of,
+)
+from rl_ablation.policies.storage import make_graph, make_mlp
 
 MAX_MEMBERS = 100
 MAX_DATA = 16 * MIB
@@ -60,12 +67,7 @@ _PROGRAMS = {
 }  # fmt: skip
 
 
-class Statistics(NamedTuple):
-    """What a VecNormalize does to observations: (obs − mean) / std, held within ±clip; (D,)."""
-
-    mean: np.ndarray
-    std: np.ndarray
-    clip: float
+T = TypeVar("T")
 
 
 def load_zip(
@@ -78,17 +80,13 @@ def load_zip(
 ) -> Policy:
     """Read a zip saved by stable-baselines3 or sb3-contrib; nothing in it is executed.
 
-    PPO, A2C, TRPO, SAC, TD3, DDPG, TQC, DQN, QRDQN or ARS with an MLP actor. Arguments are those of
+    PPO, A2C, TRPO, SAC, TD3, DDPG, TQC, DQN, QRDQN or ARS with an MLP actor, or a RecurrentPPO with
+    an LSTM in front of it. Arguments are those of
     `rl_ablation.policies.load.load`. A file that is damaged, hostile or of a kind that is not
     supported, or does not fit the sizes of the environment, raises a LabError.
     """
     path = Path(path)
-    if env_id is not None:
-        trust(env_id, env_kwargs)
-    found = _beside(path, env_id) if vecnormalize in (None, True) else vecnormalize
-    if env_wrapper is not None:
-        env_id, env_kwargs = wrapped(env_wrapper, env_id, env_kwargs)
-    sizes = None if env_id is None else env_sizes(env_id, env_kwargs or {})
+    found = beside(path, env_id) if vecnormalize in (None, True) else vecnormalize
     if vecnormalize is True and found is None:
         raise LabError(f"{printable(path, 300)}: no vecnormalize.pkl beside it; give its path")
     statistics = None
@@ -96,15 +94,57 @@ def load_zip(
         statistics = _at(found, read_statistics, read_file(found, MAX_DATA))
     if not path.exists() and Path(f"{path}.zip").exists():  # as PPO.load does
         path = Path(f"{path}.zip")
-    bounds = (None, None) if sizes is None else (sizes.low, sizes.high)
-    policy: Policy = _at(path, _policy, _open(path), path.stem, bounds, statistics)
-    if sizes is not None:
-        _at(path, sizes.check, policy)
-        policy = policy.with_env(str(env_id), env_kwargs)
-    return policy
+    if env_wrapper is not None:
+        if env_id is not None:
+            trust(env_id, env_kwargs)
+        env_id, env_kwargs = wrapped(env_wrapper, env_id, env_kwargs)
+
+    def read(low: np.ndarray | None, high: np.ndarray | None) -> Policy:
+        return _policy(_open(path), path.stem, (low, high), statistics)
+
+    return _placed(path, read, env_id, env_kwargs)
 
 
-def _at(where: object, function: Any, *args: Any) -> Any:
+def load_live(
+    model: Any, env_id: str | None = None, *, env_kwargs: Mapping[str, Any] | None = None
+) -> Policy:
+    """The policy of a stable-baselines3 or sb3-contrib algorithm that is in memory, as it is now.
+
+    It is saved into memory and read as `load_zip` reads a file, with the `VecNormalize` of the
+    model's environment. Raises a LabError as that does, or for a model that cannot be saved.
+    """
+    kind = type(model).__name__
+    file = BytesIO()
+    try:
+        model.save(file)
+        around = model.get_vec_normalize_env()
+    except Exception as error:  # what a stranger's algorithm holds may refuse to be saved
+        raise LabError(f"this {kind} cannot be saved: {printable(error)}") from None
+    statistics = None if around is None else _at(f"this {kind}", statistics_of, around)
+
+    def read(low: np.ndarray | None, high: np.ndarray | None) -> Policy:
+        return _policy(_members(file.getvalue()), kind.lower(), (low, high), statistics)
+
+    return _placed(f"this {kind}", read, env_id, env_kwargs)
+
+
+def _placed(
+    where: object,
+    read: Callable[[np.ndarray | None, np.ndarray | None], Policy],
+    env_id: str | None,
+    env_kwargs: Mapping[str, Any] | None,
+) -> Policy:
+    """Read a policy, which may need an environment's bounds of actions, and put it into that."""
+    if env_id is None:
+        return _at(where, read, None, None)
+    trust(env_id, env_kwargs)
+    sizes = env_sizes(env_id, env_kwargs or {})
+    policy: Policy = _at(where, read, sizes.low, sizes.high)
+    _at(where, sizes.check, policy)
+    return policy.with_env(env_id, env_kwargs)
+
+
+def _at(where: object, function: Callable[..., T], *args: Any) -> T:
     """Call a reader; any error in it becomes one line that begins with the place."""
     try:
         return function(*args)
@@ -112,42 +152,6 @@ def _at(where: object, function: Any, *args: Any) -> Any:
         raise LabError(f"{printable(where, 300)}: {error}") from None
     except DAMAGE as error:
         raise LabError(f"{printable(where, 300)}: damaged ({printable(error)})") from None
-
-
-def _beside(path: Path, env_id: str | None) -> Path | None:
-    folders = [path.parent, path.parent / path.stem]
-    if env_id is not None:
-        folders.insert(1, path.parent / env_id.rpartition(":")[2])
-    names = ("vecnormalize.pkl", "vec_normalize.pkl")  # the second on the SB3 team's model hub
-    places = (folder / name for folder in folders for name in names)
-    # A folder or a pipe of that name is no reason to do without: the reader says what it is.
-    return next((place for place in places if os.path.lexists(place)), None)
-
-
-def read_statistics(content: bytes) -> Statistics | None:
-    """Read a ``vecnormalize.pkl`` of its bytes; None if it leaves observations alone.
-
-    A LabError if it is damaged, hostile, or not that of a plain vector of observations.
-    """
-    tree = read_pickle(content)
-    if not isinstance(tree, Call) or not tree.dotted.endswith(".VecNormalize"):
-        raise LabError("is no VecNormalize of stable-baselines3; give its vecnormalize.pkl")
-    state = attributes(tree)
-    if not as_number(state.get("norm_obs", True), "norm_obs"):
-        return None
-    moments = state.get("obs_rms")
-    if isinstance(moments, dict):
-        raise LabError("normalises a dict of observations; dict observations are not supported")
-    moments = attributes(moments)
-    mean = as_array(moments.get("mean"), "obs_rms.mean").reshape(-1)
-    var = as_array(moments.get("var"), "obs_rms.var").reshape(-1)
-    clip = as_number(state.get("clip_obs"), "clip_obs")
-    epsilon = as_number(state.get("epsilon"), "epsilon")
-    if mean.shape != var.shape or not (np.isfinite(mean).all() and np.isfinite(var).all()):
-        raise LabError("obs_rms.mean and obs_rms.var are not finite or not equally long")
-    if not (math.isfinite(epsilon) and (var + epsilon > 0).all() and clip > 0):
-        raise LabError("obs_rms.var + epsilon and clip_obs have to be positive")
-    return Statistics(mean, np.sqrt(var + epsilon), clip)
 
 
 class Opened(NamedTuple):
@@ -181,7 +185,7 @@ def _policy(
     kwargs = _as_dict(data.get("policy_kwargs"))
     kind = actor.policy_kind(data.get("policy_class"), tensors)
     layout = actor.LAYOUTS[kind]
-    actor.check_extractor(kwargs, tensors)
+    actor.check_extractor(kwargs, tensors, layout)
     obs_size = _obs_size(data.get("observation_space"))
     count, file_low, file_high = _actions(data.get("action_space"))
     if file_low is not None or count is not None:
@@ -189,7 +193,8 @@ def _policy(
     if kind == "QRDQNPolicy" and count is None:
         raise LabError("a QRDQN without its discrete action space")
     weights = _at("policy.pth", actor.actor_weights, tensors, layout, count)
-    inputs, out = weights[0][0].shape[1], len(weights[-1][1])
+    memory = _at("policy.pth", actor.memory_weights, tensors, layout)
+    inputs, out = (memory[0] if memory else weights[0])[0].shape[-1], len(weights[-1][1])
     if count not in (None, out):
         raise LabError(f"the network gives {out} values but the action space has {count} actions")
     if obs_size not in (None, inputs):
@@ -219,7 +224,11 @@ def _policy(
         hyperparameters={k: v for k in _SETTINGS if _plain(v := data.get(k))},
         versions=versions,
     )
-    policy = make_mlp(weights, card, low=low, high=high, obs_mean=mean, obs_std=std)
+    arrays = {"low": low, "high": high, "obs_mean": mean, "obs_std": std}
+    if memory:
+        network = remembering("lstm", memory, weights, card.activation)
+        return make_graph(network, card, obs_size=inputs, **arrays)
+    policy = make_mlp(weights, card, **arrays)
     if layout.head == "actor.mu" and "actor.mu.0.weight" in tensors:  # gSDE
         return actor.clipped(policy, kwargs)
     return policy
@@ -322,6 +331,8 @@ def _bounds(
 
 def _algorithm(kind: str, data: Mapping[str, Any]) -> str:
     """Which algorithm trained it: a policy class can have several, told by their settings."""
+    if kind == "RecurrentActorCriticPolicy":
+        return "RecurrentPPO"
     if kind == "ActorCriticPolicy":
         if "cg_max_steps" in data:
             return "TRPO"

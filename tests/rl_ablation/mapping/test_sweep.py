@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from conftest import CONDITIONS, DEAD, HORIZON, LAP, MUTE, random_mlp
 import rl_ablation as rl
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion, Plan
+from rl_ablation.mapping.shards import shard_table
 
 sweep_module = importlib.import_module("rl_ablation.mapping.sweep")
 ABOUT = ["lesion", "group", "kind", "units"]
@@ -429,3 +431,26 @@ def test_runs_are_named_by_their_digest(policy, activity, tmp_path, monkeypatch)
     assert one.folder.parent.name == "runs"
     assert one.folder.name == f"small-{one.spec.digest[:8]}"
     assert rl.sweep(policy, Plan(), seed=0, **options).folder == one.folder
+
+
+def _stored(frame: pd.DataFrame, **how) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), sink, **how)
+    return sink.getvalue().to_pybytes()
+
+
+def test_a_shard_cannot_swell() -> None:
+    rows = 2_000
+    frame = pd.DataFrame({"lesion": ["x" * 500_000] * rows, "episode": range(rows)})
+    pairs = [("x", k) for k in range(rows)]
+    content = _stored(frame, use_dictionary=True)
+    assert len(content) < 300_000, "one text for all rows: a gigabyte where it is written out"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(LabError, match="a text of more than 1,000 characters"):
+        shard_table(content, "", pairs)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
+    few = pd.DataFrame({"lesion": ["x"], "episode": [0]})
+    with pytest.raises(LabError, match="compressed in an unusual way"):
+        shard_table(_stored(few, compression="gzip"), "", [("x", 0)])
+    with pytest.raises(LabError, match="it has not the 2 rows of the spec"):
+        shard_table(_stored(few), "", [("x", 0), ("x", 1)])

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from rl_ablation.errors import LabError
+from rl_ablation.policies.sb3 import tensors
+from rl_ablation.policies.sb3.archive import Archive
 from rl_ablation.policies.sb3.pickles import (
     MAX_AXES,
     MAX_INT_BYTES,
@@ -19,6 +21,7 @@ from rl_ablation.policies.sb3.pickles import (
     MAX_SIZE,
     Call,
     Name,
+    Persistent,
     as_array,
     as_dtype,
     as_number,
@@ -131,6 +134,46 @@ def test_numbers():
     for node in ("1", None, two, call(scalar, dtype("f4"), bytes(8)), [1.0]):
         with pytest.raises(LabError, match="x is missing or no number"):
             as_number(node, "x")
+
+
+def test_an_array_of_one_number_is_a_number_and_of_two_is_none():
+    one = rebuilt(1, (1,), dtype("f8", "<"), False, np.array([2.5]).tobytes())
+    assert as_number(one, "x") == 2.5
+    two = rebuilt(1, (2,), dtype("f8", "<"), False, np.array([2.5, 1.0]).tobytes())
+    with pytest.raises(LabError, match="no number"):
+        as_number(two, "x")
+
+
+def test_damaged_tensors_of_a_file():
+    storage = Persistent(("storage", Name("torch", "FloatStorage"), "0", "cpu", 4))
+    for args in ((storage, 0, (2,)), ("no storage", 0, (2,), (1,)), ()):
+        file = TensorFile.__new__(TensorFile)
+        file._tensors = {"w": call("torch._utils._rebuild_tensor_v2", *args)}
+        with pytest.raises(LabError, match="w is a damaged tensor"):
+            file.arrays(["w"])
+
+
+def test_weights_of_just_as_much_as_is_allowed(monkeypatch):
+    content = io.BytesIO()
+    torch.save({"w": torch.ones(8)}, content)
+    monkeypatch.setattr(tensors, "MAX_WEIGHTS", 32)
+    assert TensorFile(content.getvalue()).arrays(["w"])["w"].size == 8
+    monkeypatch.setattr(tensors, "MAX_WEIGHTS", 31)
+    with pytest.raises(LabError, match="weights of more"):
+        TensorFile(content.getvalue()).arrays(["w"])
+
+
+def test_encrypted_members_and_ratios():
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as zipped:
+        zipped.writestr("a", b"x" * 50)
+    content = bytearray(stream.getvalue())
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    with pytest.raises(LabError, match="is encrypted; save it without a password"):
+        Archive(bytes(content), 10).read("a", 100)
+    with pytest.raises(LabError, match="has more than 0 MiB"):
+        Archive(stream.getvalue(), 10).read("a", 49)
+    assert Archive(stream.getvalue(), 10).read("a", 50) == b"x" * 50
 
 
 def test_attributes_of_objects():

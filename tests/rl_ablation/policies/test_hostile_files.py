@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 
 from rl_ablation.errors import LabError
 from rl_ablation.policies.policy import Policy
-from rl_ablation.policies.sb3 import algorithms
+from rl_ablation.policies.sb3 import algorithms, vecnormalize
 from rl_ablation.policies.sb3 import archive as safe_zip
 from rl_ablation.policies.sb3 import pickles as safe_pickle
 from rl_ablation.policies.sb3.algorithms import load_zip
@@ -422,7 +422,7 @@ def test_any_program_is_read_as_data_or_refused(program, where):
     with contextlib.suppress(LabError):
         tree = read_pickle(code, may_call=lambda _: True, storages=[])
         assert len(safe_pickle.printable(tree)) <= 80
-    for read in (lambda: algorithms.read_statistics(code), lambda: TensorFile(code)):
+    for read in (lambda: vecnormalize.read_statistics(code), lambda: TensorFile(code)):
         with contextlib.suppress(LabError):
             read()
     with contextlib.suppress(LabError):

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import sb3_files as files
 import torch
+from sb3_contrib import RecurrentPPO
 from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 from torch.nn import functional as F
 
+import rl_ablation as rl
 from rl_ablation.errors import LabError
 from rl_ablation.policies.network import ACTIVATIONS, MLP
 from rl_ablation.policies.sb3.algorithms import load_zip
@@ -237,6 +239,59 @@ def test_shared_layers_of_old_versions(tmp_path):
     np.testing.assert_allclose(policy.act(obs), wanted, atol=1e-6)
 
 
+def recurrent(env=None, **kwargs):
+    """An untrained RecurrentPPO."""
+    kwargs = {"lstm_hidden_size": 16, "net_arch": {"pi": [8], "vf": [8]}, **kwargs}
+    return RecurrentPPO("MlpLstmPolicy", env or "Pendulum-v1", policy_kwargs=kwargs, seed=1)
+
+
+def follows(policy, model, obs: np.ndarray) -> None:
+    """A policy acts as its library does, over a sequence (T, N, D) that starts at rest."""
+    memory, state, first = policy.at_rest(obs.shape[1]), None, np.ones(obs.shape[1])
+    for rows in obs:
+        seen = rows if model.get_vec_normalize_env() is None else model.env.normalize_obs(rows)
+        wanted, state = model.predict(seen, state, episode_start=first, deterministic=True)
+        first = np.zeros(obs.shape[1])
+        np.testing.assert_allclose(policy.act(rows, memory=memory), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_recurrent_zips_remember_as_the_library_does(layers, tmp_path):
+    model = recurrent(n_lstm_layers=layers)
+    model.save(tmp_path / "r.zip")
+    policy = load_zip(tmp_path / "r.zip", "Pendulum-v1")
+    sizes = {f"h{k}{part}": 16 for k in range(layers) for part in ("", ".hidden", ".cell")}
+    assert policy.sites == {"obs": 3, **sizes, f"h{layers}": 8, "action": 1}
+    assert policy.card.algorithm == "RecurrentPPO"
+    follows(policy, model, np.random.default_rng(0).normal(size=(20, 5, 3)).astype(np.float32))
+
+
+def test_a_recurrent_zip_with_a_projection_is_refused(tmp_path):
+    model = recurrent()
+    model.policy.lstm_actor = nn.LSTM(3, 16, proj_size=4)
+    model.save(tmp_path / "r.zip")
+    with pytest.raises(LabError, match="no plain LSTM"):
+        load_zip(tmp_path / "r.zip")
+
+
+def test_a_model_in_memory_is_the_policy_that_it_is_now(tmp_path):
+    env = VecNormalize(DummyVecEnv([lambda: gymnasium.make("Pendulum-v1")]))
+    model = PPO("MlpPolicy", env, n_steps=64, batch_size=64, n_epochs=1, seed=1)
+    model.learn(64)
+    policy = rl.load(model, env="Pendulum-v1")
+    model.save(tmp_path / "m.zip")
+    env.save(str(tmp_path / "vecnormalize.pkl"))
+    assert policy.sha256 == load_zip(tmp_path / "m.zip", "Pendulum-v1").sha256
+    assert policy.card.env_id == "Pendulum-v1"
+    model.learn(64)
+    assert policy.sha256 != rl.load(model, env="Pendulum-v1").sha256, "it has learned since"
+    follows(rl.load(recurrent(), env="Pendulum-v1"), recurrent(), np.ones((3, 2, 3), np.float32))
+    with pytest.raises(LabError, match="a model has its own"):
+        rl.load(model, vecnormalize=False, env_wrapper="time-feature")
+    with pytest.raises(LabError, match="this PPO: takes 3 observations"):
+        rl.load(model, env="CartPole-v1")
+
+
 def test_tensors_in_all_their_forms():
     base = torch.arange(24, dtype=torch.float32).reshape(4, 6) / 7
     state = {
@@ -374,10 +429,6 @@ UNSUPPORTED = {
         {"policy_class": "stable_baselines3.common.policies.MultiInputActorCriticPolicy"},
         "dict observations are not supported",
     ),
-    "recurrent": (
-        {"policy_class": "sb3_contrib.common.recurrent.policies.RecurrentActorCriticPolicy"},
-        "recurrent",
-    ),
     "masks": (
         {"policy_class": "sb3_contrib.common.maskable.policies.MaskableActorCriticPolicy"}, "masks",
     ),
@@ -414,12 +465,46 @@ def test_weights_that_are_no_plain_mlp(tmp_path):
     for key, value, line in (
         ("mlp_extractor.policy_net.1.weight", torch.ones(8), "no plain MLP"),
         ("features_extractor.cnn.0.weight", torch.ones(8, 3, 4, 4), "feature extractor"),
-        ("lstm_actor.weight_ih_l0", torch.ones(8, 8), "recurrent"),
+        ("lstm_actor.weight_ih_l0", torch.ones(8, 8), "is none that remembers"),
         ("action_net.weight", torch.ones(2, 8, 1), "no layer of an MLP"),
     ):
         state = {**files.on_policy_state(), key: value}
         with pytest.raises(LabError, match=line):
             load_zip(files.write(tmp_path / "x.zip", files.members(state)))
+
+
+def test_an_environment_of_another_kind_says_so(tmp_path):
+    path = files.write(tmp_path / "x.zip", files.members())
+    gymnasium.register("tests/Odd-v0", entry_point=_Odd)
+    for spaces_of, line in (
+        ((gymnasium.spaces.Discrete(3), files.box(2)), "Discrete observations are not supported"),
+        ((files.box(4), gymnasium.spaces.MultiBinary(2)), "MultiBinary actions are not supported"),
+        ((files.box(4), files.box(3)), "gives 2 actions, which is not what"),
+        ((files.box(4), gymnasium.spaces.Discrete(2)), "gives 2 actions, which is not what"),
+    ):
+        _Odd.observation_space, _Odd.action_space = spaces_of
+        with pytest.raises(LabError, match=line):
+            load_zip(path, "tests/Odd-v0")
+    _Odd.observation_space = gymnasium.spaces.Box(-1, 1, (2, 2), np.float32)
+    _Odd.action_space = gymnasium.spaces.Box(-2, 1, (1, 2), np.float32)
+    policy = load_zip(
+        files.write(tmp_path / "y.zip", files.members(action_space=_NONE)), "tests/Odd-v0"
+    )
+    np.testing.assert_array_equal(policy.low, [-2, -2])
+    np.testing.assert_array_equal(policy.high, [1, 1])
+
+
+class _Odd(gymnasium.Env):
+    """Somebody's environment; its spaces are set by the test."""
+
+
+_NONE = b"N."  # a pickle of None
+
+
+def test_statistics_that_are_wanted_and_not_there(tmp_path):
+    path = files.write(tmp_path / "x.zip", files.members())
+    with pytest.raises(LabError, match=r"no vecnormalize.pkl beside it; give its path"):
+        load_zip(path, vecnormalize=True)
 
 
 def test_library_reads_what_the_tests_write():

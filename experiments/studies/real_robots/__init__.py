@@ -1,0 +1,1 @@
+"""The study real-robots; see `study`."""

@@ -1,0 +1,1 @@
+"""Policies as robots have them: ONNX, TorchScript, checkpoints; read without running them."""
