@@ -28,9 +28,10 @@ from rl_ablation.lesions.triggers import OPERATORS, parse
 from rl_ablation.rollouts.rollout import Trace
 
 LAP, QUADRUPED = "rl_ablation/Lap-v0", "rl_ablation/Quadruped-v0"
+ROBOTS = ["rl_ablation/Go1-v0", "rl_ablation/G1-v0"]
 TASKS = ("HalfCheetah", "Hopper", "Walker2d", "Swimmer", "Ant", "Humanoid")
 LOCOMOTION = [f"{task}-v5" for task in TASKS]
-WORLDS = [LAP, QUADRUPED, *LOCOMOTION]
+WORLDS = [LAP, QUADRUPED, *ROBOTS, *LOCOMOTION]
 
 GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "extend.md"
 
@@ -218,6 +219,14 @@ def test_a_scene_alone_plays_what_random_actions_do(env_id):
     record, ended = play(env_id, "", at_random(env_id), max_episode_steps=200)
     assert (ended == "unhealthy") == (len(record) < 200)
     assert (ended is None) == (env_id in ("HalfCheetah-v5", "Swimmer-v5"))
+
+
+@pytest.mark.parametrize("condition", ["push", ""])
+@pytest.mark.parametrize("env_id", ROBOTS)
+def test_a_scene_alone_plays_a_published_robot(env_id, condition):
+    record, ended = play(env_id, condition, at_random(env_id, 0.05), max_episode_steps=230)
+    assert ended in ("fall", None)
+    assert len(record) > 30
 
 
 def test_other_keyword_arguments_are_in_the_data():
