@@ -212,7 +212,7 @@ def swelling(draw: Draw, run: Mapping[str, bytes]) -> Hostile:
     elif way == "rows":
         column = pa.array(np.zeros(10**7, "i4"))
     else:
-        said = pa.array([b"x" * (16 << 20)], pa.binary(16 << 20) if way == "bytes" else None)
+        said = pa.array([b"x" * (4 << 20)], pa.binary(4 << 20) if way == "bytes" else None)
         column = pa.DictionaryArray.from_arrays(zeros, said)
     sink = io.BytesIO()
     pq.write_table(pa.table({"lesion": column}), sink, store_schema=False)
