@@ -170,7 +170,7 @@ class _File:
                 whose = printable(domain, 40)
                 raise LabError(f"has the operator {printable(op, 30)} of {whose!r}; not supported")
             if max(len(inputs), len(outputs), len(about)) > MAX_INPUTS:
-                raise LabError(f"{printable(op, 30)} has more than {MAX_INPUTS} inputs or outputs")
+                raise LabError(f"has a node with more than {MAX_INPUTS} inputs or outputs")
         return Node(op, tuple(inputs), tuple(outputs), about)
 
     def attribute(self, content: memoryview) -> tuple[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +117,7 @@ class WithGRU(Exported):
 
 def sequential(sizes, act):
     parts = []
-    for k, pair in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for k, pair in enumerate(pairwise(sizes)):
         parts += ([ACTS[act]()] if k else []) + [nn.Linear(*pair)]
     return nn.Sequential(*parts)
 
