@@ -323,7 +323,7 @@ def _array(
     if kind == _BFLOAT16:  # the upper half of a float32
         values = (values.astype(np.uint32) << 16).view(np.float32)
     with np.errstate(over="ignore"):
-        values = values.astype(np.float32).reshape(shape)
+        values = values.astype(np.float32, copy=False).reshape(shape)
     if not np.isfinite(values).all():
         raise LabError("values that are not finite (NaN or infinity)")
     return values
