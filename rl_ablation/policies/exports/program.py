@@ -96,7 +96,7 @@ class Program:
     def constant(self, values: np.ndarray) -> str:
         """Keep a constant as float32, and give its name."""
         with np.errstate(over="ignore"):
-            kept = np.array(values, np.float32, order="C")
+            kept = np.asarray(values, np.float32, order="C")
         if not np.isfinite(kept).all():
             raise LabError("computes constants that are not finite (NaN or infinity)")
         self.room -= kept.size
@@ -243,4 +243,4 @@ def check_states(ins: Sequence[Row], outs: Sequence[Row]) -> None:
 
 def tensors(constants: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
     """Constants as `Graph` has them."""
-    return {name: torch.from_numpy(values) for name, values in constants.items()}
+    return {name: torch.from_numpy(np.array(values)) for name, values in constants.items()}

@@ -285,9 +285,12 @@ def parsed(content: bytes, where: str) -> ast.Module:
     if deepest > MAX_DEPTH or "\\" in text or "\0" in text or any(s in text for s in _DEEP):
         raise LabError(f"{where}: source text that is none of torch's (too deep, or odd signs)")
     try:
-        return ast.parse(text)
+        tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise LabError(f"{where}: source text that cannot be parsed") from None
+    if not all(isinstance(part, ast.ClassDef | ast.FunctionDef) for part in tree.body):
+        raise LabError(f"{where}: source text with more than classes and functions")
+    return tree
 
 
 _DEEP = ("-----", "~~~~", "++++", "not not not", "\n" + " " * 100, "\n" + "\t" * 20)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +117,7 @@ class WithGRU(Exported):
 
 def sequential(sizes, act):
     parts = []
-    for k, pair in enumerate(itertools.pairwise(sizes)):
+    for k, pair in enumerate(pairwise(sizes)):
         parts += ([ACTS[act]()] if k else []) + [nn.Linear(*pair)]
     return nn.Sequential(*parts)
 
