@@ -19,18 +19,23 @@ register(
     vector_entry_point="envs.quadruped:QuadrupedBatch",
     max_episode_steps=500,
 )
-
 register(
     id="rl_ablation/Go1-v0",
     entry_point="envs.go1:Go1",
     vector_entry_point="envs.go1:Go1Batch",
     max_episode_steps=500,
 )
-
 register(
     id="rl_ablation/G1-v0",
     entry_point="envs.g1:G1",
     vector_entry_point="envs.g1:G1Batch",
+    max_episode_steps=500,
+)
+register(
+    id="rl_ablation/Robot-v0",
+    # Of data: it takes an XML file and a policy's metadata.
+    entry_point="envs.exported:Exported",
+    vector_entry_point="envs.exported:ExportedBatch",
     max_episode_steps=500,
 )
 
