@@ -80,7 +80,7 @@ class _Curve(BaseCallback):
         writer = csv.DictWriter(lines, row, lineterminator="\n")
         if not self.text:
             writer.writeheader()
-        writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
+        writer.writerow({k: f"{v:.0f}" if k == "steps" else f"{v:.6g}" for k, v in row.items()})
         self.text += lines.getvalue()
         with naming(self.path), self.path.open("a", newline="") as file:
             file.write(lines.getvalue())

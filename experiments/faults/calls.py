@@ -102,6 +102,7 @@ WORDS = {
     ),
     "--env": _ENVS,
     "--env-wrapper": ("time-feature", "none", "None"),
+    "--activation": ("elu", "relu", "sin", "None"),
     "--scheduler": ("local:0", "local:nan", "local:-3", "tcp://", "tls:x", "tcp://127.0.0.1:1"),
     "--device": ("cpu", "cuda", "cuda:99", "meta", "hpu", "privateuseone", "mps", "cpu:-1"),
     "--by": ("name", "effects", "None", "both"),

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.cli.main import main as command_line
-from experiments.faults import hostile_folders, hostile_zips
+from experiments.faults import hostile_exports, hostile_folders, hostile_zips
 from experiments.faults import makings as m
 from experiments.faults.hostile import PAYLOAD, RAN, Hostile, make
 from experiments.faults.tally import Tally
@@ -48,7 +48,11 @@ LONGEST = 1000
 """Characters of a line that refuses a file."""
 BATCH = 50
 """Files for which the lab is imported once; each is then read in a fork of that process."""
-_FAMILIES = (hostile_zips, hostile_folders)  # importing them registers what they make
+_FAMILIES = (
+    hostile_zips,
+    hostile_folders,
+    hostile_exports,
+)  # importing them registers what they make
 
 
 class Found(NamedTuple):

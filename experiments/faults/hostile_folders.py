@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from safetensors.numpy import save
 
 from experiments.faults import makings as m
@@ -194,3 +197,23 @@ def tables(draw: Draw, run: Mapping[str, bytes]) -> Hostile:
         odd_json = json.dumps({word(draw)[:20]: odd_value(draw)}).encode()
         content = pick(draw, [b"", draw.bytes(4000), odd_json, b"PAR1" * 9, b"lesion,took\n" * 9])
     return _run(f"damage in {where}", run, {where: content})
+
+
+@family
+def swelling(draw: Draw, run: Mapping[str, bytes]) -> Hostile:
+    """A shard of some kilobytes with gigabytes in it: long texts, lists or rows, said often."""
+    where = pick(draw, [name for name in run if name.endswith(".parquet")])
+    way = pick(draw, ["texts", "bytes", "lists", "rows"])
+    rows = pq.read_metadata(io.BytesIO(run[where])).num_rows
+    zeros = pa.array(np.zeros(rows, "i4"))
+    if way == "lists":
+        many = pa.array(np.zeros(10**7, "i4"))
+        column: pa.Array = pa.ListArray.from_arrays(pa.array([0, len(many)], pa.int32()), many)
+    elif way == "rows":
+        column = pa.array(np.zeros(10**7, "i4"))
+    else:
+        said = pa.array([b"x" * (4 << 20)], pa.binary(4 << 20) if way == "bytes" else None)
+        column = pa.DictionaryArray.from_arrays(zeros, said)
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"lesion": column}), sink, store_schema=False)
+    return _run(f"swelling {way}", run, {where: sink.getvalue()})

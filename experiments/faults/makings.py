@@ -159,6 +159,16 @@ def state(**changes: bytes) -> bytes:
     return table({**tensors, **changes})
 
 
+def plain_state() -> bytes:
+    """The code of a state dict of a plain network, with the same storages."""
+    tensors = {}
+    for key, values in enumerate(named().values()):
+        stride = [step // 4 for step in values.strides]
+        part = "bias" if key % 2 else "weight"
+        tensors[f"{key // 2 * 2}.{part}"] = tensor(text(str(key)), values.shape, stride)
+    return table(tensors)
+
+
 def storages() -> dict[str, bytes]:
     """The storages of `state`."""
     return {str(key): values.tobytes() for key, values in enumerate(named().values())}

@@ -9,17 +9,20 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
 
+from experiments.faults import hostile_exports
 from experiments.faults import makings as m
 from rl_ablation import env_ids
 from rl_ablation.errors import LabError
 from rl_ablation.files import load_arrays
 from rl_ablation.lesions.triggers import parse
 from rl_ablation.mapping.spec import Spec
+from rl_ablation.policies.exports import onnx, operators, settle, state_dicts, torchscript
 from rl_ablation.policies.policy import Card, Policy
 from rl_ablation.policies.sb3 import algorithms, archive, pickles, tensors, vecnormalize
 from rl_ablation.policies.storage import policy_of
@@ -70,6 +73,14 @@ def _spec(content: bytes) -> None:
     env_ids.find_spec(spec.env_id, spec.env_kwargs)
 
 
+def _settled(program: Any, action: Any) -> Policy:
+    return settle.settle(program, action, Card(name="x", activation="identity", squash="none"))
+
+
+def _checkpoint(content: bytes) -> Policy:
+    return _settled(*state_dicts.read_checkpoint(content, "relu")[:2])
+
+
 READERS: dict[str, Callable[[bytes], Any]] = {
     "p": _pickle,
     "v": vecnormalize.read_statistics,
@@ -83,6 +94,12 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     "z": lambda content: archive.Archive(content, 100).read("data", 1 << 20),
     "C": _card,
     "w": lambda content: policy_of(m.card(content, sha256=None).decode(), content),
+    "n": lambda content: _settled(*operators.run(onnx.read_onnx(content, Path("nowhere")))),
+    "T": lambda content: _settled(*torchscript.read_torchscript(content, None)),
+    "S": lambda content: _settled(
+        *torchscript.read_torchscript(hostile_exports.script(content), None)
+    ),
+    "K": _checkpoint,
     "l": load_arrays,
     "s": _spec,
     "e": lambda content: parse(content.decode("utf-8", "replace")),
@@ -131,6 +148,9 @@ def seeds() -> list[bytes]:
         "d": m.pickled(m.state()), "k": kwargs, "o": m.pickled(m.box(4)), "a": space,
         "c": m.pickled(m.name("stable_baselines3.common.policies.ActorCriticPolicy")),
         "j": m.members()["data"], "z": m.zipped({"data": b"{}"}), "C": m.card(_WEIGHTS),
+        "n": hostile_exports.onnx(), "T": hostile_exports.script(),
+        "S": hostile_exports.TEXT.encode(), "K": m.zipped({
+            "archive/data.pkl": m.pickled(m.plain_state()), **_STORED}),
         "w": _WEIGHTS, "l": save({"a": np.ones(2)}), "s": json.dumps(spec).encode(),
         "e": b"bend > 0.15 and foot_contact[2] <= -1e-3",
     }  # fmt: skip

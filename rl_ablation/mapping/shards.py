@@ -215,11 +215,19 @@ def shard_table(stored: bytes, spec: str, pairs: Sequence[tuple[str, int]]) -> p
 
 def _bounded(stored: bytes, rows: int) -> pa.Table:
     """The table of a shard; what its file says it has is held against what it may have, first."""
-    columns = _columns(stored)
-    if sum(c[_UNPACKED] for c in columns) > MAX_SHARD:
-        raise LabError("it has more than a shard may have")
+    about = _footer(stored)
+    groups, leaves = about[_GROUPS], about[_LEAVES][1:]  # the first one is the table
+    columns = [chunk[_COLUMN] for group in groups for chunk in group[_CHUNKS]]
+    if any(leaf.get(_CHILDREN) or leaf.get(_REPETITION) == _REPEATED for leaf in leaves):
+        raise LabError("it has lists in its rows")  # a list of a million zeros has ten bytes
     if any(c[_CODEC] not in (0, 1) for c in columns):  # none, Snappy: they cannot swell much
         raise LabError("it is compressed in an unusual way")
+    if any(leaf.get(_TYPE) == _FIXED for leaf in leaves):
+        raise LabError("it has texts of a fixed length")  # written out before they are looked at
+    if any(group[_ROWS] < 0 for group in groups) or sum(g[_ROWS] for g in groups) != rows:
+        raise LabError(f"it has not the {rows} rows of the spec")
+    if sum(_unpacked(stored, column) for column in columns) > MAX_SHARD:
+        raise LabError("it has more than a shard may have")
     schema = pq.read_schema(pa.BufferReader(stored))
     texts = [field.name for field in schema if not pa.types.is_primitive(field.type)]
     # As a dictionary each text is there once, however many rows say it.
@@ -238,20 +246,40 @@ def _bounded(stored: bytes, rows: int) -> pa.Table:
 
 
 MAX_TEXT = 1_000  # characters of a name in a shard
-_GROUPS, _CHUNKS, _COLUMN, _CODEC, _UNPACKED = 4, 1, 3, 4, 6  # fields, from parquet.thrift
+# Fields, from parquet.thrift: of a file, a leaf of its schema, a group of rows, a column, a page.
+_LEAVES, _GROUPS = 2, 4
+_TYPE, _FIXED, _REPETITION, _REPEATED, _CHILDREN = 1, 7, 3, 2, 5
+_CHUNKS, _ROWS, _COLUMN = 1, 3, 3
+_CODEC, _PACKED, _DATA, _DICTIONARY = 4, 7, 9, 11
+_SWELLS, _TAKES = 2, 3
 _FOOTER = MIB // 4  # bytes of the end of the file, which tells of the rest; 10 KiB are usual
+_PAGES = 1_000  # of a column; one or two are usual
 
 
-def _columns(stored: bytes) -> list[dict[int, Any]]:
-    """What the end of a Parquet file says of its columns: number of field → value.
+def _footer(stored: bytes) -> dict[int, Any]:
+    """What the end of a Parquet file says of it: number of field → value.
 
     It is read here, since pyarrow ends the whole process where it is asked of a damaged one.
     """
     size = int.from_bytes(stored[-8:-4], "little")
     if size > _FOOTER:
         raise LabError("what it says of itself is too long")
-    about, _ = _struct(stored[-8 - size : -8], 0)
-    return [chunk[_COLUMN] for group in about[_GROUPS] for chunk in group[_CHUNKS]]
+    return _struct(stored[-8 - size : -8], 0)[0]
+
+
+def _unpacked(stored: bytes, column: dict[int, Any]) -> int:
+    """Bytes that a column's pages unpack to: what each page says, for which pyarrow makes room."""
+    at = column[_DATA]
+    if 0 < column.get(_DICTIONARY, 0) < at:
+        at = column[_DICTIONARY]
+    end, total, pages = at + column[_PACKED], 0, 0
+    while at < end:
+        page, at = _struct(stored, at)
+        pages += 1
+        if page[_SWELLS] < 0 or page[_TAKES] < 0 or pages > _PAGES:
+            raise LabError("its pages make no sense")
+        at, total = at + page[_TAKES], total + page[_SWELLS]
+    return total
 
 
 def _struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
@@ -303,6 +331,8 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         at, shift = at + 1, shift + 7
         if data[at - 1] < 128:
             return value, at
+        if shift > 63:  # more than 64 bits
+            raise LabError("it has a number without end")
 
 
 def _whole(data: bytes, at: int) -> tuple[int, int]:

@@ -143,10 +143,10 @@ def _regions(run: Map, rows: pd.DataFrame, chosen: list[str], title: str, episod
     units = rows.drop_duplicates("lesion").set_index("lesion")["units"]
     told = labels(run)
     rows_named = [f"{told[n]}  ({units[n]})" for n in names]
-    wide_enough = 2.6 + 0.72 * len(chosen) + style.room(rows_named)
+    heads = [f"{MEASURES[m].label}: {intact[m]} {MEASURES[m].unit}".rstrip() for m in chosen]
+    wide_enough = 2.6 + 0.72 * len(chosen) + style.room(rows_named) + style.room(heads, 2.0)
     figure = style.page(wide_enough, 1.9 + 0.3 * max(4, len(names)), title)
     axes = figure.subplots()
-    heads = [f"{MEASURES[m].label}: {intact[m]} {MEASURES[m].unit}".rstrip() for m in chosen]
     grid = wide["shown"][chosen].fillna(0.0)
     mesh = style.heatmap(axes, grid, rows_named, heads, cells=cells.to_numpy(), above=True)
     style.colour_bar(mesh, axes, _ENDS, shrink=min(1.0, 8 / len(names)), aspect=12)

@@ -17,8 +17,7 @@ from agents.recipes import RECIPES, Recipe
 from rl_ablation.errors import LabError
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.policies.load import load
-from rl_ablation.policies.network import MLP
-from rl_ablation.policies.policy import Card
+from rl_ablation.policies.policy import KEPT, Card
 from rl_ablation.policies.storage import read_card
 from rl_ablation.rollouts.world import World
 
@@ -79,7 +78,7 @@ def test_card_tells_how_it_was_made(name):
 @every_agent
 def test_it_fits_its_environment(name):
     policy = load(zoo.find(name))
-    assert isinstance(policy.network, MLP)
+    assert isinstance(policy.network, KEPT)
     world = World(policy.card.env_id, 1, policy.card.env_kwargs)
     world.fits(policy)
     world.close()
@@ -124,6 +123,7 @@ def test_lap_agent_drives_laps():
     scores = read_card(zoo.find("lap")).scores
     assert scores["progress"] > 1
     assert scores["crash"] < 0.05
+    assert read_card(zoo.find("lap-memory")).scores["progress"] > 2
 
 
 def test_score_is_the_same_again():
@@ -139,7 +139,7 @@ from agents import zoo
 from rl_ablation.policies.load import load
 from rl_ablation.rollouts.activity import record_activity
 
-for name in ("lap", "quadruped"):
+for name in ("lap", "lap-memory", "quadruped"):
     found = record_activity(load(zoo.find(name)), episodes=2, horizon=300)
     print([hashlib.sha256(stats.samples.tobytes()).hexdigest() for stats in found.values()])
 """
@@ -157,5 +157,5 @@ def test_a_processor_with_other_vector_units_does_the_same():
         subprocess.run(call, env=env, capture_output=True, text=True, check=True).stdout
         for env in (os.environ, {**os.environ, **_OLDER})
     )
-    assert len(one.splitlines()) == 2
+    assert len(one.splitlines()) == 3
     assert one == other

@@ -7,6 +7,7 @@ place are read as if they made a new value; where the old one is used again, the
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -52,8 +53,17 @@ _NUMBERS: dict[str, Callable[..., np.ndarray]] = {
 }  # fmt: skip
 
 
+_PLAIN_NUMBERS: dict[str, Callable[[Any, Any], Any]] = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul,
+}  # fmt: skip
+_MOST = 1 << 63
+
+
 def _binary(do: str, place: bool = False) -> Callable[..., Operand]:
-    def made(torch: Torch, x: object, y: object, alpha: object = 1) -> Operand:
+    def made(torch: Torch, x: object, y: object, alpha: object = 1) -> Any:
+        if type(x) in (int, float) and type(y) in (int, float) and do in _PLAIN_NUMBERS:
+            number = _PLAIN_NUMBERS[do](x, y)
+            return number if abs(number) < _MOST else math.inf
         if alpha != 1:
             raise LabError("is known with alpha=1 only")
         first, second = torch.operand(x), torch.operand(y)
@@ -84,8 +94,8 @@ def _constant(function: Callable[[np.ndarray], np.ndarray], do: str = "") -> Cal
     return made
 
 
-def _neg(torch: Torch, x: object) -> Operand:
-    return _binary("mul")(torch, x, -1.0)
+def _neg(torch: Torch, x: object) -> Any:
+    return _binary("mul")(torch, x, -1)
 
 
 def _clip(torch: Torch, x: object, low: Any = None, high: Any = None, **named: Any) -> Operand:

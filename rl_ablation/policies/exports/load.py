@@ -32,7 +32,7 @@ def kind_of(path: Path) -> str | None:
     """Which kind of file it is; None for another, such as a zip of stable-baselines3.
 
     Raises:
-        LabError: It cannot be read, or is a zip that is damaged.
+        LabError: It cannot be read.
     """
     content = read_file(path, MAX_TENSORS)
     if looks_like_onnx(content):
@@ -41,7 +41,10 @@ def kind_of(path: Path) -> str | None:
         return CHECKPOINT
     if content[:4] != b"PK\x03\x04" or b"data.pkl" not in content:
         return None
-    names = Archive(content, MAX_MEMBERS).names
+    try:
+        names = Archive(content, MAX_MEMBERS).names
+    except LabError:
+        return None  # whoever reads it says what is wrong with it
     if "policy.pth" in names or not any(name.endswith("/data.pkl") for name in names):
         return None
     return TORCHSCRIPT if is_torchscript(names) else CHECKPOINT

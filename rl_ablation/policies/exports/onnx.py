@@ -170,7 +170,7 @@ class _File:
                 whose = printable(domain, 40)
                 raise LabError(f"has the operator {printable(op, 30)} of {whose!r}; not supported")
             if max(len(inputs), len(outputs), len(about)) > MAX_INPUTS:
-                raise LabError(f"{printable(op, 30)} has more than {MAX_INPUTS} inputs or outputs")
+                raise LabError(f"has a node with more than {MAX_INPUTS} inputs or outputs")
         return Node(op, tuple(inputs), tuple(outputs), about)
 
     def attribute(self, content: memoryview) -> tuple[str, Any]:
@@ -323,7 +323,7 @@ def _array(
     if kind == _BFLOAT16:  # the upper half of a float32
         values = (values.astype(np.uint32) << 16).view(np.float32)
     with np.errstate(over="ignore"):
-        values = values.astype(np.float32).reshape(shape)
+        values = values.astype(np.float32, copy=False).reshape(shape)
     if not np.isfinite(values).all():
         raise LabError("values that are not finite (NaN or infinity)")
     return values

@@ -15,7 +15,7 @@ import numpy as np
 from rl_ablation.errors import LabError
 from rl_ablation.policies.exports.moves import MOVES, Call, Known, at_axis
 from rl_ablation.policies.exports.onnx import Model, Node, Value
-from rl_ablation.policies.exports.program import Operand, Program, Row, check_states
+from rl_ablation.policies.exports.program import Operand, Program, Row, check_states, renewed
 from rl_ablation.policies.sb3.pickles import printable
 
 _NUMBERS: dict[str, Callable[..., np.ndarray]] = {
@@ -317,7 +317,7 @@ def _action(model: Model, values: Mapping[str, Operand], ins: Sequence[Row]) -> 
             raise LabError(f"the output {printable(value.name)!r} is none of the observations")
         outs[value.name] = found
     check_states(ins[1:], list(outs.values()))
-    asked = [row.marks.reshape(-1).tolist() for row in ins[1:] if row.marks is not None]
+    asked = [renewed(row.marks).reshape(-1).tolist() for row in ins[1:] if row.marks is not None]
     states = [
         name for name, row in outs.items()
         if row.marks is not None and row.marks.reshape(-1).tolist() in asked

@@ -7,8 +7,8 @@ is the reader's value laid flat. What only moves numbers about (reshapes, slices
 transpositions, gathers) comes down to one list of places.
 
 A state, what a recurrent network keeps between calls, comes in as a value whose numbers have
-*marks*. The layer that takes it gives a new state of the same marks, and at the end an output of
-the file with the marks of an input is that state, kept.
+*marks*, from 0 on. The layer that takes it gives a new state, whose marks are those below 0: see
+`renewed`. At the end an output of the file with the renewed marks of an input is that state, kept.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Program:
     def constant(self, values: np.ndarray) -> str:
         """Keep a constant as float32, and give its name."""
         with np.errstate(over="ignore"):
-            kept = np.array(values, np.float32, order="C")
+            kept = np.asarray(values, np.float32, order="C")
         if not np.isfinite(kept).all():
             raise LabError("computes constants that are not finite (NaN or infinity)")
         self.room -= kept.size
@@ -205,7 +205,7 @@ class Program:
         for name, state in states.items():
             if state is None:
                 state = self.state((units,))
-            elif state.size != units or state.name or state.marks is None:
+            elif state.size != units or state.name or state.marks is None or state.marks.min() < 0:
                 raise LabError("begins from something else than zeros or a state of its own")
             new[name] = state
         flat = Row(row.name, (row.size,), row.marks)
@@ -215,10 +215,15 @@ class Program:
             assert state.marks is not None
             marks = state.marks.reshape(-1)
             self.taken += marks.tolist()
-            new[name] = Row(made.name if name == "hidden" else "", (units,), marks)
+            new[name] = Row(made.name if name == "hidden" else "", (units,), renewed(marks))
         if len(set(self.taken)) != len(self.taken):
             raise LabError("two recurrent layers share a state, which is not supported")
         return made, new
+
+
+def renewed(marks: np.ndarray) -> np.ndarray:
+    """The marks of a state after its layer; these again give the marks before."""
+    return -1 - marks
 
 
 def check_states(ins: Sequence[Row], outs: Sequence[Row]) -> None:
@@ -229,7 +234,7 @@ def check_states(ins: Sequence[Row], outs: Sequence[Row]) -> None:
     """
     left = [row.marks.reshape(-1) for row in outs if row.marks is not None]
     for row in ins:
-        marks = np.zeros(0) if row.marks is None else row.marks.reshape(-1)
+        marks = np.zeros(0) if row.marks is None else renewed(row.marks).reshape(-1)
         found = [k for k, others in enumerate(left) if np.array_equal(others, marks)]
         if not found:
             raise LabError("takes a state, or a second input, that it does not give anew")
@@ -238,4 +243,4 @@ def check_states(ins: Sequence[Row], outs: Sequence[Row]) -> None:
 
 def tensors(constants: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
     """Constants as `Graph` has them."""
-    return {name: torch.from_numpy(values) for name, values in constants.items()}
+    return {name: torch.from_numpy(np.array(values)) for name, values in constants.items()}

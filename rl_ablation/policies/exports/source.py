@@ -107,6 +107,8 @@ class Source:
             match line:
                 case ast.Assign(targets=[target], value=value):
                     self.assign(target, self.value(value, values), values)
+                case ast.AnnAssign(target=target, value=ast.expr() as value):
+                    self.assign(target, self.value(value, values), values)
                 case ast.Expr(value=value):
                     self.value(value, values)
                 case ast.Return(value=None):
@@ -200,6 +202,8 @@ class Source:
             return self.attribute(given[0], given[1])
         if name in ("annotate", "unchecked_cast") and len(given) == 2:
             return given[1]
+        if name == "uninitialized":
+            return None
         if name.startswith("__torch__."):
             module, _, made = name.rpartition(".")
             for part in self.text(module).body:
@@ -281,9 +285,12 @@ def parsed(content: bytes, where: str) -> ast.Module:
     if deepest > MAX_DEPTH or "\\" in text or "\0" in text or any(s in text for s in _DEEP):
         raise LabError(f"{where}: source text that is none of torch's (too deep, or odd signs)")
     try:
-        return ast.parse(text)
+        tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise LabError(f"{where}: source text that cannot be parsed") from None
+    if not all(isinstance(part, ast.ClassDef | ast.FunctionDef) for part in tree.body):
+        raise LabError(f"{where}: source text with more than classes and functions")
+    return tree
 
 
 _DEEP = ("-----", "~~~~", "++++", "not not not", "\n" + " " * 100, "\n" + "\t" * 20)

@@ -7,7 +7,7 @@ followed: see `rl_ablation.policies.exports.source`.
 from __future__ import annotations
 
 from rl_ablation.errors import LabError
-from rl_ablation.policies.exports.program import Program, Row, check_states
+from rl_ablation.policies.exports.program import Program, Row, check_states, renewed
 from rl_ablation.policies.exports.source import Source
 from rl_ablation.policies.exports.tensors import Torch
 from rl_ablation.policies.sb3.pickles import Call, attributes
@@ -76,7 +76,7 @@ def _followed(file: TorchFile, module: Call, size: int) -> tuple[Program, Row]:
     check_states(list(torch.states.values()), [torch.written[k] for k in torch.written])
     for key, state in torch.states.items():
         marks = torch.written[key].marks if key in torch.written else None
-        if marks is None or state.marks is None or (marks != state.marks).any():
+        if marks is None or state.marks is None or (marks != renewed(state.marks)).any():
             raise LabError("does not keep the states of its memory in their places")
     return program, torch.row(action)
 

@@ -54,6 +54,9 @@ _PUSHED = frozenset(
 _SAFE_CALL = re.compile(
     r"""(gym|gymnasium)\.spaces\.[\w.]+ | (gym|gymnasium)\.utils\.seeding\.[\w.]+
     | stable_baselines3\.common\.(running_mean_std|vec_env)\.[\w.]+
+    | stable_baselines3\.common\.utils\.(Constant|Float|Linear)Schedule
+    | torch\.(device|Size|Generator|serialization\._get_layout)
+    | torch\.(optim|nn)\.(modules\.)?(\w+\.)?[A-Z]\w*
     | numpy\.(dtype|ndarray|(float|int|uint)\d+|bool_?)
     | numpy\._?core\.(multiarray\.(_reconstruct|scalar)|numeric\._frombuffer)
     | numpy\.random\.[\w.]+ | collections\.(OrderedDict|deque|defaultdict)

@@ -15,6 +15,7 @@ import sb3_files as files
 import torch
 from sb3_contrib import RecurrentPPO
 from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
+from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 from torch.nn import functional as F
@@ -511,3 +512,18 @@ def test_library_reads_what_the_tests_write():
     """The hand-made files are files of torch: the corpus tests the reader, not a caricature."""
     state = torch.load(io.BytesIO(files.members()["policy.pth"]), weights_only=True)
     assert set(state) == set(files.on_policy_state())
+
+
+def test_harmless_names_in_settings_do_not_stop_a_zip(tmp_path):
+    env = gymnasium.make("Pendulum-v1")
+    model = SAC("MlpPolicy", env, buffer_size=10, policy_kwargs={"net_arch": [8]}, device="cpu")
+    model.policy_kwargs |= {
+        "optimizer_class": torch.optim.AdamW,
+        "unknown": [torch.device("cuda:0"), torch.float32, torch.strided, torch.Size([1])],
+        "schedule": LinearSchedule(1.0, 0.0, 1.0),
+    }
+    model.save(tmp_path / "x.zip")
+    policy, obs = load_zip(tmp_path / "x.zip"), np.ones((2, 3), np.float32)
+    np.testing.assert_allclose(
+        policy.act(obs), model.predict(obs, deterministic=True)[0], rtol=1e-5, atol=1e-6
+    )
