@@ -5,8 +5,9 @@ those of Unitree's own `g1_12dof.xml` (unitree_rl_gym), in which the upper body 
 pelvis; gains are those of its deployment (`deploy_mujoco`): torques by proportional-derivative
 control at every physics step of 2 ms. A servo that computes stiffness · (target − angle) −
 damping · velocity within that step, as here, is the same torque: MuJoCo's Euler integrator takes an
-actuator's force at the step's beginning, as that loop does. Only the feet touch the floor; paint is
-of our own.
+actuator's force at the step's beginning, as that loop does. The right leg is the left one's mirror
+image; in that file its knee's inertia differs by 0.8 %. There the free root, too, has the joints'
+dry friction (0.1 N), here it has none. Only the feet touch the floor; paint is of our own.
 """
 
 from __future__ import annotations
