@@ -11,8 +11,10 @@ Terms mean what they mean in mjlab's velocity task, without its noise; the groun
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import mujoco
@@ -131,7 +133,7 @@ def exported_spec(xml: str, export: Export, timestep: float) -> mujoco.MjSpec:
         ValueError: The file is no robot with one free root and these joints.
     """
     try:
-        spec = mujoco.MjSpec.from_file(str(xml))
+        spec = mujoco.MjSpec.from_file(_file(xml))
         model = spec.compile()
     except (ValueError, OSError) as error:
         raise ValueError(f"{xml}: {' '.join(str(error).split())[:200]}") from None
@@ -159,6 +161,23 @@ def exported_spec(xml: str, export: Export, timestep: float) -> mujoco.MjSpec:
             servo.forcelimited, servo.forcerange = True, limits[name]
     _surround(spec, model, timestep)
     return spec
+
+
+def _file(xml: str) -> str:
+    """The path of an XML file; MuJoCo Menagerie's package knows those of many robots by name."""
+    if Path(xml).exists():
+        return str(xml)
+    try:
+        menagerie = importlib.import_module("mujoco_menagerie")
+    except ImportError:
+        raise ValueError(
+            "no such file; robots go by name where the package mujoco-menagerie is installed"
+        ) from None
+    try:
+        robot = menagerie.get(xml)
+        return str(robot.xml(robot.default_model))  # downloads it, the first time
+    except menagerie.MenagerieError as error:
+        raise ValueError(f"no such file, and in MuJoCo Menagerie: {error}") from None
 
 
 def _surround(spec: mujoco.MjSpec, model: mujoco.MjModel, timestep: float) -> None:
@@ -258,7 +277,8 @@ def exported(
     """Make a robot of an XML file and a policy's metadata.
 
     Args:
-        xml: Path of the robot's MJCF file: one free joint, then hinges.
+        xml: Path of the robot's MJCF file: one free joint, then hinges. Or its name in MuJoCo
+            Menagerie, where the package of that is installed.
         metadata: See `read_export`.
         feet: Geoms, two, or four round the body; by default those with "foot" in their names.
         timestep: Of the physics, s; mjlab's velocity task has 5 ms.

@@ -85,12 +85,15 @@ class Source:
         vecnormalize: The vecnormalize.pkl of a zip, by default looked for beside it.
         env_wrapper: What a zip's observations were wrapped in: time-feature.
         activation: The activation function of a checkpoint, such as elu; other files say theirs.
+        robot: Instead of env, for an ONNX file that tells of its joints, as mjlab's do: the XML of
+            its robot, or the robot's name in MuJoCo Menagerie, if that package is installed.
     """
 
     env: str | None = None
     vecnormalize: Path | None = None
     env_wrapper: str | None = None
     activation: str | None = None
+    robot: str | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rl_ablation.errors import LabError
-from rl_ablation.policies.exports.load import kind_of, load_export
+from rl_ablation.policies.exports.load import kind_of, load_export, robot_world
 from rl_ablation.policies.policy import Policy
 from rl_ablation.policies.sb3.algorithms import load_live, load_zip
 from rl_ablation.policies.storage import load_folder
@@ -71,6 +71,7 @@ def load(
     vecnormalize: str | Path | bool | None = None,
     env_wrapper: str | None = None,
     activation: str | None = None,
+    robot: str | Path | None = None,
 ) -> Policy:
     """Load a policy: a folder, a file of many kinds, a model in memory, or an agent by its name.
 
@@ -91,6 +92,8 @@ def load(
             it where the SB3 Zoo keeps it, False does without.
         env_wrapper: For a zip, a wrapper that its observations need: ``"time-feature"``.
         activation: For a checkpoint, the activation function between its layers: ``"elu"``, …
+        robot: Instead of ``env``, for an ONNX file with mjlab's metadata: the XML of its robot, or
+            the name that the robot has in MuJoCo Menagerie, where that package is installed.
 
     Raises:
         LabError: There is no policy, it is damaged, or of a kind that is not supported.
@@ -101,6 +104,10 @@ def load(
         return load_live(path, env, env_kwargs=env_kwargs)
     path = located(path)
     kind = kind_of(path) if path.is_file() else None
+    if robot is not None:
+        if env is not None or env_kwargs is not None:
+            raise LabError("give a robot or an environment, not both")
+        env, env_kwargs = robot_world(path, kind, robot)
     if kind is not None:
         if vecnormalize or env_wrapper:
             raise LabError(f"{path}: vecnormalize and env_wrapper are for zips, not for {kind}")

@@ -2,9 +2,11 @@
 
 import gymnasium as gym
 import numpy as np
+import onnx
 import pytest
 
 import envs  # noqa: F401 - registers the worlds
+import rl_ablation as rl
 from envs.exported import OBSERVED, exported, read_export
 from envs.go1_model import FOOT_NAMES, HOME, JOINT_NAMES, go1_spec
 from envs.scene import portable
@@ -133,3 +135,58 @@ def test_what_is_no_robot_is_told_in_a_line(xml, tmp_path):
         exported(xml, METADATA, feet=["nose"])
     with pytest.raises(ValueError, match="timestep"):
         exported(xml, METADATA, timestep=1.0)
+
+
+def onnx_file(path, metadata):
+    """A policy of 48 inputs and 12 actions, which all are 0, with what mjlab writes beside it."""
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    rng = np.random.default_rng(0)
+    shapes = {"a": (48, 5), "b": (5,), "c": (5, 12), "d": (12,)}
+    arrays = [
+        numpy_helper.from_array((rng.normal(size=s) * (n in "ab")).astype(np.float32), n)
+        for n, s in shapes.items()
+    ]
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gemm", ["obs", "a", "b"], ["x"]),
+            helper.make_node("Elu", ["x"], ["y"]),
+            helper.make_node("Gemm", ["y", "c", "d"], ["actions"]),
+        ],
+        "policy", [value("obs", 1, ["n", 48])], [value("actions", 1, ["n", 12])], arrays,
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    helper.set_model_props(model, metadata)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_a_policy_and_its_robot_are_a_world_without_a_line_of_python(xml, tmp_path):
+    path = onnx_file(tmp_path / "stands.onnx", METADATA)
+    policy = rl.load(path, robot=xml)
+    assert policy.card.env_id == ID
+    assert policy.sites == {"obs": 48, "h0": 5, "action": 12}
+    run = rl.sweep(
+        policy, rl.layers(policy), episodes=2, horizon=20, conditions=("stand", "forward"),
+        folder=tmp_path / "run",
+    )  # fmt: skip
+    assert not run.table()["terminated"].any(), "with all actions 0 it stands in its pose"
+    for changes, robot, line in (
+        (
+            {"observation_names": "base_lin_vel,heat"},
+            xml,
+            "unknown observation terms 'heat'; known",
+        ),
+        ({"joint_damping": "1,2"}, xml, "joint_damping has to be 12 finite numbers"),
+        ({}, "no_such_robot", "no_such_robot: no such file"),
+    ):
+        other = onnx_file(tmp_path / "other.onnx", METADATA | changes)
+        with pytest.raises(rl.LabError, match=line) as caught:
+            rl.load(other, robot=robot)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(rl.LabError, match="says run_path of itself and no joint_names"):
+        rl.load(onnx_file(tmp_path / "none.onnx", {"run_path": "x"}), robot=xml)
+    with pytest.raises(rl.LabError, match="give a robot or an environment, not both"):
+        rl.load(path, robot=xml, env=ID)
+    with pytest.raises(rl.LabError, match="a robot goes with an ONNX file"):
+        rl.load("lap", robot=xml)

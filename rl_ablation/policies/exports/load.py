@@ -23,6 +23,8 @@ from rl_ablation.policies.sb3.pickles import DAMAGE, printable
 from rl_ablation.policies.sb3.spaces import EnvSizes, env_sizes
 from rl_ablation.policies.sb3.tensors import MAX_MEMBERS
 
+ROBOT = "envs:rl_ablation/Robot-v0"
+"""The world that is made of a robot's XML and the metadata of its policy's file."""
 ONNX, TORCHSCRIPT, CHECKPOINT = "ONNX", "TorchScript", "checkpoint"
 _OLD_TORCH = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 """The number that files of torch before 1.6 begin with, after two bytes of their pickle."""
@@ -48,6 +50,28 @@ def kind_of(path: Path) -> str | None:
     if "policy.pth" in names or not any(name.endswith("/data.pkl") for name in names):
         return None
     return TORCHSCRIPT if is_torchscript(names) else CHECKPOINT
+
+
+def robot_world(path: Path, kind: str | None, robot: str | Path) -> tuple[str, dict[str, Any]]:
+    """The world of a robot and an ONNX file that tells of its joints: id and arguments.
+
+    ``robot`` is the path of the robot's XML, or its name in MuJoCo Menagerie.
+
+    Raises:
+        LabError: The file is no ONNX file, damaged, or says nothing of a robot.
+    """
+    where = printable(path, 300)
+    if kind != ONNX:
+        raise LabError(f"{where}: a robot goes with an ONNX file that tells of its joints")
+    try:
+        metadata = read_onnx(read_file(path, MAX_TENSORS), path.parent).metadata
+    except LabError as error:
+        raise LabError(f"{where}: {error}") from None
+    if "joint_names" not in metadata:
+        said = ", ".join(printable(name, 30) for name in metadata) or "nothing"
+        raise LabError(f"{where}: says {said} of itself and no joint_names, as mjlab writes them")
+    xml = Path(robot)
+    return ROBOT, {"xml": str(xml.resolve() if xml.exists() else robot), "metadata": metadata}
 
 
 def load_export(

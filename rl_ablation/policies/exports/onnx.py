@@ -24,6 +24,8 @@ MAX_NODES, MAX_WEIGHT_COUNT, MAX_INPUTS = 2_000, 2_000, 64
 """Of a graph; and how many inputs, outputs and attributes it or a node may have."""
 MAX_NAME = 500
 """Bytes of a name; exporters make them of paths of modules."""
+MAX_TOLD = 1 << 16
+"""Bytes of a text that a file says of itself, such as the names of a robot's joints."""
 MAX_AXES, MAX_INTS = 8, 100_000
 _FLOATS = {1: "<f4", 10: "<f2", 11: "<f8", 16: "<u2"}
 _WHOLES = {6: "<i4", 7: "<i8", 9: "|b1"}
@@ -63,6 +65,7 @@ class Model:
     outputs: list[Value] = field(default_factory=list)
     opset: int = 0
     producer: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 def looks_like_onnx(content: bytes) -> bool:
@@ -100,6 +103,8 @@ class _File:
                 domain, version = self.opset(pb.octets(kind, value))
                 if domain in ("", "ai.onnx"):
                     model.opset = version
+            elif number == 14:
+                self.said(pb.octets(kind, value), model.metadata)
             elif number == 2:
                 model.producer = printable(pb.text(kind, value, MAX_NAME), 40)
             elif number in (20, 25):
@@ -113,6 +118,16 @@ class _File:
             raise LabError(f"is of the operator set {model.opset}; 7 to 30 are read")
         self.graph(graph, model)
         return model
+
+    def said(self, content: memoryview, metadata: dict[str, str]) -> None:
+        """What the file says of itself beside the network, a name and a text."""
+        told = ["", ""]
+        for number, kind, value in self.reader.fields(content):
+            if number in (1, 2):
+                told[number - 1] = pb.text(kind, value, MAX_TOLD)
+        metadata[told[0]] = told[1]
+        if len(metadata) > MAX_INPUTS:
+            raise LabError(f"says more than {MAX_INPUTS} things of itself")
 
     def opset(self, content: memoryview) -> tuple[str, int]:
         domain, version = "", 0
