@@ -221,7 +221,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "torch.reciprocal": _constant(lambda x: 1 / x),
     "torch.neg": _neg,
     "torch.clamp": _clip,
-    "torch.hardtanh": _clip,
+    "torch.hardtanh": lambda torch, x, low=-1.0, high=1.0: _clip(torch, x, low, high),
     "torch.linear": _linear,
     "torch.addmm": _addmm,
     "torch.matmul": _matmul,

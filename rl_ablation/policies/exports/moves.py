@@ -279,9 +279,15 @@ class Known(NamedTuple):
     says: tuple[str, ...] = ()
 
 
+def _dropout(call: Call) -> Operand:
+    if call.arg(2) is not None and np.any(call.fixed(2, "training_mode")):
+        raise LabError("is switched on; export the network for inference")
+    return same(call)
+
+
 MOVES: Mapping[str, Known] = {
     "Identity": Known(same),
-    "Dropout": Known(same, ("ratio", "seed")),
+    "Dropout": Known(_dropout, ("ratio", "seed")),
     "Cast": Known(_cast, ("to", "saturate")),
     "Constant": Known(
         _constant, ("value", "value_float", "value_floats", "value_int", "value_ints")

@@ -117,6 +117,8 @@ def _matmul(call: Call) -> Operand:
 
 def _mean(call: Call) -> Operand:
     row, axes = call.row(), call.wholes("axes", 1)
+    if not axes and call.said("noop_with_empty_axes", 0):
+        raise LabError("is known with axes only")
     gone = {at_axis(k, len(row.shape)) for k in axes or range(len(row.shape))}
     if row.size == 1 or math.prod(row.shape[k] for k in gone) != row.size:
         raise LabError("is known as the mean of all values of one observation only")
@@ -241,6 +243,8 @@ def run(model: Model) -> tuple[Program, Row]:
         values[name] = row
     first = model.inputs[0] if model.inputs else Value("", ())
     open_start = first.shape is not None and len(first.shape) == 3 and first.shape[0] is None
+    # With axes exchanged on the way, nothing shows that the open one is time.
+    open_start = open_start and not any(node.op == "Transpose" for node in model.nodes)
     for node in _ordered(model.nodes, set(values)):
         known, shown = OPERATORS.get(node.op), printable(node.op, 40)
         if known is None:

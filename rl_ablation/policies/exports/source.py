@@ -30,6 +30,9 @@ MAX_CALLS = 20
 """Calls within calls."""
 
 
+_HOOKS = ("__forward_hooks__", "__forward_pre_hooks__")
+
+
 class Bound:
     """A method of an object of the archive, or a function of its text: what stands for a call."""
 
@@ -61,6 +64,9 @@ class Source:
         for part in self.text(module).body:
             if isinstance(part, ast.ClassDef) and part.name == kind:
                 for made in part.body:
+                    match made:
+                        case ast.Assign(targets=[ast.Name(id=said)]) if said in _HOOKS:
+                            raise LabError("has hooks on its modules, which are not supported")
                     if isinstance(made, ast.FunctionDef) and made.name == name:
                         return Bound(made, module, node)
         raise LabError(f"has no text of {printable(f'{node.dotted}.{name}', 120)}")

@@ -135,10 +135,18 @@ def _same(torch: Torch, x: Any, *rest: object, **named: object) -> Any:
     return x
 
 
+def _to(torch: Torch, x: Any, *said: object, **named: object) -> Any:
+    kinds = [part for part in (*said, *named.values()) if type(part) is int]
+    if any(kind not in (5, 6, 7, 15) for kind in kinds):  # torch's numbers of types of floats
+        raise LabError("makes other than floats of its input")
+    return x
+
+
 def _slice(
     torch: Torch, x: Any, dim: object = 0, start: Any = None, end: Any = None, step: object = 1
 ) -> Any:
-    if isinstance(x, Kept) and (start, end, step) in ((None, None, 1), (0, None, 1)):
+    far = end is None or (type(end) is int and end > _FAR)
+    if isinstance(x, Kept) and start in (None, 0) and far and step == 1:
         return x  # all of it, still the tensor that can be written to
     axis = at_axis(dim, len(torch.operand(x).shape))
     if any(end_ is not None and type(end_) is not int for end_ in (start, end)) or whole(step) < 1:
@@ -259,8 +267,9 @@ MOVES: Mapping[str, Callable[..., Any]] = {
     "torch.chunk": _chunk,
     "torch.size": _size,
     "torch.dim": _dim,
-    **{f"torch.{name}": _same for name in ("to", "contiguous", "detach", "clone", "alias")},
+    **{f"torch.{name}": _same for name in ("contiguous", "detach", "clone", "alias")},
     "ops.prim.NumToTensor": _same,
+    "torch.to": _to,
     "torch.zeros": _zeros,
 }
 """Name in the source text → what it stands for."""
