@@ -29,6 +29,16 @@ def number(value: float, spec: str = "") -> str:
     return text.replace("-", "−")
 
 
+def unlike(one: float, other: float) -> tuple[str, str]:
+    """Two numbers as `number` has them, with more digits where they would read alike."""
+    texts = number(one), number(other)
+    for digits in (3, 4, 5):
+        if texts[0] != texts[1] or one == other:
+            break
+        texts = number(one, f".{digits}f"), number(other, f".{digits}f")
+    return texts
+
+
 def whole(text: str) -> int:
     """The whole number in a text, wherever one is read: digits 0 to 9, with a sign or not.
 

@@ -115,7 +115,7 @@ ONNX: dict[str, Callable[[Draw], bytes]] = {
     "axes": lambda draw: _said([1] * 10_000),
     "type": lambda draw: _said([4], int(pick(draw, [0, 2, 3, 8, 14, 15, 17, 21, 99]))),
     "bf16": lambda draw: _said([4], 16, draw.bytes(8)),
-    "nan": lambda draw: _said([4], 1, np.float32([1, np.nan, np.inf, 0]).tobytes()),
+    "nan": lambda draw: _said([4], 1, np.array([1, np.nan, np.inf, 0], "f4").tobytes()),
     "short": lambda draw: _said([4], 1, bytes(15)),
     "none": lambda draw: _said([1 << 20], 1, None),
     "strings": lambda draw: onnx(graph=field(5, field(6, "x") * 1000 + field(2, 8))),

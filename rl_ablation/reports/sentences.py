@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rl_ablation.formats import listed, number
+from rl_ablation.formats import listed, number, unlike
 from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.lesions.methods import KINDS
 from rl_ablation.mapping.claims import changes, claims, told_measures
@@ -278,7 +278,7 @@ def _ratio(ratio: float) -> tuple[str, str]:
 def _values(row: Row) -> tuple[str, str]:
     """After the cut and before it, with their unit."""
     unit = MEASURES[row["measure"]].unit
-    now, was = (f"{number(row[k])} {unit}".rstrip() for k in ("lesioned", "intact"))
+    now, was = (f"{x} {unit}".rstrip() for x in unlike(row["lesioned"], row["intact"]))
     return now, was
 
 

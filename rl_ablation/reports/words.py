@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rl_ablation.formats import number
+from rl_ablation.formats import number, unlike
 from rl_ablation.mapping.claims import headline_regions, telling_rows
 from rl_ablation.mapping.evidence import SMALLEST_EFFECT
 from rl_ablation.mapping.map import Map
@@ -64,7 +64,8 @@ def told_rows(rows: pd.DataFrame) -> list[dict[Any, Any]]:
 def change(row: Mapping[Any, Any]) -> str:
     """``forward speed 0.91 → 0.28 m/s (95 % CI of the change −0.69 to −0.59)`` for a row."""
     measure = MEASURES[row["measure"]]
-    value = f"{number(row['intact'])} → {number(row['lesioned'])} {measure.unit}".rstrip()
+    intact, lesioned = unlike(row["intact"], row["lesioned"])
+    value = f"{intact} → {lesioned} {measure.unit}".rstrip()
     how = "alike in all episodes"
     if np.isfinite(row["ci_low"]):
         how = f"95 % CI of the change {number(row['ci_low'])} to {number(row['ci_high'])}"

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from rl_ablation.formats import Estimate, number
+from rl_ablation.formats import Estimate, number, unlike
 
 
 def test_numbers_have_a_true_minus_and_no_minus_zero():
@@ -33,3 +33,11 @@ def test_an_estimate_is_clear_where_its_interval_leaves_out_0():
 def test_estimates_come_from_rows_of_tables():
     row = {"rho": 0.5, "low": 0.1, "high": 0.7}
     assert Estimate.of(row, "rho") == Estimate.of(pd.Series(row), "rho") == Estimate(0.5, 0.1, 0.7)
+
+
+def test_two_numbers_that_differ_read_apart() -> None:
+    assert unlike(0.0012, 0.0004) == ("0.001", "0.000")
+    assert unlike(0.5, 0.25) == ("0.50", "0.25")
+    assert unlike(0.3, 0.3) == ("0.30", "0.30")
+    assert unlike(1e-9, 2e-9) == ("0.00000", "0.00000")
+    assert unlike(float("nan"), 1.0) == ("–", "1.00")

@@ -136,10 +136,8 @@ def _layer_norm(
 def _recurrent(do: str) -> Callable[..., tuple[Row, ...]]:
     """torch.lstm or torch.gru of one observation: (1, 1, D) to (1, 1, H) and the new states."""
 
-    def made(
-        torch: Torch, x: object, begin: Any, flat: Any, has_bias: object, layers: Any,
-        dropout: object, training: object, both: object, batch_first: object,
-    ) -> tuple[Row, ...]:  # fmt: skip
+    def made(torch: Torch, x: object, begin: Any, flat: Any, *said: Any) -> tuple[Row, ...]:
+        has_bias, layers, dropout, _training, both, _batch_first = said
         states = [torch.state(part) for part in (begin if do == "lstm" else [begin])]
         each = 4 if has_bias is True else 2
         if both is not False or dropout != 0 or not 0 < whole(layers) <= 8:

@@ -187,7 +187,7 @@ def _normaliser(
             if not first and step.do == "div":
                 break
             std, done = std * (value if step.do == "div" else 1 / value), 2
-        elif step.do == "clip" and step.about["high"] and step.about["low"] == -step.about["high"]:
+        elif step.do == "clip" and _symmetric(step.about):
             clip, done = float(step.about["high"]), 3
         else:
             break
@@ -195,6 +195,11 @@ def _normaliser(
         if done == 3:
             break
     return (mean, std, clip) if done else (None, None, None)
+
+
+def _symmetric(about: Mapping[str, Any]) -> bool:
+    high = about["high"] or 0
+    return bool(high > 0 and about["low"] == -high)
 
 
 def _only_taker(work: _Work, name: str) -> Step | None:

@@ -228,10 +228,12 @@ def test_checkpoints_of_rsl_rl_are_read(tmp_path):
     assert rl.load(tmp_path / "y.pt", activation="elu").obs_mean is not None
 
 
+@pytest.mark.parametrize("new", [True, False])
 @pytest.mark.parametrize("prefix", ["", "net.", "actor_mean.", "actor.", "network.", "q_network."])
-def test_state_dicts_of_plain_networks_are_read(tmp_path, prefix):
+def test_state_dicts_of_plain_networks_are_read(tmp_path, prefix, new):
     net = sequential([4, 8, 2], "relu")
-    torch.save({f"{prefix}{k}": v for k, v in net.state_dict().items()}, tmp_path / "x.pth")
+    state = {f"{prefix}{k}": v for k, v in net.state_dict().items()}
+    torch.save(state, tmp_path / "x.pth", _use_new_zipfile_serialization=new)
     policy = rl.load(tmp_path / "x.pth", activation="relu")
     obs = torch.randn(3, 4)
     np.testing.assert_allclose(policy.act(obs.numpy()), net(obs).detach(), rtol=1e-5, atol=1e-6)
