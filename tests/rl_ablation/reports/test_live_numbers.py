@@ -215,6 +215,8 @@ EXACT = 1e-6
 WITHIN = {
     "rl_ablation/Lap-v0": (30.0, EXACT),
     "rl_ablation/Quadruped-v0": (30.0, EXACT),
+    "rl_ablation/Go1-v0": (30.0, EXACT),
+    "rl_ablation/G1-v0": (30.0, EXACT),
     "HalfCheetah-v5": (10.0, EXACT),
     "Swimmer-v5": (30.0, EXACT),
     # They fall and tumble, and that is chaos: rounding grows tenfold in about two thirds of a
