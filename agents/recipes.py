@@ -86,8 +86,8 @@ RECIPES = {
             curve=("progress", "crash", "stuck"),
         ),
         # As `lap`, but of the walls it sees one point, straight ahead: what is beside it, and which
-        # way the track bends, it has to remember. With 5 or 3 beams a robot without memory drives
-        # as well (46 and 38 of 45); with 1 it does not.
+        # way the track bends, it has to remember. With 5 beams a robot without memory drives as
+        # well; with 1, trained for as long, it comes to 0.7 laps where this one comes to 2.7.
         Recipe(
             name="lap-memory",
             env_id="envs:rl_ablation/Lap-v0",

@@ -8,7 +8,8 @@ import pytest
 
 from experiments.studies.lap_regions import study as lap_regions
 from experiments.studies.locomotion_regions import study as locomotion_regions
-from experiments.studies.regions import table, tell_improvements
+from experiments.studies.real_robots import study as real_robots
+from experiments.studies.regions import table, tell_improvements, tell_memory
 from experiments.studies.registry import Answer
 from rl_ablation.analysis.localisation import (
     ANY,
@@ -19,6 +20,7 @@ from rl_ablation.analysis.localisation import (
     _share,
     _verdict,
 )
+from rl_ablation.errors import LabError
 from rl_ablation.formats import Estimate, number
 from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.mapping.claims import overall
@@ -112,3 +114,21 @@ def test_locomotion_regions_maps_the_quadruped(
     assert complete(answer)
     assert "forward: vx error" in answer.text
     assert set(answer.tables["locality"]["network"]) == {"quadruped"}
+
+
+def test_real_robots_says_which_policy_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(real_robots, "POLICIES", tmp_path)
+    with pytest.raises(
+        LabError, match=r"go1_policy\.onnx: put the published policy of the Go1 there"
+    ):
+        real_robots.study(tmp_path, quick=True, seed=0)
+
+
+def test_what_is_told_of_robots_and_of_memory(lap: tuple[Path, Answer]) -> None:
+    tables = lap[1].tables
+    told = real_robots.tell_robots({"A": tables["locality"], "B": tables["locality"]})
+    assert told.count("clearly harmed by some region's loss") == 2
+    told = tell_memory(Map(lap[0] / "lap"), ("progress",))
+    assert told.endswith("cut as a whole:\n\n"), "this robot remembers nothing"
