@@ -96,7 +96,7 @@ def robots() -> dict[str, Callable[[], rl.Policy]]:
         name: (lambda robot=robot: rl.load(POLICIES / robot.file, env=robot.env))
         for name, robot in PUBLISHED.items()
     }
-    return {**published, "our quadruped": lambda: find_agent("quadruped")}
+    return {**published, "quadruped": lambda: find_agent("quadruped")}
 
 
 def _kind(agent: rl.Policy) -> str:
