@@ -75,7 +75,7 @@ KINDS: dict[str, tuple[Callable[[int, int], Tally], int, str]] = {
     ),
     "files": (
         _files, 500,
-        "policies, zips and run folders made to run, hang or fill: nothing run or written, 5 s and "
+        "policies, zips, files of robots and run folders made to run, hang or fill: nothing run or written, 5 s and "
         "1 GB at most, read as what they say or refused in a line",
     ),
     "worlds": (
