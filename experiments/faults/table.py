@@ -75,8 +75,8 @@ KINDS: dict[str, tuple[Callable[[int, int], Tally], int, str]] = {
     ),
     "files": (
         _files, 500,
-        "policies, zips, files of robots and run folders made to run, hang or fill: nothing run or written, 5 s and "
-        "1 GB at most, read as what they say or refused in a line",
+        "policies, zips, files of robots and run folders made to run, hang or fill: nothing run "
+        "or written, 5 s and 1 GB at most, read as what they say or refused in a line",
     ),
     "worlds": (
         _worlds, 200,

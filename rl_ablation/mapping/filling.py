@@ -12,12 +12,9 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from rl_ablation.errors import LabError
 from rl_ablation.files import (
@@ -42,6 +39,7 @@ from rl_ablation.mapping.manifest import (
     read_bounded,
 )
 from rl_ablation.mapping.run import BESIDE, RUNS, Run
+from rl_ablation.mapping.shards import owner
 from rl_ablation.mapping.spec import Spec, read_spec
 from rl_ablation.policies.policy import KEPT, Policy
 from rl_ablation.policies.storage import load_folder, save
@@ -115,11 +113,8 @@ def _owners(folder: Path) -> set[str]:
     """The digests of the specs that the shards in a folder were made for."""
     found = set()
     for path in (folder / "shards").glob("*.parquet"):
-        try:
-            meta = pq.read_schema(pa.BufferReader(read_bounded(path))).metadata or {}
-        except (LabError, OSError, pa.ArrowException):
-            continue
-        found.add(meta.get(b"spec", b"").decode(errors="replace"))
+        with suppress(LabError):
+            found.add(owner(read_bounded(path)))
     return found
 
 

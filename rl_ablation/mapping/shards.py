@@ -213,6 +213,20 @@ def shard_table(stored: bytes, spec: str, pairs: Sequence[tuple[str, int]]) -> p
     return frame
 
 
+def owner(stored: bytes) -> str:
+    """The digest of the spec that a shard's file says it was made for.
+
+    Raises:
+        LabError: It is damaged.
+    """
+    try:
+        _footer(stored)  # pyarrow ends the process where some of them are damaged
+        meta = pq.read_schema(pa.BufferReader(stored)).metadata or {}
+    except Exception as error:  # as in `shard_table`
+        raise LabError(f"damaged shard ({one_line(error)})") from None
+    return meta.get(b"spec", b"").decode(errors="replace")
+
+
 def _bounded(stored: bytes, rows: int) -> pa.Table:
     """The table of a shard; what its file says it has is held against what it may have, first."""
     about = _footer(stored)
