@@ -1,5 +1,8 @@
 """A robot made of data: the Go1's own figures as an mjlab export give the Go1's own motion."""
 
+import sys
+from types import SimpleNamespace
+
 import gymnasium as gym
 import numpy as np
 import onnx
@@ -190,3 +193,19 @@ def test_a_policy_and_its_robot_are_a_world_without_a_line_of_python(xml, tmp_pa
         rl.load(path, robot=xml, env=ID)
     with pytest.raises(rl.LabError, match="a robot goes with an ONNX file"):
         rl.load("lap", robot=xml)
+
+
+def test_a_robot_goes_by_its_name_where_the_menagerie_is_installed(xml, monkeypatch):
+    class NoRobot(Exception):
+        pass
+
+    def get(name):
+        if name != "a_robot":
+            raise NoRobot(f"no robot {name}")
+        return SimpleNamespace(default_model="alone", xml={"alone": xml}.get)
+
+    fake = SimpleNamespace(get=get, MenagerieError=NoRobot)
+    monkeypatch.setitem(sys.modules, "mujoco_menagerie", fake)
+    assert make("a_robot").num_envs == 2
+    with pytest.raises(ValueError, match="no such file, and in MuJoCo Menagerie: no robot another"):
+        make("another")

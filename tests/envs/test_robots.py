@@ -6,6 +6,7 @@ import gymnasium as gym
 import mujoco
 import numpy as np
 import pytest
+import torch
 
 import envs  # noqa: F401 - registers the worlds
 import rl_ablation as rl
@@ -235,3 +236,27 @@ def test_unitrees_policy_walks_in_the_g1():
     feet = done["forward"]["foot_contact"][100:] > 0
     assert feet.any(-1).mean() > 0.95, "it walks: it hardly ever flies"
     assert 0.5 < feet.mean() < 0.75
+
+
+def test_a_map_runs_the_published_program_itself(tmp_path):
+    """The library that wrote the file, in a plain loop of its own, goes the same way for 2 s."""
+    policy = published("g1-unitree-lstm/motion.pt", G1)
+    run = rl.sweep(
+        policy, rl.layers(policy), episodes=1, horizon=100, conditions=("forward",), folder=tmp_path
+    )
+    jobs = run.episodes.jobs(rl.Lesion(name="intact"))
+    world = World(G1, 1)
+    trace = rollout(policy, world, jobs, signals=("obs", "action", "reward"), horizon=100)
+    world.close()
+    table = run.table()
+    total = table[table["lesion"] == "intact"]["return"].iloc[0]
+    assert total == pytest.approx(trace["reward"].sum(), rel=1e-6)
+    program = torch.jit.load(SHARED / "g1-unitree-lstm/motion.pt")
+    env = gym.make(G1)
+    obs, _ = env.reset(seed=jobs[0].seed, options={"condition": "forward"})
+    for step in range(100):
+        np.testing.assert_allclose(obs, trace["obs"][step, 0], atol=5e-3)
+        action = program(torch.from_numpy(obs)[None]).detach().numpy()[0]
+        np.testing.assert_allclose(action, trace["action"][step, 0], atol=5e-3)
+        obs = env.step(action)[0]
+    env.close()
