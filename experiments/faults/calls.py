@@ -103,6 +103,7 @@ WORDS = {
     "--env": _ENVS,
     "--env-wrapper": ("time-feature", "none", "None"),
     "--activation": ("elu", "relu", "sin", "None"),
+    "--robot": ("robot.xml", "unitree_g1", "/dev/null", "None"),
     "--scheduler": ("local:0", "local:nan", "local:-3", "tcp://", "tls:x", "tcp://127.0.0.1:1"),
     "--device": ("cpu", "cuda", "cuda:99", "meta", "hpu", "privateuseone", "mps", "cpu:-1"),
     "--by": ("name", "effects", "None", "both"),
@@ -129,7 +130,7 @@ def options(command: str) -> dict[str, str]:
     told = io.StringIO()
     with contextlib.redirect_stdout(told), contextlib.suppress(SystemExit):
         main([command, "--help"])
-    found = re.findall(r"^[│ ]+(?:-\w, )?(--[a-z-]+)((?: \S+)?)", told.getvalue(), re.MULTILINE)
+    found = re.findall(r"^[│ ]+(?:-\w, )?(--[a-z][a-z-]*)((?: \S+)?)", told.getvalue(), re.MULTILINE)
     return {name: takes.strip() for name, takes in found if name not in LEFT_OUT}
 
 

@@ -172,7 +172,8 @@ def spec(draw: Draw, run: Mapping[str, bytes]) -> Hostile:
     target[key] = odd_value(draw)
     if way == "lesion" and draw.random() < 0.3:
         key = "lesions"
-        good[key] = good[key] * int(pick(draw, [0, 2, 2000]))
+        most = max(2, (8 << 20) // len(json.dumps(target)))  # an odd value can be long itself
+        good[key] = good[key] * min(most, int(pick(draw, [0, 2, 2000])))
     return _run(f"spec: {key}", run, {"spec.json": json.dumps(good).encode()})
 
 

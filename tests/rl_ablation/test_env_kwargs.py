@@ -171,7 +171,8 @@ HOW = {"self", "num_envs", "kwargs", "render_mode", "width", "height", "camera",
 
 @pytest.mark.parametrize(
     "env_id",
-    [e for e in gym.registry if e.startswith("rl_ablation/")]
+    # A robot is a file of the user's, which no other file may name.
+    [e for e in gym.registry if e.startswith("rl_ablation/") and e != "rl_ablation/Robot-v0"]
     + ["Ant-v5", "Humanoid-v5", "Hopper-v5", "Pusher-v5", "Pendulum-v1"],
 )
 def test_every_argument_of_a_world_is_known(env_id):

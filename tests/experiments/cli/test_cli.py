@@ -350,7 +350,10 @@ def test_list_measures_of_an_environment(capsys):
 
 def test_listed_envs_can_be_used(capsys):
     for env_id in json.loads(tell(capsys, "list", "envs", "--json")):
-        tell(capsys, "list", "measures", "--env", env_id)
+        if env_id.endswith("Robot-v0"):
+            refuse(capsys, "xml", "list", "measures", "--env", env_id)  # it needs a robot
+        else:
+            tell(capsys, "list", "measures", "--env", env_id)
 
 
 @pytest.mark.parametrize("name", zoo.names())

@@ -109,7 +109,7 @@ def test_what_is_no_agent_and_no_run_is_refused(command, path, capsys, tmp_path,
 
 def test_every_command_is_called_and_with_all_of_its_options():
     assert set(calls.USUAL) == set(COMMANDS)
-    drawn = [calls.call(np.random.default_rng([0, k])) for k in range(1500)]
+    drawn = [calls.call(np.random.default_rng([0, k])) for k in range(3000)]
     assert drawn[7] == calls.call(np.random.default_rng([0, 7]))
     for command in COMMANDS:
         words = {word for call in drawn if call[0] == command for word in call}

@@ -69,7 +69,7 @@ def test_an_action_that_never_varies_is_counted_in_its_own_units():
 def test_inputs_are_shown_as_the_network_saw_them():
     """Beyond the clip and through a normaliser that could not be undone exactly."""
     policy, activity = linear_policy(), linear_activity([[3, -3], [1 / 3, 2 / 7], [0.1, 3]])
-    actions, seen = _replayer(policy, activity["obs"].samples)({})
+    actions, seen = _replayer(policy, activity["obs"].samples, {})({})
     assert np.array_equal(seen["obs"], activity["obs"].samples)
     assert np.array_equal(actions, seen["action"].astype(np.float32))
 
@@ -78,7 +78,7 @@ def test_the_recorded_activity_is_replayed_to_the_bit(policy, activity):
     rows = _moments(policy, activity, 80)
     assert rows.size == 80
     assert (rows[0], rows[-1]) == (0, len(activity["obs"].samples) - 1)
-    seen = _replayer(policy, activity["obs"].samples[rows])({})[1]
+    seen = _replayer(policy, activity["obs"].samples[rows], {})({})[1]
     for site in policy.sites:
         assert np.array_equal(np.float32(seen[site]), activity[site].samples[rows]), site
 
