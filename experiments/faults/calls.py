@@ -130,7 +130,8 @@ def options(command: str) -> dict[str, str]:
     told = io.StringIO()
     with contextlib.redirect_stdout(told), contextlib.suppress(SystemExit):
         main([command, "--help"])
-    found = re.findall(r"^[│ ]+(?:-\w, )?(--[a-z][a-z-]*)((?: \S+)?)", told.getvalue(), re.MULTILINE)
+    line = r"^[│ ]+(?:-\w, )?(--[a-z][a-z-]*)((?: \S+)?)"
+    found = re.findall(line, told.getvalue(), re.MULTILINE)
     return {name: takes.strip() for name, takes in found if name not in LEFT_OUT}
 
 
