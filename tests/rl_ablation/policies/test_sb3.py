@@ -434,6 +434,9 @@ UNSUPPORTED = {
         {"policy_class": "sb3_contrib.common.maskable.policies.MaskableActorCriticPolicy"}, "masks",
     ),
     "own-class": ({"policy_class": "mine.MyPolicy"}, "mine.MyPolicy is not supported"),
+    "known-name": (
+        {"policy_class": "mine.ActorCriticPolicy"}, "mine.ActorCriticPolicy is not supported",
+    ),
     "dict": ({"observation_space": spaces.Dict({"a": files.box(4)})}, "Dict observations"),
     "images": ({"observation_space": IMAGES}, "images"),
     "grid": ({"observation_space": spaces.Discrete(4)}, "Discrete observations"),
