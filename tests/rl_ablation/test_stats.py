@@ -72,6 +72,12 @@ def test_a_smallest_effect_needs_trainings() -> None:
     )
 
 
+def test_the_smallest_correlation_is_that_of_fishers_z() -> None:
+    found = [stats.smallest_correlation(n) for n in (4, 5, 20)]
+    wanted = np.tanh(np.sqrt(1.06 / np.array([2.0, 17.0])) * (1.959964 + 0.841621))
+    np.testing.assert_allclose(found, [1.0, *wanted], rtol=1e-6)
+
+
 def test_the_smallest_correlation_is_found_in_four_of_five_experiments() -> None:
     rho = stats.smallest_correlation(64)
     rng = np.random.default_rng(5)
