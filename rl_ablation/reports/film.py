@@ -280,12 +280,12 @@ def _draw_activity(
 ) -> None:
     """Each site as a grid of units: orange positive, purple negative, cut units crossed out."""
     shapes = {site: grid_shape(values.size) for site, values in side.activity.items()}
+    labels = {site: int(draw.textlength(site, font_size=13)) for site in shapes}
     gap = 14
     for cell in range(20, 1, -1):  # the largest that fits, labels and all
         sizes = {
             site: min(cell, max(2, (_BAND - 30) // rows)) for site, (rows, _) in shapes.items()
         }
-        labels = {site: int(draw.textlength(site, font_size=13)) for site in shapes}
         wanted = sum(max(labels[s], sizes[s] * wide) for s, (_, wide) in shapes.items())
         if wanted + gap * (len(shapes) - 1) <= WIDTH - 16:
             break

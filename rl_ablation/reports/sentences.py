@@ -92,13 +92,13 @@ def _what(lesion: Lesion, run: Map) -> str:
         return f"its {kind} {name}" if units == 1 else f"these {units} {kind}s"
     where = f"layer{'s' * (len(sites) > 1)} {listed(sites)}"
     state = STATES.get(f".{sites[0].partition('.')[2]}") if len(sites) == 1 else None
-    if state is not None:
+    before = f"the {state} of " if state is not None else ""
+    if before:
         where = f"layer {sites[0].partition('.')[0]}"
-        number = "all" if units == run.spec.sites[sites[0]] else "these"
-        return f"the {state} of {number} {units} units of {where}"
     if all(len(lesion.cut[s]) == run.spec.sites[s] for s in sites):
-        return f"all {units} units of {where}"
-    return f"this one unit of {where}" if units == 1 else f"these {units} units of {where}"
+        return f"{before}all {units} units of {where}"
+    which = "this one unit" if units == 1 else f"these {units} units"
+    return f"{before}{which} of {where}"
 
 
 @dataclass(frozen=True)
