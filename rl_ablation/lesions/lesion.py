@@ -1,7 +1,8 @@
 """Lesions as plain data, the kinds of cut, and the masks that carry them out for many robots.
 
-Every lesion is ``h' = scale·h + shift`` at some units of some sites, so a whole sweep of different
-lesions is one batched forward pass. Kinds that draw anew at each step get their numbers from a
+Every lesion is ``h' = scale·h + shift`` at some units of some sites, or the same of the code's
+coordinates along some directions, so a whole sweep of different lesions is one batched forward
+pass. Kinds that draw anew at each step get their numbers from a
 counter-based stream keyed by (lesion, episode seed, step, unit): what a robot receives never
 depends on which other robots run, nor on where a sweep was interrupted.
 """
@@ -35,6 +36,17 @@ INTACT = "intact"
 VARIANT = "~"
 """``h1/cluster-0~mean`` is the cut ``h1/cluster-0`` carried out as ``mean`` beside others."""
 
+_Units = Annotated[tuple[int, ...], FailFast()]
+_Direction = Annotated[tuple[float, ...], FailFast()]
+_NEW = ("directions", "to", "moments", "when")
+"""Fields that are not written where they are empty: what came before them keeps its digest."""
+_MOST = 1 << 18
+"""Numbers in the directions of a lesion at a site."""
+_SQUARE = 1e-6
+"""How far directions may be from orthonormal."""
+_PARALLEL = 1e-6
+"""The least of a vector's length that is at right angles to those before it."""
+
 
 class Lesion(BaseModel):
     """One cut: which units, how, and when. Frozen and JSON-able.
@@ -45,6 +57,14 @@ class Lesion(BaseModel):
     Attributes:
         name: Unique within a plan.
         cut: Site → unit indices; no units at all is the intact policy.
+        directions: Site → orthonormal directions (K, H) in the space of its units. Along each of
+            them the code is cut as if it were a unit: for ``mean``, h' = h − V·Vᵀ(h − mean); what
+            is orthogonal to them stays. See `orthonormal`.
+        to: Site → units that alone hear of the cut; all others hear the site whole. It is a cut of
+            the connections from what is cut to these units, through all that lies between. None of
+            them: everybody hears of it.
+        moments: Which of the recorded moments of the intact robot the kind takes its values from,
+            such as those in left bends; none of them takes all.
         kind: One of ``KINDS``.
         strength: Meaning by kind; None takes the kind's default.
         onset: First control step with the lesion.
@@ -57,7 +77,10 @@ class Lesion(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    cut: dict[str, Annotated[tuple[int, ...], FailFast()]] = {}
+    cut: dict[str, _Units] = {}
+    directions: dict[str, Annotated[tuple[_Direction, ...], FailFast()]] = {}
+    to: dict[str, _Units] = {}
+    moments: _Units = ()
     kind: str = "zero"
     strength: float | None = None
     onset: int = Field(default=0, ge=0)
@@ -72,8 +95,7 @@ class Lesion(BaseModel):
 
     @model_serializer(mode="wrap")
     def _dump(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # No condition is not written: runs from before there were any keep their digests.
-        return {k: v for k, v in standard(self).items() if k != "when" or v is not None}
+        return {k: v for k, v in standard(self).items() if k not in _NEW or v}
 
     @model_validator(mode="after")
     def _check(self) -> Lesion:
@@ -87,23 +109,41 @@ class Lesion(BaseModel):
                 raise ValueError(f"kind {self.kind!r} takes no strength")
             if not np.isfinite(self.strength):
                 raise ValueError("strength must be finite")
-        for site, units in self.cut.items():
+        for site, units in [*self.cut.items(), *self.to.items()]:
             if len(set(units)) != len(units) or any(u < 0 for u in units):
                 raise ValueError(f"{site}: unit indices must be distinct and not negative")
+        if self.moments and min(self.moments) < 0:
+            raise ValueError("moments are not negative")
+        if self.moments and not KINDS[self.kind].needs_activity:
+            raise ValueError(f"kind {self.kind!r} takes no values of moments")
+        for site, axes in self.directions.items():
+            _check_directions(site, axes)
         return self
 
     @property
+    def sites(self) -> tuple[str, ...]:
+        """Where it cuts: the sites of its units, then those of its directions."""
+        return tuple(dict.fromkeys([*self.cut, *self.directions]))
+
+    @property
     def size(self) -> int:
-        """Units cut, over all sites."""
-        return sum(len(units) for units in self.cut.values())
+        """Units and directions cut, over all sites."""
+        return sum(len(cut) for cut in (*self.cut.values(), *self.directions.values()))
 
     @property
     def key(self) -> int:
         """64-bit key of the lesion's random stream; its name and group do not matter."""
         cut = {s: sorted(u) for s, u in sorted(self.cut.items()) if u}
         when = [] if self.when is None else [self.when]
-        what = [cut, self.kind, self.strength, self.onset, self.offset, *when]
+        what = [cut, self.kind, self.strength, self.onset, self.offset, *when, *self.more]
         return int(digest(what)[:16], 16)
+
+    @property
+    def more(self) -> list[str]:
+        """A digest of its directions, receivers and moments, if it has any."""
+        to = {s: sorted(u) for s, u in sorted(self.to.items()) if u}
+        axes = {s: v for s, v in sorted(self.directions.items()) if v}
+        return [digest([axes, to, self.moments])] if axes or to or self.moments else []
 
     @property
     def manner(self) -> str:
@@ -111,6 +151,7 @@ class Lesion(BaseModel):
         words = [
             self.kind,
             "" if self.strength is None else f"{self.strength:g}",
+            f"of {len(self.moments)} moments" if self.moments else "",
             f"from step {self.onset}" if self.onset else "",
             "" if self.offset is None else f"until step {self.offset}",
             "" if self.when is None else f"when {self.when}",
@@ -119,17 +160,67 @@ class Lesion(BaseModel):
 
     @property
     def stratum(self) -> tuple[object, ...]:
-        """What a random cut must share with this one to be its control."""
-        return tuple(self.cut), self.size, self.manner
+        """What a random cut must share with this one to be its control.
+
+        Directions have controls of their own, since these share their variance.
+        """
+        more: list[object] = [(s, len(units)) for s, units in self.to.items()]
+        if self.directions:
+            more += [tuple(self.directions), self.name.partition(VARIANT)[0]]
+        return tuple(self.cut), self.size, self.manner, *more
 
     def check(self, sites: Mapping[str, int]) -> None:
         """Raise LabError unless every site and unit exists in a policy with these sites."""
         where = f"lesion {self.name!r}:"
-        for site, units in self.cut.items():
+        for site, units in [*self.cut.items(), *self.to.items()]:
             if site not in sites:
                 raise LabError(f"{where} no site {site!r}; this policy has {', '.join(sites)}")
             if units and max(units) >= sites[site]:
                 raise LabError(f"{where} {site} has units 0–{sites[site] - 1}, not {max(units)}")
+        for site, axes in self.directions.items():
+            if site not in sites:
+                raise LabError(f"{where} no site {site!r}; this policy has {', '.join(sites)}")
+            if axes and len(axes[0]) != sites[site]:
+                raise LabError(
+                    f"{where} its directions have {len(axes[0])} numbers, and {site} has "
+                    f"{sites[site]} units"
+                )
+        order = {site: place for place, site in enumerate(sites)}
+        last = max((order[site] for site in self.sites), default=0)
+        if early := [site for site, units in self.to.items() if units and order[site] <= last]:
+            raise LabError(f"{where} {early[0]} does not come after what is cut, so hears nothing")
+
+
+def _check_directions(site: str, axes: tuple[tuple[float, ...], ...]) -> None:
+    if not axes:
+        return
+    units = len(axes[0])
+    if any(len(axis) != units for axis in axes) or not 0 < len(axes) <= units:
+        raise ValueError(f"{site}: directions must be of one length, and no more than units")
+    if len(axes) * units > _MOST:
+        raise ValueError(f"{site}: directions of more than {_MOST:,} numbers")
+    values = np.array(axes)
+    # NaN is not close to anything.
+    if not np.abs(values @ values.T - np.eye(len(axes))).max() <= _SQUARE:
+        raise ValueError(f"{site}: directions must be of length 1 and at right angles")
+
+
+def orthonormal(vectors: np.ndarray) -> tuple[tuple[float, ...], ...]:
+    """Directions for a `Lesion` that span the same as vectors (K, H), the first along the first.
+
+    Raises:
+        LabError: A vector is none, or hardly any, of a direction of its own.
+    """
+    values = np.atleast_2d(np.asarray(vectors, np.float64))
+    lengths = np.linalg.norm(values, axis=1)
+    if len(values) > values.shape[1] or not (np.isfinite(lengths).all() and (lengths > 0).all()):
+        raise LabError("directions need vectors that are finite and not zero, no more than units")
+    q, r = np.linalg.qr((values / lengths[:, None]).T)
+    if np.abs(np.diag(r)).min() < _PARALLEL:
+        raise LabError("directions need vectors that do not lie in the span of the others")
+    axes = (q * np.sign(np.diag(r))).T
+    # Nine digits: what is kept in files is short, and far within what is asked of directions.
+    return tuple(tuple(map(float, np.round(axis, 9))) for axis in axes)
 
 
 @dataclass(frozen=True)
@@ -188,12 +279,20 @@ class Plan:
 
 
 def _places(lesion: Lesion, most: int = 8) -> str:
-    """The units that are cut, such as ``h0: 1, 2; action: 0``."""
-    return "; ".join(
+    """The units that are cut, such as ``h0: 1, 2; action: 0``, and who hears of it."""
+    places = [*_listed(lesion.cut, most)]
+    for site, axes in lesion.directions.items():
+        places.append(f"{site}: {len(axes)} direction{'s' * (len(axes) != 1)}")
+    heard = "; ".join(_listed(lesion.to, most))
+    return "; ".join(places) + (f" → {heard}" if heard else "")
+
+
+def _listed(cut: Mapping[str, Sequence[int]], most: int) -> list[str]:
+    return [
         f"{site}: {', '.join(map(str, units[:most]))}{', …' * (len(units) > most)}"
-        for site, units in lesion.cut.items()
+        for site, units in cut.items()
         if units
-    )
+    ]
 
 
 def summary(names: Sequence[str], most: int = 12) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.streams import normals, uniforms, unit_keys
+from rl_ablation.policies.cuts import project
 
 DEAD_STD = 1e-6
 """A unit that varies less than this is dead (by variance: a constant 1 carries nothing)."""
@@ -24,6 +25,18 @@ class SiteStats:
 
     samples: np.ndarray
     conditions: np.ndarray | None = None
+
+    def at(self, moments: Sequence[int]) -> SiteStats:
+        """The same of some of the moments only."""
+        which = list(moments)
+        return SiteStats(
+            self.samples[which], None if self.conditions is None else self.conditions[which]
+        )
+
+    def along(self, axes: np.ndarray) -> SiteStats:
+        """The coordinates along directions (K, H) as if each were a unit, (S, K)."""
+        turned = [project(self.samples, axis) for axis in axes]
+        return SiteStats(np.stack(turned, 1).astype(np.float32), self.conditions)
 
     @property
     def mean(self) -> np.ndarray:
@@ -46,11 +59,16 @@ Modes that are ``alike`` are also given the visited moments most like the presen
 
 @dataclass(frozen=True)
 class DrawMode:
-    """A way to draw anew at every step; ``doc`` is one line, ``alike`` as in `Draw`."""
+    """A way to draw anew at every step; ``doc`` is one line, ``alike`` as in `Draw`.
+
+    ``values`` says that it draws values of the site, of which a cut along directions takes the
+    part along them; else it draws a number for each unit, or direction, that is cut.
+    """
 
     function: Draw
     doc: str
     alike: bool = False
+    values: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,13 +96,15 @@ DRAWS: dict[str, DrawMode] = {}
 KINDS: dict[str, Kind] = {}
 
 
-def draw(name: str, doc: str, *, alike: bool = False) -> Callable[[Draw], Draw]:
+def draw(
+    name: str, doc: str, *, alike: bool = False, values: bool = False
+) -> Callable[[Draw], Draw]:
     """Register a function as a draw mode; its numbers come from `rl_ablation.lesions.streams`."""
 
     def register(function: Draw) -> Draw:
         if name in DRAWS:
             raise LabError(f"a draw mode named {name!r} exists already")
-        DRAWS[name] = DrawMode(function, doc, alike)
+        DRAWS[name] = DrawMode(function, doc, alike, values)
         return function
 
     return register
@@ -114,12 +134,15 @@ def usages() -> dict[str, str]:
     return {name: known.doc for name, known in KINDS.items()}
 
 
-@draw("sample", "the site's values at another visited moment, the same one for all cut units")
+@draw("sample", "the site's values at another visited moment, the same one for all cut units",
+      values=True)  # fmt: skip
 def _sample(keys: np.ndarray, site: str, shift: np.ndarray, stats: SiteStats) -> np.ndarray:
     return stats.samples[(uniforms(keys) * len(stats.samples)).astype(np.int64)]
 
 
-@draw("alike", "the site's values at a visited moment like the present one", alike=True)
+@draw(
+    "alike", "the site's values at a visited moment like the present one", alike=True, values=True
+)
 def _alike(
     keys: np.ndarray, site: str, shift: np.ndarray, stats: SiteStats, moments: np.ndarray
 ) -> np.ndarray:
@@ -151,6 +174,10 @@ kind(
     "noise", "normal noise of strength × the unit's s.d. added",
     default=1.0, draws="normal", needs_activity=True,
     told="under noise of {strength} times their spread",
+)(lambda s, stats: (1.0, s * stats.std))  # fmt: skip
+kind(
+    "stimulate", "strength × the unit's s.d. added", default=1.0, needs_activity=True,
+    told="stimulated by {strength} times their spread",
 )(lambda s, stats: (1.0, s * stats.std))  # fmt: skip
 kind(
     "clamp", "held at the value given as strength", default=1.0, told="held at {strength}"

@@ -41,8 +41,8 @@ from rl_ablation.mapping.manifest import (
 from rl_ablation.mapping.run import BESIDE, RUNS, Run
 from rl_ablation.mapping.shards import owner
 from rl_ablation.mapping.spec import Spec, read_spec
-from rl_ablation.policies.policy import KEPT, Policy
-from rl_ablation.policies.storage import load_folder, save
+from rl_ablation.policies.policy import Policy
+from rl_ablation.policies.storage import KEPT, load_folder, save
 from rl_ablation.rollouts.activity import ACTIVITY
 from rl_ablation.versions import as_text, changed, of_code, told, versions
 

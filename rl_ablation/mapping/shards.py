@@ -27,8 +27,8 @@ from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.mapping.manifest import MAX_SHARD
 from rl_ablation.mapping.spec import Spec
 from rl_ablation.measures.registry import Measure, evaluate
-from rl_ablation.policies.policy import KEPT, Policy, weight_bytes
-from rl_ablation.policies.storage import policy_of
+from rl_ablation.policies.policy import Policy
+from rl_ablation.policies.storage import KEPT, policy_of, weight_bytes
 from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.rollout import Rollout, Trace, rollout
 from rl_ablation.rollouts.world import World

@@ -15,7 +15,6 @@ from typing import Annotated, Any, TypedDict, Unpack, cast
 import numpy as np
 import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from safetensors.numpy import save as save_tensors
 from torch import Tensor, nn
 
 from rl_ablation.env_ids import EnvId, EnvKwargs, trust
@@ -23,7 +22,7 @@ from rl_ablation.errors import LabError
 from rl_ablation.files import array_digest, digest, one_line
 from rl_ablation.formats import number
 from rl_ablation.markup import shown
-from rl_ablation.policies.graph import Graph
+from rl_ablation.policies.cuts import Cuts
 from rl_ablation.policies.modules import Postprocess, Preprocess, hooked
 from rl_ablation.policies.network import (
     BLOCK,
@@ -35,14 +34,10 @@ from rl_ablation.policies.network import (
     memory_of,
     one_thread,
 )
-from rl_ablation.policies.steps import as_text
 
 SQUASHES = ("clip", "tanh", "argmax", "none")
 ARRAYS = ("low", "high", "obs_mean", "obs_std")  # of a policy, besides its network's
-CONSTANT, STEPS = "constants.", "steps"
-"""In a file of weights: what the names of a graph's constants begin with, and the name of the text
-that has its steps."""
-
+_Told = dict[str, Tensor]
 _Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
@@ -300,12 +295,14 @@ class Policy:
 
         Args:
             obs: The observations.
-            masks: Site → (scale (N, H), shift (N, H)), float32: there h' = scale·h + shift.
+            masks: Site → (scale (N, H), shift (N, H)), float32: there h' = scale·h + shift. `Cuts`
+                can say more.
             record: Site → array (N, H) that receives the site's values after the edit.
             memory: What the robots remember of the step before, as `at_rest` has it; receives what
                 they remember now. None is a first step, after which all is forgotten.
         """
-        masks, record = masks or {}, record or {}
+        cuts = masks if isinstance(masks, Cuts) else Cuts(masks or {})
+        record = record or {}
         memory = memory if memory or not self.memory else self.at_rest(len(obs))
         rows = self.normalise(obs)
         discrete = self.card.squash == "argmax"
@@ -317,14 +314,16 @@ class Policy:
                 size = part.stop - start
                 block = np.zeros((BLOCK, self.obs_size), np.float32)
                 block[:size] = rows[part]
+                told = self._told(block, cuts, memory or {}, part)
 
-                def edit(site: str, h: Tensor, part: slice = part, size: int = size) -> Tensor:
-                    if site in masks:
-                        scale, shift = masks[site]
-                        h[:size] *= torch.from_numpy(scale[part])
-                        h[:size] += torch.from_numpy(shift[part])
+                def edit(site: str, h: Tensor, part: slice = part, told: _Told = told) -> Tensor:
+                    mine = h[: part.stop - part.start]
+                    cuts.apply(site, mine, part)
+                    if site in told:
+                        where = torch.from_numpy(cuts.receivers[site][part])
+                        mine[where] = told[site][where]
                     if site in record:
-                        record[site][part] = h[:size].numpy()
+                        record[site][part] = mine.numpy()
                     return h
 
                 held = _padded(memory or {}, part)
@@ -332,6 +331,26 @@ class Policy:
                 for name, values in held.items():
                     memory[name][part] = values[:size].numpy()  # type: ignore[index]
         return out
+
+    def _told(
+        self, block: np.ndarray, cuts: Cuts, memory: Mapping[str, np.ndarray], part: slice
+    ) -> _Told:
+        """What the receivers are told: their sites' values in a pass of its own, with what is cut
+        for them alone; that pass leaves no memory."""
+        told: _Told = {}
+        heard = cuts.heard
+        if heard is None:
+            return told
+
+        def listen(site: str, h: Tensor) -> Tensor:
+            mine = h[: part.stop - part.start]
+            heard.apply(site, mine, part)
+            if site in cuts.receivers:
+                told[site] = mine.clone()
+            return h
+
+        self._forward(torch.from_numpy(block.copy()), listen, _padded(memory, part))
+        return told
 
     def _forward(self, obs: Tensor, edit: Edit, memory: Memory) -> Tensor:
         obs = edit("obs", obs)
@@ -356,31 +375,6 @@ def _padded(memory: Mapping[str, np.ndarray], part: slice) -> Memory:
         held[name] = torch.zeros(BLOCK, values.shape[1])
         held[name][: part.stop - part.start] = torch.from_numpy(values[part])
     return held
-
-
-KEPT = (MLP, Graph)
-"""The networks that can be kept in a file, or sent."""
-
-
-def weight_bytes(policy: Policy) -> bytes:
-    """The tensors of a policy whose network is one of `KEPT`, as a safetensors file."""
-    network, tensors, about = policy.network, {}, {}
-    assert isinstance(network, KEPT)
-    if isinstance(network, Graph):
-        tensors = {
-            f"{CONSTANT}{name}": values.numpy() for name, values in network.constants.items()
-        }
-        about = {STEPS: as_text(network, policy.obs_size)}
-    else:
-        for k, (weight, bias) in enumerate(network.layers):
-            tensors[f"layers.{k}.weight"] = weight.numpy()
-            tensors[f"layers.{k}.bias"] = bias.numpy()
-    for name in ARRAYS:
-        if (values := getattr(policy, name)) is not None:
-            tensors[name] = values
-    # Of an array that is not contiguous, safetensors writes the memory as it lies, without a word.
-    whole = {name: np.asarray(values, order="C") for name, values in tensors.items()}
-    return save_tensors(whole, about or None)
 
 
 def real(values: Any, kind: type, what: str) -> np.ndarray:

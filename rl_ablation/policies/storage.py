@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydantic import ValidationError
+from safetensors.numpy import save as save_tensors
 
 from rl_ablation.errors import LabError
 from rl_ablation.files import (
@@ -27,15 +28,39 @@ from rl_ablation.policies.graph import Graph
 from rl_ablation.policies.network import ACTIVATIONS, MLP
 from rl_ablation.policies.policy import (
     ARRAYS,
-    CONSTANT,
-    KEPT,
-    STEPS,
     Card,
     Policy,
     real,
-    weight_bytes,
 )
-from rl_ablation.policies.steps import check_steps, from_text
+from rl_ablation.policies.steps import as_text, check_steps, from_text
+
+CONSTANT, STEPS = "constants.", "steps"
+"""In a file of weights: what the names of a graph's constants begin with, and the name of the text
+that has its steps."""
+
+KEPT = (MLP, Graph)
+"""The networks that can be kept in a file, or sent."""
+
+
+def weight_bytes(policy: Policy) -> bytes:
+    """The tensors of a policy whose network is one of `KEPT`, as a safetensors file."""
+    network, tensors, about = policy.network, {}, {}
+    assert isinstance(network, KEPT)
+    if isinstance(network, Graph):
+        tensors = {
+            f"{CONSTANT}{name}": values.numpy() for name, values in network.constants.items()
+        }
+        about = {STEPS: as_text(network, policy.obs_size)}
+    else:
+        for k, (weight, bias) in enumerate(network.layers):
+            tensors[f"layers.{k}.weight"] = weight.numpy()
+            tensors[f"layers.{k}.bias"] = bias.numpy()
+    for name in ARRAYS:
+        if (values := getattr(policy, name)) is not None:
+            tensors[name] = values
+    # Of an array that is not contiguous, safetensors writes the memory as it lies, without a word.
+    whole = {name: np.asarray(values, order="C") for name, values in tensors.items()}
+    return save_tensors(whole, about or None)
 
 
 def make_mlp(

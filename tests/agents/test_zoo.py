@@ -17,8 +17,8 @@ from agents.recipes import RECIPES, Recipe
 from rl_ablation.errors import LabError
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.policies.load import load
-from rl_ablation.policies.policy import KEPT, Card
-from rl_ablation.policies.storage import read_card
+from rl_ablation.policies.policy import Card
+from rl_ablation.policies.storage import KEPT, read_card
 from rl_ablation.rollouts.world import World
 
 every_agent = pytest.mark.parametrize("name", zoo.names())

@@ -8,9 +8,9 @@ import torch
 
 from rl_ablation.errors import LabError
 from rl_ablation.policies.graph import Graph, Step
-from rl_ablation.policies.policy import Card, weight_bytes
+from rl_ablation.policies.policy import Card
 from rl_ablation.policies.steps import as_text, check_steps, from_text
-from rl_ablation.policies.storage import load_folder, make_graph, policy_of, save
+from rl_ablation.policies.storage import load_folder, make_graph, policy_of, save, weight_bytes
 
 CARD = Card(name="graph", activation="graph", squash="none")
 
