@@ -15,7 +15,7 @@ from hypothesis import settings
 import rl_ablation as rl
 from experiments.browser import chromium
 from rl_ablation.errors import LabError
-from rl_ablation.lesions.lesion import Lesion, Plan
+from rl_ablation.lesions.lesion import Lesion, Plan, orthonormal
 from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.policies.policy import Card, Policy
 from rl_ablation.policies.storage import make_mlp
@@ -59,6 +59,11 @@ def random_mlp(
     card = Card(name=name, env_id=env_id, activation=activation, squash=squash)
     normaliser = {"obs_mean": np.full(sizes[0], 0.1), "obs_std": np.full(sizes[0], 0.8)}
     return make_mlp(weights, card, **limits, **normaliser)
+
+
+def turned(units: int, count: int, seed: int = 0) -> tuple[tuple[float, ...], ...]:
+    """So many directions at right angles, any way turned, of a site with so many units."""
+    return orthonormal(np.random.default_rng(seed).normal(size=(count, units)))
 
 
 @pytest.fixture(scope="session")
@@ -109,6 +114,12 @@ def mixed_plan() -> Plan:
             Lesion(name="louder", cut={"h1": (1, 2)}, kind="gain", strength=3.0),
             Lesion(name="left wheel", cut={"action": (0,)}),
             Lesion(name="shaky", cut={"action": (0, 1)}, kind="noise", strength=1.0, offset=30),
+            Lesion(name="flat", directions={"h0": turned(12, 3)}, kind="resample"),
+            Lesion(name="pushed", directions={"h1": turned(10, 1)}, kind="stimulate", onset=10),
+            Lesion(name="jitter", directions={"h1": turned(10, 2)}, kind="noise", strength=2.0),
+            Lesion(name="deaf", cut={"h0": (0, 2, 4)}, to={"h1": (0, 9)}, kind="resample"),
+            Lesion(name="one wheel", cut={"obs": (0, 1)}, to={"action": (0,)}, kind="mean"),
+            Lesion(name="early", cut={"h0": (1, 2)}, kind="resample", moments=tuple(range(0, 50))),
         ]
     )
 

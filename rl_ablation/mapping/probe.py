@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,8 @@ from sklearn.covariance import LedoitWolf
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.lesions.masks import Masks
-from rl_ablation.lesions.methods import KINDS
+from rl_ablation.lesions.methods import KINDS, SiteStats
+from rl_ablation.policies.cuts import Cuts
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.rollout import KEPT
@@ -33,9 +35,8 @@ COLUMNS = {
 }
 STILL = 1e-6  # an action dimension that varies less does not vary
 
-_Masks = Mapping[str, tuple[np.ndarray, np.ndarray]]
-_Replay = Callable[[_Masks], tuple[np.ndarray, dict[str, np.ndarray]]]
-"""Masks → actions and the activity of every site."""
+_Replay = Callable[[Cuts], tuple[np.ndarray, dict[str, np.ndarray]]]
+"""Cuts → actions and the activity of every site."""
 
 
 def probe(
@@ -45,9 +46,12 @@ def probe(
 
     ``took`` is the manipulation check. The target is ``scale·h + shift`` at the cut units, from the
     lesion's kind and not from the masks that carried it out, except for the numbers that a kind
-    draws; at the site's other units it is the intact value. Kinds that hold a unit at a constant
-    have that constant as target, so 0 also says that no variance is left. With cuts at several
-    sites the largest error counts; NaN means that values overflowed.
+    draws; at the site's other units it is the intact value. Along directions it is the same of the
+    code's coordinates, V·(scale·Vᵀh + shift), beside the rest of h. Of a cut that only some units
+    hear of, what is cut has to be as in the intact robot, and the receivers as where everybody
+    hears of it. Kinds that hold a unit at a constant have that constant as target, so 0 also says
+    that no variance is left. With cuts at several sites the largest error counts; NaN means that
+    values overflowed.
 
     ``direct`` divides each action dimension by its standard deviation over the samples; one that
     never varies in the intact policy is left in its own units.
@@ -69,7 +73,7 @@ def probe(
     inputs = activity["obs"].samples[rows]
     memory = {name: activity[KEPT + name].samples[rows] for name in policy.memory}
     replay = _replayer(policy, inputs, memory)
-    actions, intact = replay({})
+    actions, intact = replay(Cuts())
     for site, values in intact.items():
         kept = activity[site].samples[rows]
         if not np.allclose(values, kept, rtol=1e-3, atol=1e-4, equal_nan=True):
@@ -114,7 +118,7 @@ def _replayer(policy: Policy, inputs: np.ndarray, memory: dict[str, np.ndarray])
     """Run the network on its own inputs: the recorded ones are normalised already."""
     bare = replace(policy, obs_mean=None, obs_std=None)
 
-    def replay(masks: _Masks) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def replay(masks: Cuts) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         seen = {s: np.empty((len(inputs), n)) for s, n in policy.sites.items()}
         with np.errstate(over="ignore", invalid="ignore"):
             held = {name: values.copy() for name, values in memory.items()}
@@ -125,43 +129,78 @@ def _replayer(policy: Policy, inputs: np.ndarray, memory: dict[str, np.ndarray])
 
 def _next_site(policy: Policy, lesion: Lesion) -> str:
     sites = list(policy.sites)
-    deepest = max((k for k, site in enumerate(sites) if lesion.cut.get(site)), default=0)
+    changed = [site for site, units in lesion.to.items() if units] or lesion.sites
+    deepest = max(map(sites.index, changed), default=0)
     return sites[min(deepest + 1, len(sites) - 1)]
 
 
 def _miss(
     lesion: Lesion,
-    masks: _Masks,
+    cuts: Cuts,
     after: Mapping[str, np.ndarray],
     replay: _Replay,
     activity: Activity,
 ) -> float:
     """Largest difference between the values at the cut sites and what the lesion says they are."""
+    if cuts.heard is not None:
+        return _miss_heard(lesion, cuts, after, replay)
     worst = 0.0
-    earlier: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    earlier = Cuts()
     for site in after:  # in the order of the signal
-        units = list(lesion.cut.get(site, ()))
-        if not units:
+        if site not in lesion.sites:
             continue
         target = replay(earlier)[1][site]
-        scale, shift = _prescribed(lesion, site, masks, activity)
         with np.errstate(over="ignore", invalid="ignore"):
-            target[:, units] = (scale * target + shift)[:, units]
-            # Inputs are cut in single precision, hidden units in double: as recorded they are one.
-            miss = np.abs(np.float32(after[site]) - np.float32(target))
-            worst = float(np.maximum(worst, miss.max()))
-        earlier[site] = masks[site]
+            target = _target(lesion, site, target, cuts, activity)
+            worst = float(np.maximum(worst, _apart(after[site], target)))
+        if site in cuts:
+            earlier[site] = cuts[site]
+        if site in cuts.along:
+            earlier.along[site] = cuts.along[site]
     return worst
 
 
-def _prescribed(
-    lesion: Lesion, site: str, masks: _Masks, activity: Activity
-) -> tuple[np.ndarray, np.ndarray]:
+def _apart(values: np.ndarray, target: np.ndarray) -> np.floating[Any]:
+    # Inputs are cut in single precision, hidden units in double: as recorded they are one.
+    return np.abs(np.float32(values) - np.float32(target)).max(initial=0.0)
+
+
+def _miss_heard(
+    lesion: Lesion, cuts: Cuts, after: Mapping[str, np.ndarray], replay: _Replay
+) -> float:
+    assert cuts.heard is not None
+    intact, told = replay(Cuts())[1], replay(cuts.heard)[1]
+    worst = max((_apart(after[site], intact[site]) for site in lesion.sites), default=0.0)
+    for site, units in lesion.to.items():
+        hearing = list(units)
+        worst = max(worst, _apart(after[site][:, hearing], told[site][:, hearing]))
+    return float(worst)
+
+
+def _target(
+    lesion: Lesion, site: str, values: np.ndarray, cuts: Cuts, activity: Activity
+) -> np.ndarray:
+    """What the values at a site should become."""
+    stats, kind = activity[site], KINDS[lesion.kind]
+    stats = stats.at(lesion.moments) if lesion.moments else stats
+    units = list(lesion.cut.get(site, ()))
+    if units:
+        scale, shift = _made(lesion, stats) if kind.draws is None else cuts[site]
+        values[:, units] = (scale * values + shift)[:, units]
+    if axes := lesion.directions.get(site):
+        turn = np.array(axes)
+        scale, shift = _made(lesion, stats.along(turn))
+        if kind.draws is not None:
+            scale, shift = cuts.along[site].scale, cuts.along[site].shift
+        z = values @ turn.T
+        values = values + (scale * z + shift - z) @ turn
+    return values
+
+
+def _made(lesion: Lesion, stats: SiteStats) -> tuple[np.ndarray, np.ndarray]:
     kind = KINDS[lesion.kind]
-    if kind.draws is not None:
-        return masks[site]
     strength = kind.default if lesion.strength is None else lesion.strength
-    scale, shift = kind.make(0.0 if strength is None else strength, activity[site])
+    scale, shift = kind.make(0.0 if strength is None else strength, stats)
     return np.asarray(scale, np.float32), np.asarray(shift, np.float32)
 
 

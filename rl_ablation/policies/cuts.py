@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:  # help lists the kinds of cut, and should not wait for torch
+    from torch import Tensor
 
 
 class Along(NamedTuple):
@@ -78,9 +79,11 @@ class Cuts(dict[str, tuple[np.ndarray, np.ndarray]]):
 
     def apply(self, site: str, h: Tensor, rows: slice) -> None:
         """Carry out the cuts of some robots at a site, in place; h holds them, (n, H)."""
+        from torch import from_numpy
+
         if site in self:
             scale, shift = self[site]
-            h *= torch.from_numpy(scale[rows])
-            h += torch.from_numpy(shift[rows])
+            h *= from_numpy(scale[rows])
+            h += from_numpy(shift[rows])
         if site in self.along:
-            h.copy_(torch.from_numpy(self.along[site].rows(rows).changed(h.numpy())))
+            h.copy_(from_numpy(self.along[site].rows(rows).changed(h.numpy())))
