@@ -8,33 +8,52 @@ import numpy as np
 
 from rl_ablation import limits
 from rl_ablation.errors import LabError
-from rl_ablation.lesions.lesion import VARIANT, Lesion, Plan
+from rl_ablation.files import digest
+from rl_ablation.lesions.lesion import VARIANT, Lesion, Plan, orthonormal
+from rl_ablation.lesions.methods import SiteStats
 
 if TYPE_CHECKING:  # help lists the groupings, and should not wait for torch
     from rl_ablation.policies.policy import Policy
     from rl_ablation.rollouts.activity import Activity
 
+STRETCH = 3.0
+"""Power of the covariance by which random directions are stretched at most."""
+AGAIN = 0.5
+"""Share of the tested directions that their control may hold."""
 RANDOM = "random"
 """The group of all cuts drawn at random, and the word for them in ``--groups``."""
 
 
 def random_groups(
-    agent: Policy, like: Plan, n: int = 100, seed: int = 0, *, first: int = 0
+    agent: Policy,
+    like: Plan,
+    n: int = 100,
+    seed: int = 0,
+    *,
+    first: int = 0,
+    activity: Activity | None = None,
 ) -> Plan:
     """Random cuts in the same layers, of the same sizes, kinds and times as those of a plan.
 
-    They are the null for "it is this group that matters, not how many units were cut".
-    Cuts of one unit, of whole sites and of several sites have no such control and are passed over.
-    Each layer, size, kind and time has ``n`` of them, numbered from ``first``; draw k of a seed is
-    the same whatever else is drawn. LabError for more than `limits.DRAWS`.
+    They are the null for "it is this group that matters, not how many units were cut". Cuts of one
+    unit, of whole sites and of several sites have no such control and are passed over. Each layer,
+    size, kind and time has ``n`` of them, numbered from ``first``; draw k of a seed is the same
+    whatever else is drawn. LabError for more than `limits.DRAWS`.
+
+    A cut along directions has controls of its own: as many random directions of the same layer,
+    with as much variance along them, see `random_directions`. They need the intact ``activity``;
+    without it, and where no other directions have as much variance, there are none.
     """
     limits.check_range("random cuts", n, 0, limits.DRAWS)
     wanted: dict[tuple[object, ...], Lesion] = {}
     for lesion in like:
-        if len(lesion.cut) == 1 and 1 < lesion.size < agent.sites[next(iter(lesion.cut))]:
+        if lesion.directions or _divides(lesion, agent):
             wanted.setdefault(lesion.stratum, lesion)
     places, lesions = list(agent.sites), []
     for model in wanted.values():
+        if model.directions:
+            lesions += _random_directions(model, n, first, seed, activity)
+            continue
         (site,), size = model.cut, model.size
         how = "" if model.manner == Lesion(name="").manner else VARIANT + model.manner
         for draw in range(first, first + n):
@@ -43,6 +62,59 @@ def random_groups(
             new = {"name": f"{site}/random-{size}-{draw}{how}", "cut": {site: units}}
             lesions.append(model.model_copy(update={**new, "group": RANDOM}))
     return Plan(lesions)
+
+
+def _divides(lesion: Lesion, agent: Policy) -> bool:
+    return len(lesion.cut) == 1 and 1 < lesion.size < agent.sites[next(iter(lesion.cut))]
+
+
+def _random_directions(
+    model: Lesion, n: int, first: int, seed: int, activity: Activity | None
+) -> list[Lesion]:
+    if activity is None or model.cut or len(model.directions) != 1:
+        return []
+    ((site, axes),) = model.directions.items()
+    start, lesions = int(digest([site, axes])[:8], 16), []
+    for draw in range(first, first + n):
+        rng = np.random.default_rng([seed, start, draw])
+        found = random_directions(activity[site], np.array(axes), rng)
+        if found is not None:
+            name = f"{model.name.partition(VARIANT)[0]}{VARIANT}{RANDOM}-{draw}"
+            new = {"name": name, "directions": {site: orthonormal(found)}, "group": RANDOM}
+            lesions.append(model.model_copy(update=new))
+    return lesions
+
+
+def random_directions(
+    stats: SiteStats, axes: np.ndarray, rng: np.random.Generator
+) -> np.ndarray | None:
+    """Random directions (K, H) with as much of a layer's variance along them as along ``axes``.
+
+    Normal vectors are stretched by a power of the layer's covariance, which is chosen so that the
+    variance along their span is that wanted, within 5 %. None where no power up to ``STRETCH`` does
+    it, or where what comes out is mostly ``axes`` again: as much variance as along the direction
+    along which a layer varies most lies along no other.
+    """
+    values = stats.samples - stats.samples.mean(0, dtype=np.float64)
+    variance, basis = np.linalg.eigh(values.T @ values / len(values))
+    variance = np.maximum(variance, 1e-12 * max(float(variance[-1]), 1e-300))
+    drawn = rng.normal(size=axes.shape)
+    wanted = float(((axes @ basis) ** 2 @ variance).sum())
+
+    def stretched(power: float) -> tuple[np.ndarray, float]:
+        q, _ = np.linalg.qr((drawn * (variance / variance[-1]) ** (power / 2)).T)
+        return q.T, float((q.T**2 @ variance).sum())
+
+    low, high = -STRETCH, STRETCH
+    for _ in range(60):
+        middle = (low + high) / 2
+        turned, there = stretched(middle)
+        if abs(there / wanted - 1) <= 0.01:
+            break
+        low, high = (middle, high) if there < wanted else (low, middle)
+    found = turned @ basis.T
+    again = float(((found @ axes.T) ** 2).sum()) / len(axes)
+    return found if abs(there / wanted - 1) <= 0.05 and again <= AGAIN else None
 
 
 def equal_parts(

@@ -91,4 +91,6 @@ def parse_groups(
             plan = plan + GROUPINGS[name](agent, count, activity)
         else:
             raise LabError(f"unknown grouping {name!r}; choose from {', '.join(usages())}")
-    return plan if draws is None else plan + random_groups(agent, plan, draws, seed)
+    return (
+        plan if draws is None else plan + random_groups(agent, plan, draws, seed, activity=activity)
+    )

@@ -339,7 +339,9 @@ def _draw_controls(work: _Work, run: Map, confirmation: Run, episodes: int) -> N
     done: list[tuple[Plan, pd.DataFrame | Behaviour]] = []
     first, some = 0, min(FIRST_DRAWS, draws)
     while some > 0:
-        plan = random_groups(work.agent, loose, some, run.spec.seed, first=first)
+        plan = random_groups(
+            work.agent, loose, some, run.spec.seed, first=first, activity=work.recorded
+        )
         if len(parts) > 1:
             drawn_parts = random_divisions(parts, some, run.spec.seed, first=first)
             plan = sum(drawn_parts, start=plan)

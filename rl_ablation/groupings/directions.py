@@ -1,0 +1,214 @@
+"""Groupings that cut directions of a layer's code: components, patterns, read-outs.
+
+A function may be spread over all units of a layer and still be one direction of its code. Each
+lesion here has `directions` and no units, and is cut in the same kinds; see `Lesion`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rl_ablation.errors import LabError
+from rl_ablation.groupings.registry import grouping
+from rl_ablation.groupings.units import divided_sites, hidden_sites, recorded
+from rl_ablation.lesions.lesion import Lesion, Plan, orthonormal
+from rl_ablation.lesions.methods import DEAD_STD
+
+if TYPE_CHECKING:  # help lists the groupings, and should not wait for torch
+    from rl_ablation.policies.policy import Policy
+    from rl_ablation.rollouts.activity import Activity
+
+LEAST_R2 = 0.5
+"""Share of a signal's variance that a read-out must tell in episodes it was not fitted to."""
+
+RIDGES = 10.0 ** np.arange(-6, 0)
+"""Ridges that a read-out is fitted with, in units of the layer's mean variance."""
+
+Signals = Mapping[str, Callable[[Mapping[str, np.ndarray]], np.ndarray]]
+"""Name → function of what is recorded at S moments, signals and sites (S, …), to (S,) or (S, K)."""
+
+
+@grouping("the directions along which a layer varies most, so many in each layer", number=8)
+def components(
+    agent: Policy, k: int = 8, activity: Activity | None = None, sites: Sequence[str] | None = None
+) -> Plan:
+    """Principal components of each layer's activity: ``h0/component-0`` has the most variance.
+
+    A layer whose activity has fewer directions gives as many as it has. None of ``activity``
+    records it, None of ``sites`` takes all hidden layers. LabError for a ``k`` that is below 1 or
+    above a layer's units, or a site that is not there.
+    """
+    _check("components", k)
+    activity = recorded(agent, activity)
+    lesions = []
+    for site in divided_sites(agent, sites, "components", k):
+        values = activity[site].samples.astype(np.float64)
+        variance, axes = np.linalg.eigh(np.atleast_2d(np.cov(values, rowvar=False, ddof=0)))
+        order = np.argsort(-variance, kind="stable")[:k]
+        for n, axis in enumerate(axes.T[order]):
+            if variance[order[n]] > DEAD_STD**2:
+                # The sign of an eigenvector is chance; the largest loading shall be positive.
+                signed = axis * np.sign(axis[np.argmax(np.abs(axis))])
+                lesions.append(_along(f"{site}/component-{n}", site, signed, "components"))
+    return Plan(lesions)
+
+
+@grouping("the non-negative patterns of a layer as directions, so many in each layer", number=6)
+def patterns(
+    agent: Policy, k: int = 6, activity: Activity | None = None, sites: Sequence[str] | None = None
+) -> Plan:
+    """The patterns of `factors`, as directions: what all units do when a pattern is on.
+
+    ``h0/pattern-0`` explains most of the layer's activity. The arguments are those of `factors`.
+    """
+    from rl_ablation.groupings.factors import factorise
+
+    _check("patterns", k)
+    activity = recorded(agent, activity)
+    lesions = []
+    for site in divided_sites(agent, sites, "patterns", k):
+        live = int((activity[site].samples.std(0, dtype=np.float64) > DEAD_STD).sum())
+        if not live:
+            continue
+        for n, pattern in enumerate(factorise(activity[site], min(k, live)).patterns):
+            if np.abs(pattern).max() > 0:
+                lesions.append(_along(f"{site}/pattern-{n}", site, pattern, "patterns"))
+    return Plan(lesions)
+
+
+@grouping("the directions from which the world's signals are read best, so many a layer", number=6)
+def readouts(
+    agent: Policy,
+    k: int = 6,
+    activity: Activity | None = None,
+    sites: Sequence[str] | None = None,
+    *,
+    signals: Sequence[str] | Signals | None = None,
+    seed: int = 0,
+    episodes: int = 24,
+    horizon: int | None = None,
+) -> Plan:
+    """Supervised directions: from ``h0/readout-bend`` the signal ``bend`` is read best.
+
+    Intact episodes are run, in all conditions in turn, with what the world said last: what a policy
+    can know. For each layer and signal a ridge regression is fitted in half of them, with the ridge
+    that tells most of the others; its weights are the direction along which the signal is read.
+    With a signal of several numbers, such as the feet's contacts, which tell the phase of a gait,
+    it is as many directions. Signals are kept of which at least ``LEAST_R2`` is told, the ``k``
+    that are told best in each layer.
+
+    Args:
+        agent: With an environment on its card.
+        k: Read-outs in each layer at most.
+        activity: Not used: read-outs need signals that it does not have.
+        sites: None takes all hidden layers.
+        signals: Names of the world's signals, or name → function of what is recorded at the same
+            moments: the world's signals by name and sites as ``@obs``, ``@h0``, …, (S, …). All that
+            are named are kept, however well they are told. None takes all that the world gives.
+        seed: Of the episodes, which are none of those that a sweep with it is measured on.
+        episodes: To run, two or more.
+        horizon: Steps at most; None takes the environment's time limit.
+
+    Raises:
+        LabError: ``k`` below 1, a site or signal that is not there, one that never varies.
+    """
+    _check("readouts", k)
+    chosen = hidden_sites(agent, sites)
+    codes, told, half = _recorded(agent, chosen, signals, (episodes, seed, horizon))
+    lesions = []
+    for site in chosen:
+        found = []
+        for name, values in told.items():
+            axes, r2 = fit(codes[site], values, half)
+            if signals is not None or r2 >= LEAST_R2:
+                found.append((-r2, name, axes))
+        best = sorted(found, key=lambda x: x[0])[: k if signals is None else None]
+        for _, name, axes in best:
+            lesions.append(_along(f"{site}/readout-{name}", site, _span(axes), "readouts"))
+    return Plan(lesions)
+
+
+def fit(codes: np.ndarray, values: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, float]:
+    """The directions (K, H) from which values (S, K) are read in codes (S, H), and their R².
+
+    A ridge regression is fitted where ``half``, (S,) bool, is true, for each of `RIDGES`; that
+    with the best R² elsewhere, the mean over the K numbers, is kept.
+    """
+    x = codes - codes[half].mean(0)
+    y = values - values[half].mean(0)
+    covariance = x[half].T @ x[half] / half.sum()
+    crossed = x[half].T @ y[half] / half.sum()
+    unit = max(float(np.trace(covariance)) / len(covariance), 1e-300)
+    rest = y[~half]
+    size = np.maximum(((rest - rest.mean(0)) ** 2).sum(0), 1e-300)
+    best, kept = -np.inf, np.zeros_like(crossed)
+    for ridge in RIDGES:
+        weights = np.linalg.solve(covariance + ridge * unit * np.eye(len(covariance)), crossed)
+        r2 = float(np.mean(1.0 - ((rest - x[~half] @ weights) ** 2).sum(0) / size))
+        if r2 > best:
+            best, kept = r2, weights
+    return kept.T, best
+
+
+def _recorded(
+    agent: Policy,
+    sites: Sequence[str],
+    signals: Sequence[str] | Signals | None,
+    how: tuple[int, int, int | None],
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
+    """Codes (S, H) by site, signals (S, K) by name, and whether a moment's episode is an even one,
+    (S,) bool; from the second step of each episode on, when the world has said something."""
+    from rl_ablation.rollouts.episodes import REFERENCE, Episodes
+    from rl_ablation.rollouts.recording import record
+    from rl_ablation.rollouts.rollout import SITE, world_signals
+    from rl_ablation.rollouts.world import settled, world_of
+
+    count, seed, horizon = how
+    if count < 2:
+        raise LabError(f"read-outs need at least 2 episodes, got {count}")
+    with world_of(agent) as world:
+        given = [name for name in world_signals(world) if name not in ("obs", "action", "reward")]
+    if signals is not None and not isinstance(signals, Mapping):
+        if unknown := [name for name in signals if name not in given]:
+            raise LabError(f"no signal {unknown[0]!r}; this world gives {', '.join(given)}")
+        given = list(dict.fromkeys(signals))
+    places = [f"{SITE}{site}" for site in dict.fromkeys(["obs", *sites])]
+    asked = settled(agent, Episodes(count, seed, None, horizon, REFERENCE))
+    found = record(agent, [*given, *places], asked)
+    sound = found.sound[1:]
+    moments: dict[str, Any] = {p: found.trace[p][1:][sound].astype(np.float64) for p in places}
+    moments |= {g: found.trace[g][:-1][sound].astype(np.float64) for g in given}
+    if isinstance(signals, Mapping):
+        told = {name: np.asarray(of(moments), np.float64) for name, of in signals.items()}
+    else:
+        told = {name: moments[name] for name in given}
+    told = {name: values.reshape(len(values), -1) for name, values in told.items()}
+    even = np.broadcast_to(np.arange(found.sound.shape[1]) % 2 == 0, sound.shape)[sound]
+    kept = {}
+    for name, values in told.items():
+        varies = (values[even].std(0) > DEAD_STD) & (values[~even].std(0) > DEAD_STD)
+        if varies.any() and np.isfinite(values).all():
+            kept[name] = values[:, varies]
+        elif signals is not None:
+            raise LabError(f"the signal {name!r} never varies, so no direction tells it")
+    return {site: moments[f"{SITE}{site}"] for site in sites}, kept, even
+
+
+def _along(name: str, site: str, vectors: np.ndarray, group: str) -> Lesion:
+    return Lesion(name=name, directions={site: orthonormal(vectors)}, group=group)
+
+
+def _span(vectors: np.ndarray) -> np.ndarray:
+    """As few vectors as span the same: a signal may say one thing twice."""
+    if len(vectors) == 1:
+        return vectors
+    _, size, axes = np.linalg.svd(vectors, full_matrices=False)
+    return axes[size > 1e-6 * size[0]]
+
+
+def _check(word: str, k: int) -> None:
+    if k < 1:
+        raise LabError(f"{word} need k of at least 1, got {k}")
