@@ -187,4 +187,4 @@ def regions(run: Run) -> list[Lesion]:
 def _place(lesion: Lesion) -> tuple[object, ...]:
     """Where and when a cut is made, however it is carried out."""
     cut = tuple(sorted((site, tuple(sorted(units))) for site, units in lesion.cut.items() if units))
-    return cut, lesion.onset, lesion.offset, lesion.when
+    return cut, *lesion.more, lesion.onset, lesion.offset, lesion.when

@@ -218,12 +218,12 @@ def region_locality(run: Map, measures: Sequence[str], seed: int = 0) -> pd.Data
     has NaN in their place.
     """
     rows = claims.changes(run).fillna({"harm": 0.0})
-    rows = rows[rows["group"] != "layers"]
+    sites = {x.name: next(iter(x.cut)) for x in run.plan if x.size and not x.directions}
+    rows = rows[(rows["group"] != "layers") & rows["lesion"].isin(list(sites))]
     assert run.confirmation is not None
     changed = differences(run.confirmation.behaviour(), measures)
     null = divisions(run, measures)
     p_local = None if null is None else null.p_local()
-    sites = {x.name: next(iter(x.cut)) for x in run.plan if x.size}
     found = []
     for m, name in enumerate(measures):
         part = rows[rows["measure"] == name]

@@ -28,7 +28,7 @@ from scipy import stats
 
 from rl_ablation.errors import LabError
 from rl_ablation.files import digest
-from rl_ablation.lesions.lesion import INTACT, Lesion, Plan
+from rl_ablation.lesions.lesion import INTACT, Lesion, Plan, orthonormal
 from rl_ablation.mapping.sweep import sweep
 from rl_ablation.measures.registry import MEASURES
 from rl_ablation.policies.policy import Policy
@@ -48,15 +48,16 @@ Game = Callable[[Sequence[Coalition]], np.ndarray]
 
 
 def coalition(players: Sequence[Lesion], cut: Coalition | set[int]) -> Lesion:
-    """One lesion that cuts several groups at once: per site the union of their units.
+    """One lesion that cuts several groups at once: per site the union of their units, or of the
+    spans of their directions.
 
     ``cut`` has the indices of the players to cut; none is the intact policy. LabError where the
-    players are cut in different ways, or share a unit.
+    players are cut in different ways, or share a unit or a direction.
     """
     if not cut:
         return Lesion(name=INTACT)
     chosen = [players[i] for i in sorted(cut)]
-    own = {"name", "cut", "group"}  # all else is the way in which they are cut
+    own = {"name", "cut", "directions", "group"}  # all else is the way in which they are cut
     first, *others = (x.model_dump(exclude=own) for x in players)
     if any(way != first for way in others):
         raise LabError("players must be cut in one way; give them all the same kind and times")
@@ -69,7 +70,12 @@ def coalition(players: Sequence[Lesion], cut: Coalition | set[int]) -> Lesion:
             raise LabError(f"{site}: two players share a unit; divide the network without overlap")
     name = " + ".join(x.name for x in chosen)
     joint = {site: tuple(sorted(there)) for site, there in units.items()}
-    new = {"name": name, "cut": joint, "group": f"{len(chosen)} groups"}
+    axes: dict[str, list[Sequence[float]]] = {}
+    for player in chosen:
+        for site, directions in player.directions.items():
+            axes.setdefault(site, []).extend(directions)
+    spans = {site: orthonormal(np.array(there)) for site, there in axes.items()}
+    new = {"name": name, "cut": joint, "directions": spans, "group": f"{len(chosen)} groups"}
     return chosen[0].model_copy(update=new)
 
 

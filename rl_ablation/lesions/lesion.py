@@ -131,6 +131,14 @@ class Lesion(BaseModel):
         return sum(len(cut) for cut in (*self.cut.values(), *self.directions.values()))
 
     @property
+    def extent(self) -> str:
+        """Its size in words: ``1 unit``, ``26 units``, ``3 directions``."""
+        units = sum(map(len, self.cut.values()))
+        parts = ((units, "unit"), (self.size - units, "direction"))
+        told = [f"{n} {what}{'s' * (n != 1)}" for n, what in parts if n or not self.directions]
+        return " and ".join(told if self.directions else told[:1])
+
+    @property
     def key(self) -> int:
         """64-bit key of the lesion's random stream; its name and group do not matter."""
         cut = {s: sorted(u) for s, u in sorted(self.cut.items()) if u}

@@ -153,7 +153,7 @@ def _regions(run: Map, rows: pd.DataFrame, chosen: list[str], title: str, episod
     style.note(
         figure,
         f"cells: value after the cut, {episodes}; "
-        "rows: region (units cut); columns: behaviour, intact value\n"
+        "rows: region (units or directions cut); columns: behaviour, intact value\n"
         f"colour: change relative to the column's largest{_weakest(run)}; white: not significant "
         f"(false discovery rate {LEVEL:.0%}), or saved by a robot that no longer does its task"
         f"{_legend(marks)}",
@@ -212,17 +212,21 @@ def cut_of_units(run: Map, rows: pd.DataFrame) -> dict[str, list[str | None]]:
 
 @figure("The same in the network: each square is a unit.", in_page=True)
 @style.styled
-def network(run: Map) -> Figure:
+def network(run: Map) -> Figure | None:
     """The network as grids of units, coloured by what cutting each does to each behaviour.
 
     Single cuts colour their own unit. Without them, a unit takes the colour of the smallest group
-    it was cut with.
+    it was cut with. None where no units are cut, but directions or connections only.
     """
     rows = changes(run)
+    if not any(any(cuts) for cuts in cut_of_units(run, rows).values()):
+        return None
     rows["harm"] = rows["harm"].where(rows["q"] < LEVEL, 0.0)
     hidden = list(cut_of_units(run, rows))
     chosen = alive(run, rows, 6)
-    smallest = min((x.size for x in run.plan if x.size and set(x.cut) <= set(hidden)), default=0)
+    smallest = min(
+        (x.size for x in run.plan if x.size and x.cut and set(x.cut) <= set(hidden)), default=0
+    )
     what = "unit" if smallest == 1 else "unit's group"
     title = f"Where in {run.spec.agent}'s network: colour is the change when the {what} is cut"
     figure = style.page(1.2 + 1.75 * len(chosen), 1.1 + 1.75 * len(hidden), title)

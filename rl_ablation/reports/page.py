@@ -129,6 +129,8 @@ class Board:
         """A grid for each behaviour × hidden layer, of its units; of the first columns only, and
         of those in which something holds."""
         cuts, kind = cut_of_units(self.run, self.rows), first_kind(self.run)
+        if not any(any(names) for names in cuts.values()):
+            return []  # no units are cut, but directions or connections only
         smallest = {name for names in cuts.values() for name in names}
         grids = []
         for measure in self._changed(smallest, _GRIDS):

@@ -148,7 +148,7 @@ def _card(run: Map, board: Board, finding: Any, rows: list[Any], live: bool) -> 
     return {
         "lesion": finding.lesion,
         "label": board.labels[finding.lesion],
-        "units": finding.units,
+        "extent": finding.extent,
         "sentence": finding.sentence,
         "text": finding.text,
         "kinds": list(kinds),

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from rl_ablation.formats import listed, number, unlike
-from rl_ablation.lesions.lesion import Lesion
+from rl_ablation.lesions.lesion import VARIANT, Lesion
 from rl_ablation.lesions.methods import KINDS
 from rl_ablation.mapping.claims import changes, claims, told_measures
 from rl_ablation.mapping.evidence import REPORTED_EFFECT
@@ -84,6 +84,11 @@ def _manner(lesion: Lesion) -> str:
 
 
 def _what(lesion: Lesion, run: Map) -> str:
+    if lesion.directions:
+        name = lesion.name.partition(VARIANT)[0].rpartition("/")[2]
+        which = "the direction" if lesion.size == 1 else f"the {lesion.size} directions"
+        where = f"layer{'s' * (len(lesion.sites) > 1)} {listed(lesion.sites)}"
+        return f"{which} “{name}” in the code of {where}"
     sites, units = [s for s, cut in lesion.cut.items() if cut], lesion.size
     kind = {"obs": "sensor", "action": "motor"}.get(sites[0]) if len(sites) == 1 else None
     if kind is not None:

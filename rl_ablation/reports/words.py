@@ -25,7 +25,7 @@ class Finding:
     """One region and what its loss does: in numbers, and in a plain sentence."""
 
     lesion: str
-    units: int
+    extent: str
     text: str
     sentence: str
 
@@ -47,9 +47,9 @@ def headlines(run: Map, most: int = 4) -> Findings:
     for region in headline_regions(run, most):
         here = rows[rows["lesion"] == region]
         numbers = "; ".join(change(row) for row in told_rows(here))
-        units = int(here["units"].iloc[0])
-        text = f"{names[region]} ({units} unit{'s' * (units != 1)}): {numbers}"
-        told.append(Finding(region, units, text, plain[region]))
+        extent = run.plan[region].extent
+        text = f"{names[region]} ({extent}): {numbers}"
+        told.append(Finding(region, extent, text, plain[region]))
     return Findings(told)
 
 
