@@ -109,11 +109,12 @@ def readouts(
             moments: the world's signals by name and sites as ``@obs``, ``@h0``, …, (S, …). All that
             are named are kept, however well they are told. None takes all that the world gives.
         seed: Of the episodes, which are none of those that a sweep with it is measured on.
-        episodes: To run, two or more.
+        episodes: To run, two or more in each condition.
         horizon: Steps at most; None takes the environment's time limit.
 
     Raises:
-        LabError: ``k`` below 1, a site or signal that is not there, one that never varies.
+        LabError: ``k`` below 1, too few episodes, a site or signal that is not there, one that
+            never varies.
     """
     _check("readouts", k)
     chosen = hidden_sites(agent, sites)
@@ -159,16 +160,15 @@ def _recorded(
     signals: Sequence[str] | Signals | None,
     how: tuple[int, int, int | None],
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
-    """Codes (S, H) by site, signals (S, K) by name, and whether a moment's episode is an even one,
-    (S,) bool; from the second step of each episode on, when the world has said something."""
+    """Codes (S, H) by site, signals (S, K) by name, and whether a moment is of every other round of
+    episodes through all conditions, (S,) bool; from the second step of each episode on, when the
+    world has said something."""
     from rl_ablation.rollouts.episodes import REFERENCE, Episodes
     from rl_ablation.rollouts.recording import record
     from rl_ablation.rollouts.rollout import SITE, world_signals
     from rl_ablation.rollouts.world import settled, world_of
 
     count, seed, horizon = how
-    if count < 2:
-        raise LabError(f"read-outs need at least 2 episodes, got {count}")
     with world_of(agent) as world:
         given = [name for name in world_signals(world) if name not in ("obs", "action", "reward")]
     if signals is not None and not isinstance(signals, Mapping):
@@ -177,6 +177,9 @@ def _recorded(
         given = list(dict.fromkeys(signals))
     places = [f"{SITE}{site}" for site in dict.fromkeys(["obs", *sites])]
     asked = settled(agent, Episodes(count, seed, None, horizon, REFERENCE))
+    each = len(asked.conditions or ("",))
+    if count < 2 * each:
+        raise LabError(f"read-outs need at least {2 * each} episodes, 2 a condition, got {count}")
     found = record(agent, [*given, *places], asked)
     sound = found.sound[1:]
     moments: dict[str, Any] = {p: found.trace[p][1:][sound].astype(np.float64) for p in places}
@@ -186,7 +189,8 @@ def _recorded(
     else:
         told = {name: moments[name] for name in given}
     told = {name: values.reshape(len(values), -1) for name, values in told.items()}
-    even = np.broadcast_to(np.arange(found.sound.shape[1]) % 2 == 0, sound.shape)[sound]
+    rounds = np.arange(found.sound.shape[1]) // each
+    even = np.broadcast_to(rounds % 2 == 0, sound.shape)[sound]
     kept = {}
     for name, values in told.items():
         varies = (values[even].std(0) > DEAD_STD) & (values[~even].std(0) > DEAD_STD)

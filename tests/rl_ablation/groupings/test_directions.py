@@ -1,0 +1,190 @@
+"""Groupings that cut directions, and random directions that hold as much variance."""
+
+import numpy as np
+import pytest
+from conftest import CONDITIONS, HORIZON, turned
+
+import rl_ablation as rl
+from rl_ablation.errors import LabError
+from rl_ablation.groupings.autoencoder import ACTIVE, autoencode, features, through
+from rl_ablation.groupings.controls import AGAIN, random_directions, random_groups
+from rl_ablation.groupings.directions import components, fit, patterns, readouts
+from rl_ablation.groupings.factors import factorise
+from rl_ablation.lesions.lesion import Lesion, Plan
+from rl_ablation.lesions.methods import SiteStats
+
+
+def axes_of(plan, site):
+    return np.concatenate([x.directions[site] for x in plan if site in x.directions])
+
+
+def test_components_are_those_of_most_variance(policy, activity):
+    plan = components(policy, 4, activity)
+    assert plan.names[1:] == [f"{s}/component-{k}" for s in ("h0", "h1") for k in range(4)]
+    for site in ("h0", "h1"):
+        values = activity[site].samples.astype(float)
+        size = np.linalg.svd(values - values.mean(0), compute_uv=False)[:4]
+        held = ((values - values.mean(0)) @ axes_of(plan, site).T).std(0) * len(values) ** 0.5
+        np.testing.assert_allclose(held, size, rtol=1e-5)
+        loadings = axes_of(plan, site)
+        assert (loadings[np.arange(4), np.abs(loadings).argmax(1)] > 0).all()
+
+
+def test_no_more_components_than_there_are(policy, activity):
+    flat = SiteStats(np.outer(np.arange(50.0), np.ones(12)).astype(np.float32))
+    plan = components(policy, 3, {**activity, "h0": flat}, ["h0"])
+    assert plan.names[1:] == ["h0/component-0"]
+    np.testing.assert_allclose(axes_of(plan, "h0"), np.full((1, 12), 12**-0.5), atol=1e-6)
+
+
+def test_patterns_are_the_factors(policy, activity):
+    plan = patterns(policy, 3, activity, ["h1"])
+    wanted = factorise(activity["h1"], 3).patterns
+    wanted /= np.linalg.norm(wanted, axis=1)[:, None]
+    np.testing.assert_allclose(axes_of(plan, "h1"), wanted, atol=1e-6)
+
+
+def test_a_readout_is_the_direction_from_which_a_signal_is_read():
+    """Codes of three signals along known directions, one of them weak and one told twice."""
+    rng = np.random.default_rng(0)
+    told = rng.normal(size=(600, 3)) * [5.0, 1.0, 0.2]
+    turn = np.array(turned(12, 3))
+    half = np.arange(600) % 2 == 0
+    for k in range(3):
+        axes, r2 = fit(told @ turn, told[:, [k]], half)
+        assert r2 > 0.999
+        assert abs(axes[0] @ turn[k]) / np.linalg.norm(axes) > 0.999
+    _, r2 = fit(told @ turn, rng.normal(size=(600, 1)), half)
+    assert r2 < 0.1
+
+
+def test_readouts_of_the_worlds_signals(policy):
+    how = {"episodes": 12, "horizon": HORIZON}
+    plan = readouts(policy, 3, sites=["h0"], **how)
+    assert 1 < len(plan) <= 4
+    assert all(x.startswith("h0/readout-") for x in plan.names[1:])
+    named = readouts(policy, sites=["h0", "h1"], signals=["yaw_rate", "bend"], **how)
+    assert set(named.names[1:]) == {
+        f"{s}/readout-{x}" for s in ("h0", "h1") for x in ("yaw_rate", "bend")
+    }
+    own = {"left": lambda m: m["@obs"][:, 9:13].mean(1), "two": lambda m: m["@obs"][:, [15, 15]]}
+    mine = readouts(policy, sites=["h0"], signals=own, **how)
+    assert mine["h0/readout-two"].size == 1  # the same thing said twice
+    assert mine["h0/readout-left"].size == 1
+    again = readouts(policy, sites=["h0"], signals=own, **how)
+    assert again.lesions == mine.lesions
+
+
+def test_readouts_refuse_what_is_not_there(policy):
+    how = {"episodes": 12, "horizon": 20}
+    with pytest.raises(LabError, match="no signal 'gait'; this world gives"):
+        readouts(policy, signals=["gait"], **how)
+    with pytest.raises(LabError, match="'still' never varies"):
+        readouts(policy, signals={"still": lambda m: np.zeros(len(m["bend"]))}, **how)
+    with pytest.raises(LabError, match="at least 12 episodes, 2 a condition"):
+        readouts(policy, episodes=8)
+    for grouping in (components, patterns, readouts):
+        with pytest.raises(LabError, match="at least 1, got 0"):
+            grouping(policy, 0)
+
+
+@pytest.fixture(scope="module")
+def sparse():
+    """Moments in each of which 2 of 10 known features are on, in 8 units."""
+    rng = np.random.default_rng(0)
+    decoder = rng.normal(size=(10, 8))
+    decoder /= np.linalg.norm(decoder, axis=1)[:, None]
+    on = np.zeros((2000, 10))
+    for row in on:
+        row[rng.choice(10, 2, replace=False)] = rng.uniform(0.5, 1.5, 2)
+    return decoder, SiteStats((0.3 + on @ decoder).astype(np.float32))
+
+
+def test_an_autoencoder_holds_a_sparse_code(sparse, monkeypatch):
+    decoder, stats = sparse
+    monkeypatch.setattr("rl_ablation.groupings.autoencoder.ACTIVE", 2)
+    made = autoencode(stats, 16)
+    assert made.r2 > 0.9
+    found = made.features(stats.samples.astype(float))
+    assert (found >= 0).all()
+    assert ((found > 0).sum(1) <= 2).all()
+    # Each known feature is one of the dictionary's directions.
+    alike = (decoder @ made.decoder.T).max(1)
+    assert (alike > 0.9).mean() >= 0.8
+    again = autoencode(stats, 16)
+    assert np.array_equal(again.decoder, made.decoder)
+
+
+def test_features_are_directions_of_unit_length(policy, activity):
+    plan = features(policy, 16, activity, ["h1"])
+    assert 8 < len(plan) <= 17
+    np.testing.assert_allclose(np.linalg.norm(axes_of(plan, "h1"), axis=1), 1.0, atol=1e-6)
+    for wrong in (0, 10**6):
+        with pytest.raises(LabError, match="from 1 to 4,096 features"):
+            features(policy, wrong, activity)
+
+
+def test_a_policy_driven_through_its_autoencoders(policy, activity):
+    made = {site: autoencode(activity[site], 24) for site in ("h0", "h1")}
+    driven = through(policy, made)
+    obs = activity["obs"].samples[::50][:5] * 0.8 + 0.1  # as the policy saw them
+    record = {s: np.empty((len(obs), n)) for s, n in policy.network.sizes.items()}
+    assert np.abs(driven.act(obs, record=record) - policy.act(obs)).max() < 0.5
+    back = made["h0"].back(made["h0"].features(record["h0"]))
+    assert np.abs(back - record["h0"]).mean() < 0.2 * record["h0"].std()
+    assert driven.sha256 != policy.sha256
+    assert ACTIVE < 24
+    with pytest.raises(LabError, match="no site 'h7'"):
+        through(policy, {"h7": made["h0"]})
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_random_directions_hold_as_much_variance(activity, count):
+    values = activity["h0"].samples.astype(float)
+    values -= values.mean(0)
+    axes = np.array(turned(12, count, 4))
+    wanted = ((values @ axes.T) ** 2).sum()
+    seen = set()
+    for seed in range(12):
+        found = random_directions(activity["h0"], axes, np.random.default_rng(seed))
+        if found is None:
+            continue
+        np.testing.assert_allclose(found @ found.T, np.eye(count), atol=1e-9)
+        assert ((values @ found.T) ** 2).sum() == pytest.approx(wanted, rel=0.05)
+        assert ((found @ axes.T) ** 2).sum() / count <= AGAIN
+        seen.add(float(found[0, 0]))
+    assert len(seen) >= 6
+
+
+def test_the_direction_of_most_variance_has_no_control(policy, activity):
+    first = components(policy, 2, activity, ["h0"])
+    drawn = random_groups(policy, first, 10, activity=activity)
+    assert not [x for x in drawn if x.name.startswith("h0/component-0~")]
+    assert not random_groups(policy, first, 10).lesions[1:]  # they need activity
+
+
+def test_controls_of_directions_are_their_own(policy, activity):
+    a = Lesion(name="h0/a", directions={"h0": turned(12, 1, 1)}, kind="mean", group="readouts")
+    b = Lesion(name="h0/b", directions={"h0": turned(12, 1, 2)}, kind="mean", group="readouts")
+    drawn = random_groups(policy, Plan([a, b]), 6, activity=activity)
+    by_a = [x for x in drawn if x.stratum == a.stratum]
+    assert by_a
+    assert all(x.name.startswith("h0/a~random-") and x.group == "random" for x in by_a)
+    alone = random_groups(policy, Plan([a]), 6, activity=activity)
+    assert [x.key for x in alone.lesions[1:]] == [x.key for x in by_a]
+    more = random_groups(policy, Plan([a]), 3, first=3, activity=activity)
+    assert [x.key for x in more.lesions[1:]] == [x.key for x in by_a if int(x.name[-1]) >= 3]
+
+
+def test_a_map_of_directions_tells_controls(policy, activity, tmp_path):
+    plan = components(policy, 3, activity)
+    run = rl.lesion_map(
+        policy, plan, episodes=6, discovery=4, controls=8, conditions=CONDITIONS, horizon=HORIZON,
+        threads=1, activity=activity, folder=tmp_path / "run", progress=False, seed=1,
+    )  # fmt: skip
+    names = {x.name for stage in run.controls for x in stage.plan if x.size}
+    assert {x.partition("~")[0] for x in names} <= set(plan.names)
+    assert set(run.effects()["group"]) >= {"components"}
+    assert rl.headlines(run) is not None
+    assert rl.figures.FIGURES["directions"].draw(run) is not None
+    assert rl.figures.FIGURES["network"].draw(run) is None
