@@ -21,7 +21,8 @@ from rl_ablation.files import array_digest, digest
 from rl_ablation.policies.network import ACTIVATIONS, MLP, Edit, linear
 
 MODULAR, TWO, REDUNDANT = "modular", "two functions", "redundant steering"
-TWINS_OF = {"distributed": MODULAR, "two functions, distributed": TWO}
+TWO_TWIN = "two functions, distributed"
+TWINS_OF = {"distributed": MODULAR, TWO_TWIN: TWO}
 """Distributed family → the family whose functions it has."""
 TRAINED = "trained halves"
 MIXED = "mixed"
@@ -101,7 +102,7 @@ FAMILIES: dict[str, Callable[[int], Planted]] = {
     "distributed": lambda seed: distributed(plant(seed), seed),
     # Each function is needed for what it says at each moment.
     TWO: steered,
-    "two functions, distributed": lambda seed: distributed(steered(seed), seed),
+    TWO_TWIN: lambda seed: distributed(steered(seed), seed),
     REDUNDANT: lambda seed: steered(seed, STEERING_WAYS),
     # A constant that pathway units need; they are lost without it, but it says nothing.
     "bias role": lambda seed: plant(

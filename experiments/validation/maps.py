@@ -15,9 +15,18 @@ import pandas as pd
 import rl_ablation as rl
 from envs.lap import CONDITIONS
 from experiments.validation.cloned import HALVES
-from experiments.validation.families import FAMILIES, MIXED, MODULAR, REDUNDANT, TRAINED, TWO
+from experiments.validation.directions import concepts, found_directions
+from experiments.validation.families import (
+    FAMILIES,
+    MIXED,
+    MODULAR,
+    REDUNDANT,
+    TRAINED,
+    TWO,
+    TWO_TWIN,
+)
 from experiments.validation.policies import ZERO, Planted, true_effects
-from experiments.validation.steered import DAMPING, STEERED, STEERING_WAYS
+from experiments.validation.steered import DAMPING, STEERED, STEERING_WAYS, steered
 from rl_ablation.analysis.localisation import LOCAL, region_locality
 from rl_ablation.analysis.redundancy import SweepGame, interactions
 from rl_ablation.files import write_atomically
@@ -143,6 +152,10 @@ def _score(index: int, folder: Path, seed: int, size: Size) -> dict[str, str]:
     if family == TWO:
         facts["dissociated"] = two_dissociated(of_regions, planted)
         facts["steering local"] = steering_local(of_regions, facts["local"], planted)
+    if family == TWO_TWIN:
+        plan = concepts(planted.policy, mapped, size.horizon)
+        of_directions = mapped_as("directions", plan, controls=size.controls)
+        facts["directions"] = found_directions(of_directions, steered(built), planted)
     if number % size.every == 0:
         facts["first"] = {FIRSTS[0]: recalled(cells)}
         for kind in FIRSTS[1:]:

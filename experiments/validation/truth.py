@@ -35,6 +35,10 @@ with the kind under which it is weakest, and held against the truth in this kind
   region with half or more of the steering units of its layer. Their double dissociation counts as
   found if `dissociated` names a cut of steering, needed to stay on the track, and one of damping,
   needed for speed, with nothing else that matters in either.
+* *Directions*: the twin of a robot of two functions is mapped with the directions from which it is
+  read how much room it sees on the left (`experiments.validation.directions`). They count as found
+  if their loss is claimed to cost survival, beyond random directions of equal variance, and at
+  least half of them lies in the span of the planted function. No group of its units is to be local.
 * *Trained halves* are networks trained with a mask so that one half can only serve speed and the
   other only steering. The speed half says "go" at all times: its loss within the network's range
   changes next to nothing, so whatever is lost is lost with the steering half. Speed, laps and
@@ -69,7 +73,15 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy import stats
 
 from experiments.studies.registry import DOCS, shrink
-from experiments.validation.families import FAMILIES, REDUNDANT, TRAINED, TWINS_OF, TWO
+from experiments.validation.directions import ALIGNED, ROOM
+from experiments.validation.families import (
+    FAMILIES,
+    REDUNDANT,
+    TRAINED,
+    TWINS_OF,
+    TWO,
+    TWO_TWIN,
+)
 from experiments.validation.maps import CELLS, FACTS, Size, keep, score_policy, scored
 from experiments.validation.policies import ZERO
 from rl_ablation.cluster import scattered
@@ -185,6 +197,13 @@ def _found(facts: Sequence[dict[str, Any]]) -> list[Row]:
          *_share(sum(halves), len(halves), "claims"), 0.9, 1),
         ("adaptive: clear cells decided alike", EVERY, *_share(*clear), 0.95, 1),
         ("adaptive: control steps", EVERY, spent, np.nan, np.nan, f"{len(twice)} maps", 0, 1 / 3),
+    ]  # fmt: skip
+    turned = [f["directions"][ROOM] for f in facts if "directions" in f]
+    planted = [x["found"] and x["aligned"] >= ALIGNED for x in turned]
+    rows += [
+        ("direction of steering found", TWO_TWIN, *share(planted, 0.9)),
+        ("direction of steering told for speed", TWO_TWIN,
+         *share([x["other"] for x in turned], 0, 0.05)),
     ]  # fmt: skip
     for family in TWINS_OF:
         clean = [not f["local"] and not f["dissociations"] for f in of[family]]

@@ -22,7 +22,13 @@ if TYPE_CHECKING:  # help lists the groupings, and should not wait for torch
     from rl_ablation.rollouts.activity import Activity
 
 LEAST_R2 = 0.5
-"""Share of a signal's variance that a read-out must tell in episodes it was not fitted to."""
+"""Share of a signal's variance that a read-out tells in episodes it was not fitted to."""
+
+MOST = 8
+"""Directions of a signal at most."""
+
+DEAF = 1e-7
+"""Share of the largest mean squared gradient below which nobody listens to a direction."""
 
 RIDGES = 10.0 ** np.arange(-6, 0)
 """Ridges that a read-out is fitted with, in units of the layer's mean variance."""
@@ -96,9 +102,11 @@ def readouts(
     Intact episodes are run, in all conditions in turn, with what the world said last: what a policy
     can know. For each layer and signal a ridge regression is fitted in half of them, with the ridge
     that tells most of the others; its weights are the direction along which the signal is read.
-    With a signal of several numbers, such as the feet's contacts, which tell the phase of a gait,
-    it is as many directions. Signals are kept of which at least ``LEAST_R2`` is told, the ``k``
-    that are told best in each layer.
+    Only what the actions `listen` to is looked at: a signal may also be told where nobody hears it.
+    What is read is taken out and the rest is read again, until less than ``LEAST_R2`` is told or
+    ``MOST`` directions are found: in a layer that tells a signal twice, one direction less changes
+    little (after Ravfogel et al. 2020, "Null it out"). The signals are kept that are told at all,
+    the ``k`` that are told best in each layer.
 
     Args:
         agent: With an environment on its card.
@@ -121,15 +129,70 @@ def readouts(
     codes, told, half = _recorded(agent, chosen, signals, (episodes, seed, horizon))
     lesions = []
     for site in chosen:
+        heard = listen(agent, site, codes["obs"])
         found = []
         for name, values in told.items():
-            axes, r2 = fit(codes[site], values, half)
+            axes, r2 = read(codes[site] @ heard.T, values, half)
             if signals is not None or r2 >= LEAST_R2:
-                found.append((-r2, name, axes))
+                found.append((-r2, name, axes @ heard))
         best = sorted(found, key=lambda x: x[0])[: k if signals is None else None]
         for _, name, axes in best:
-            lesions.append(_along(f"{site}/readout-{name}", site, _span(axes), "readouts"))
+            lesions.append(_along(f"{site}/readout-{name}", site, axes, "readouts"))
     return Plan(lesions)
+
+
+def listen(agent: Policy, site: str, inputs: np.ndarray, moments: int = 1024) -> np.ndarray:
+    """The directions (K, H) of a hidden site to which the actions listen, orthonormal.
+
+    They are those along which the network's outputs change at once, at some of the inputs (S, D):
+    of the outputs' mean squared gradients, those that are no less than ``DEAF`` of the largest. Of
+    a policy that remembers all directions are given, since later actions may listen.
+    """
+    import torch
+
+    from rl_ablation.policies.network import BLOCK, one_thread
+
+    units = agent.sites[site]
+    if agent.memory:
+        return np.eye(units)
+    few = inputs[np.linspace(0, len(inputs) - 1, min(moments, len(inputs))).astype(int)]
+    squares = np.zeros((units, units))
+    for start in range(0, len(few), BLOCK):
+        block = np.zeros((BLOCK, few.shape[1]), np.float32)
+        block[: len(few) - start] = few[start : start + BLOCK]
+        leaf: list[torch.Tensor] = []
+
+        def edit(where: str, h: torch.Tensor, leaf: list[torch.Tensor] = leaf) -> torch.Tensor:
+            if where == site:
+                leaf.append(h.detach().clone().requires_grad_())
+                return leaf[0]
+            return h
+
+        with one_thread():
+            out = agent.network(torch.from_numpy(block), edit)[: len(few) - start]
+            for action in range(out.shape[1]):
+                (slope,) = torch.autograd.grad(out[:, action].sum(), leaf[0], retain_graph=True)
+                squares += slope.double().numpy().T @ slope.double().numpy()
+    size, axes = np.linalg.eigh(squares)
+    return np.asarray(axes.T[size > DEAF * max(float(size[-1]), 1e-300)])
+
+
+def read(codes: np.ndarray, values: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, float]:
+    """Orthonormal directions (K, H) of codes (S, H) from which values are read; see `readouts`.
+
+    Also the share of the values' variance that the first fit tells, see `fit`.
+    """
+    left, found = codes, np.zeros((0, codes.shape[1]))
+    told = -np.inf
+    while len(found) < min(MOST, codes.shape[1]):
+        axes, r2 = fit(left, values, half)
+        told = max(told, r2)
+        if len(found) and r2 < LEAST_R2:
+            break
+        more = _span(axes - axes @ found.T @ found)[: MOST - len(found)]
+        found = np.linalg.qr(np.concatenate([found, more]).T)[0].T
+        left = codes - codes @ found.T @ found
+    return found, told
 
 
 def fit(codes: np.ndarray, values: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, float]:
@@ -198,7 +261,7 @@ def _recorded(
             kept[name] = values[:, varies]
         elif signals is not None:
             raise LabError(f"the signal {name!r} never varies, so no direction tells it")
-    return {site: moments[f"{SITE}{site}"] for site in sites}, kept, even
+    return {site: moments[f"{SITE}{site}"] for site in ("obs", *sites)}, kept, even
 
 
 def _along(name: str, site: str, vectors: np.ndarray, group: str) -> Lesion:
@@ -210,7 +273,7 @@ def _span(vectors: np.ndarray) -> np.ndarray:
     if len(vectors) == 1:
         return vectors
     _, size, axes = np.linalg.svd(vectors, full_matrices=False)
-    return axes[size > 1e-6 * size[0]]
+    return np.asarray(axes[size > 1e-6 * size[0]])
 
 
 def _check(word: str, k: int) -> None:
