@@ -51,7 +51,7 @@ def found_directions(run: rl.Map, plain: Planted, twin: Planted) -> dict[str, An
     network = twin.policy.network
     assert isinstance(network, Mixed)
     turn = network.turns[0].numpy().astype(np.float64)
-    rows = changes(run).set_index(["lesion", "measure"])
+    rows = {(r["lesion"], r["measure"]): r for r in changes(run).to_dict("records")}
     told = {}
     for concept, (role, behaviour) in FUNCTIONS.items():
         name = f"h0/readout-{concept}"
@@ -59,9 +59,8 @@ def found_directions(run: rl.Map, plain: Planted, twin: Planted) -> dict[str, An
         inside = float(((axes @ turn)[:, list(plain.units("h0", role))] ** 2).sum() / len(axes))
 
         def claimed(measure: str, name: str = name) -> bool:
-            if (name, measure) not in rows.index:
+            if (row := rows.get((name, measure))) is None:
                 return False
-            row = rows.loc[(name, measure)]
             return bool(row["q"] < LEVEL and row["harm"] < 0 and row["p_random"] < LEVEL)
 
         (other,) = (x for c, (_, x) in FUNCTIONS.items() if c != concept)

@@ -9,6 +9,7 @@ import pytest
 
 import rl_ablation as rl
 from experiments.validation import maps as planted_maps
+from experiments.validation import scores
 from experiments.validation import truth as planted_truth
 from experiments.validation.cloned import HALVES, halves
 from experiments.validation.families import FAMILIES, MIXED, REDUNDANT, TWINS_OF, TWO
@@ -236,7 +237,7 @@ def scored(other=-3.0, **changes):
             "true_n": 96,
         }
     )
-    return planted_maps.score_cells(found, truth, ROLES).set_index("lesion")
+    return scores.score_cells(found, truth, ROLES).set_index("lesion")
 
 
 def test_cells_are_judged_by_the_truth():
@@ -284,7 +285,7 @@ def test_intervals_are_stretched_for_the_error_of_the_truth():
         {"delta": 0.0, "ci_low": -1.0, "ci_high": 1.0, "true_delta": [1.3, 1.3], "n": 24,
          "true_n": [24, 10**6]}
     )  # fmt: skip
-    assert list(planted_maps.holds(cells)) == [True, False]
+    assert list(scores.holds(cells)) == [True, False]
 
 
 def test_a_null_table_deals_every_intact_episode_once():
