@@ -53,6 +53,11 @@ class Answer:
     pictures: Mapping[str, Path] = field(default_factory=dict)  # PNGs of other make: film stills
 
 
+def drawn(figures: Mapping[str, Figure | None]) -> dict[str, Figure]:
+    """The figures for which a run had the numbers."""
+    return {name: figure for name, figure in figures.items() if figure is not None}
+
+
 def find_study(name: str) -> str:
     """The module of a study; a `LabError` where there is none of that name."""
     if name not in STUDIES:
@@ -91,8 +96,8 @@ def run_study(
         style.save(figure, folder / f"{key}.png", dpi=150)
     if docs:
         pictures = ""
-        drawn = {key: folder / f"{key}.png" for key in answer.figures}
-        for key, path in {**drawn, **answer.pictures}.items():
+        own = {key: folder / f"{key}.png" for key in answer.figures}
+        for key, path in {**own, **answer.pictures}.items():
             shrink(path, DOCS / "figures" / f"{name}_{key}.png")
             pictures += f"\n![{key}](../figures/{name}_{key}.png)\n"
         command = f"rl-ablation study {name}{' --quick' if quick else ''} --seed {seed} --docs"

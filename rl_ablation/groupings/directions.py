@@ -126,7 +126,7 @@ def readouts(
     """
     _check("readouts", k)
     chosen = hidden_sites(agent, sites)
-    codes, told, half = _recorded(agent, chosen, signals, (episodes, seed, horizon))
+    codes, told, half = told_signals(agent, chosen, signals, (episodes, seed, horizon))
     lesions = []
     for site in chosen:
         heard = listen(agent, site, codes["obs"])
@@ -217,15 +217,18 @@ def fit(codes: np.ndarray, values: np.ndarray, half: np.ndarray) -> tuple[np.nda
     return kept.T, best
 
 
-def _recorded(
+def told_signals(
     agent: Policy,
     sites: Sequence[str],
     signals: Sequence[str] | Signals | None,
     how: tuple[int, int, int | None],
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
-    """Codes (S, H) by site, signals (S, K) by name, and whether a moment is of every other round of
-    episodes through all conditions, (S,) bool; from the second step of each episode on, when the
-    world has said something."""
+    """What a read-out is fitted to: codes (S, H) by site, signals (S, K) by name, and whether a
+    moment is of every other round of episodes through all conditions, (S,) bool; from the second
+    step of each episode on, when the world has said something.
+
+    ``signals`` are as of `readouts`, ``how`` is its episodes, seed and horizon.
+    """
     from rl_ablation.rollouts.episodes import REFERENCE, Episodes
     from rl_ablation.rollouts.recording import record
     from rl_ablation.rollouts.rollout import SITE, world_signals

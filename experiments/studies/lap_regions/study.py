@@ -34,7 +34,7 @@ from agents.recipes import RECIPES
 from agents.zoo import find_agent
 from experiments.studies.regions import Size, film_still, map_regions, tell, tell_memory
 from experiments.studies.regions_figure import shares
-from experiments.studies.registry import DRIVING, Answer, all_trained
+from experiments.studies.registry import DRIVING, Answer, all_trained, drawn
 from rl_ablation.analysis.localisation import LOCAL, region_locality
 from rl_ablation.measures.registry import MEASURES as ALL
 from rl_ablation.reports.figures import heatmap, intervals, network
@@ -60,7 +60,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         other = map_regions(sibling, folder / f"lap-{k}", FURTHER, seed)
         where[f"training {k}"] = region_locality(other, MEASURES, seed)
     text = tell(run, MEASURES, next(iter(where.values())))
-    figures = {"shares": shares(where), "heatmap": heatmap(run), "network": network(run)}
+    figures = drawn({"shares": shares(where), "heatmap": heatmap(run), "network": network(run)})
     figures["intervals"] = intervals(run, MEASURES)
     locality = pd.concat([t.assign(network=n) for n, t in where.items()])
     tables = {"effects": run.effects(), "locality": locality}
@@ -72,7 +72,9 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     its = region_locality(remembers, MEASURES, seed)
     text += f"\n\n{MEMORY}\n\n{tell(remembers, MEASURES, its)}\n\n"
     text += tell_memory(remembers, MEASURES)
-    figures |= {"memory_shares": shares({"lap-memory": its}), "memory_network": network(remembers)}
+    figures |= drawn(
+        {"memory_shares": shares({"lap-memory": its}), "memory_network": network(remembers)}
+    )
     tables |= {"memory_effects": remembers.effects(), "memory_locality": its}
     return Answer(text, figures, tables, {} if still is None else {"film": still})
 

@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from agents.zoo import find_agent
 from experiments.studies.regions import Size, film_still, map_regions, tell
 from experiments.studies.regions_figure import shares
-from experiments.studies.registry import Answer
+from experiments.studies.registry import Answer, drawn
 from rl_ablation.analysis.localisation import region_locality
 from rl_ablation.mapping.claims import overall
 from rl_ablation.reports.figures import by_condition, heatmap, intervals, network
@@ -60,7 +60,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         head = f"**{name}** (clusters by class: {classes})"
         texts.append(f"{head}\n\n{tell(run, MEASURES[name], where[name])}")
         shown = by_condition(run) or heatmap(run)
-        figures |= {f"{name}_heatmap": shown, f"{name}_network": network(run)}
+        figures |= drawn({f"{name}_heatmap": shown, f"{name}_network": network(run)})
         figures[f"{name}_intervals"] = intervals(run, MEASURES[name])
         tables[f"{name}_effects"] = run.effects()
         if not quick:

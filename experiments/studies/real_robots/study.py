@@ -32,7 +32,7 @@ import rl_ablation as rl
 from agents.zoo import find_agent
 from experiments.studies.regions import Size, film_still, map_regions, tell, tell_memory
 from experiments.studies.regions_figure import shares
-from experiments.studies.registry import RUNS, Answer
+from experiments.studies.registry import RUNS, Answer, drawn
 from rl_ablation.analysis.localisation import LOCAL, UNHARMED, region_locality
 from rl_ablation.reports.figures import by_condition, heatmap, intervals, network
 
@@ -74,7 +74,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         if agent.memory:
             texts.append(tell_memory(run, MEASURES))
         shown = by_condition(run) or heatmap(run)
-        figures |= {f"{name}_heatmap": shown, f"{name}_network": network(run)}
+        figures |= drawn({f"{name}_heatmap": shown, f"{name}_network": network(run)})
         figures[f"{name}_intervals"] = intervals(run, MEASURES)
         tables[f"{name}_effects"] = run.effects()
         if not quick and (still := film_still(run)) is not None:

@@ -1,0 +1,1 @@
+"""Which code, not which units: see `study`."""

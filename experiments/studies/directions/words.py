@@ -1,0 +1,115 @@
+"""What the maps of directions say, in sentences made from the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+import rl_ablation as rl
+from rl_ablation.formats import listed
+from rl_ablation.mapping.claims import changes
+from rl_ablation.mapping.evidence import REPORTED_EFFECT
+from rl_ablation.reports.words import change
+from rl_ablation.stats import LEVEL
+
+KINDS = {
+    "components": "principal components",
+    "readouts": "read-outs",
+    "features": "autoencoder features",
+}
+TOLD = 3  # directions told of each robot
+
+
+def harmful(run: rl.Map) -> pd.DataFrame:
+    """The claims of clear harm to a behaviour for which more or less is better, by direction."""
+    rows = changes(run)
+    sides = rows["measure"].map(lambda m: rl.MEASURES[m].better != 0)
+    clear = (rows["stage"] == "confirmed") & (rows["q"] < LEVEL)
+    return rows[sides & clear & (rows["harm"] < -REPORTED_EFFECT)]
+
+
+def beyond(rows: pd.DataFrame) -> pd.DataFrame:
+    """Those that no random directions of as much variance explain."""
+    return rows[rows["p_random"] < LEVEL]
+
+
+def tell_robots(runs: Mapping[str, rl.Map]) -> str:
+    """How many directions matter in each robot, and how many beyond chance."""
+    lines = []
+    for name, run in runs.items():
+        total = sum(x.group in KINDS for x in run.plan)
+        rows = harmful(run)
+        hurt, sure = rows["lesion"].nunique(), beyond(rows)["lesion"].nunique()
+        held = rows.dropna(subset="p_random")["lesion"].nunique()
+        lines.append(
+            f"- **{name}**: {hurt} of {total} directions are clearly needed for some behaviour; "
+            f"{held} of them could be held against random directions of as much variance, and "
+            f"{sure} do more harm than these."
+        )
+    return "\n".join(lines)
+
+
+def tell_map(run: rl.Map) -> str:
+    """What each sort of directions does, and the largest harms beyond chance."""
+    rows, lines = harmful(run), []
+    for group, words in KINDS.items():
+        cut = [x.name for x in run.plan if x.group == group]
+        mine = rows[rows["lesion"].isin(cut)]
+        lines.append(
+            f"- Of {len(cut)} {words} {mine['lesion'].nunique()} do clear harm, "
+            f"{beyond(mine)['lesion'].nunique()} beyond random directions."
+        )
+    sure = beyond(rows).sort_values("harm").drop_duplicates("lesion").head(TOLD)
+    if sure.empty:
+        draws = rows["draws"].min() if rows["draws"].notna().any() else 0
+        lines.append(
+            "- No direction does more harm to any behaviour than random directions of as much "
+            f"variance in its layer do; with {draws:.0f} of them at least p = "
+            f"{min(1.0, 2 / (1 + draws)):.2g} could have been shown."
+        )
+    for row in sure.to_dict("records"):
+        where = run.plan[row["lesion"]]
+        lines.append(
+            f"- Without **{row['lesion']}** ({where.extent}): {change(row)}; more than "
+            f"{row['draws']:.0f} random directions of as much variance (p = "
+            f"{row['p_random']:.2g}, not corrected for how many directions were tried)."
+        )
+    return "\n".join(lines)
+
+
+def tell_read(told: pd.DataFrame) -> str:
+    """Which signals are read in the network, and in untrained ones."""
+    best = told.sort_values("r2", ascending=False).drop_duplicates("signal")
+    best = best[best["r2"] >= 0.5]
+    if best.empty:
+        return "No signal of the world is read in any layer (no R² of 0.5 or more)."
+    parts = [
+        f"{row['signal']} {row['r2']:.2f}"
+        + (f" (untrained {row['untrained']:.2f})" if np.isfinite(row["untrained"]) else "")
+        for row in best.to_dict("records")
+    ]
+    more = best[best["r2"] > best["most"]]
+    text = f"Read best, R² in other episodes: {listed(parts)}."
+    if best["most"].notna().any():
+        names = listed(list(more["signal"])) if len(more) else "none"
+        text += f" Better than in each of the untrained networks that see the same: {names}."
+    return text
+
+
+def tell_kept(kept: pd.DataFrame) -> str:
+    """What the autoencoders hold of the robot."""
+    parts = [
+        f"with {row['features']} features a layer (R² {row['r2']:.2f}) {row['kept']:.1%} "
+        f"({row['low']:.1%} to {row['high']:.1%})"
+        for row in kept.to_dict("records")
+    ]
+    lost = kept[kept["kept"] < 0.98]
+    end = (
+        " Every dictionary keeps 98 % or more."
+        if lost.empty
+        else f" Less than 98 % is kept with {listed([str(n) for n in lost['features']])} features: "
+        "what these features stand for is not all that the layers do."
+    )
+    return f"Driven through its autoencoders, the robot keeps of its return {listed(parts)}.{end}"
