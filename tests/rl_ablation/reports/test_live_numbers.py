@@ -335,6 +335,8 @@ def test_episodes_go_as_in_the_lab(known, name):
         Lesion(name="none"),
         Lesion(name="mean", cut=some_cut(policy, np.random.default_rng(1)), kind="mean", onset=5),
         Lesion(name="draw", cut={"h1": tuple(range(9))}, kind="resample"),
+        Lesion(name="turn", directions={"h1": turned(policy.sites["h1"], 2)}, kind="conditional"),
+        Lesion(name="tell", cut={"h0": (0, 3, 4)}, to={"action": (0,)}, kind="noise", onset=5),
     ]
     jobs = [
         Episode(cut, seed, conditions[(k + seed) % len(conditions)])
@@ -342,10 +344,11 @@ def test_episodes_go_as_in_the_lab(known, name):
         for seed in range(4)
     ]
     signals = [s for s in scene["signals"] if s not in {e["signal"] for e in scene["ends"]}]
+    kinds = live_data.kinds_data(activity, cuts)
     told = ask(
-        "episodes", page={**data, "scene": scene}, signals=signals,
+        "episodes", page={**data, "kinds": kinds, "scene": scene}, signals=signals,
         jobs=[{"condition": job.condition, "seed": job.seed, "steps": SHORT,
-               "lesion": job.lesion.model_dump()} for job in jobs],
+               "lesion": sent(job.lesion, activity)} for job in jobs],
     )  # fmt: skip
     trace = run_jobs(policy, ["obs", *signals], jobs, activity=activity, horizon=SHORT)
     for row, (job, page) in enumerate(zip(jobs, told, strict=True)):
