@@ -16,6 +16,7 @@ from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.mapping.map import Map
 from rl_ablation.reports import live as live_page
+from rl_ablation.reports.labels import labels
 from rl_ablation.rollouts.episodes import Episode
 from rl_ablation.rollouts.recording import run_jobs
 
@@ -259,12 +260,12 @@ def test_a_direction_of_the_run_is_cut(opened):
 
 
 @browsed
-def test_a_connection_of_the_run_is_cut(opened):
+def test_a_connection_of_the_run_is_cut(opened, pages):
     page = opened("run", "region=h0/few%E2%86%92h1/some&kind=mean")
     assert page.text("#cut-name") == "without what 3 units of h0 tell 2 units of h1 (mean)"
     assert page.page.input_value("#region") == TOLD.name
     option = page.text(f'#region option[value="{TOLD.name}"]')
-    assert option == f"{TOLD.name} (3 units → 2 units)"
+    assert option == f"{labels(pages['map'])[TOLD.name]} (3 units → 2 units)"
     ends = ((".tells", "h0", (0, 2, 4)), (".hears", "h1", (1, 3)))
     for mark, site, units in ends:
         marked = page.page.locator(f'.grid[data-site="{site}"] {mark}')
