@@ -27,7 +27,7 @@ from rl_ablation.reports.live_data import (
     policy_data,
     scene_data,
 )
-from rl_ablation.reports.live_run import intact_values, run_data
+from rl_ablation.reports.live_run import intact_values, played, run_data
 from rl_ablation.rollouts.activity import Activity, record_activity
 from rl_ablation.rollouts.world import world_of
 
@@ -105,11 +105,11 @@ def page_data(
         "engines": {"page": engine_version(), "lab": importlib.metadata.version("mujoco")},
         "scene": scene,
         "policy": data,
-        "kinds": kinds_data(activity),
+        "kinds": kinds_data(activity, [] if run is None else played(run)),
         "activity": activity_data(activity),
         "names": names,
         "intact": intact_values(policy, scene, run),
-        "run": None if run is None else run_data(run),
+        "run": None if run is None else run_data(run, activity),
         "load": list(load) or standard,
     }
 

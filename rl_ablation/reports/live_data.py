@@ -14,6 +14,7 @@ import numpy as np
 
 from rl_ablation.errors import LabError
 from rl_ablation.files import one_line
+from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.lesions.methods import KINDS, Kind, SiteStats
 from rl_ablation.lesions.visited import Visited
 from rl_ablation.policies.network import ACTIVATIONS, MLP
@@ -70,15 +71,19 @@ def policy_data(policy: Policy) -> dict[str, Any]:
     }
 
 
-def kinds_data(activity: Activity) -> list[dict[str, Any]]:
+def kinds_data(activity: Activity, lesions: Sequence[Lesion] = ()) -> list[dict[str, Any]]:
     """The kinds of cut of the lab's table that a page can carry out.
 
     Those are the affine ones: scale = a + b · strength and shift = c + d · strength for each unit,
-    with a draw mode that the page knows. Others, of somebody's own, are left out.
+    with a draw mode that the page knows. Others, of somebody's own, are left out. Beside the sites
+    there are the directions of lesions, as ``DIGEST SITE``, as if each were a unit.
     """
+    known = dict(activity)
+    for lesion in lesions:
+        known |= {f"{_digest(lesion)} {s}": x for s, x in _along(lesion, activity).items()}
     made = []
     for name, kind in KINDS.items():
-        sites = {site: _affine(kind, stats) for site, stats in activity.items()}
+        sites = {site: _affine(kind, stats) for site, stats in known.items()}
         if kind.draws in DRAWN and all(found is not None for found in sites.values()):
             made.append(
                 {
@@ -110,6 +115,37 @@ def _affine(kind: Kind, stats: SiteStats) -> dict[str, Any] | None:
 
 def _short(values: np.ndarray) -> Any:
     return float(values[0]) if np.ptp(values) == 0 else pack(values)
+
+
+def more_data(lesion: Lesion, activity: Activity) -> dict[str, Any] | None:
+    """What a lesion has besides units: directions, and who alone hears of it; None if neither.
+
+    Mean and standard deviation along each direction are those of all moments, not of the page's.
+    """
+    if not lesion.more:
+        return None
+    return {
+        "digest": _digest(lesion),
+        "directions": {
+            site: {
+                "axes": pack(lesion.directions[site]),
+                "mean": pack(stats.mean),
+                "std": pack(stats.std),
+            }
+            for site, stats in _along(lesion, activity).items()
+        },
+        "to": {site: sorted(units) for site, units in lesion.to.items() if units},
+    }
+
+
+def _digest(lesion: Lesion) -> str:
+    return "".join(lesion.more)
+
+
+def _along(lesion: Lesion, activity: Activity) -> dict[str, SiteStats]:
+    """Site → what the intact policy does along the lesion's directions."""
+    axes = {site: np.array(told) for site, told in lesion.directions.items() if told}
+    return {site: activity[site].along(values) for site, values in axes.items()}
 
 
 def thinned(activity: Activity, moments: int = MOMENTS) -> dict[str, SiteStats]:

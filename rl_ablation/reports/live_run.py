@@ -16,7 +16,9 @@ from rl_ablation.mapping.map import Map
 from rl_ablation.measures.registry import MEASURES, evaluate
 from rl_ablation.policies.policy import Policy
 from rl_ablation.reports.labels import labels
+from rl_ablation.reports.live_data import more_data
 from rl_ablation.reports.words import headlines
+from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.episodes import Episode
 from rl_ablation.rollouts.recording import run_jobs
 from rl_ablation.stats import LEVEL
@@ -74,13 +76,20 @@ def _own_episodes(
     return table.assign(**evaluate(taken, trace))
 
 
-def run_data(run: Map) -> dict[str, Any]:
+def played(run: Map) -> list[Lesion]:
+    """The regions of a run that a page plays: all in their first kind, but none that takes values
+    from chosen moments, of which the page keeps too few."""
+    cuts = [x for x in in_first(run.plan) if x.size and x.group not in CONTROLS]
+    return [x for x in cuts if not x.moments]
+
+
+def run_data(run: Map, activity: Activity) -> dict[str, Any]:
     """The regions of a run with what their loss does, and its findings."""
-    told, rows = labels(run), changes(run)
+    told, rows, cuts = labels(run), changes(run), played(run)
     telling = set(telling_rows(run)["measure"])
     rows = rows[rows["measure"].isin(telling)]
-    cuts = [x for x in in_first(run.plan) if x.size and x.group not in CONTROLS]
     first = cuts[0] if cuts else Lesion(name=INTACT)
+    names = {x.name for x in cuts}
     return {
         "kinds": list(dict.fromkeys(x.kind for x in cuts)),
         "strength": first.strength,
@@ -92,11 +101,15 @@ def run_data(run: Map) -> dict[str, Any]:
                 "label": told[x.name],
                 "group": x.group,
                 "cut": {site: list(units) for site, units in x.cut.items() if units},
+                "more": more_data(x, activity),
                 "effects": _effects(rows[rows["lesion"] == x.name]),
             }
             for x in cuts
         ],
-        "findings": [{"region": f.lesion, "text": f.text} for f in headlines(run)],
+        "findings": [
+            {"region": f.lesion, "text": f.text} for f in headlines(run) if f.lesion in names
+        ],
+        "plan": f"rl.Map({str(run.folder)!r}).plan",
     }
 
 

@@ -3,8 +3,8 @@
 import { any, button, calm, colour, darkness, input, say, select } from "./dom.js";
 import { Gauges } from "./gauges.js";
 import { NetworkPanel } from "./network.js";
-import { address, cutName, readAddress, sizeOf, startOf } from "./state.js";
-import { aboutUnit, countsOf, endText, python } from "./words.js";
+import { address, copied, readAddress, sizeOf, startOf } from "./state.js";
+import { aboutMarks, aboutUnit, countsOf, cutName, endText, python } from "./words.js";
 
 /** @typedef {import("./types").PageData} PageData */
 /** @typedef {import("./state.js").State} State */
@@ -88,10 +88,11 @@ export class App {
     }
 
     /**
-     * Change the cut, while the robots run on.
+     * Change which units are cut, while the robots run on. Directions and connections are healed.
      * @param {(cut: Record<string, Set<number>>) => void} edit
      */
     cut(edit) {
+        if (this.state.more !== null) Object.assign(this.state, copied());
         edit(this.state.cut);
         this.tell();
     }
@@ -119,14 +120,14 @@ export class App {
 
     /** The present lesion. Nothing is shared with the state: a robot keeps what it was given. */
     lesion() {
-        const { cut, kind, strength, onset, when } = this.state;
-        return { cut: { ...cut }, kind, strength, onset, when };
+        const { cut, more, kind, strength, onset, when } = this.state;
+        return { cut: { ...cut }, more, kind, strength, onset, when };
     }
 
     /** Show the state, without a change of it. */
     show() {
-        const { state, data } = this, size = sizeOf(state.cut);
-        this.panel.mark(state.cut);
+        const { state, data } = this, size = sizeOf(state);
+        this.panel.mark(state);
         this.gauges.expect(state.condition);
         this.resize();
         const strength = state.strength === null ? "" : ` ${state.strength}`.replace("-", "−");
@@ -258,7 +259,7 @@ export class App {
         const { race, data } = this;
         if (performance.now() - this.addressed > ADDRESS) this.writeAddress();
         this.gauges.draw(race, this.inks);
-        const waits = sizeOf(this.state.cut) > 0 && !race.cut.robot.cut && race.cut.robot.ended === "";
+        const waits = sizeOf(this.state) > 0 && !race.cut.robot.cut && race.cut.robot.ended === "";
         for (const { name, robot } of race.runners) {
             const end = endText(robot.ended, robot.steps * data.scene.dt);
             say(any(`end-${name}`), name === "cut" && waits ? "not at this moment" : end);
@@ -267,6 +268,7 @@ export class App {
         any("sites").classList.toggle("waits", waits);
         say(any("clock"), `${(race.steps * data.scene.dt).toFixed(1)} s${this.pace()}`);
         say(any("counts"), countsOf(race));
+        say(any("marks"), aboutMarks(this.state, data, race));
         if (this.looked !== null) {
             any("detail").replaceChildren(...aboutUnit(this.looked.site, this.looked.unit, data, race).map((line) => {
                 const part = document.createElement("span");

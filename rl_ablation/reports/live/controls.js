@@ -4,7 +4,7 @@ import { any, button, choices, input, select } from "./dom.js";
 import { MOST } from "./app.js";
 import { copied, regionOf, sizeOf, takesStrength } from "./state.js";
 import { canonical, parse, problem } from "./triggers.js";
-import { loss } from "./words.js";
+import { listed, loss, regionName } from "./words.js";
 
 /** @typedef {import("./app.js").App} App */
 /** @typedef {import("./types").PageData} PageData */
@@ -15,11 +15,11 @@ const SPEEDS = [0.25, 0.5, 1, 2, 4, 8];
 const KINDS = {
     zero: "silent", mean: "held at its mean", resample: "as at another moment",
     conditional: "as at a like moment", noise: "disturbed", clamp: "held at a value",
-    gain: "weaker or stronger",
+    gain: "weaker or stronger", stimulate: "pushed up or down",
 };
 
 /** The range of strengths of a kind. */
-const RANGES = { clamp: [-2, 2], gain: [0, 3], noise: [0, 4] };
+const RANGES = { clamp: [-2, 2], gain: [0, 3], noise: [0, 4], stimulate: [-4, 4] };
 
 /** @param {App} app */
 export function connect(app) {
@@ -102,7 +102,7 @@ function cutting(app) {
     choices(select("kind"), data.kinds.map(({ name }) => [name, KINDS[name] ? `${name}: ${KINDS[name]}` : name]));
     select("kind").addEventListener("change", () => app.change({ kind: select("kind").value, strength: null }));
     strength.addEventListener("input", () => app.change({ strength: Number(strength.value) }));
-    button("heal").addEventListener("click", () => app.change({ cut: {} }));
+    button("heal").addEventListener("click", () => app.change(copied()));
     input("onset").addEventListener("input", () => {
         const seconds = input("onset").valueAsNumber;
         app.change({ onset: Number.isFinite(seconds) ? Math.max(0, Math.round(seconds / data.scene.dt)) : 0 });
@@ -136,7 +136,7 @@ function cutting(app) {
         }
         if (document.activeElement !== when) when.value = state.when ?? "";
         if (document.activeElement !== input("onset")) input("onset").value = String(state.onset * data.scene.dt);
-        button("heal").disabled = sizeOf(state.cut) === 0;
+        button("heal").disabled = sizeOf(state) === 0;
     });
 }
 
@@ -166,14 +166,10 @@ function regions(app) {
     if (run === null || run.regions.length === 0) return;
     any("region-label").hidden = false;
     /** @type {[string, string][]} */
-    const known = run.regions.map(({ name, label, cut }) => {
-        const units = Object.values(cut).flat().length;
-        return [name, units === 1 ? label : `${label} (${units} units)`];
-    });
+    const known = run.regions.map((region) => [region.name, listed(region)]);
     choices(select("region"), [["", "none of the run’s"], ...known]);
     const cutRegion = (/** @type {string} */ name) => {
-        const region = run.regions.find((one) => one.name === name);
-        app.change({ cut: region ? copied(region.cut) : {} });
+        app.change(copied(run.regions.find((one) => one.name === name)));
     };
     select("region").addEventListener("change", () => cutRegion(select("region").value));
     const buttons = run.findings.map(({ region, text }) => {
@@ -181,19 +177,19 @@ function regions(app) {
         press.type = "button";
         press.textContent = text;
         press.dataset.region = region;
-        press.addEventListener("click", () => cutRegion(regionOf(state.cut, data)?.name === region ? "" : region));
+        press.addEventListener("click", () => cutRegion(regionOf(state, data)?.name === region ? "" : region));
         item.append(press);
         any("findings").append(item);
         return press;
     });
     any("found").hidden = false;
     app.listeners.push(() => {
-        const here = sizeOf(state.cut) ? (regionOf(state.cut, data)?.name ?? "") : "";
+        const here = sizeOf(state) ? (regionOf(state, data)?.name ?? "") : "";
         select("region").value = here;
         const region = run.regions.find(({ name }) => name === here);
         const told = buttons.some((press) => press.dataset.region === here);
         any("loss").textContent = region === undefined || told ? ""
-            : `Without ${region.label}, says the run: ${loss(region.effects)}.`;
+            : `Without ${regionName(region, data)}, says the run: ${loss(region.effects)}.`;
         for (const press of buttons) press.setAttribute("aria-pressed", String(press.dataset.region === here));
     });
 }

@@ -1,9 +1,10 @@
 /** The network, live: a grid of units for every site, to look at and to cut. */
 
 import { shadeOf, shades } from "./colours.js";
-import { ranges } from "./state.js";
+import { Arrows, loadings } from "./marks.js";
 
 /** @typedef {import("./types").PageData} PageData */
+/** @typedef {import("./types").Lesion} Lesion */
 /** @typedef {Record<string, Set<number>>} Cut */
 /** @typedef {{site: string, unit: number}} Place */
 
@@ -51,13 +52,28 @@ class Grid {
         this.mark(new Set());
     }
 
-    /** @param {Set<number>} cut */
-    mark(cut) {
+    /**
+     * Mark the units that are cut, or that tell or hear of a cut, and how much of each is in the
+     * directions that are cut.
+     * @param {Set<number>} cut
+     * @param {Iterable<number>} [tells]
+     * @param {Iterable<number>} [hears]
+     * @param {number[]} [loads]
+     */
+    mark(cut, tells = [], hears = [], loads = []) {
+        const [telling, hearing] = [new Set(tells), new Set(hears)];
+        this.grid.classList.toggle("turned", loads.length > 0);
         this.cells.forEach((cell, unit) => {
-            const gone = cut.has(unit);
-            cell.classList.toggle("is-cut", gone);
+            const gone = cut.has(unit), load = loads[unit] ?? 0;
+            const marks = { "is-cut": gone, tells: telling.has(unit), hears: hearing.has(unit) };
+            const told = [gone && "cut", marks.tells && "tells", marks.hears && "hears of the cut"];
+            if (loads.length) told.push(`${Math.round(100 * load)} % of the largest loading`);
+            for (const [name, on] of Object.entries(marks)) cell.classList.toggle(name, on);
+            cell.classList.toggle("plus", load > 0);
+            cell.classList.toggle("minus", load < 0);
+            cell.style.setProperty("--load", Math.sqrt(Math.abs(load)).toFixed(3));
             cell.setAttribute("aria-selected", String(gone));
-            cell.setAttribute("aria-label", `${this.name(unit)}${gone ? ", cut" : ""}`);
+            cell.setAttribute("aria-label", [this.name(unit), ...told].filter(Boolean).join(", "));
         });
         this.title.setAttribute("aria-pressed", String(cut.size === this.cells.length));
         this.title.setAttribute("aria-label", `${this.title.textContent}: cut or heal all`);
@@ -108,6 +124,7 @@ export class NetworkPanel {
             site, units, (unit) => data.names[site]?.[unit] ?? `${site} unit ${unit}`,
         ));
         element.append(...this.grids.map((grid) => grid.element));
+        this.arrows = new Arrows(element);
         for (const grid of this.grids) this.listen(grid);
     }
 
@@ -170,10 +187,26 @@ export class NetworkPanel {
         });
     }
 
-    /** @param {Cut} cut */
-    mark(cut) {
-        this.cut = cut;
-        for (const grid of this.grids) grid.mark(cut[grid.site] ?? new Set());
+    /**
+     * Show what is cut. Of a connection, or of directions, no unit counts as cut: the next one that
+     * is clicked begins a cut of units.
+     * @param {Lesion} lesion
+     */
+    mark({ cut, more }) {
+        this.cut = more === null ? cut : {};
+        const to = Object.entries(more?.to ?? {}), tells = to.length > 0;
+        for (const grid of this.grids) {
+            const units = cut[grid.site] ?? new Set(), along = more?.directions[grid.site];
+            const loads = along === undefined ? [] : loadings(along);
+            grid.mark(tells ? new Set() : units, tells ? units : [], more?.to[grid.site], loads);
+        }
+        const senders = this.grids.map(({ site, cells }) =>
+            cells.filter((_, unit) => cut[site]?.has(unit) || more?.directions[site] !== undefined));
+        this.arrows.show(to.flatMap(([site, units]) => {
+            const hears = this.grids.find((grid) => grid.site === site)?.cells.filter((_, unit) => units.includes(unit));
+            return senders.filter((cells) => cells.length > 0).map((cells) =>
+                /** @type {[HTMLElement[], HTMLElement[]]} */ ([cells, hears ?? []]));
+        }));
     }
 
     /** @param {boolean} dark */
@@ -197,11 +230,3 @@ export class NetworkPanel {
         }
     }
 }
-
-/**
- * A cut in the spelling of addresses, for people: "h1: 0-2,5".
- * @param {Cut} cut
- */
-export const spelled = (cut) =>
-    Object.entries(cut).filter(([, units]) => units.size > 0)
-        .map(([site, units]) => `${site}: ${ranges(units)}`).join("; ");

@@ -5,6 +5,7 @@
 
 /** @typedef {import("./types").PolicyData} PolicyData */
 /** @typedef {(site: string, values: Float32Array) => void} Edit changes the values in place */
+/** @typedef {{to: Record<string, number[]>, apply: Edit}} Cuts what is cut, and for whom alone */
 
 /**
  * The error function, to 1.5e-7 (Abramowitz & Stegun 7.1.26).
@@ -60,19 +61,37 @@ export class Policy {
     }
 
     /**
-     * Choose an action; `edit` may change the values of each site on the way. For discrete actions
-     * the answer is a single number, the chosen one.
+     * Choose an action. For discrete actions the answer is a single number, the chosen one.
      * @param {ArrayLike<number>} obs raw
-     * @param {Edit} edit
+     * @param {Cuts | null} cuts
      * @returns {Float32Array}
      */
-    act(obs, edit) {
+    act(obs, cuts) {
+        this.normalise(obs);
+        if (cuts === null || Object.keys(cuts.to).length === 0) {
+            return this.forward(this.activity, (site, values) => cuts?.apply(site, values));
+        }
+        // What the receivers hear is worked out in a pass of its own; all others hear nothing of it.
+        const heard = Object.fromEntries(Object.entries(this.activity).map(([site, x]) => [site, x.slice()]));
+        this.forward(heard, (site, values) => cuts.apply(site, values));
+        return this.forward(this.activity, (site, values) => {
+            for (const unit of cuts.to[site] ?? []) values[unit] = heard[site][unit];
+        });
+    }
+
+    /**
+     * Pass through the network; `edit` may change the values of each site on the way.
+     * @param {Record<string, Float32Array>} sites what every site does; that of `obs` is given
+     * @param {Edit} edit
+     * @returns {Float32Array} the action
+     */
+    forward(sites, edit) {
         const { layers, squash, low, high } = this.data;
-        let values = this.normalise(obs);
+        let values = sites.obs;
         edit("obs", values);
         layers.forEach(({ weight, bias }, k) => {
             const last = k === layers.length - 1;
-            const out = last ? this.activity.action : this.activity[`h${k}`];
+            const out = last ? sites.action : sites[`h${k}`];
             const width = values.length;
             for (let row = 0; row < out.length; row++) {
                 let sum = bias[row];

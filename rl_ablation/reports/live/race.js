@@ -10,7 +10,7 @@ import { met, parse } from "./triggers.js";
 /** @typedef {import("./triggers.js").Comparison} Comparison */
 
 /** @type {Lesion} */
-const NONE = { cut: {}, kind: "zero", strength: null, onset: 0, when: null };
+const NONE = { cut: {}, more: null, kind: "zero", strength: null, onset: 0, when: null };
 
 const SMOOTH = 0.25; // s: over so long a signal's jitter is evened out for the eye
 

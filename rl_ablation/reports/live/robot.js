@@ -137,13 +137,8 @@ export class Robot {
         const { control } = this.scene, { masks, policy } = this;
         const said = { ...this.signals, obs: this.obs };
         this.cut = masks !== null && this.steps >= masks.lesion.onset && met(this.when, said);
-        let began = false;
-        const action = policy.act(this.obs, (site, values) => {
-            if (masks === null || !this.cut) return;
-            if (!began) masks.begin(this.steps, policy.activity.obs);
-            began = true;
-            masks.apply(site, values);
-        });
+        if (this.cut) masks?.begin(this.steps, policy.normalise(this.obs));
+        const action = policy.act(this.obs, this.cut ? masks : null);
         const ctrl = this.physics.field("ctrl");
         action.forEach((value, k) => {
             if (control.clip !== null) {

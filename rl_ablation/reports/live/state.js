@@ -9,6 +9,7 @@ import { canonical } from "./triggers.js";
 /** @typedef {import("./types").Lesion} Lesion */
 /** @typedef {import("./types").Region} Region */
 
+/** @typedef {{cut: Record<string, Iterable<number>>, more: import("./types").More | null}} What is cut */
 /** @typedef {Lesion & {condition: string, seed: number, overlay: boolean}} State */
 
 /**
@@ -20,6 +21,7 @@ export function initial(data) {
     const conditions = Object.keys(data.scene.conditions);
     return {
         cut: {},
+        more: null,
         kind: data.run?.kinds[0] ?? data.kinds[0].name,
         strength: data.run?.strength ?? null,
         onset: 0,
@@ -72,31 +74,45 @@ export function readCut(text, sites) {
 }
 
 /**
+ * What is cut, to be changed; of a region, or with none, of nothing.
+ * @param {What} [region]
+ * @returns {Pick<Lesion, "cut" | "more">}
+ */
+export const copied = (region = { cut: {}, more: null }) => ({
+    cut: Object.fromEntries(Object.entries(region.cut).map(([site, units]) => [site, new Set(units)])),
+    more: region.more,
+});
+
+/**
+ * How many units there are, over all sites.
  * @param {Record<string, Iterable<number>>} cut
- * @returns {Record<string, Set<number>>}
  */
-export const copied = (cut) =>
-    Object.fromEntries(Object.entries(cut).map(([site, units]) => [site, new Set(units)]));
+export const unitsIn = (cut) => Object.values(cut).reduce((sum, units) => sum + [...units].length, 0);
 
 /**
- * How many units a cut holds.
- * @param {Record<string, Set<number>>} cut
+ * How many directions are cut, over all sites.
+ * @param {What} what
  */
-export const sizeOf = (cut) => Object.values(cut).reduce((sum, units) => sum + units.size, 0);
+export const directionsIn = ({ more }) =>
+    Object.values(more?.directions ?? {}).reduce((sum, { mean }) => sum + mean.length, 0);
 
 /**
- * The region of a run that is cut to the unit, if there is one.
- * @param {Record<string, Set<number>>} cut
+ * How many units and directions are cut.
+ * @param {What} what
+ */
+export const sizeOf = (what) => unitsIn(what.cut) + directionsIn(what);
+
+/**
+ * The region of a run that is cut, to the unit, if there is one. Directions and connections are cut
+ * as the run has them, or not at all.
+ * @param {Lesion} lesion
  * @param {PageData} data
  * @returns {Region | undefined}
  */
-export function regionOf(cut, data) {
-    const size = sizeOf(cut);
-    return data.run?.regions.find(
-        (region) =>
-            size === Object.values(region.cut).reduce((sum, units) => sum + units.length, 0) &&
-            Object.entries(region.cut).every(([site, units]) => units.every((u) => cut[site]?.has(u))),
-    );
+export function regionOf({ cut, more }, data) {
+    const size = unitsIn(cut);
+    return data.run?.regions.find((region) => region.more === more && size === unitsIn(region.cut) &&
+        Object.entries(region.cut).every(([site, units]) => units.every((u) => cut[site]?.has(u))));
 }
 
 /**
@@ -117,7 +133,7 @@ function numberIn(text) {
 export function readAddress(hash, data) {
     const state = initial(data), given = new URLSearchParams(hash.replace(/^#/, "").replaceAll("+", "%2B"));
     const region = data.run?.regions.find(({ name }) => name === given.get("region"));
-    state.cut = region ? copied(region.cut) : readCut(given.get("cut") ?? "", data.policy.sites);
+    Object.assign(state, region ? copied(region) : { cut: readCut(given.get("cut") ?? "", data.policy.sites) });
     const kind = data.kinds.find(({ name }) => name === given.get("kind"));
     if (kind !== undefined) [state.kind, state.strength] = [kind.name, null];
     const strength = numberIn(given.get("strength"));
@@ -142,11 +158,11 @@ export function readAddress(hash, data) {
  * @param {PageData} data
  */
 export function address(state, data) {
-    const region = regionOf(state.cut, data);
+    const region = regionOf(state, data);
     const parts = Object.entries(state.cut).filter(([, units]) => units.size > 0);
     /** @type {[string, string | number | null][]} */
     const told = [
-        ["region", region && sizeOf(state.cut) > 0 ? region.name : null],
+        ["region", region && sizeOf(state) > 0 ? region.name : null],
         ["cut", region ? null : parts.map(([s, u]) => `${s}:${ranges(u)}`).join(";") || null],
         ["kind", state.kind],
         ["strength", state.strength],
@@ -177,23 +193,3 @@ export const takesStrength = (kind, data) =>
  */
 export const startOf = (condition, seed, data) =>
     data.scene.conditions[condition].starts.find((start) => start.seed === seed);
-
-/**
- * A cut in few words: "3 units of h1".
- * @param {State} state
- * @param {PageData} data
- */
-export function cutName(state, data) {
-    const total = sizeOf(state.cut);
-    if (total === 0) return "nothing cut";
-    const region = regionOf(state.cut, data);
-    if (region !== undefined) return region.label;
-    const parts = Object.entries(state.cut).filter(([, units]) => units.size > 0);
-    return parts.map(([site, units]) => {
-        const [only] = units;
-        const name = data.names[site]?.[only];
-        if (units.size === 1) return name ?? `unit ${only} of ${site}`;
-        if (units.size === data.policy.sites[site]) return `all of ${site}`;
-        return `${units.size} units of ${site}`;
-    }).join(" and ");
-}

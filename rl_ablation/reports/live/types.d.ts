@@ -113,7 +113,10 @@ export interface PolicyData {
 /** A coefficient for each unit, or one for all. */
 export type Coefficients = number | Float32Array;
 
-/** scale = scale[0] + scale[1] · strength, shift alike, at every site. */
+/**
+ * scale = scale[0] + scale[1] · strength, shift alike, at every site, and along the directions of
+ * every region that has some, as "DIGEST SITE".
+ */
 export interface KindData {
     name: string;
     doc: string;
@@ -130,8 +133,26 @@ export interface ActivityData {
     sites: Record<string, { mean: Float32Array; std: Float32Array; samples: Float32Array }>;
 }
 
+/** Directions of a site, K × units, row by row; what the intact robot does along each. */
+export interface Directions {
+    axes: Float32Array;
+    mean: Float32Array;
+    std: Float32Array;
+}
+
+/**
+ * What a lesion has besides units: directions of sites, and the only units that hear of the cut,
+ * with none: all. The digest is its part in the key of the lesion's random stream.
+ */
+export interface More {
+    digest: string;
+    directions: Record<string, Directions>;
+    to: Record<string, number[]>;
+}
+
 export interface Lesion {
     cut: Record<string, Set<number>>;
+    more: More | null;
     kind: string;
     strength: number | null;
     onset: number;
@@ -155,6 +176,7 @@ export interface Region {
     label: string;
     group: string;
     cut: Record<string, number[]>;
+    more: More | null;
     effects: Effect[];
 }
 
@@ -165,6 +187,8 @@ export interface RunData {
     seed: number;
     regions: Region[];
     findings: { region: string; text: string }[];
+    /** Python that opens the run's plan. */
+    plan: string;
 }
 
 export interface PageData {

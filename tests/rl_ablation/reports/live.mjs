@@ -18,9 +18,9 @@ function packed(values, code = "f32") {
 }
 
 /** A lesion of the lab as the page keeps it. */
-const lesionOf = ({ cut, kind, strength, onset, when }) => ({
+const lesionOf = ({ cut, more, kind, strength, onset, when }) => ({
     cut: Object.fromEntries(Object.entries(cut).map(([site, units]) => [site, new Set(units)])),
-    kind, strength, onset, when: when ?? null,
+    more: more ?? null, kind, strength, onset, when: when ?? null,
 });
 
 const byName = (kinds) => Object.fromEntries(kinds.map((kind) => [kind.name, kind]));
@@ -37,13 +37,9 @@ const TASKS = {
             const actions = [];
             for (let row = 0; row < rows; row++) {
                 const masks = new Masks(lesionOf(told), row, kinds, activity);
-                let began = false;
-                const edit = (site, values) => {
-                    if (!began) masks.begin(step, policy.activity.obs);
-                    began = true;
-                    masks.apply(site, values);
-                };
-                actions.push(...policy.act(obs.subarray(row * width, (row + 1) * width), edit));
+                const seen = obs.subarray(row * width, (row + 1) * width);
+                masks.begin(step, policy.normalise(seen));
+                actions.push(...policy.act(seen, masks));
                 for (const [site, all] of Object.entries(sites)) all.push(...policy.activity[site]);
             }
             const values = Object.entries(sites).map(([site, all]) => [site, packed(all)]);

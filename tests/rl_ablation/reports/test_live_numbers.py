@@ -11,6 +11,7 @@ import gymnasium as gym
 import mujoco
 import numpy as np
 import pytest
+from conftest import turned
 
 import envs  # noqa: F401  # registers its worlds
 from agents.zoo import find_agent
@@ -101,11 +102,17 @@ def test_policy_acts_like_the_labs_under_every_kind(known, name):
     visited = activity["obs"].samples[rng.integers(len(activity["obs"].samples), size=rows)]
     seen = visited + rng.normal(0, 0.5, visited.shape)
     obs = policy.obs_mean + policy.obs_std * seen
+    assert {k["name"] for k in data["kinds"]} == set(KINDS)
+    check_acts_alike(policy, activity, data, lesions, obs, step)
+
+
+def check_acts_alike(policy, activity, data, lesions, obs, step):
+    """Whether the page has the lab's values at all sites, row k in the episode of seed k."""
+    rows = len(obs)
     told = ask(
-        "policy", page=data, lesions=[x.model_dump() for x in lesions],
+        "policy", page=data, lesions=[sent(x, activity) for x in lesions],
         obs=live_data.pack(obs, np.float64), rows=rows, step=step,
     )  # fmt: skip
-    assert {k["name"] for k in data["kinds"]} == set(KINDS)
     for lesion, page in zip(lesions, told, strict=True):
         masks = Masks([lesion] * rows, range(rows), policy.sites, activity)
         record = {s: np.empty((rows, n), np.float32) for s, n in policy.sites.items()}
@@ -115,6 +122,41 @@ def test_policy_acts_like_the_labs_under_every_kind(known, name):
         for site, values in record.items():
             gap = np.abs(array(page["sites"][site]).reshape(rows, -1) - values)
             assert gap.max() <= 1e-5, (lesion.name, site)
+
+
+def sent(lesion, activity):
+    """A lesion as a page has it."""
+    return {**lesion.model_dump(), "more": live_data.more_data(lesion, activity)}
+
+
+SENDS = (
+    {"cut": {"h0": (0, 3, 8, 20)}, "to": {"h1": (1, 2, 40), "action": ()}},
+    {"cut": {"obs": (0, 5)}, "to": {"h1": (7,), "action": (1,)}},
+    {"cut": {"h0": (2,)}, "directions": {"h0": turned(64, 3, 1)}, "to": {"action": (0, 1)}},
+)
+"""What some units alone hear of."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_directions_and_connections_are_cut_like_the_labs(known, kind):
+    policy, activity, data = known("lap")
+    rng, rows = np.random.default_rng(4), 60
+    strengths = (None,) if KINDS[kind].default is None else (None, -0.7)
+    axes = [{"h1": turned(64, 4)}, {s: turned(n, 2) for s, n in policy.sites.items()}]
+    wheres = [*({"directions": x} for x in axes), {"cut": {"h1": (3, 9)}, "directions": axes[0]}]
+    lesions = [
+        Lesion(name=f"{k}", kind=kind, strength=strength, **where)
+        for k, where in enumerate([*wheres, *SENDS])
+        for strength in strengths
+    ]
+    data = {**data, "kinds": live_data.kinds_data(activity, lesions)}
+    obs = policy.obs_mean + policy.obs_std * rng.normal(0, 1, (rows, len(policy.obs_mean)))
+    check_acts_alike(policy, activity, data, lesions, obs, 9)
+    intact = policy.act(obs)
+    for lesion in lesions:
+        masks = Masks([lesion] * rows, range(rows), policy.sites, activity)
+        cut = policy.act(obs, masks.at(9, np.arange(rows), seen=policy.normalise(obs)))
+        assert np.abs(cut - intact).max() > 1e-3, "there is something to compare"
 
 
 def test_a_cut_changes_the_pages_actions(known):
@@ -156,7 +198,7 @@ def test_a_kind_that_is_not_affine_is_not_offered(known, monkeypatch):
 # Streams and conditions.
 
 
-def test_streams_give_the_labs_numbers():
+def test_streams_give_the_labs_numbers(known):
     rng = np.random.default_rng(1)
     keys = rng.integers(0, 2**64, 400, np.uint64)
     keys[:3] = 0, 1, 2**64 - 1
@@ -165,10 +207,13 @@ def test_streams_give_the_labs_numbers():
         Lesion(name="b", cut={"h0": (0,)}, kind="noise", strength=2.0, onset=7),
         Lesion(name="c", cut={"h0": (5,), "h1": ()}, kind="gain", strength=1e-5),
         Lesion(name="d", cut={"h0": (5,)}, kind="clamp", strength=-0.25, when="bend > 0.150"),
+        Lesion(name="e", directions={"h1": turned(64, 2)}, kind="resample"),
+        Lesion(name="f", cut={"h0": (5, 2)}, to={"h1": (9, 1)}, kind="mean"),
     ]
+    activity = known("lap")[1]
     floats = [0.0, -0.0, 1.0, -3.0, 0.1, 1e-5, 1.5e-7, 123456.75, 1e16, 1.25e22, 1e15, 0.0001]
     told = ask(
-        "streams", lesions=[x.model_dump() for x in lesions], words=["h0", "obs"],
+        "streams", lesions=[sent(x, activity) for x in lesions], words=["h0", "obs"],
         keys=[f"{int(key):016x}" for key in keys], floats=floats,
     )  # fmt: skip
     assert told["lesions"] == [f"{x.key:016x}" for x in lesions]
@@ -290,6 +335,8 @@ def test_episodes_go_as_in_the_lab(known, name):
         Lesion(name="none"),
         Lesion(name="mean", cut=some_cut(policy, np.random.default_rng(1)), kind="mean", onset=5),
         Lesion(name="draw", cut={"h1": tuple(range(9))}, kind="resample"),
+        Lesion(name="turn", directions={"h1": turned(policy.sites["h1"], 2)}, kind="conditional"),
+        Lesion(name="tell", cut={"h0": (0, 3, 4)}, to={"action": (0,)}, kind="noise", onset=5),
     ]
     jobs = [
         Episode(cut, seed, conditions[(k + seed) % len(conditions)])
@@ -297,10 +344,11 @@ def test_episodes_go_as_in_the_lab(known, name):
         for seed in range(4)
     ]
     signals = [s for s in scene["signals"] if s not in {e["signal"] for e in scene["ends"]}]
+    kinds = live_data.kinds_data(activity, cuts)
     told = ask(
-        "episodes", page={**data, "scene": scene}, signals=signals,
+        "episodes", page={**data, "kinds": kinds, "scene": scene}, signals=signals,
         jobs=[{"condition": job.condition, "seed": job.seed, "steps": SHORT,
-               "lesion": job.lesion.model_dump()} for job in jobs],
+               "lesion": sent(job.lesion, activity)} for job in jobs],
     )  # fmt: skip
     trace = run_jobs(policy, ["obs", *signals], jobs, activity=activity, horizon=SHORT)
     for row, (job, page) in enumerate(zip(jobs, told, strict=True)):

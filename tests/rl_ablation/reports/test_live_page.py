@@ -6,21 +6,29 @@ import re
 
 import numpy as np
 import pytest
+from conftest import turned
 from scipy.stats import binomtest
 
 import rl_ablation as rl
 from agents.zoo import find_agent
 from experiments.browser import FLAGS, IN_3D, WITHOUT_3D, executable, lacking, until
 from rl_ablation.errors import LabError
-from rl_ablation.lesions.lesion import Lesion
+from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.mapping.map import Map
 from rl_ablation.reports import live as live_page
+from rl_ablation.reports.labels import labels
 from rl_ablation.rollouts.episodes import Episode
 from rl_ablation.rollouts.recording import run_jobs
 
 LACKS = lacking() or live_page.missing()
 browsed = pytest.mark.skipif(bool(LACKS), reason=f"needs a browser and the bundle: {LACKS}")
 PATIENCE = 120  # s, for machines that are busy
+ALONG = Lesion(name="h1/way", directions={"h1": turned(64, 1)}, kind="mean")
+TOLD = Lesion(
+    name="h0/few→h1/some", cut={"h0": (0, 2, 4)}, to={"h1": (1, 3)}, kind="mean",
+    group="connections",
+)  # fmt: skip
+SOME = Lesion(name="h1/then", cut={"h1": (0,)}, kind="mean", moments=(0, 5))
 LOADS = ('agent = rl.load("lap")',)
 CRASHES = Lesion(name="x", cut={"h1": tuple(range(4, 52))}, kind="clamp", strength=-0.7)
 CRASHES_LINK = "cut=h1:4-51&kind=clamp&strength=-0.7&condition=bends/cw"
@@ -43,7 +51,7 @@ def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     lap = find_agent("lap")
     some = ["bends/cw", "ring/ccw"]
-    cuts = rl.clusters(lap, k=3) + rl.sensors(lap)
+    cuts = rl.clusters(lap, k=3) + rl.sensors(lap) + Plan([ALONG, TOLD, SOME])
     run = rl.sweep(lap, cuts, episodes=2, horizon=60, conditions=some, folder=folder / "run")
     rl.live(lap, folder / "lap.html", conditions=some, load=LOADS)
     rl.live(find_agent("quadruped"), folder / "quadruped.html", conditions=["forward"])
@@ -226,6 +234,57 @@ def test_a_region_of_the_run_is_cut(opened, pages):
 
 
 @browsed
+def test_a_direction_of_the_run_is_cut(opened):
+    page = opened("run")
+    page.page.select_option("#region", ALONG.name)
+    assert page.text("#cut-name").startswith("without the direction way of layer h1")
+    page.page.select_option("#kind", "mean")
+    assert "region=h1/way&kind=mean" in page.address()
+    assert page.cut() == {}
+    loads = np.array(ALONG.directions["h1"][0])
+    shown = page.page.locator('.grid[data-site="h1"] :is(.plus, .minus)').count()
+    assert shown == (np.abs(loads) >= 0.04 * np.abs(loads).max()).sum() > 50
+    most = int(np.argmax(np.abs(loads)))
+    assert "100 % of the largest" in page.unit("h1", most).get_attribute("aria-label")
+    assert page.page.locator('.grid[data-site="h0"] :is(.plus, .minus)').count() == 0
+    page.until("lab.race.steps > 3 && document.getElementById('marks').textContent !== ''")
+    h1 = np.array(page.ask("Array.from(lab.race.cut.robot.policy.activity.h1)"))
+    mean = page.ask("lab.state.more.directions.h1.mean[0]")
+    assert h1 @ loads == pytest.approx(mean, abs=1e-4)
+    page.unit("h1", most).hover()
+    page.until("document.getElementById('detail').textContent.includes('Its loading on the dir')")
+    page.unit("h1", 5).click()
+    assert page.cut() == {"h1": [5]}, "a click begins a cut of units"
+    assert page.ask("lab.state.more") is None
+    assert page.page.locator(".plus").count() == 0
+
+
+@browsed
+def test_a_connection_of_the_run_is_cut(opened, pages):
+    page = opened("run", "region=h0/few%E2%86%92h1/some&kind=mean")
+    assert page.text("#cut-name") == "without what 3 units of h0 tell 2 units of h1 (mean)"
+    assert page.page.input_value("#region") == TOLD.name
+    option = page.text(f'#region option[value="{TOLD.name}"]')
+    assert option == f"{labels(pages['map'])[TOLD.name]} (3 units → 2 units)"
+    ends = ((".tells", "h0", (0, 2, 4)), (".hears", "h1", (1, 3)))
+    for mark, site, units in ends:
+        marked = page.page.locator(f'.grid[data-site="{site}"] {mark}')
+        assert marked.evaluate_all("x => x.map((e) => +e.dataset.unit)") == list(units)
+        assert page.page.locator(mark).count() == len(units)
+    assert page.page.locator(".arrows .line").count() == 1
+    page.until("lab.race.steps > 3 && document.getElementById('marks').textContent !== ''")
+    assert "who tells" in page.text("#marks")
+    made = {}
+    exec("\n".join(page.text("#command").splitlines()[:4]), made)
+    assert made["cut"].key == TOLD.key
+    names = page.ask("[...document.querySelectorAll('#region option')].map((o) => o.value)")
+    assert SOME.name not in names, "the page has too few moments for it"
+    page.page.click("#heal")
+    assert page.page.locator(".tells, .hears, .arrows .line").count() == 0
+    assert page.text("#cut-name") == "nothing cut yet"
+
+
+@browsed
 def test_a_kind_a_strength_and_a_condition(opened):
     page = opened("lap", "cut=h0:1&condition=bends/cw")
     page.page.select_option("#kind", "gain")
@@ -259,7 +318,7 @@ def test_a_link_makes_the_cut(opened, pages):
     state = page.ask("({...lab.state, cut: 0})")
     assert state == {
         "cut": 0, "kind": "clamp", "strength": -0.5, "when": "bend > 0.15", "onset": 40,
-        "condition": "bends/cw", "seed": 7, "overlay": False,
+        "condition": "bends/cw", "seed": 7, "overlay": False, "more": None,
     }  # fmt: skip
     assert page.ask("lab.race.cut.robot.start.seed") == 7
     link = page.copied("#copy-link")
