@@ -9,6 +9,7 @@ depends on which other robots run, nor on where a sweep was interrupted.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from pydantic import (
     ConfigDict,
     FailFast,
     Field,
+    SerializationInfo,
     SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
@@ -59,7 +61,8 @@ class Lesion(BaseModel):
         cut: Site → unit indices; no units at all is the intact policy.
         directions: Site → orthonormal directions (K, H) in the space of its units. Along each of
             them the code is cut as if it were a unit: for ``mean``, h' = h − V·Vᵀ(h − mean); what
-            is orthogonal to them stays. See `orthonormal`.
+            is orthogonal to them stays. See `orthonormal`. Kept as float32, in files as the base64
+            of their little-endian bytes, a text for each.
         to: Site → units that alone hear of the cut; all others hear the site whole. It is a cut of
             the connections from what is cut to these units, through all that lies between. None of
             them: everybody hears of it.
@@ -93,9 +96,21 @@ class Lesion(BaseModel):
     def _one_spelling(cls, when: str | None) -> str | None:
         return None if when is None else canonical(when)
 
+    @field_validator("directions", mode="before")
+    @classmethod
+    def _unpacked(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        return {site: _axes_of(axes) for site, axes in given.items()}
+
     @model_serializer(mode="wrap")
-    def _dump(self, standard: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {k: v for k, v in standard(self).items() if k not in _NEW or v}
+    def _dump(
+        self, standard: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        kept = {k: v for k, v in standard(self).items() if k not in _NEW or v}
+        if info.mode == "json" and "directions" in kept:
+            kept["directions"] = {s: [*map(_packed, x)] for s, x in self.directions.items()}
+        return kept
 
     @model_validator(mode="after")
     def _check(self) -> Lesion:
@@ -199,6 +214,25 @@ class Lesion(BaseModel):
             raise LabError(f"{where} {early[0]} does not come after what is cut, so hears nothing")
 
 
+def _packed(axis: Sequence[float]) -> str:
+    return base64.b64encode(np.array(axis, "<f4").tobytes()).decode()
+
+
+def _axes_of(axes: Any) -> Any:
+    """Directions as they are given or kept; what is none of both is left for pydantic to refuse."""
+    if not isinstance(axes, Sequence) or isinstance(axes, str):
+        return axes
+    try:
+        return [
+            np.frombuffer(base64.b64decode(axis, validate=True), "<f4").tolist()
+            if isinstance(axis, str)
+            else np.array(axis, np.float32).tolist()
+            for axis in axes
+        ]
+    except (ValueError, TypeError):
+        raise ValueError("directions are lists of numbers, or the base64 of float32") from None
+
+
 def _check_directions(site: str, axes: tuple[tuple[float, ...], ...]) -> None:
     if not axes:
         return
@@ -227,8 +261,7 @@ def orthonormal(vectors: np.ndarray) -> tuple[tuple[float, ...], ...]:
     if np.abs(np.diag(r)).min() < _PARALLEL:
         raise LabError("directions need vectors that do not lie in the span of the others")
     axes = (q * np.sign(np.diag(r))).T
-    # Nine digits: what is kept in files is short, and far within what is asked of directions.
-    return tuple(tuple(map(float, np.round(axis, 9))) for axis in axes)
+    return tuple(tuple(axis) for axis in axes.astype(np.float32).tolist())
 
 
 @dataclass(frozen=True)

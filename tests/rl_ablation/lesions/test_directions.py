@@ -195,6 +195,8 @@ def test_what_is_new_is_written_only_where_it_says_something():
         ({"directions": {"h0": ((float("nan"), 0.0),)}}, "of length 1"),
         ({"directions": {"h0": ((1.0, 0.0), (0.0,))}}, "of one length"),
         ({"directions": {"h0": ((),)}}, "no more than units"),
+        ({"directions": {"h0": ("not base64",)}}, "base64 of float32"),
+        ({"directions": {"h0": (("a", "b"),)}}, "lists of numbers"),
         ({"directions": {"h0": ((1.0,) + (0.0,) * 2**18,)}}, "262,144 numbers"),
         ({"to": {"h1": (0, 0)}}, "distinct"),
         ({"moments": (-1,), "kind": "mean"}, "not negative"),
