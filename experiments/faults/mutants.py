@@ -51,7 +51,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
         f"{_TESTS}/rollouts/test_rollout.py::test_a_plan_of_500_and_a_row_beyond_a_block",
     ),
     "rl_ablation/mapping/shards.py": (
-        f"{_TESTS}/mapping/test_sweep.py", f"{_TESTS}/test_cluster.py",
+        f"{_TESTS}/mapping/test_sweep.py", f"{_TESTS}/mapping/test_filling.py",
+        f"{_TESTS}/test_cluster.py::test_workers_make_the_same_bytes",
+        f"{_TESTS}/test_cluster.py::test_a_module_in_this_process_cannot_be_sent",
     ),
     f"{_SB3}/actor.py": _READERS,
     f"{_SB3}/algorithms.py": _READERS,
