@@ -13,7 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import CONDITIONS, random_mlp
+import torch
+from conftest import CONDITIONS, LAP, random_mlp
 
 from rl_ablation import env_ids
 from rl_ablation.errors import LabError
@@ -102,16 +103,56 @@ def test_a_world_is_closed_where_a_shard_fails(policy, activity, worlds, monkeyp
 
 
 def test_progress_goes_on_to_the_end_of_all_robots(policy, activity) -> None:
-    """Of a world in two parts, in which some end early."""
-    work = work_of(policy, activity, Plan(CUTS[:1]), count=150, horizon=40)
+    """Of a world in two parts, in which all end early."""
+    work = work_of(policy, activity, Plan(CUTS[:1]), count=150, horizon=80)
     told: list[float] = []
     ((_, content),) = here(work, [0], 2, told.append)
     pairs = [(("intact", "unit 0")[x], k) for x, k in work.spec.pairs(0)]
     table = shard_table(content, work.digest, pairs)
     assert len(table) == 300
+    assert table["steps"].max() < 80
     assert len(told) > 2, "a step of a part at a time"
     assert min(told) >= 0
-    assert sum(told) == pytest.approx(300 * 40)
+    assert sum(told) == pytest.approx(300 * 80)
+
+
+def test_numbers_of_diverged_physics_are_told_as_none(policy, activity, monkeypatch) -> None:
+    """Though they may look like numbers; the other rows stay as they are."""
+    work = work_of(policy, activity, Plan(CUTS[:1]))
+    names = [("intact", 0), ("intact", 1), ("unit 0", 0), ("unit 0", 1)]
+
+    def table() -> pd.DataFrame:
+        ((_, content),) = here(work, [0], 1, lambda steps: None)
+        return shard_table(content, work.digest, names)
+
+    class Diverging(shards_module.Rollout):
+        def of(self, jobs, take):
+            def diverged(trace):
+                trace.unstable[2] = True
+                return take(trace)
+
+            return super().of(jobs, diverged)
+
+    sound = table()
+    monkeypatch.setattr(shards_module, "Rollout", Diverging)
+    found = table()
+    assert found["unstable"].tolist() == [False, False, True, False]
+    measures = list(work.spec.measures)
+    assert sound[measures].notna().any(axis=None)
+    assert found.loc[2, measures].isna().all()
+    pd.testing.assert_frame_equal(found.drop(2), sound.drop(2), check_exact=True)
+    assert found.loc[2, "steps"] == sound.loc[2, "steps"]
+
+
+def test_a_module_of_this_process_is_not_sent(policy, activity, elsewhere) -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(18, 2))
+    agent = Policy.from_module(
+        module, sites={"0": "h0"}, obs_size=18, action_size=2, env_id=LAP, squash="none"
+    )
+    work = work_of(agent, activity, Plan())
+    with refused("is a torch module in this process, which cannot be sent"):
+        list(on_cluster(work, [0], "", lambda steps: None))
+    assert elsewhere == []
 
 
 def test_a_worker_has_the_word_that_the_user_gave(elsewhere) -> None:
