@@ -248,6 +248,25 @@ def test_whose_a_file_is_can_be_asked_of_anything() -> None:
         owner(_with_size(content, 1 << 20))
 
 
+def test_another_shard_and_changed_numbers_are_told() -> None:
+    content = shard_bytes("a spec", WIDE)
+    with refused("another shard of this run"):
+        shard_table(content, "a spec", PAIRS[::-1])
+    with refused("not a shard of this run"):
+        shard_table(content, "another spec", PAIRS)
+    with refused("it has not the 4 rows of the spec"):
+        shard_table(content, "a spec", PAIRS[:4])
+    table = pq.read_table(pa.BufferReader(content))
+    for column, value in (("measure 3", 7.0), ("unstable", True)):
+        other = WIDE.copy()
+        other.loc[2, column] = value
+        changed = pa.Table.from_pandas(other, schema=table.schema, preserve_index=False)
+        sink = pa.BufferOutputStream()
+        pq.write_table(changed.replace_schema_metadata(table.schema.metadata), sink)
+        with refused("its numbers have changed"):
+            shard_table(sink.getvalue().to_pybytes(), "a spec", PAIRS)
+
+
 def test_a_name_may_have_a_thousand_letters() -> None:
     frame = pd.DataFrame({"lesion": ["x" * 1_000], "episode": [0]})
     assert len(shard_table(shard_bytes("", frame), "", [("x" * 1_000, 0)])) == 1
@@ -263,7 +282,7 @@ def test_the_footer_is_read_by_the_protocol() -> None:
         "17000000000000f03f 18026162 192305ff"  # a real number, a text, a list of bytes
         "1c 1503 157e 00"  # a struct in it
         "05c80101 f500"  # number 100, given in full; 15 further on
-        "19e1" + "01" * 14 + "19f10f" + "02" * 15  # lists with a short and a long length
+        "19e2" + "01" * 14 + "19f10f" + "02" * 15  # lists with a short and a long length
     )
     found = {
         1: True, 2: False, 3: 255, 4: -64, 5: 64, 6: -(2**63), 7: b"\0\0\0\0\0\0\xf0?", 8: b"ab",
