@@ -362,9 +362,16 @@ def test_what_pages_unpack_to_is_read_from_the_pages(monkeypatch) -> None:
     for stored in (content, _lie(content, size, 9)):
         with pytest.raises(LabError, match="more than a shard may have"):
             shard_table(stored, "", pairs)
-    monkeypatch.setattr(shards_module, "MAX_SHARD", 70_000)
-    with pytest.raises(LabError, match="not a shard of this run"):
-        shard_table(content, "x", pairs)
+    whole = 0
+    for column in map(about.column, range(2)):  # a page each, with a head that unpacks to nothing
+        at = column.data_page_offset
+        whole += column.total_uncompressed_size - (shards_module._struct(content, at)[1] - at)
+    assert whole > 5_000 * (5 + 8)
+    for most, line in ((whole, "not a shard of this run"), (whole - 1, "than a shard may have")):
+        monkeypatch.setattr(shards_module, "MAX_SHARD", most)
+        with pytest.raises(LabError, match=line):
+            shard_table(content, "x", pairs)
+    monkeypatch.setattr(shards_module, "MAX_SHARD", whole)
     for most, line in ((1, "not a shard of this run"), (0, "pages make no sense")):
         monkeypatch.setattr(shards_module, "_PAGES", most)
         with pytest.raises(LabError, match=line):
