@@ -50,16 +50,17 @@ TARGETS: dict[str, tuple[str, ...]] = {
         f"{_TESTS}/lesions", f"{_TESTS}/rollouts/test_rollout.py", "--deselect",
         f"{_TESTS}/rollouts/test_rollout.py::test_a_plan_of_500_and_a_row_beyond_a_block",
     ),
-    "rl_ablation/mapping/shards.py": (
-        f"{_TESTS}/mapping/test_sweep.py", f"{_TESTS}/test_cluster.py",
-    ),
+    "rl_ablation/mapping/shards.py": (f"{_TESTS}/mapping/test_shards.py",),
     f"{_SB3}/actor.py": _READERS,
     f"{_SB3}/algorithms.py": _READERS,
     f"{_SB3}/archive.py": _READERS,
     f"{_SB3}/pickles.py": _READERS,
     f"{_SB3}/spaces.py": _READERS,
     f"{_SB3}/tensors.py": _READERS,
-    f"{_SB3}/time_feature.py": _READERS,
+    f"{_SB3}/time_feature.py": (
+        f"{_TESTS}/policies/test_time_feature.py",
+        f"{_TESTS}/policies/test_sb3.py::test_time_feature",
+    ),
     "rl_ablation/policies/storage.py": (f"{_TESTS}/policies/test_policy.py",),
 }  # fmt: skip
 """File → the tests that shall notice a change of it, as pytest takes them."""

@@ -187,7 +187,7 @@ def shard_bytes(spec: str, frame: pd.DataFrame) -> bytes:
     table = pa.Table.from_pandas(frame, preserve_index=False)
     about = {b"spec": spec, b"content": _content(table.to_pandas())}
     sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **about}), sink)
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, **about}), sink)
     return sink.getvalue().to_pybytes()
 
 

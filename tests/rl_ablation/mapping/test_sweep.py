@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -21,8 +20,6 @@ from conftest import CONDITIONS, DEAD, HORIZON, LAP, MUTE, random_mlp
 import rl_ablation as rl
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion, Plan
-from rl_ablation.mapping import shards as shards_module
-from rl_ablation.mapping.shards import shard_table
 
 sweep_module = importlib.import_module("rl_ablation.mapping.sweep")
 ABOUT = ["lesion", "group", "kind", "units"]
@@ -432,91 +429,3 @@ def test_runs_are_named_by_their_digest(policy, activity, tmp_path, monkeypatch)
     assert one.folder.parent.name == "runs"
     assert one.folder.name == f"small-{one.spec.digest[:8]}"
     assert rl.sweep(policy, Plan(), seed=0, **options).folder == one.folder
-
-
-def _stored(frame: pd.DataFrame, **how) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), sink, **how)
-    return sink.getvalue().to_pybytes()
-
-
-def test_a_shard_cannot_swell() -> None:
-    rows = 2_000
-    frame = pd.DataFrame({"lesion": ["x" * 500_000] * rows, "episode": range(rows)})
-    pairs = [("x", k) for k in range(rows)]
-    content = _stored(frame, use_dictionary=True)
-    assert len(content) < 300_000, "one text for all rows: a gigabyte where it is written out"
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(LabError, match="a text of more than 1,000 characters"):
-        shard_table(content, "", pairs)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
-    few = pd.DataFrame({"lesion": ["x"], "episode": [0]})
-    with pytest.raises(LabError, match="compressed in an unusual way"):
-        shard_table(_stored(few, compression="gzip"), "", [("x", 0)])
-    with pytest.raises(LabError, match="it has not the 2 rows of the spec"):
-        shard_table(_stored(few), "", [("x", 0), ("x", 1)])
-
-
-def _varint(number: int, length: int = 0) -> bytes:
-    """A whole number as Parquet's footer has it, with so many bytes at least."""
-    value, found = number << 1 if number >= 0 else (-number << 1) - 1, bytearray()
-    while value > 127 or len(found) < length - 1:
-        found.append(value & 127 | 128)
-        value >>= 7
-    return bytes(found + bytes([value]))
-
-
-def _lie(content: bytes, true: int, false: int) -> bytes:
-    """A shard whose footer says another number wherever it says this one."""
-    at = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
-    old = _varint(true)
-    told = content[at:-8].replace(old, _varint(false, len(old)))
-    assert told != content[at:-8]
-    return content[:at] + told + len(told).to_bytes(4, "little") + b"PAR1"
-
-
-def test_what_pages_unpack_to_is_read_from_the_pages(monkeypatch) -> None:
-    frame = pd.DataFrame({"lesion": ["x"] * 5_000, "episode": 0})
-    content = _stored(frame, use_dictionary=False)
-    about = pq.read_metadata(pa.BufferReader(content)).row_group(0)
-    size = about.column(1).total_uncompressed_size
-    pairs = [("x", 0)] * 5_000
-    monkeypatch.setattr(shards_module, "MAX_SHARD", 30_000)
-    for stored in (content, _lie(content, size, 9)):
-        with pytest.raises(LabError, match="more than a shard may have"):
-            shard_table(stored, "", pairs)
-    monkeypatch.setattr(shards_module, "MAX_SHARD", 70_000)
-    with pytest.raises(LabError, match="not a shard of this run"):
-        shard_table(content, "x", pairs)
-    monkeypatch.setattr(shards_module, "_PAGES", 0)
-    with pytest.raises(LabError, match="pages make no sense"):
-        shard_table(content, "x", pairs)
-
-
-def test_a_row_of_a_shard_cannot_hold_a_million() -> None:
-    many = pa.array(np.zeros(1_000_000, "i4"))
-    ends = pa.array([0, len(many)], pa.int32())
-    for column, line in (
-        (pa.ListArray.from_arrays(ends, many), "lists in its rows"),
-        (pa.StructArray.from_arrays([many[:1]], ["x"]), "lists in its rows"),
-        (pa.array([b"x" * 99], pa.binary(99)), "texts of a fixed length"),
-    ):
-        sink = pa.BufferOutputStream()
-        pq.write_table(pa.table({"lesion": column}), sink)
-        with pytest.raises(LabError, match=line):
-            shard_table(sink.getvalue().to_pybytes(), "", [("x", 0)])
-
-
-def test_a_footer_without_sense_is_refused_soon() -> None:
-    content = _stored(pd.DataFrame({"lesion": ["x"], "episode": [0]}))
-    rows = _stored(pd.DataFrame({"lesion": ["x"] * 70_001, "episode": 0}))
-    with pytest.raises(LabError, match="it has not the 1 rows"):
-        shard_table(_lie(rows, 70_001, -1), "", [("x", 0)])
-    endless = content[:4] + b"\x15" + b"\xff" * 200_000 + (200_001).to_bytes(4, "little") + b"PAR1"
-    start = time.perf_counter()
-    with pytest.raises(LabError, match="a number without end"):
-        shard_table(endless, "", [("x", 0)])
-    long = content[:-8] + (1 << 20).to_bytes(4, "little") + b"PAR1"
-    with pytest.raises(LabError, match="what it says of itself is too long"):
-        shard_table(long, "", [("x", 0)])
-    assert time.perf_counter() - start < 2

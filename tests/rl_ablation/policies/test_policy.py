@@ -392,6 +392,25 @@ def test_damage_is_told_in_one_line(policy, tmp_path, what):
     assert len(text) < 500
 
 
+def test_a_card_that_has_changed_is_taken_only_without_its_digest(policy, tmp_path):
+    rl.save(policy, tmp_path)
+    change_card(tmp_path, seed=7)
+    with pytest.raises(LabError, match=r"it has changed since it was written.* card_sha256 out"):
+        rl.load(tmp_path)
+    card = json.loads((tmp_path / "card.json").read_text())
+    del card["card_sha256"]
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    assert rl.load(tmp_path).card.seed == 7
+
+
+def test_a_policy_with_a_module_inside_is_not_saved(tmp_path):
+    module = torch.nn.Sequential(torch.nn.Linear(3, 2))
+    inside = {"sites": {"0": "h0"}, "obs_size": 3, "action_size": 2, "squash": "none"}
+    with pytest.raises(LabError, match="with a torch module inside cannot be saved"):
+        rl.save(rl.Policy.from_module(module, **inside), tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+
+
 def test_what_is_no_folder_is_told_in_one_line(tmp_path):
     with pytest.raises(LabError, match="no policy at"):
         rl.load(tmp_path / "nowhere")
