@@ -1,9 +1,11 @@
 """Groups without an arbitrary number: a tree of each layer's units, cut from the root downwards.
 
 The units of a layer are joined by Ward's criterion over their absolute correlations, as clusters
-are, but the tree is not cut at any height. Its root, the whole layer, is lesioned. What matters is
-split, its two parts are lesioned, and so on, until no part matters or single units are reached.
-Found is the finest that matters: the nodes that are rejected, with no rejected part.
+are, but the tree is not cut at any height. Its root, the whole layer, is lesioned. If that changes
+a behaviour, its two parts are lesioned. Where one of them by itself makes at least half of the
+change, in the same direction, the change lies in a part: whichever parts change anything are
+followed. Where neither does, it is a matter of the whole, and the node is a group *found*. So a
+function that hangs on no part of the layer ends at its root, one that hangs on one unit at a leaf.
 
 **The error rate** holds for the whole search. A node's p is multiplied by units of the layer over
 units of the node, by the number of layers and by the number of measures, and is made no smaller
@@ -21,6 +23,7 @@ of all the nodes × measures named is a null. This asks three things only:
   where the whole is not (they stand in for each other): that costs findings and makes no false one.
 
 It holds for all rejected nodes together, so whichever of them one speaks of may be chosen at will.
+Where the search ends is such a choice: half is where this lab calls a loss local, no test.
 
 **The p of a node** is the largest over kinds of cut within the network's range, and 1 where they
 differ in sign: an intersection-union test, as in `rl_ablation.mapping.kinds`. In each kind it is
@@ -53,6 +56,7 @@ from rl_ablation.lesions.lesion import INTACT, VARIANT, Lesion, Plan
 from rl_ablation.lesions.methods import DEAD_STD
 from rl_ablation.lesions.variants import variants
 from rl_ablation.mapping.design import Execution, Fields, as_episodes, only, typed
+from rl_ablation.mapping.divisions import HALF
 from rl_ablation.mapping.filling import place
 from rl_ablation.mapping.sweep import make_spec, recorded, sweep
 from rl_ablation.policies.policy import Policy
@@ -76,7 +80,7 @@ COLUMNS = {
     "p": "largest of the kinds' exact sign-flip p; 1 where they differ in sign",
     "p_adjusted": "p × units of the layer / units × layers × measures; at least the parent's",
     "rejected": "p_adjusted is below 5 %: cutting the node changes the measure",
-    "found": "rejected, and neither part is",
+    "found": "rejected and followed to, and neither part makes half of its change",
     "round": "in which it was tried",
 }
 _BLOCKS = 24  # sign flips of so many are counted exactly
@@ -130,7 +134,7 @@ class Tree:
 
     @property
     def found(self) -> pd.DataFrame:
-        """The rows of the finest nodes that matter."""
+        """The rows of the groups found."""
         return self.nodes[self.nodes["found"]].reset_index(drop=True)
 
     def plan(self) -> Plan:
@@ -223,31 +227,47 @@ def search(
     Gives the table of ``COLUMNS`` and all nodes that were tried.
     """
     whole = {x.site: len(x.units) * len(roots) * len(measures) for x in roots}
-    adjusted = {"": np.zeros(len(measures))}  # name → of each measure
+    above: dict[str, dict[str, np.ndarray]] = {}  # name → p_adjusted, delta, open of each measure
     frames: list[pd.DataFrame] = []
     tried: list[Node] = []
     nodes = list(roots)
     while nodes:
         told = compare(*ask(nodes, len(frames) + 1))
         share = np.array([whole[x.site] / len(x.units) for x in nodes])
-        above = np.stack([adjusted[x.parent] for x in nodes])
-        p = np.maximum(np.minimum(told["p"] * share[:, None], 1.0), above)
-        adjusted |= dict(zip((x.name for x in nodes), p, strict=True))
+        p = np.minimum(told["p"] * share[:, None], 1.0)
+        if above:
+            p = np.maximum(p, np.stack([above[x.parent]["p_adjusted"] for x in nodes]))
         told |= {"p_adjusted": p, "kind": np.array(kinds)[told["kind"]]}
+        told["rejected"] = p < LEVEL
+        told["open"] = np.ones(p.shape, bool) if not above else _followed(nodes, told, above)
+        above = {x.name: {k: v[i] for k, v in told.items()} for i, x in enumerate(nodes)}
         rows = [(x.name, x.parent, x.site, len(x.units), m) for x in nodes for m in measures]
         frame = pd.DataFrame(rows, columns=["name", "parent", "site", "units", "measure"])
         frame = frame.assign(**{name: each.ravel() for name, each in told.items()})
         frames.append(frame.assign(round=len(frames) + 1))
         tried += nodes
-        some = (p < LEVEL).any(1)
+        some = (told["open"] & told["rejected"]).any(1)
         nodes = [part for x, matters in zip(nodes, some, strict=True) if matters
                  for part in x.named_parts]  # fmt: skip
     table = pd.concat(frames, ignore_index=True)
-    rejected = table["p_adjusted"] < LEVEL
-    split = set(table.loc[rejected, ["parent", "measure"]].itertuples(index=False, name=None))
+    split = set(table.loc[table["open"], ["parent", "measure"]].itertuples(index=False, name=None))
     here = table[["name", "measure"]].itertuples(index=False, name=None)
-    coarse = np.array([x in split for x in here])
-    return table.assign(rejected=rejected, found=rejected & ~coarse)[list(COLUMNS)], tried
+    end = np.array([x not in split for x in here])
+    return table.assign(found=table["rejected"] & table["open"] & end)[list(COLUMNS)], tried
+
+
+def _followed(
+    parts: Sequence[Node], told: dict[str, np.ndarray], above: dict[str, dict[str, np.ndarray]]
+) -> np.ndarray:
+    """Whether parts are followed, (parts, measures): one of the two keeps half of the change."""
+    whole = {key: np.stack([above[x.parent][key] for x in parts]) for key in ("delta", "open")}
+    share = np.divide(
+        told["delta"], whole["delta"], where=whole["delta"] != 0, out=np.zeros_like(told["delta"])
+    )
+    keeps = told["rejected"] & (share >= HALF)
+    pairs = [x.parent for x in parts]
+    either = pd.DataFrame(keeps).groupby(pairs).transform("any").to_numpy()
+    return whole["open"] & either
 
 
 def compare(cut: np.ndarray, intact: np.ndarray) -> dict[str, np.ndarray]:
