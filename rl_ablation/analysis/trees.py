@@ -55,6 +55,7 @@ from rl_ablation.groupings.units import hidden_sites
 from rl_ablation.lesions.lesion import INTACT, VARIANT, Lesion, Plan
 from rl_ablation.lesions.methods import DEAD_STD
 from rl_ablation.lesions.variants import variants
+from rl_ablation.mapping.behaviour import Behaviour
 from rl_ablation.mapping.design import Execution, Fields, as_episodes, only, typed
 from rl_ablation.mapping.divisions import HALF
 from rl_ablation.mapping.filling import place
@@ -185,13 +186,8 @@ def tree_search(
         plan = variants(Plan(x.lesion for x in nodes), kinds)
         how = replace(execution, folder=folder / f"round-{number}")
         run = sweep(agent, plan, asked, how, measures=first.measures, activity=activity)
-        found = run.behaviour()
         steps += int(run.table()["steps"].sum())
-        values = np.stack([found.numbers[m] for m in first.measures])  # (measure, episode, lesion)
-        at = found.about.index.get_indexer
-        names = [[x.name + (VARIANT + k) * (k != kinds[0]) for x in nodes] for k in kinds]
-        cut = np.stack([values[:, :, at(pd.Index(x))] for x in names])
-        return cut.transpose(3, 0, 1, 2), values[:, :, at(pd.Index([INTACT]))[0]]
+        return outcomes(run.behaviour(), [x.name for x in nodes], first.measures, kinds)
 
     nodes, tried = search(roots, ask, first.measures, kinds)
     return Tree(nodes, Plan(x.lesion for x in tried), steps)
@@ -217,6 +213,17 @@ def check_episodes(episodes: int, roots: Sequence[Node], measures: int) -> None:
             f"with {episodes} episodes no single unit of {widest} could be shown to matter in one "
             f"of {measures} measures; take at least {least} episodes, or fewer measures or sites"
         )
+
+
+def outcomes(
+    found: Behaviour, cuts: Sequence[str], measures: Sequence[str], kinds: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What cuts made in several kinds did, and the intact robot; shapes as of ``Ask``."""
+    values = np.stack([found.numbers[m] for m in measures])  # (measures, episodes, lesions)
+    at = found.about.index.get_indexer
+    names = [[x if k == kinds[0] else f"{x}{VARIANT}{k}" for x in cuts] for k in kinds]
+    cut = np.stack([values[:, :, at(pd.Index(x))] for x in names])
+    return cut.transpose(3, 0, 1, 2), values[:, :, at(pd.Index([INTACT]))[0]]
 
 
 def search(

@@ -1,0 +1,139 @@
+"""Planted robots cut from the root of their trees downwards, against flat clusters; see `truth`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import rl_ablation as rl
+from experiments.validation.families import MODULAR, TWO
+from experiments.validation.policies import ZERO, Planted, true_effects
+from rl_ablation.analysis.trees import WITHIN, Node, compare, outcomes, root, search
+from rl_ablation.lesions.variants import variants
+from rl_ablation.rollouts.activity import Activity
+from rl_ablation.stats import LEVEL
+
+SEARCHED = (MODULAR, TWO, "correlated decoys")
+"""Families whose trees are searched."""
+ALIKE = 0.5
+"""Jaccard index of a group's units and a role's from which the group is that role's."""
+CLUSTERS = 6
+_TRUTH, _SEARCH = 8, 9  # stages of the map's seed: fresh episodes
+
+
+def score_trees(
+    planted: Planted, activity: Activity, seed: int, folder: Path, measures: Sequence[str],
+    *, episodes: int, truth: int, horizon: int,
+) -> dict[str, Any]:  # fmt: skip
+    """What the tree and flat clusters find of the roles that matter.
+
+    ``roles`` counts those with a true effect of 1 s.d. and more in a behaviour, under both kinds
+    and with one sign, when all units of the role in a layer are cut. For the ``tree``, and for flat
+    clusters on as many episodes (``same``) and with as many control steps (``equal``): groups,
+    found roles, groups without any unit that is wired to matter (``false``), steps, cuts.
+    """
+    plain = rl.Episodes(episodes, seed, horizon=horizon)
+    how: dict[str, Any] = {"measures": measures, "activity": activity, "threads": 1}
+    how["progress"] = False
+    true = true_effects(
+        planted, variants(role_cuts(planted), WITHIN), episodes=truth, horizon=horizon,
+        seed=plain.stage(_TRUTH).seed, folder=folder / "roles", **how,
+    )  # fmt: skip
+    roles = [x for x in role_cuts(planted) if x.name in mattering(true)]
+    asked = plain.stage(_SEARCH)
+    tree = rl.tree_search(planted.policy, asked, folder=folder / "tree", **how)
+    found = {"tree": (tree.plan(), tree.steps, len(tree.tried) - 1)}
+    for name in ("same", "equal"):
+        share = found["tree"][1] / found["same"][1] if name == "equal" else 1
+        fewer = asked.stage(0, 0, max(1, round(episodes * share)))
+        found[name] = flat(planted, fewer, folder / name, how)
+    return {"roles": len(roles)} | {
+        name: judged(planted, plan, roles) | {"steps": steps, "cuts": cuts}
+        for name, (plan, steps, cuts) in found.items()
+    }
+
+
+def role_cuts(planted: Planted) -> rl.Plan:
+    """All units of each role that is wired to matter, a cut a layer."""
+    sites = planted.policy.network.sizes
+    roles = [x for x in dict.fromkeys(planted.roles.values()) if x not in ZERO]
+    return rl.Plan(planted.cut(s, x) for s in sites for x in roles if planted.units(s, x))
+
+
+def mattering(truth: pd.DataFrame) -> set[str]:
+    """The cuts with a true effect of 1 s.d. and more in a behaviour under all kinds."""
+    of = truth["true_effect"].groupby([truth["lesion"], truth["measure"]])
+    clear = (of.min() >= 1) | (of.max() <= -1)
+    return set(clear.index[clear].get_level_values(0))
+
+
+def judged(planted: Planted, groups: rl.Plan, roles: Sequence[rl.Lesion]) -> dict[str, int]:
+    """Groups, roles found, and groups that are false."""
+    named = [x for x in groups if x.size]
+    best = [max((jaccard(x, role) for x in named), default=0.0) for role in roles]
+    idle = [
+        all(planted.roles[f"{site}/{unit}"] in ZERO for site, us in x.cut.items() for unit in us)
+        for x in named
+    ]
+    return {"groups": len(named), "found": sum(x >= ALIKE for x in best), "false": sum(idle)}
+
+
+def jaccard(one: rl.Lesion, other: rl.Lesion) -> float:
+    """Units of both over units of either."""
+    a, b = ({(s, u) for s, us in x.cut.items() for u in us} for x in (one, other))
+    return len(a & b) / len(a | b)
+
+
+def flat(
+    planted: Planted, episodes: rl.Episodes, folder: Path, how: dict[str, Any]
+) -> tuple[rl.Plan, int, int]:
+    """The clusters that change a behaviour, by the tree's own test with Bonferroni's correction
+    over clusters and behaviours; control steps; how many there are."""
+    clusters = rl.clusters(planted.policy, CLUSTERS, how["activity"])
+    clusters = rl.Plan(x for x in clusters if not x.name.endswith("/dead"))
+    run = rl.sweep(planted.policy, variants(clusters, WITHIN), episodes, folder=folder, **how)
+    names = clusters.names[1:]
+    p = compare(*outcomes(run.behaviour(), names, how["measures"], WITHIN))["p"]
+    clear = np.atleast_1d((p * p.size < LEVEL).any(1))
+    kept = rl.Plan(clusters[x] for x, matters in zip(names, clear, strict=True) if matters)
+    return kept, int(run.table()["steps"].sum()), len(names)
+
+
+def null_trees(
+    planted: Planted, activity: Activity, pool: pd.DataFrame, measures: Sequence[str],
+    *, episodes: int, trees: int, seed: int,
+) -> dict[str, int]:  # fmt: skip
+    """Searches in which every cut robot is an intact one on other episodes: how many reject any.
+
+    The pool are intact episodes. Both kinds of cut show the same, which is the worst case: where
+    they differ, it is harder to reject.
+    """
+    rng = np.random.default_rng(seed)
+    roots = [root(s, activity[s].samples) for s in planted.policy.network.sizes]
+    there = [x for x in roots if x is not None]
+    values = pool[list(measures)].to_numpy(np.float64).T
+    rows = [np.flatnonzero(pool["condition"] == x) for x in pool["condition"].unique()]
+    each = episodes // len(rows)
+    false = 0
+    for _ in range(trees):
+        mixed = [rng.permutation(x) for x in rows]
+        intact = values[:, np.concatenate([x[:each] for x in mixed])]
+
+        def ask(
+            nodes: Sequence[Node], number: int, mixed: list[np.ndarray] = mixed,
+            intact: np.ndarray = intact,
+        ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+            drawn = [
+                np.concatenate([rng.choice(x[each:], each, replace=False) for x in mixed])
+                for _ in nodes
+            ]
+            cut = values[:, np.array(drawn)].transpose(1, 0, 2)[:, None]
+            return np.repeat(cut, len(WITHIN), axis=1), intact
+
+        nodes, _ = search(there, ask, measures, WITHIN)
+        false += int(nodes["rejected"].any())
+    return {"trees": trees, "false": false}
