@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 import rl_ablation as rl
+from envs.lap import CONDITIONS
 from experiments.validation.families import MODULAR, TWO
 from experiments.validation.policies import ZERO, Planted, true_effects
 from rl_ablation.analysis.trees import WITHIN, Node, compare, outcomes, root, search
 from rl_ablation.lesions.variants import variants
-from rl_ablation.rollouts.activity import Activity
 from rl_ablation.stats import LEVEL
 
 SEARCHED = (MODULAR, TWO, "correlated decoys")
@@ -25,32 +27,48 @@ CLUSTERS = 6
 _TRUTH, _SEARCH = 8, 9  # stages of the map's seed: fresh episodes
 
 
-def score_trees(
-    planted: Planted, activity: Activity, seed: int, folder: Path, measures: Sequence[str],
-    *, episodes: int, truth: int, horizon: int,
+def tree_facts(
+    planted: Planted, family: str, pool: pd.DataFrame, how: Mapping[str, Any], folder: Path,
+    size: Mapping[str, int],
 ) -> dict[str, Any]:  # fmt: skip
+    """`null_trees` of every robot, and `score_trees` of the families that are searched.
+
+    The pool are intact episodes; ``how`` and ``size`` are the options and the size of its map.
+    """
+    null = null_trees(planted, pool, how, episodes=size["episodes"], trees=size["null_maps"])
+    if family not in SEARCHED:
+        return {"null trees": null}
+    searched = score_trees(
+        planted, how, folder / "trees", episodes=size["episodes"], truth=size["truth"]
+    )
+    return {"null trees": null, "trees": searched}
+
+
+def score_trees(
+    planted: Planted, how: Mapping[str, Any], folder: Path, *, episodes: int, truth: int
+) -> dict[str, Any]:
     """What the tree and flat clusters find of the roles that matter.
 
     ``roles`` counts those with a true effect of 1 s.d. and more in a behaviour, under both kinds
     and with one sign, when all units of the role in a layer are cut. For the ``tree``, and for flat
     clusters on as many episodes (``same``) and with as many control steps (``equal``): groups,
     found roles, groups without any unit that is wired to matter (``false``), steps, cuts.
+    ``how`` are options of `rl_ablation.sweep`; episodes are fresh ones of its seed.
     """
-    plain = rl.Episodes(episodes, seed, horizon=horizon)
-    how: dict[str, Any] = {"measures": measures, "activity": activity, "threads": 1}
-    how["progress"] = False
+    plain = rl.Episodes(episodes, how["seed"], horizon=how["horizon"])
+    rest = {k: v for k, v in how.items() if k not in ("seed", "horizon")}
     true = true_effects(
-        planted, variants(role_cuts(planted), WITHIN), episodes=truth, horizon=horizon,
-        seed=plain.stage(_TRUTH).seed, folder=folder / "roles", **how,
+        planted, variants(role_cuts(planted), WITHIN), episodes=truth, horizon=plain.horizon,
+        seed=plain.stage(_TRUTH).seed, folder=folder / "roles", **rest,
     )  # fmt: skip
     roles = [x for x in role_cuts(planted) if x.name in mattering(true)]
     asked = plain.stage(_SEARCH)
-    tree = rl.tree_search(planted.policy, asked, folder=folder / "tree", **how)
+    tree = rl.tree_search(planted.policy, asked, folder=folder / "tree", **rest)
     found = {"tree": (tree.plan(), tree.steps, len(tree.tried) - 1)}
     for name in ("same", "equal"):
         share = found["tree"][1] / found["same"][1] if name == "equal" else 1
-        fewer = asked.stage(0, 0, max(1, round(episodes * share)))
-        found[name] = flat(planted, fewer, folder / name, how)
+        fewer = replace(asked, count=max(len(CONDITIONS), round(episodes * share)))
+        found[name] = flat(planted, fewer, folder / name, rest)
     return {"roles": len(roles)} | {
         name: judged(planted, plan, roles) | {"steps": steps, "cuts": cuts}
         for name, (plan, steps, cuts) in found.items()
@@ -89,7 +107,7 @@ def jaccard(one: rl.Lesion, other: rl.Lesion) -> float:
 
 
 def flat(
-    planted: Planted, episodes: rl.Episodes, folder: Path, how: dict[str, Any]
+    planted: Planted, episodes: rl.Episodes, folder: Path, how: Mapping[str, Any]
 ) -> tuple[rl.Plan, int, int]:
     """The clusters that change a behaviour, by the tree's own test with Bonferroni's correction
     over clusters and behaviours; control steps; how many there are."""
@@ -104,36 +122,37 @@ def flat(
 
 
 def null_trees(
-    planted: Planted, activity: Activity, pool: pd.DataFrame, measures: Sequence[str],
-    *, episodes: int, trees: int, seed: int,
-) -> dict[str, int]:  # fmt: skip
+    planted: Planted, pool: pd.DataFrame, how: Mapping[str, Any], *, episodes: int, trees: int
+) -> dict[str, int]:
     """Searches in which every cut robot is an intact one on other episodes: how many reject any.
 
     The pool are intact episodes. Both kinds of cut show the same, which is the worst case: where
     they differ, it is harder to reject.
     """
-    rng = np.random.default_rng(seed)
-    roots = [root(s, activity[s].samples) for s in planted.policy.network.sizes]
-    there = [x for x in roots if x is not None]
-    values = pool[list(measures)].to_numpy(np.float64).T
+    rng = np.random.default_rng([how["seed"], _SEARCH])
+    grown = [root(s, how["activity"][s].samples) for s in planted.policy.network.sizes]
+    roots, measures = [x for x in grown if x is not None], list(how["measures"])
+    values = pool[measures].to_numpy(np.float64).T
     rows = [np.flatnonzero(pool["condition"] == x) for x in pool["condition"].unique()]
-    each = episodes // len(rows)
+    each = -(-episodes // len(rows))
     false = 0
     for _ in range(trees):
         mixed = [rng.permutation(x) for x in rows]
-        intact = values[:, np.concatenate([x[:each] for x in mixed])]
-
-        def ask(
-            nodes: Sequence[Node], number: int, mixed: list[np.ndarray] = mixed,
-            intact: np.ndarray = intact,
-        ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-            drawn = [
-                np.concatenate([rng.choice(x[each:], each, replace=False) for x in mixed])
-                for _ in nodes
-            ]
-            cut = values[:, np.array(drawn)].transpose(1, 0, 2)[:, None]
-            return np.repeat(cut, len(WITHIN), axis=1), intact
-
-        nodes, _ = search(there, ask, measures, WITHIN)
+        ask = partial(_of_nothing, values, [np.split(x, [each]) for x in mixed], rng)
+        nodes, _ = search(roots, ask, measures, WITHIN)
         false += int(nodes["rejected"].any())
     return {"trees": trees, "false": false}
+
+
+def _of_nothing(
+    values: np.ndarray, dealt: Sequence[Sequence[np.ndarray]], rng: np.random.Generator,
+    nodes: Sequence[Node], number: int,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """As `Ask`: of values (measures, episodes), of each condition the episodes dealt to the intact
+    robot, and the rest, from which each node draws as many."""
+    drawn = [
+        np.concatenate([rng.choice(rest, len(own), replace=False) for own, rest in dealt])
+        for _ in nodes
+    ]
+    cut = values[:, np.array(drawn)].transpose(1, 0, 2)[:, None]
+    return np.repeat(cut, len(WITHIN), axis=1), values[:, np.concatenate([x for x, _ in dealt])]
