@@ -57,22 +57,30 @@ def score_trees(
     """
     plain = rl.Episodes(episodes, how["seed"], horizon=how["horizon"])
     rest = {k: v for k, v in how.items() if k not in ("seed", "horizon")}
-    true = true_effects(
-        planted, variants(role_cuts(planted), WITHIN), episodes=truth, horizon=plain.horizon,
-        seed=plain.stage(_TRUTH).seed, folder=folder / "roles", **rest,
-    )  # fmt: skip
-    roles = [x for x in role_cuts(planted) if x.name in mattering(true)]
+    roles = roles_that_matter(planted, replace(plain, count=truth), folder / "roles", rest)
     asked = plain.stage(_SEARCH)
     tree = rl.tree_search(planted.policy, asked, folder=folder / "tree", **rest)
     found = {"tree": (tree.plan(), tree.steps, len(tree.tried) - 1)}
     for name in ("same", "equal"):
         share = found["tree"][1] / found["same"][1] if name == "equal" else 1
         fewer = replace(asked, count=max(len(CONDITIONS), round(episodes * share)))
-        found[name] = flat(planted, fewer, folder / name, rest)
+        found[name] = flat(planted.policy, CLUSTERS, fewer, folder / name, rest)
     return {"roles": len(roles)} | {
         name: judged(planted, plan, roles) | {"steps": steps, "cuts": cuts}
         for name, (plan, steps, cuts) in found.items()
     }
+
+
+def roles_that_matter(
+    planted: Planted, episodes: rl.Episodes, folder: Path, how: Mapping[str, Any]
+) -> list[rl.Lesion]:
+    """The cuts of all units of a role in a layer that do, on other episodes."""
+    seed, cuts = episodes.stage(_TRUTH).seed, role_cuts(planted)
+    true = true_effects(
+        planted, variants(cuts, WITHIN), episodes=episodes.count, horizon=episodes.horizon,
+        seed=seed, folder=folder, **how,
+    )  # fmt: skip
+    return [x for x in cuts if x.name in mattering(true)]
 
 
 def role_cuts(planted: Planted) -> rl.Plan:
@@ -90,14 +98,16 @@ def mattering(truth: pd.DataFrame) -> set[str]:
 
 
 def judged(planted: Planted, groups: rl.Plan, roles: Sequence[rl.Lesion]) -> dict[str, int]:
-    """Groups, roles found, and groups that are false."""
+    """Groups, roles found, groups that are a role's (``right``), and that are ``false``."""
     named = [x for x in groups if x.size]
-    best = [max((jaccard(x, role) for x in named), default=0.0) for role in roles]
+    alike = np.array([[jaccard(x, role) >= ALIKE for role in roles] for x in named], bool)
+    alike = alike.reshape(len(named), len(roles))
     idle = [
         all(planted.roles[f"{site}/{unit}"] in ZERO for site, us in x.cut.items() for unit in us)
         for x in named
     ]
-    return {"groups": len(named), "found": sum(x >= ALIKE for x in best), "false": sum(idle)}
+    found, right = (int(alike.any(axis).sum()) for axis in (0, 1))
+    return {"groups": len(named), "found": found, "right": right, "false": sum(idle)}
 
 
 def jaccard(one: rl.Lesion, other: rl.Lesion) -> float:
@@ -107,15 +117,15 @@ def jaccard(one: rl.Lesion, other: rl.Lesion) -> float:
 
 
 def flat(
-    planted: Planted, episodes: rl.Episodes, folder: Path, how: Mapping[str, Any]
+    agent: rl.Policy, k: int, episodes: rl.Episodes, folder: Path, how: Mapping[str, Any]
 ) -> tuple[rl.Plan, int, int]:
-    """The clusters that change a behaviour, by the tree's own test with Bonferroni's correction
-    over clusters and behaviours; control steps; how many there are."""
-    clusters = rl.clusters(planted.policy, CLUSTERS, how["activity"])
+    """The clusters, ``k`` a layer, that change a behaviour, by the tree's own test with
+    Bonferroni's correction over clusters and behaviours; control steps; how many there are."""
+    clusters = rl.clusters(agent, k, how["activity"])
     clusters = rl.Plan(x for x in clusters if not x.name.endswith("/dead"))
-    run = rl.sweep(planted.policy, variants(clusters, WITHIN), episodes, folder=folder, **how)
+    run = rl.sweep(agent, variants(clusters, WITHIN), episodes, folder=folder, **how)
     names = clusters.names[1:]
-    p = compare(*outcomes(run.behaviour(), names, how["measures"], WITHIN))["p"]
+    p = compare(*outcomes(run.behaviour(), names, run.spec.measures, WITHIN))["p"]
     clear = np.atleast_1d((p * p.size < LEVEL).any(1))
     kept = rl.Plan(clusters[x] for x, matters in zip(names, clear, strict=True) if matters)
     return kept, int(run.table()["steps"].sum()), len(names)

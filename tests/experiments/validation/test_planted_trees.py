@@ -40,9 +40,19 @@ def test_groups_are_held_against_the_units_of_the_roles(planted):
     idle = Lesion(name="idle", cut={"h0": planted.units("h0", "decoy", "dead")})
     assert jaccard(near, roles[0]) == pytest.approx(1 - 1 / len(units))
     assert jaccard(roles[0], Lesion(name="x", cut={"h1": units})) == 0
-    assert judged(planted, Plan([near, half]), roles) == {"groups": 2, "found": 1, "false": 0}
-    assert judged(planted, Plan([half, idle]), roles) == {"groups": 2, "found": 0, "false": 1}
-    assert judged(planted, Plan(), roles) == {"groups": 0, "found": 0, "false": 0}
+    assert judged(planted, Plan([near, half]), roles) == {
+        "groups": 2,
+        "found": 1,
+        "right": 1,
+        "false": 0,
+    }
+    assert judged(planted, Plan([half, idle]), roles) == {
+        "groups": 2,
+        "found": 0,
+        "right": 0,
+        "false": 1,
+    }
+    assert judged(planted, Plan(), roles) == {"groups": 0, "found": 0, "right": 0, "false": 0}
 
 
 def test_a_role_matters_if_it_does_under_every_kind():
@@ -62,7 +72,7 @@ def test_the_planted_groups_are_found(planted, how, tmp_path):
 
 def test_flat_clusters_that_change_nothing_are_not_groups(planted, how, tmp_path):
     rest = {k: v for k, v in how.items() if k not in ("seed", "horizon")}
-    plan, steps, count = flat(planted, rl.Episodes(6, 3, horizon=10), tmp_path, rest)
+    plan, steps, count = flat(planted.policy, 6, rl.Episodes(6, 3, horizon=10), tmp_path, rest)
     assert len(plan) == 1, "six episodes cannot show it"
     assert steps > 0
     assert 2 < count <= 12
