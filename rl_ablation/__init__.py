@@ -47,6 +47,8 @@ _HOMES = {
     "Map": "mapping.map",
     "Run": "mapping.map",
     "probe": "mapping.probe",
+    "tree_search": "analysis.trees",
+    "Tree": "analysis.trees",
     "compare": "analysis.comparison",
     "Comparison": "analysis.comparison",
     "headlines": "reports.words",

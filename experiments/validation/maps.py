@@ -28,6 +28,7 @@ from experiments.validation.families import (
 from experiments.validation.policies import ZERO, Planted, true_effects
 from experiments.validation.scores import compare, recalled, score_cells
 from experiments.validation.steered import DAMPING, STEERED, STEERING_WAYS, steered
+from experiments.validation.trees import tree_facts
 from rl_ablation.analysis.localisation import LOCAL, region_locality
 from rl_ablation.analysis.redundancy import SweepGame, interactions
 from rl_ablation.files import write_atomically
@@ -144,6 +145,8 @@ def _score(index: int, folder: Path, seed: int, size: Size) -> dict[str, str]:
         "local": local(of_regions, planted),
         "dissociations": [[d.a, d.b, d.x, d.y] for d in dissociated(of_regions)],
     }
+    how = {**wanted, "seed": mapped}
+    facts |= tree_facts(planted, family, pool.table(), how, folder, asdict(size))
     if planted.ways:
         facts["speed_without"] = speed_without(truth, planted)
     if family == TRAINED:

@@ -46,6 +46,13 @@ with the kind under which it is weakest, and held against the truth in this kind
 * *First kinds*: every fourth robot of a family is also mapped with the mean and with the
   conditional kind as the first, in which the discovery selects; claims hold in resample and mean,
   and in the first.
+* *Trees* (`rl_ablation.tree_search`, 24 episodes) are searched in modular robots, those of two
+  functions and those with correlated decoys. A role in a layer is a group to be found if cutting
+  all its units has a true effect of 1 s.d. or more under both kinds, in one direction. It is found
+  if a group of the tree has a Jaccard index of 0.5 or more with its units. A group is false if all
+  its units change nothing by wiring. Beside it stand 6 flat clusters a layer, tested alike with
+  Bonferroni's correction and given as many control steps: nothing is asked of them. In a *null
+  tree* each cut robot is the intact one on other episodes, as in null maps: 34 for each robot.
 * The *adaptive* map stands beside a fixed one with the same limits (24 episodes in each stage).
   They decide alike where both claim a cell or neither does; the cells that count are those with a
   clear answer, a true effect of 0 or of 1 s.d. and more, since on others two fixed maps with
@@ -84,6 +91,7 @@ from experiments.validation.families import (
 )
 from experiments.validation.maps import CELLS, FACTS, Size, keep, score_policy, scored
 from experiments.validation.policies import ZERO
+from experiments.validation.trees import SEARCHED
 from rl_ablation.cluster import scattered
 from rl_ablation.files import write_atomically
 from rl_ablation.formats import Estimate
@@ -140,7 +148,7 @@ def validate(
 def judge(facts: Sequence[dict[str, Any]], cells: pd.DataFrame) -> pd.DataFrame:
     """The table of aims from the facts of all robots and their cells, which have the columns
     ``policy`` and ``family`` besides."""
-    rows = [*_rates(facts), *_found(facts)]
+    rows = [*_rates(facts), *_found(facts), *_trees(facts)]
     for family in (EVERY, *dict.fromkeys(f["family"] for f in facts)):
         told = [f for f in facts if family in (EVERY, f["family"])]
         rows += _of_family(family, told, cells[cells["family"].isin([f["family"] for f in told])])
@@ -208,6 +216,25 @@ def _found(facts: Sequence[dict[str, Any]]) -> list[Row]:
     for family in TWINS_OF:
         clean = [not f["local"] and not f["dissociations"] for f in of[family]]
         rows.append(("nothing local, nothing dissociated", family, *share(clean, 0.95)))
+    return rows
+
+
+def _trees(facts: Sequence[dict[str, Any]]) -> list[Row]:
+    """What searches of trees are asked; see `experiments.validation.trees`."""
+    null = [f["null trees"] for f in facts]
+    rejected, trees = (sum(x[k] for x in null) for k in ("false", "trees"))
+    rows: list[Row] = [
+        ("false positives, trees", EVERY, *_share(rejected, trees, "null trees"), 0, 0.05)
+    ]
+    for family in SEARCHED:
+        told = [f["trees"] for f in facts if f["family"] == family]
+        false = sum(x["tree"]["false"] > 0 for x in told)
+        rows.append(("tree: false groups", family, *_share(false, len(told), "robots"), 0, 0.05))
+    for who, least in (("tree", 0.9), ("equal", 0.0)):
+        told = [f["trees"] for f in facts if f["family"] == TWO]
+        hits, roles = sum(x[who]["found"] for x in told), sum(x["roles"] for x in told)
+        aim = "tree" if who == "tree" else "flat clusters, equal steps"
+        rows.append((f"{aim}: groups found", TWO, *_share(hits, roles, "groups"), least, 1))
     return rows
 
 

@@ -69,15 +69,22 @@ class Stability:
         return max(np.array(self.numbers)[beyond >= beyond[top] - self.error[top]].tolist())
 
 
-def divisions(correlation: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
-    """Join units (H, H) by Ward's criterion and give labels for each number of groups, (K, H).
+def joined(correlation: np.ndarray) -> np.ndarray:
+    """Join units (H, H) by Ward's criterion: which two groups each step joins, (H − 1, 2).
 
-    A unit is described by its absolute correlations with all units; NaN counts as none.
+    A unit is described by its absolute correlations with all units; NaN counts as none. The units
+    are groups 0 to H − 1, and step k makes group H + k.
     """
     from scipy.cluster.hierarchy import ward
 
-    units = len(correlation)
-    merges = ward(np.nan_to_num(np.abs(correlation)))[:, :2].astype(int) if units > 1 else ()
+    if len(correlation) < 2:
+        return np.empty((0, 2), np.int64)
+    return np.asarray(ward(np.nan_to_num(np.abs(correlation)))[:, :2].astype(np.int64))
+
+
+def divisions(correlation: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+    """Join units (H, H), see `joined`, and give labels for each number of groups, (K, H)."""
+    units, merges = len(correlation), joined(correlation)
     groups, found = {unit: [unit] for unit in range(units)}, {}
     for step in range(units):
         if (k := units - step) in numbers:

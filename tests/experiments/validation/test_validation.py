@@ -16,12 +16,13 @@ from experiments.validation.families import FAMILIES, MIXED, REDUNDANT, TWINS_OF
 from experiments.validation.maps import BEHAVIOURS, Size
 from experiments.validation.policies import TWINS, WAYS, ZERO, Planted, plant, true_effects
 from experiments.validation.steered import DAMPING, STEERED, STEERING_WAYS
+from experiments.validation.trees import SEARCHED
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import INTACT, Plan
 from rl_ablation.mapping.map import Map
 
 SMALL = Size(
-    horizon=60, truth=8, episodes=12, discovery=6, pairs=6, null_lesions=3, null_maps=2, controls=0
+    horizon=60, truth=8, episodes=16, discovery=6, pairs=6, null_lesions=3, null_maps=2, controls=0
 )
 PLANTED = [name for name in FAMILIES if name not in (*TWINS_OF, "trained halves")]
 SPEED = "forward_speed.alive"
@@ -319,6 +320,7 @@ def facts(family="modular", **changes):
     told = {
         "family": family,
         "null": {"maps": 300, "p_fwe": 12, "q": 15},
+        "null trees": {"trees": 300, "false": 12},
         "speed_without": {"twin-a": 0.0, "twin-b": 0.01, "none": -0.4},
         "local": [["progress", "h0/cluster-0", True]],
         "dissociations": [],
@@ -331,7 +333,13 @@ def facts(family="modular", **changes):
         REDUNDANT: {"redundancy": True, "survival_without": {"a": -0.1, "b": -0.9, "a+b": -3.0}},
         "trained halves": {"halves": {SPEED: True, "survival": None}},
     }
-    return {**told, **more.get(family, {}), **changes}
+    searched = {"trees": trees()} if family in SEARCHED else {}
+    return {**told, **searched, **more.get(family, {}), **changes}
+
+
+def trees(found=9, false=0):
+    groups = {"groups": 10, "found": found, "false": false}
+    return {"roles": 10, "tree": groups, "same": groups, "equal": {**groups, "found": 5}}
 
 
 def cells(family, right=True, held=19, delta=0.0):
@@ -367,6 +375,7 @@ def test_everything_passes_when_all_is_well():
     [
         ("false positives, family-wise", "all", {"null": {"maps": 300, "p_fwe": 80, "q": 0}}, {}),
         ("false positives, BH", "all", {"null": {"maps": 300, "p_fwe": 0, "q": 80}}, {}),
+        ("false positives, trees", "all", {"null trees": {"trees": 300, "false": 80}}, {}),
         ("cuts that cannot matter, changed", "modular", {}, {"delta": 1e-9}),
         ("precision of claims", "modular", {}, {"right": False}),
         ("recall of effects ≥ 1 s.d.", "modular", {}, {"right": False}),
@@ -397,6 +406,8 @@ def test_every_aim_can_fail(aim, family, told, scores):
             "two functions, distributed",
             {"dissociations": [["a", "b"]]},
         ),
+        ("tree: groups found", TWO, {"trees": trees(found=5)}),
+        ("tree: false groups", "modular", {"trees": trees(false=1)}),
         ("redundancy found", REDUNDANT, {"redundancy": False}),
         (
             "truth: either way of steering suffices",
@@ -437,6 +448,8 @@ def test_a_small_validation_runs_and_scores_each_family(tmp_path: Path, monkeypa
     assert table.loc[("truth: one redundant pathway suffices", "all"), "measured"] == 1
     assert table.loc[("nothing local, nothing dissociated", "distributed"), "measured"] == 1
     assert table.loc[("coverage of 95 % intervals", "all"), "measured"] > 0.8
+    assert told[0]["null trees"]["trees"] == SMALL.null_maps
+    assert ("tree: false groups", "modular") in table.index
     assert (tmp_path / "validation.png").exists()
     mine = pd.read_csv(tmp_path / "policy-000" / "cells.csv")
     assert mine[mine["role"].isin(ZERO)]["delta"].fillna(0).eq(0).all()

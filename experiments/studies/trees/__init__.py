@@ -1,0 +1,1 @@
+"""The study trees; see `study`."""
