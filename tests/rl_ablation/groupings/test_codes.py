@@ -6,6 +6,7 @@ from conftest import CONDITIONS, HORIZON, turned
 
 import rl_ablation as rl
 from rl_ablation.errors import LabError
+from rl_ablation.groupings import autoencoder
 from rl_ablation.groupings.autoencoder import ACTIVE, autoencode, features, through
 from rl_ablation.groupings.controls import AGAIN, random_directions, random_groups
 from rl_ablation.groupings.directions import components, fit, patterns, readouts
@@ -102,7 +103,8 @@ def sparse():
 
 def test_an_autoencoder_holds_a_sparse_code(sparse, monkeypatch):
     decoder, stats = sparse
-    monkeypatch.setattr("rl_ablation.groupings.autoencoder.ACTIVE", 2)
+    monkeypatch.setattr(autoencoder, "ACTIVE", 2)
+    monkeypatch.setattr(autoencoder, "STEPS", 800)
     made = autoencode(stats, 16)
     assert made.r2 > 0.9
     found = made.features(stats.samples.astype(float))
@@ -111,11 +113,12 @@ def test_an_autoencoder_holds_a_sparse_code(sparse, monkeypatch):
     # Each known feature is one of the dictionary's directions.
     alike = (decoder @ made.decoder.T).max(1)
     assert (alike > 0.9).mean() >= 0.8
-    again = autoencode(stats, 16)
-    assert np.array_equal(again.decoder, made.decoder)
+    monkeypatch.setattr(autoencoder, "STEPS", 20)
+    assert np.array_equal(autoencode(stats, 16).decoder, autoencode(stats, 16).decoder)
 
 
-def test_features_are_directions_of_unit_length(policy, activity):
+def test_features_are_directions_of_unit_length(policy, activity, monkeypatch):
+    monkeypatch.setattr(autoencoder, "STEPS", 100)
     plan = features(policy, 16, activity, ["h1"])
     assert 8 < len(plan) <= 17
     np.testing.assert_allclose(np.linalg.norm(axes_of(plan, "h1"), axis=1), 1.0, atol=1e-6)
@@ -124,7 +127,8 @@ def test_features_are_directions_of_unit_length(policy, activity):
             features(policy, wrong, activity)
 
 
-def test_a_policy_driven_through_its_autoencoders(policy, activity):
+def test_a_policy_driven_through_its_autoencoders(policy, activity, monkeypatch):
+    monkeypatch.setattr(autoencoder, "STEPS", 800)
     made = {site: autoencode(activity[site], 24) for site in ("h0", "h1")}
     driven = through(policy, made)
     obs = activity["obs"].samples[::50][:5] * 0.8 + 0.1  # as the policy saw them
