@@ -165,8 +165,9 @@ function regions(app) {
     const { data, state } = app, { run } = data;
     if (run === null || run.regions.length === 0) return;
     any("region-label").hidden = false;
-    /** @type {[string, string][]} */
-    const known = run.regions.map((region) => [region.name, listed(region)]);
+    const several = new Set(run.regions.map(({ group }) => group)).size > 1;
+    /** @type {[string, string, string][]} */
+    const known = run.regions.map((region) => [region.name, listed(region), several ? region.group : ""]);
     choices(select("region"), [["", "none of the run’s"], ...known]);
     const cutRegion = (/** @type {string} */ name) => {
         app.change(copied(run.regions.find((one) => one.name === name)));

@@ -23,16 +23,26 @@ export const input = (id) => element(id, HTMLInputElement);
 export const select = (id) => element(id, HTMLSelectElement);
 
 /**
- * Fill a list of choices, value → text.
+ * Fill a list of choices, value → text, each under a heading if it has one.
  * @param {HTMLSelectElement} list
- * @param {[string, string][]} choices
+ * @param {[value: string, text: string, heading?: string][]} choices
  */
 export function choices(list, choices) {
-    list.replaceChildren(...choices.map(([value, text]) => {
+    list.replaceChildren();
+    /** @type {Map<string, HTMLElement>} */
+    const places = new Map([["", list]]);
+    for (const [value, text, heading = ""] of choices) {
         const option = document.createElement("option");
         [option.value, option.textContent] = [value, text];
-        return option;
-    }));
+        let place = places.get(heading);
+        if (place === undefined) {
+            const group = document.createElement("optgroup");
+            group.label = heading;
+            list.append(group);
+            places.set(heading, place = group);
+        }
+        place.append(option);
+    }
 }
 
 /**
