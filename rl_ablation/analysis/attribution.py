@@ -206,6 +206,8 @@ def _groups(plan: Plan) -> list[Lesion]:
     groups = [lesion for lesion in plan if lesion.size]
     if not groups:
         raise LabError("the plan has no groups of units")
+    if heard := [x.name for x in groups if x.to]:
+        raise LabError(f"{heard[0]!r} is a connection; see rl_ablation.analysis.connections")
     return groups
 
 

@@ -186,5 +186,8 @@ def regions(run: Run) -> list[Lesion]:
 
 def _place(lesion: Lesion) -> tuple[object, ...]:
     """Where and when a cut is made, however it is carried out."""
-    cut = tuple(sorted((site, tuple(sorted(units))) for site, units in lesion.cut.items() if units))
-    return cut, lesion.onset, lesion.offset, lesion.when
+    cut, to = (
+        tuple(sorted((site, tuple(sorted(units))) for site, units in ends.items() if units))
+        for ends in (lesion.cut, lesion.to)
+    )
+    return cut, to, lesion.onset, lesion.offset, lesion.when

@@ -15,6 +15,7 @@ import pandas as pd
 
 from rl_ablation.errors import LabError
 from rl_ablation.formats import Estimate
+from rl_ablation.groupings.connections import CONNECTIONS
 from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.mapping import claims
 from rl_ablation.mapping.divisions import HALF, divisions
@@ -218,7 +219,7 @@ def region_locality(run: Map, measures: Sequence[str], seed: int = 0) -> pd.Data
     has NaN in their place.
     """
     rows = claims.changes(run).fillna({"harm": 0.0})
-    rows = rows[rows["group"] != "layers"]
+    rows = rows[~rows["group"].isin(["layers", CONNECTIONS])]
     assert run.confirmation is not None
     changed = differences(run.confirmation.behaviour(), measures)
     null = divisions(run, measures)

@@ -8,7 +8,7 @@ import numpy as np
 
 from rl_ablation import limits
 from rl_ablation.errors import LabError
-from rl_ablation.lesions.lesion import VARIANT, Lesion, Plan
+from rl_ablation.lesions.lesion import ARROW, VARIANT, Lesion, Plan
 
 if TYPE_CHECKING:  # help lists the groupings, and should not wait for torch
     from rl_ablation.policies.policy import Policy
@@ -24,14 +24,17 @@ def random_groups(
     """Random cuts in the same layers, of the same sizes, kinds and times as those of a plan.
 
     They are the null for "it is this group that matters, not how many units were cut".
-    Cuts of one unit, of whole sites and of several sites have no such control and are passed over.
+    Those of connections are between random units of the layers that tell and hear. Cuts of one
+    unit, of whole sites and of several sites have no such control and are passed over.
     Each layer, size, kind and time has ``n`` of them, numbered from ``first``; draw k of a seed is
     the same whatever else is drawn. LabError for more than `limits.DRAWS`.
     """
     limits.check_range("random cuts", n, 0, limits.DRAWS)
     wanted: dict[tuple[object, ...], Lesion] = {}
     for lesion in like:
-        if len(lesion.cut) == 1 and 1 < lesion.size < agent.sites[next(iter(lesion.cut))]:
+        one = len(lesion.cut) == 1 and not lesion.directions
+        ends = [*lesion.cut.items(), *lesion.to.items()]
+        if one and any(1 < len(units) < agent.sites[site] for site, units in ends):
             wanted.setdefault(lesion.stratum, lesion)
     places, lesions = list(agent.sites), []
     for model in wanted.values():
@@ -40,7 +43,12 @@ def random_groups(
         for draw in range(first, first + n):
             rng = np.random.default_rng([seed, places.index(site), size, draw])
             units = tuple(sorted(map(int, rng.permutation(agent.sites[site])[:size])))
-            new = {"name": f"{site}/random-{size}-{draw}{how}", "cut": {site: units}}
+            name, to = f"{site}/random-{size}", {}
+            for there, heard in model.to.items():
+                drawn = rng.permutation(agent.sites[there])[: len(heard)]
+                to[there] = tuple(sorted(map(int, drawn)))
+                name += f"{ARROW}{there}/random-{len(heard)}"
+            new = {"name": f"{name}-{draw}{how}", "cut": {site: units}, "to": to}
             lesions.append(model.model_copy(update={**new, "group": RANDOM}))
     return Plan(lesions)
 

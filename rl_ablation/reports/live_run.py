@@ -79,7 +79,8 @@ def run_data(run: Map) -> dict[str, Any]:
     told, rows = labels(run), changes(run)
     telling = set(telling_rows(run)["measure"])
     rows = rows[rows["measure"].isin(telling)]
-    cuts = [x for x in in_first(run.plan) if x.size and x.group not in CONTROLS]
+    # The page cuts units for everybody, so it has no connections.
+    cuts = [x for x in in_first(run.plan) if x.size and x.group not in CONTROLS and not x.to]
     first = cuts[0] if cuts else Lesion(name=INTACT)
     return {
         "kinds": list(dict.fromkeys(x.kind for x in cuts)),
@@ -96,7 +97,11 @@ def run_data(run: Map) -> dict[str, Any]:
             }
             for x in cuts
         ],
-        "findings": [{"region": f.lesion, "text": f.text} for f in headlines(run)],
+        "findings": [
+            {"region": f.lesion, "text": f.text}
+            for f in headlines(run)
+            if f.lesion in {x.name for x in cuts}
+        ],
     }
 
 

@@ -107,7 +107,9 @@ class Board:
 
     def live(self, region: str, condition: str = "") -> str:
         """The live page with a region cut in the kind of the films, under the condition in which
-        most is lost, or else the one given."""
+        most is lost, or else the one given; nothing for a connection, which it cannot cut."""
+        if self.run.plan[region].to:
+            return ""
         mine = self.rows[(self.rows["lesion"] == region) & self.rows["measure"].isin(self.run.own)]
         if mine["harm"].notna().any():
             largest_first = mine.sort_values("harm", key=np.abs, ascending=False, kind="stable")
