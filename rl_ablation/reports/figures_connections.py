@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from rl_ablation.groupings.connections import CONNECTIONS, Block, blocks
 from rl_ablation.mapping.claims import changes
+from rl_ablation.mapping.evidence import SMALL, harm
 from rl_ablation.mapping.map import Map
 from rl_ablation.reports import style
 from rl_ablation.reports.figures import alive, episodes_of, figure
@@ -27,11 +28,12 @@ _THIN = 0.02  # of the largest change: thinner lines are not seen
 
 
 def shown_connections(run: Map) -> tuple[list[Block], pd.DataFrame]:
-    """The connections by layers, and their claims with ``harm`` of 0 where it is not clear."""
+    """The connections by layers, and their claims with ``harm`` as a share of the largest change by
+    a connection, 0 where it is not clear."""
     rows = changes(run)
     rows = rows[rows["group"] == CONNECTIONS]
     there = set(rows["lesion"])
-    rows = rows.assign(harm=rows["harm"].where(rows["q"] < LEVEL, 0.0).fillna(0.0))
+    rows = rows.assign(harm=harm(rows).where(rows["q"] < LEVEL, 0.0).fillna(0.0))
     return blocks(x for x in run.plan if x.name in there), rows
 
 
@@ -60,12 +62,12 @@ def connections(run: Map) -> Figure | None:
     panels = page.subplots(len(found), len(chosen), squeeze=False, height_ratios=high)
     mesh = None
     for column, measure in enumerate(chosen):
-        harm = rows[rows["measure"] == measure].set_index("lesion")["harm"]
+        lost = rows[rows["measure"] == measure].set_index("lesion")["harm"]
         for row, block in enumerate(found):
             axes = panels[row, column]
             shown = names[block.site] if column == 0 else [""] * high[row]
             mesh = style.heatmap(
-                axes, matrix(block, harm), shown, heads[block.to], above=True, turn=60
+                axes, matrix(block, lost), shown, heads[block.to], above=True, turn=60
             )
             axes.spines[:].set(color="#bbbbbb", visible=True)
             if row == 0:
@@ -98,17 +100,17 @@ def ways(run: Map) -> Figure | None:
     for axes in panels.flat:
         axes.set_axis_off()
     for axes, measure in zip(panels.flat, chosen, strict=False):
-        harm = rows[rows["measure"] == measure].set_index("lesion")["harm"]
-        _ways(axes, found, parts, harm, run.names)
+        lost = rows[rows["measure"] == measure].set_index("lesion")["harm"]
+        _ways(axes, found, parts, lost, run.names)
         axes.set_title(style.short_label(measure), loc="center", fontweight="bold")
     style.note(page, _note(rows) + "; a line is as wide as the change is large")
     return page
 
 
-def matrix(block: Block, harm: pd.Series) -> np.ndarray:
+def matrix(block: Block, lost: pd.Series) -> np.ndarray:
     """Harm of the connections of a block, senders × receivers; NaN where there is none."""
     return np.array(
-        [[harm.get(block.names.get((a, b), ""), np.nan) for b in block.receivers]
+        [[lost.get(block.names.get((a, b), ""), np.nan) for b in block.receivers]
          for a in block.senders]
     )  # fmt: skip
 
@@ -116,7 +118,8 @@ def matrix(block: Block, harm: pd.Series) -> np.ndarray:
 def _note(rows: pd.DataFrame) -> str:
     return (
         f"{episodes_of(rows)} paired episodes; colour: change relative to the behaviour's largest "
-        f"by any cut; white or no line: not significant (false discovery rate {LEVEL:.0%})"
+        f"by a connection, or to {SMALL:.0%} of its intact value; white or no line: not significant "
+        f"(false discovery rate {LEVEL:.0%})"
     )
 
 
@@ -124,7 +127,7 @@ def _ways(
     axes: Axes,
     found: Sequence[Block],
     parts: Mapping[str, Sequence[str]],
-    harm: pd.Series,
+    lost: pd.Series,
     names: Mapping[str, Sequence[str]],
 ) -> None:
     """Draw the parts as columns of points and the connections between them."""
@@ -138,7 +141,7 @@ def _ways(
         (abs(value), value, ends)
         for block in found
         for ends, name in block.names.items()
-        if abs(value := float(harm.get(name, 0.0))) > _THIN
+        if abs(value := float(lost.get(name, 0.0))) > _THIN
     ]
     for size, value, ends in sorted(drawn, key=lambda line: line[0]):
         (x, y), (u, v) = (place[end] for end in ends)
