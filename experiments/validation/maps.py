@@ -14,6 +14,7 @@ import pandas as pd
 
 import rl_ablation as rl
 from envs.lap import CONDITIONS
+from experiments.validation import connections
 from experiments.validation.cloned import HALVES
 from experiments.validation.families import FAMILIES, MIXED, MODULAR, REDUNDANT, TRAINED, TWO
 from experiments.validation.policies import ZERO, Planted, true_effects
@@ -136,6 +137,9 @@ def _score(index: int, folder: Path, seed: int, size: Size) -> dict[str, str]:
     }
     if planted.ways:
         facts["speed_without"] = speed_without(truth, planted)
+    if family in connections.FAMILIES:
+        how = {"episodes": size.truth, "seed": true, "folder": folder / "wires", **wanted}
+        facts["connections"] = connections.recovered(planted, mapped_as, how, score_cells)
     if family == TRAINED:
         facts["halves"] = {m: right_half(cells, m) for m in SERVED}
     if family == REDUNDANT:

@@ -62,7 +62,7 @@ def foretold(policy: Policy, plan: Plan, activity: Activity) -> pd.DataFrame:
     kept = np.linspace(0, len(inputs) - 1, min(MOMENTS, len(inputs))).astype(int)
     x = torch.as_tensor(inputs[kept])
     base = torch.as_tensor(inputs.mean(0))[None]
-    frames = []
+    rows = []
     with one_thread():
         spread = module(torch.as_tensor(inputs)).detach().numpy().std(0)
         spread = np.where(spread > 0, spread, 1.0)
@@ -78,11 +78,13 @@ def foretold(policy: Policy, plan: Plan, activity: Activity) -> pd.DataFrame:
             for k, lesion in enumerate(lesions):
                 block = weights[depth][np.ix_(lesion.to[to], lesion.cut[site])]
                 told = there[:, list(lesion.cut[site])] @ block.T
-                row = {"lesion": lesion.name, "site": site, "to": to}
-                row |= {"weights": float(np.linalg.norm(block))}
-                row |= {"weights × activity": float(np.sqrt(told.var(0).sum()))}
-                frames.append({**row, **{name: float(v[k]) for name, v in shares.items()}})
-    return pd.DataFrame(frames)
+                known = {
+                    "weights": float(np.linalg.norm(block)),
+                    "weights × activity": float(np.sqrt(told.var(0).sum())),
+                    **{name: float(v[k]) for name, v in shares.items()},
+                }
+                rows.append({"lesion": lesion.name, "site": site, "to": to, **known})
+    return pd.DataFrame(rows)
 
 
 def through_connections(

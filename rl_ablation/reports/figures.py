@@ -124,8 +124,7 @@ def heatmap(run: Map, measures: Sequence[str] | None = None) -> Figure:
 
 
 def regions_shown(rows: pd.DataFrame) -> list[str]:
-    """The regions of a heatmap; of connections, and of single units alone, those that matter most.
-    """
+    """The regions of a heatmap; of connections, and of units alone, those that matter most."""
     groups = rows[~rows["group"].isin(["singles", CONNECTIONS])]
     told = rows[rows["group"] == CONNECTIONS]
     if groups.empty:
@@ -217,17 +216,15 @@ def cut_of_units(run: Map, rows: pd.DataFrame) -> dict[str, list[str | None]]:
 
 @figure("The same in the network: each square is a unit.", in_page=True)
 @style.styled
-def network(run: Map) -> Figure | None:
+def network(run: Map) -> Figure:
     """The network as grids of units, coloured by what cutting each does to each behaviour.
 
     Single cuts colour their own unit. Without them, a unit takes the colour of the smallest group
-    it was cut with. None where nothing but connections was cut.
+    it was cut with.
     """
     rows = changes(run)
     rows["harm"] = rows["harm"].where(rows["q"] < LEVEL, 0.0)
     hidden = list(cut_of_units(run, rows))
-    if not rows.empty and set(rows["group"]) == {CONNECTIONS}:
-        return None
     chosen = alive(run, rows, 6)
     inside = (x for x in run.plan if set(x.cut) <= set(hidden) and not x.to)
     smallest = min((x.size for x in inside if x.size), default=0)

@@ -43,7 +43,7 @@ def shown_connections(run: Map) -> tuple[list[Block], pd.DataFrame]:
 )
 @style.styled
 def connections(run: Map) -> Figure | None:
-    """Senders × receivers of each pair of layers, for the behaviours that these cuts change most."""
+    """Senders × receivers of each pair of layers, for the behaviours that these cuts change."""
     found, rows = shown_connections(run)
     if not found:
         return None
@@ -76,8 +76,8 @@ def connections(run: Map) -> Figure | None:
             if column == 0:
                 axes.set_ylabel(f"{block.site} → {block.to}", fontweight="bold")
     assert mesh is not None
-    style.colour_bar(mesh, list(panels.flat), ("worse\n(or less)", "no change", "better\n(or more)"),
-                     shrink=0.5, aspect=18)  # fmt: skip
+    ends = ("worse\n(or less)", "no change", "better\n(or more)")
+    style.colour_bar(mesh, list(panels.flat), ends, shrink=0.5, aspect=18)
     style.note(page, _note(rows))
     return page
 
@@ -118,8 +118,8 @@ def matrix(block: Block, lost: pd.Series) -> np.ndarray:
 def _note(rows: pd.DataFrame) -> str:
     return (
         f"{episodes_of(rows)} paired episodes; colour: change relative to the behaviour's largest "
-        f"by a connection, or to {SMALL:.0%} of its intact value; white or no line: not significant "
-        f"(false discovery rate {LEVEL:.0%})"
+        f"by a connection, or to {SMALL:.0%} of its intact value if that is more; white or no "
+        f"line: not significant (false discovery rate {LEVEL:.0%})"
     )
 
 
