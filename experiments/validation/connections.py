@@ -28,8 +28,8 @@ SENSES = {
     "rear left": (13, 14), "wheels": (15, 16), "yaw": (17,),
 }  # fmt: skip
 """The sensors of a lap robot by what they look at."""
-FAMILIES = ("modular", "two functions", "redundant steering", "overlapping", "saturated")
-"""Those whose wiring is asked for; what is between the units of a distributed twin means nothing,
+FAMILIES = ("modular", "two functions", "redundant steering")
+"""Those whose wiring is asked for: what is between the units of a distributed twin means nothing,
 and in trained halves nobody planted it."""
 WIRE, NO_WIRE = "wire", ZERO[0]
 _WITHIN = ("resample", "mean")

@@ -34,12 +34,15 @@ def shown_connections(run: Map) -> tuple[list[Block], pd.DataFrame]:
     rows = rows[rows["group"] == CONNECTIONS]
     there = set(rows["lesion"])
     rows = rows.assign(harm=harm(rows).where(rows["q"] < LEVEL, 0.0).fillna(0.0))
-    return blocks(x for x in run.plan if x.name in there), rows
+    order = list(run.spec.sites)
+    found = blocks(x for x in run.plan if x.name in there)
+    return sorted(found, key=lambda b: (order.index(b.site), order.index(b.to))), rows
 
 
 @figure(
     "What each part tells each of the next layer: who no longer hears of it is named above, whose "
-    "word it is on the left. All others hear everything."
+    "word it is on the left. All others hear everything.",
+    in_page=True,
 )
 @style.styled
 def connections(run: Map) -> Figure | None:
@@ -90,7 +93,10 @@ def ways(run: Map) -> Figure | None:
     if not found or not rows["harm"].any():
         return None
     chosen = [m for m in alive(run, rows, _MOST) if rows[rows["measure"] == m]["harm"].any()]
-    parts = {b.site: b.senders for b in found} | {b.to: b.receivers for b in found[-1:]}
+    parts: dict[str, list[str]] = {}
+    for block in found:
+        for site, there in ((block.site, block.senders), (block.to, block.receivers)):
+            parts[site] = list(dict.fromkeys([*parts.get(site, []), *there]))
     most = max(map(len, parts.values()))
     across = min(2, len(chosen))
     down = -(-len(chosen) // across)

@@ -29,7 +29,8 @@ from rl_ablation.reports.figures import (
     largest,
     regions_shown,
 )
-from rl_ablation.reports.labels import labels
+from rl_ablation.reports.figures_connections import shown_connections
+from rl_ablation.reports.labels import labels, part_name
 from rl_ablation.reports.sentences import cuts_of_claims
 from rl_ablation.stats import LEVEL
 
@@ -145,6 +146,31 @@ class Board:
                 ]  # fmt: skip
                 layers.append({"site": site, "wide": wide, "high": high, "units": units})
             grids.append({"measure": self.measure_index[measure], "layers": layers})
+        return grids
+
+    def connections(self) -> list[dict[str, Any]]:
+        """Tables of senders × receivers, one for each pair of layers, for each of the first columns
+        in which a connection changes something; none where no connection was cut."""
+        found, rows = shown_connections(self.run)
+        harm = rows.set_index(["measure", "lesion"])["harm"].to_dict()
+        names, grids = self.run.names, []
+        cuts = {name for block in found for name in block.names.values()}
+        for measure in self._changed(cuts, _GRIDS) if found else ():
+            tables = []
+            for block in found:
+                lines = []
+                for sender in block.senders:
+                    told = (block.names.get((sender, x)) for x in block.receivers)
+                    cells = [
+                        {"region": self.region_index.get(n or ""),
+                         **colour(harm.get((measure, n), 0.0))}
+                        for n in told
+                    ]  # fmt: skip
+                    lines.append({"label": part_name(sender, names), "cells": cells})
+                heads = [part_name(x, names) for x in block.receivers]
+                title = f"{block.site} → {block.to}"
+                tables.append({"title": title, "heads": heads, "rows": lines})
+            grids.append({"measure": self.measure_index[measure], "tables": tables})
         return grids
 
     def _harm(self, region: str | None, measure: str) -> float:
