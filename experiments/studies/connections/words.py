@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -23,9 +24,10 @@ def tell(cuts: pd.DataFrame, found: pd.DataFrame, apart: pd.DataFrame) -> str:
         f"Connections whose cut changes a behaviour clearly (q < {LEVEL:.0%}, under every kind "
         "tried; without a word to some units all others hear everything):\n\n" + "\n".join(lines)
     )
-    text += "\n\nHow well each rule ranks the connections of two layers (Spearman):\n\n"
-    text += "\n".join(
-        _ranks(str(name), part) for name, part in found.groupby("network", sort=False)
+    text += (
+        "\n\nHow well each rule ranks the connections of two layers (Spearman with its 95 % "
+        f"interval over connections; bold: it is clear of 0, and fewer than {LEVEL:.0%} of "
+        "shuffled effects do as well):\n\n" + _ranks(found)
     )
     text += "\n\nWhich is the better guide, over the pairs of layers:\n\n"
     return text + "\n".join(
@@ -56,7 +58,7 @@ def _ranks(found: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _cell(row: dict[str, Any]) -> str:
+def _cell(row: Mapping[Any, Any]) -> str:
     value = Estimate.of(row, "rho", "ci_low", "ci_high")
     clear = row["p"] < LEVEL and value.sign != 0
     return f"**{number(value.value)}** ({value.ends()})" if clear else f"{value}"

@@ -40,7 +40,8 @@ def run(policy, activity, plan, tmp_path_factory):
         x for x in plan if "obs" not in x.cut or x.name.startswith("obs/0→")
     )
     return rl.lesion_map(
-        policy, few, episodes=12, discovery=6, kinds=("zero",), conditions=CONDITIONS, horizon=40, controls=4,
+        policy, few, episodes=12, discovery=6, kinds=("zero",), conditions=CONDITIONS, horizon=40,
+        controls=4,
         folder=tmp_path_factory.mktemp("connections") / "run", threads=1, activity=activity,
         progress=False, measures=("forward_speed", "yaw_rate", "survival"),
     )  # fmt: skip
