@@ -39,6 +39,17 @@ def shown_connections(run: Map) -> tuple[list[Block], pd.DataFrame]:
     return sorted(found, key=lambda b: (order.index(b.site), order.index(b.to))), rows
 
 
+def part_names(run: Map, found: Sequence[Block]) -> dict[str, str]:
+    """What a figure calls the parts that tell and hear."""
+    called = {}
+    for block in found:
+        for (sender, receiver), name in block.names.items():
+            lesion = run.plan[name]
+            called[sender] = part_name(sender, run.names, lesion.cut[block.site])
+            called[receiver] = part_name(receiver, run.names, lesion.to[block.to])
+    return called
+
+
 @figure(
     "What each part tells each of the next layer: who no longer hears of it is named above, whose "
     "word it is on the left. All others hear everything.",
@@ -51,8 +62,9 @@ def connections(run: Map) -> Figure | None:
     if not found:
         return None
     chosen = alive(run, rows, _MOST)
-    names = {b.site: [part_name(x, run.names) for x in b.senders] for b in found}
-    heads = {b.to: [part_name(x, run.names) for x in b.receivers] for b in found}
+    called = part_names(run, found)
+    names = {b.site: [called[x] for x in b.senders] for b in found}
+    heads = {b.to: [called[x] for x in b.receivers] for b in found}
     wide = max(len(x) for x in heads.values())
     side = style.room([x for there in names.values() for x in there], 0.0)
     top = style.room([x for there in heads.values() for x in there], 0.0)
@@ -107,7 +119,7 @@ def ways(run: Map) -> Figure | None:
         axes.set_axis_off()
     for axes, measure in zip(panels.flat, chosen, strict=False):
         lost = rows[rows["measure"] == measure].set_index("lesion")["harm"]
-        _ways(axes, found, parts, lost, run.names)
+        _ways(axes, found, parts, lost, part_names(run, found))
         axes.set_title(style.short_label(measure), loc="center", fontweight="bold")
     style.note(page, _note(rows) + "; a line is as wide as the change is large")
     return page
@@ -134,7 +146,7 @@ def _ways(
     found: Sequence[Block],
     parts: Mapping[str, Sequence[str]],
     lost: pd.Series,
-    names: Mapping[str, Sequence[str]],
+    called: Mapping[str, str],
 ) -> None:
     """Draw the parts as columns of points and the connections between them."""
     order, colours = list(parts), mpl.colormaps[style.DIVERGING]
@@ -159,7 +171,7 @@ def _ways(
     for part, (x, y) in place.items():
         ink = style.INK if part in used else style.GREY
         axes.plot(x, y, "o", color=ink, ms=4, zorder=3)
-        text, last = style.short(part_name(part, names), 26), x == len(order) - 1
+        text, last = style.short(called[part], 26), x == len(order) - 1
         if x == 0 or last:
             axes.text(x + (0.06 if last else -0.06), y, text, ha="left" if last else "right",
                       va="center", fontsize=6.5, color=ink)  # fmt: skip

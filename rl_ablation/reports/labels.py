@@ -34,12 +34,14 @@ def part_label(
     return part
 
 
-def part_name(part: str, names: Mapping[str, Sequence[str]]) -> str:
-    """What a figure of the layer of a part calls it: its name, or what follows the layer's."""
+def part_name(part: str, names: Mapping[str, Sequence[str]], units: Sequence[int]) -> str:
+    """What a figure of the layer of a part calls it: what follows the layer's name; of sensors and
+    motors their own, of several the first: ``cluster-0: yaw rate +5``."""
     site, _, own = part.partition("/")
-    units = {site: (int(own),)} if own.isdecimal() else {}
-    told = part_label(part, names, units)
-    return own if told == part and own else told
+    told, known = part_label(part, names, {site: units}), names.get(site, ())
+    if told != part or not own or max(units, default=0) >= len(known):
+        return own if told == part and own else told
+    return f"{own}: {known[units[0]]}" + (f" +{len(units) - 1}" if len(units) > 1 else "")
 
 
 def labels(run: Run) -> dict[str, str]:

@@ -29,8 +29,8 @@ from rl_ablation.reports.figures import (
     largest,
     regions_shown,
 )
-from rl_ablation.reports.figures_connections import shown_connections
-from rl_ablation.reports.labels import labels, part_name
+from rl_ablation.reports.figures_connections import part_names, shown_connections
+from rl_ablation.reports.labels import labels
 from rl_ablation.reports.sentences import cuts_of_claims
 from rl_ablation.stats import LEVEL
 
@@ -153,7 +153,7 @@ class Board:
         in which a connection changes something; none where no connection was cut."""
         found, rows = shown_connections(self.run)
         harm = rows.set_index(["measure", "lesion"])["harm"].to_dict()
-        names, grids = self.run.names, []
+        called, grids = part_names(self.run, found), []
         cuts = {name for block in found for name in block.names.values()}
         for measure in self._changed(cuts, _GRIDS) if found else ():
             tables = []
@@ -166,8 +166,8 @@ class Board:
                          **colour(harm.get((measure, n), 0.0))}
                         for n in told
                     ]  # fmt: skip
-                    lines.append({"label": part_name(sender, names), "cells": cells})
-                heads = [part_name(x, names) for x in block.receivers]
+                    lines.append({"label": called[sender], "cells": cells})
+                heads = [called[x] for x in block.receivers]
                 title = f"{block.site} → {block.to}"
                 tables.append({"title": title, "heads": heads, "rows": lines})
             grids.append({"measure": self.measure_index[measure], "tables": tables})

@@ -15,8 +15,8 @@ motors.
    that the intact robot visits (`probe`), for which it must be made. Each is ranked against what
    the cut at the mean does to behaviour: the root mean square, over behaviours, of the mean changes
    as shares of the `reference_effect`. Spearman's correlation within each pair of layers, with a
-   percentile bootstrap interval over connections and shuffled effects as the control. How well the
-   effects of even episodes rank those of odd ones says how good a rule could look at best.
+   percentile bootstrap interval over connections and shuffled effects as the control. How well
+   effects in half of the episodes rank those in the other says how good a rule could look at best.
 3. The same in the lap robot divided at random into parts of equal size, and in an untrained network
    that drives as it can.
 
@@ -56,6 +56,7 @@ KINDS = ("mean", "resample")
 PROBE = "actions at once"
 ASKED = (*RULES, PROBE)
 PARTS = 6
+HALVINGS = 50
 MEASURES = {
     "lap": ("forward_speed.alive", "left_turning.alive", "right_turning.alive",
             "off_centre.alive", "progress", "survival"),
@@ -100,6 +101,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     if not quick:
         figures |= {"quadruped": matrices(cases[-1].run), "quadruped-ways": ways(cases[-1].run)}
     every = pd.concat([c.cuts.assign(network=c.name) for c in cases], ignore_index=True)
+    every = every.drop(columns=list(every.filter(like="half-")))
     tables = {"connections": every, "ranks": found, "contrasts": apart}
     drawn = {name: figure for name, figure in figures.items() if figure is not None}
     return Answer(tell(every, found, apart), drawn, tables)
@@ -131,30 +133,41 @@ def measured(
 
 
 def sizes(run: rl.Map) -> pd.DataFrame:
-    """How much each connection matters in the first kind: ``effect``, and ``even`` and ``odd``
-    episodes' alone. Columns with ``lesion``."""
+    """How much each connection matters in the first kind, ``effect``; whether it is ``clear`` in
+    that kind alone; and ``half-0``, …: the effect in halves of the episodes, two by two."""
     names = [x.name for x in run.plan if x.size and "~" not in x.name]
     rows = run.own_effects()
     rows = rows[(rows["condition"] == "all") & rows["lesion"].isin(names)]
     unit = reference_effect(rows)
     apart = differences(run.behaviour(), run.spec.measures)
     share = np.stack([apart[m][names].to_numpy(float) / unit[m] for m in run.spec.measures])
-    found = {"lesion": names}
-    for name, part in (("effect", share), ("even", share[:, ::2]), ("odd", share[:, 1::2])):
-        found[name] = np.sqrt(np.nanmean(finite_mean(part, 1) ** 2, 0))
+    clear = rows[rows["q"] < LEVEL]["lesion"]
+    found = {"lesion": names, "clear in one": np.isin(names, clear), "effect": _size(share)}
+    episodes, rng = share.shape[1], np.random.default_rng(0)
+    for k in range(HALVINGS):
+        order = rng.permutation(episodes)
+        for side, part in enumerate(np.array_split(order, 2)):
+            found[f"half-{2 * k + side}"] = _size(share[:, part])
     return pd.DataFrame(found)
 
 
-def ranked(case: Case, seed: int) -> pd.DataFrame:
-    """The rank correlations of every rule, with the ``ceiling`` that even and odd episodes set.
+def _size(share: np.ndarray) -> np.ndarray:
+    """Root mean square, over measures, of the mean changes (M, episodes, connections)."""
+    return np.asarray(np.sqrt(np.nanmean(finite_mean(share, 1) ** 2, 0)))
 
-    With r the correlation of the halves, effects of the whole repeat at 2r/(1 + r) (Spearman 1910,
-    Brown 1910), and a rule without error would show the root of that.
+
+def ranked(case: Case, seed: int) -> pd.DataFrame:
+    """The rank correlations of every rule, with the ``ceiling`` that noise sets.
+
+    With r the correlation of random halves of the episodes, averaged over some halvings, effects of
+    the whole repeat at 2r/(1 + r) (Spearman 1910, Brown 1910), and a rule without error would show
+    the root of that.
     """
     found = ranks(case.cuts, "effect", ASKED, seed=seed)
     best = {}
     for place, part in case.cuts.groupby(["site", "to"], sort=False):
-        r = max(0.0, float(spearman(part["even"].to_numpy(), part["odd"].to_numpy())))
+        halves = part.filter(like="half-").to_numpy().T
+        r = max(0.0, float(np.nanmean(spearman(halves[::2], halves[1::2]))))
         best[place] = np.sqrt(2 * r / (1 + r))
     ceiling = [best[place] for place in zip(found["site"], found["to"], strict=True)]
     return found.assign(network=case.name, ceiling=ceiling)

@@ -16,13 +16,15 @@ def tell(cuts: pd.DataFrame, found: pd.DataFrame, apart: pd.DataFrame) -> str:
     lines = []
     for name, part in cuts.groupby("network", sort=False):
         counted = [
-            f"{int(some['clear'].sum())} of {len(some)} from {site} to {to}"
+            f"{int(some['clear'].sum())} ({int(some['clear in one'].sum())}) of {len(some)} from "
+            f"{site} to {to}"
             for (site, to), some in part.groupby(["site", "to"], sort=False)
         ]
         lines.append(f"- {name}: {listed(counted)}.")
     text = (
-        f"Connections whose cut changes a behaviour clearly (q < {LEVEL:.0%}, under every kind "
-        "tried; without a word to some units all others hear everything):\n\n" + "\n".join(lines)
+        f"Connections whose cut changes a behaviour clearly (q < {LEVEL:.0%}) under every kind "
+        "tried, and in brackets held at the mean, the only kind in which the controls were cut:"
+        "\n\n" + "\n".join(lines)
     )
     text += (
         "\n\nHow well each rule ranks the connections of two layers (Spearman with its 95 % "

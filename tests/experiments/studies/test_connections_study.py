@@ -22,9 +22,9 @@ def case(noise: float, seed: int = 0) -> study.Case:
                                for k, rule in enumerate(study.ASKED)}  # fmt: skip
     rows |= {"lesion": [f"c{k}" for k in range(60)], "site": ["obs"] * 30 + ["h0"] * 30,
              "to": ["h0"] * 30 + ["h1"] * 30, "effect": true, "clear": true > 1,
-             "even": true + noise * rng.normal(size=60),
-             "odd": true + noise * rng.normal(size=60)}  # fmt: skip
-    return study.Case("robot", None, pd.DataFrame(rows))  # type: ignore[arg-type]
+             "clear in one": true > 0.5}  # fmt: skip
+    halves = {f"half-{k}": true + noise * rng.normal(size=60) for k in range(20)}
+    return study.Case("robot", None, pd.DataFrame({**rows, **halves}))  # type: ignore[arg-type]
 
 
 def test_the_ceiling_is_how_well_effects_repeat() -> None:
@@ -40,8 +40,8 @@ def test_sentences_and_the_figure_are_of_the_numbers() -> None:
           **contrast(one.cuts, "effect", ("weights × activity", "weights"))}]
     )  # fmt: skip
     text = tell(one.cuts.assign(network="robot"), found, apart)
-    count = int(one.cuts["clear"][:30].sum())
-    assert f"- robot: {count} of 30 from obs to h0" in text
+    count, more = (int(one.cuts[key][:30].sum()) for key in ("clear", "clear in one"))
+    assert f"- robot: {count} ({more}) of 30 from obs to h0" in text
     assert "| robot | weights × activity | **1.00** (1.00 to 1.00) | **1.00**" in text
     assert "weights × activity better than weights (difference" in text
     assert "| robot | *least to be found* | 0.50 | 0.50 |" in text
