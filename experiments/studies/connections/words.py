@@ -31,7 +31,10 @@ def tell(cuts: pd.DataFrame, found: pd.DataFrame, apart: pd.DataFrame) -> str:
         f"interval over connections; bold: it is clear of 0, and fewer than {LEVEL:.0%} of "
         "shuffled effects do as well):\n\n" + _ranks(found)
     )
-    text += "\n\nWhich is the better guide, over the pairs of layers:\n\n"
+    text += (
+        f"\n\nWhich is the better guide, over the pairs of layers ({len(apart)} comparisons, not "
+        "corrected for their number):\n\n"
+    )
     return text + "\n".join(
         _apart(str(n), part) for n, part in apart.groupby("network", sort=False)
     )
