@@ -14,6 +14,7 @@ import pandas as pd
 
 import rl_ablation as rl
 from envs.lap import CONDITIONS
+from experiments.validation import connections
 from experiments.validation.cloned import HALVES
 from experiments.validation.directions import concepts, found_directions
 from experiments.validation.families import (
@@ -149,6 +150,9 @@ def _score(index: int, folder: Path, seed: int, size: Size) -> dict[str, str]:
     facts |= tree_facts(planted, family, pool.table(), how, folder, asdict(size))
     if planted.ways:
         facts["speed_without"] = speed_without(truth, planted)
+    if family in connections.FAMILIES:
+        how = {"episodes": size.truth, "seed": true, "folder": folder / "wires", **wanted}
+        facts["connections"] = connections.recovered(planted, mapped_as, how, score_cells)
     if family == TRAINED:
         facts["halves"] = {m: right_half(cells, m) for m in SERVED}
     if family == REDUNDANT:

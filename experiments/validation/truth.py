@@ -43,6 +43,9 @@ with the kind under which it is weakest, and held against the truth in this kind
   other only steering. The speed half says "go" at all times: its loss within the network's range
   changes next to nothing, so whatever is lost is lost with the steering half. Speed, laps and
   survival are each a question: is the unit with the largest claimed effect in the steering half?
+* *Wiring* is cut between parts: the sensors by what they look at, the units of a role, the wheels
+  (`experiments.validation.connections`). A cell is a connection × a behaviour, with claims and
+  truth as for units; there, a connection that has no wire changes nothing.
 * *First kinds*: every fourth robot of a family is also mapped with the mean and with the
   conditional kind as the first, in which the discovery selects; claims hold in resample and mean,
   and in the first.
@@ -213,6 +216,7 @@ def _found(facts: Sequence[dict[str, Any]]) -> list[Row]:
         ("direction of steering told for speed", TWO_TWIN,
          *share([x["other"] for x in turned], 0, 0.05)),
     ]  # fmt: skip
+    rows += _wiring([f["connections"] for f in facts if "connections" in f])
     for family in TWINS_OF:
         clean = [not f["local"] and not f["dissociations"] for f in of[family]]
         rows.append(("nothing local, nothing dissociated", family, *share(clean, 0.95)))
@@ -236,6 +240,20 @@ def _trees(facts: Sequence[dict[str, Any]]) -> list[Row]:
         aim = "tree" if who == "tree" else "flat clusters, equal steps"
         rows.append((f"{aim}: groups found", TWO, *_share(hits, roles, "groups"), least, 1))
     return rows
+
+
+def _wiring(found: Sequence[dict[str, int]]) -> list[Row]:
+    """Connections between planted parts."""
+    n = {k: sum(f[k] for f in found) for k in found[0]} if found else {}
+    asked = [
+        ("without a wire, changed", "changed", "wireless", 0, 0),
+        ("precision of claims", "true", "claims", 0.95, 1),
+        ("recall of effects ≥ 1 s.d.", "found", "real", 0.9, 1),
+    ]
+    return [
+        (f"connections: {aim}", EVERY, *_share(n.get(hits, 0), n.get(of, 0), "cells"), least, most)
+        for aim, hits, of, least, most in asked
+    ]
 
 
 def first_kinds(facts: Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -84,10 +84,19 @@ class View(nn.Module):
         """The actions, (N, A), that follow from the values at a site, (N, H)."""
         for name in self.sites[self._depth(site) :]:
             values = self.get_submodule(name)(values)
-        out = self.raw(values)
-        if self.low is not None and self.high is not None:
-            out = self.low + 0.5 * (torch.tanh(out) + 1.0) * (self.high - self.low)
-        return out
+        return self.squashed(self.raw(values))
+
+    def squashed(self, raw: Tensor) -> Tensor:
+        """The actions, before clipping, that follow from the raw outputs, (N, A)."""
+        if self.low is None or self.high is None:
+            return raw
+        return self.low + 0.5 * (torch.tanh(raw) + 1.0) * (self.high - self.low)
+
+    def layer(self, depth: int) -> _Layer:
+        """The layer behind so many others."""
+        found = self.get_submodule([*self.sites, "raw"][depth])
+        assert isinstance(found, _Layer)
+        return found
 
     def _depth(self, site: str) -> int:
         """Layers between the input and a site's values."""
@@ -107,9 +116,9 @@ def sensor_to_motor(
     module = View(policy)
 
     def attribute(x: Tensor, base: Tensor, action: int) -> Tensor:
-        way = _way(x, base).requires_grad_()
+        way = straight_way(x, base).requires_grad_()
         (slope,) = torch.autograd.grad(module(way)[:, action].sum(), way)
-        return (x - base) * _integral(slope, len(x))
+        return (x - base) * integral(slope, len(x))
 
     return _over_actions(policy, inputs, baseline, attribute)
 
@@ -129,16 +138,11 @@ def conductance(
         raise LabError(f"no hidden layer {site!r}; this policy has {', '.join(module.sites)}")
 
     def attribute(x: Tensor, base: Tensor, action: int) -> Tensor:
-        way = _way(x, base).requires_grad_()
-        values = module.at(site, way)
-        # The forward derivative as a derivative of the backward one, which is linear in `weights`;
-        # torch's own forward mode spends seconds on its first call.
-        weights = torch.zeros_like(values, requires_grad=True)
-        (slope,) = torch.autograd.grad(values, way, weights, create_graph=True)
-        (growth,) = torch.autograd.grad(slope, weights, (x - base).repeat(STEPS, 1))
+        way = straight_way(x, base).requires_grad_()
+        values, growth = growing(module, site, way, x - base)
         values = values.detach().requires_grad_()
         (effect,) = torch.autograd.grad(module.after(site, values)[:, action].sum(), values)
-        return _integral(effect * growth, len(x))
+        return integral(effect * growth, len(x))
 
     return _over_actions(policy, inputs, baseline, attribute)
 
@@ -176,7 +180,7 @@ def paths(
     places = [place for group in groups for place in group.cut.items()]
 
     def attribute(x: Tensor, base: Tensor, action: int) -> Tensor:
-        way = _way(x, base).requires_grad_()
+        way = straight_way(x, base).requires_grad_()
         taken = []
         for site, units in places:
             values = module.at(site, way)
@@ -184,19 +188,35 @@ def paths(
             (effect,) = torch.autograd.grad(total, values, retain_graph=True)
             part = (effect.detach() * values)[:, list(units)].sum()
             (slope,) = torch.autograd.grad(part, way)
-            taken.append((x - base) * _integral(slope, len(x)))
+            taken.append((x - base) * integral(slope, len(x)))
         return torch.stack(taken, 1)
 
     return _over_actions(policy, inputs, baseline, attribute)
 
 
-def _way(x: Tensor, base: Tensor) -> Tensor:
+def growing(module: View, site: str, way: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+    """The values at a site along ways, (STEPS·N, H), and how they grow with steps (N, D) of each.
+
+    The forward derivative is taken as a derivative of the backward one, which is linear in
+    `weights`; torch's own forward mode spends seconds on its first call.
+    """
+    values = module.at(site, way)
+    steps = step.repeat(STEPS, 1)
+    if site == "obs":
+        return values, steps
+    weights = torch.zeros_like(values, requires_grad=True)
+    (slope,) = torch.autograd.grad(values, way, weights, create_graph=True)
+    (growth,) = torch.autograd.grad(slope, weights, steps)
+    return values, growth
+
+
+def straight_way(x: Tensor, base: Tensor) -> Tensor:
     """Points from the baseline (1, D) to inputs (N, D), one after another, (STEPS·N, D)."""
     points = torch.as_tensor((np.polynomial.legendre.leggauss(STEPS)[0] + 1) / 2)
     return (base + points[:, None, None] * (x - base)).reshape(-1, x.shape[1])
 
 
-def _integral(values: Tensor, count: int) -> Tensor:
+def integral(values: Tensor, count: int) -> Tensor:
     """The integral of values (STEPS·N, …) along each of N ways, (N, …)."""
     weights = torch.as_tensor(np.polynomial.legendre.leggauss(STEPS)[1] / 2)
     return torch.einsum("p,pnh->nh", weights, values.reshape(STEPS, count, -1))
@@ -206,6 +226,8 @@ def _groups(plan: Plan) -> list[Lesion]:
     groups = [lesion for lesion in plan if lesion.size]
     if not groups:
         raise LabError("the plan has no groups of units")
+    if heard := [x.name for x in groups if x.to]:
+        raise LabError(f"{heard[0]!r} is a connection; see rl_ablation.analysis.connections")
     return groups
 
 

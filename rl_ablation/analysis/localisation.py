@@ -218,7 +218,7 @@ def region_locality(run: Map, measures: Sequence[str], seed: int = 0) -> pd.Data
     has NaN in their place.
     """
     rows = claims.changes(run).fillna({"harm": 0.0})
-    sites = {x.name: next(iter(x.cut)) for x in run.plan if x.size and not x.directions}
+    sites = {x.name: next(iter(x.cut)) for x in run.plan if x.size and not (x.directions or x.to)}
     rows = rows[(rows["group"] != "layers") & rows["lesion"].isin(list(sites))]
     assert run.confirmation is not None
     changed = differences(run.confirmation.behaviour(), measures)

@@ -59,6 +59,8 @@ def coalition(players: Sequence[Lesion], cut: Coalition | set[int]) -> Lesion:
     chosen = [players[i] for i in sorted(cut)]
     own = {"name", "cut", "directions", "group"}  # all else is the way in which they are cut
     first, *others = (x.model_dump(exclude=own) for x in players)
+    if any(x.to != players[0].to for x in players):
+        raise LabError("connections are cut together only if all are heard by the same units")
     if any(way != first for way in others):
         raise LabError("players must be cut in one way; give them all the same kind and times")
     units: dict[str, list[int]] = {}

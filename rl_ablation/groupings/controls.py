@@ -9,7 +9,7 @@ import numpy as np
 from rl_ablation import limits
 from rl_ablation.errors import LabError
 from rl_ablation.files import digest
-from rl_ablation.lesions.lesion import VARIANT, Lesion, Plan, orthonormal
+from rl_ablation.lesions.lesion import ARROW, VARIANT, Lesion, Plan, orthonormal
 from rl_ablation.lesions.methods import SiteStats
 
 if TYPE_CHECKING:  # help lists the groupings, and should not wait for torch
@@ -35,9 +35,10 @@ def random_groups(
 ) -> Plan:
     """Random cuts in the same layers, of the same sizes, kinds and times as those of a plan.
 
-    They are the null for "it is this group that matters, not how many units were cut". Cuts of one
-    unit, of whole sites and of several sites have no such control and are passed over. Each layer,
-    size, kind and time has ``n`` of them, numbered from ``first``; draw k of a seed is the same
+    They are the null for "it is this group that matters, not how many units were cut". Those of
+    connections are between random units of the layers that tell and hear. Cuts of one unit, of
+    whole sites and of several sites have no such control and are passed over. Each layer, size,
+    kind and time has ``n`` of them, numbered from ``first``; draw k of a seed is the same
     whatever else is drawn. LabError for more than `limits.DRAWS`.
 
     A cut along directions has controls of its own: as many random directions of the same layer,
@@ -59,13 +60,19 @@ def random_groups(
         for draw in range(first, first + n):
             rng = np.random.default_rng([seed, places.index(site), size, draw])
             units = tuple(sorted(map(int, rng.permutation(agent.sites[site])[:size])))
-            new = {"name": f"{site}/random-{size}-{draw}{how}", "cut": {site: units}}
+            name, to = f"{site}/random-{size}", {}
+            for there, heard in model.to.items():
+                drawn = rng.permutation(agent.sites[there])[: len(heard)]
+                to[there] = tuple(sorted(map(int, drawn)))
+                name += f"{ARROW}{there}/random-{len(heard)}"
+            new = {"name": f"{name}-{draw}{how}", "cut": {site: units}, "to": to}
             lesions.append(model.model_copy(update={**new, "group": RANDOM}))
     return Plan(lesions)
 
 
 def _divides(lesion: Lesion, agent: Policy) -> bool:
-    return len(lesion.cut) == 1 and 1 < lesion.size < agent.sites[next(iter(lesion.cut))]
+    ends = [*lesion.cut.items(), *lesion.to.items()]
+    return len(lesion.cut) == 1 and any(1 < len(there) < agent.sites[site] for site, there in ends)
 
 
 def _random_directions(

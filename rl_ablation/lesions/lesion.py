@@ -37,6 +37,8 @@ from rl_ablation.markup import shown
 INTACT = "intact"
 VARIANT = "~"
 """``h1/cluster-0~mean`` is the cut ``h1/cluster-0`` carried out as ``mean`` beside others."""
+ARROW = "→"
+"""``h0/cluster-1→h1/cluster-2`` is the cut of what the one tells the other."""
 
 _Units = Annotated[tuple[int, ...], FailFast()]
 _Direction = Annotated[tuple[float, ...], FailFast()]

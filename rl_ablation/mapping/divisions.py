@@ -30,10 +30,11 @@ DRAW = f"{VARIANT}{RANDOM}-"
 
 def divided(plan: Plan) -> Plan:
     """The cuts of a plan that divide a layer: two or more of a grouping, without common units, in
-    the first kind; single units, whole layers and random cuts aside."""
+    the first kind; single units, whole layers, connections and random cuts aside."""
     groups: dict[tuple[str, str], list[Lesion]] = {}
     for lesion in plan:
         first = lesion.size and VARIANT not in lesion.name and len(lesion.cut) == 1
+        first = first and not lesion.to
         if first and lesion.group not in ("singles", "layers", *evidence.NO_CLAIMS):
             groups.setdefault((lesion.group, next(iter(lesion.cut))), []).append(lesion)
     kept: list[Lesion] = []

@@ -295,7 +295,7 @@ def _idle(plan: Plan, probed: pd.DataFrame, memory: Container[str]) -> set[str]:
         for x in plan
         if x.name in still
         and x.group not in evidence.NO_CLAIMS
-        and not any(site in memory for site in x.cut)
+        and not any(site in memory for site in (*x.sites, *x.to))
     }
 
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from rl_ablation.analysis.layout import as_grid
 from rl_ablation.errors import LabError
 from rl_ablation.formats import Estimate, listed, number
+from rl_ablation.groupings.connections import CONNECTIONS
 from rl_ablation.lesions.methods import KINDS
 from rl_ablation.mapping.claims import behaviours, changes, distinct, own
 from rl_ablation.mapping.evidence import TELLING
@@ -123,11 +124,13 @@ def heatmap(run: Map, measures: Sequence[str] | None = None) -> Figure:
 
 
 def regions_shown(rows: pd.DataFrame) -> list[str]:
-    """The regions of a heatmap; of single units alone, the ones that matter most."""
-    groups = rows[rows["group"] != "singles"]
+    """The regions of a heatmap; of connections, and of units alone, those that matter most."""
+    groups = rows[~rows["group"].isin(["singles", CONNECTIONS])]
+    told = rows[rows["group"] == CONNECTIONS]
     if groups.empty:
-        return largest(rows, _MAX_ROWS)
-    return list(groups["lesion"].unique())[: 2 * _MAX_ROWS]
+        return largest(rows if told.empty else told, _MAX_ROWS)
+    most = largest(told, _MAX_ROWS // 2)
+    return [*list(groups["lesion"].unique())[: 2 * _MAX_ROWS], *most]
 
 
 def _regions(run: Map, rows: pd.DataFrame, chosen: list[str], title: str, episodes: str) -> Figure:
@@ -203,6 +206,7 @@ def cut_of_units(run: Map, rows: pd.DataFrame) -> dict[str, list[str | None]]:
         if (
             lesion.name in there
             and len(lesion.cut) == 1
+            and not lesion.to
             and (site := next(iter(lesion.cut))) in found
         ):
             for unit in lesion.cut[site]:
@@ -224,9 +228,8 @@ def network(run: Map) -> Figure | None:
     rows["harm"] = rows["harm"].where(rows["q"] < LEVEL, 0.0)
     hidden = list(cut_of_units(run, rows))
     chosen = alive(run, rows, 6)
-    smallest = min(
-        (x.size for x in run.plan if x.size and x.cut and set(x.cut) <= set(hidden)), default=0
-    )
+    inside = (x for x in run.plan if x.cut and set(x.cut) <= set(hidden) and not x.to)
+    smallest = min((x.size for x in inside if x.size), default=0)
     what = "unit" if smallest == 1 else "unit's group"
     title = f"Where in {run.spec.agent}'s network: colour is the change when the {what} is cut"
     figure = style.page(1.2 + 1.75 * len(chosen), 1.1 + 1.75 * len(hidden), title)

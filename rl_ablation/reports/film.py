@@ -278,7 +278,8 @@ def _compose(sides: list[_Side], head: str, peak: Mapping[str, float]) -> np.nda
 def _draw_activity(
     draw: ImageDraw.ImageDraw, side: _Side, left: int, top: int, peak: Mapping[str, float]
 ) -> None:
-    """Each site as a grid of units: orange positive, purple negative, cut units crossed out."""
+    """Each site as a grid of units: orange positive, purple negative, cut units crossed out; of a
+    connection, who tells and who hears is framed."""
     shapes = {site: grid_shape(values.size) for site, values in side.activity.items()}
     labels = {site: int(draw.textlength(site, font_size=13)) for site in shapes}
     gap = 14
@@ -294,12 +295,16 @@ def _draw_activity(
         size, wide = sizes[site], shapes[site][1]
         draw.text((x, top), site, fill=_SOFT, font_size=13)
         cut = () if side.off else side.lesion.cut.get(site, ())
+        heard = () if side.off else side.lesion.to.get(site, ())
+        path = any(side.lesion.to.values())
         shade = colours(0.5 + 0.5 * np.clip(values[0] / max(peak.get(site, 1.0), 1e-9), -1, 1))
         for unit in range(values.size):
             cx, cy = x + unit % wide * size, top + 20 + unit // wide * size
             box = (cx, cy, cx + size - 2, cy + size - 2)
             draw.rectangle(box, fill=tuple(int(255 * c) for c in shade[unit][:3]))
-            if unit in cut:
+            if unit in heard or (path and unit in cut):
+                draw.rectangle(box, outline=_CUT if unit in cut else _INK, width=max(1, size // 6))
+            elif unit in cut:
                 draw.rectangle(box, fill=(225, 225, 225))
                 draw.line(box, fill=_CUT, width=1)
                 draw.line((box[0], box[3], box[2], box[1]), fill=_CUT, width=1)

@@ -29,6 +29,7 @@ from rl_ablation.reports.figures import (
     largest,
     regions_shown,
 )
+from rl_ablation.reports.figures_connections import part_names, shown_connections
 from rl_ablation.reports.labels import labels
 from rl_ablation.reports.sentences import cuts_of_claims
 from rl_ablation.stats import LEVEL
@@ -107,7 +108,9 @@ class Board:
 
     def live(self, region: str, condition: str = "") -> str:
         """The live page with a region cut in the kind of the films, under the condition in which
-        most is lost, or else the one given."""
+        most is lost, or else the one given; nothing for a connection, which it cannot cut."""
+        if self.run.plan[region].to:
+            return ""
         mine = self.rows[(self.rows["lesion"] == region) & self.rows["measure"].isin(self.run.own)]
         if mine["harm"].notna().any():
             largest_first = mine.sort_values("harm", key=np.abs, ascending=False, kind="stable")
@@ -145,6 +148,31 @@ class Board:
                 ]  # fmt: skip
                 layers.append({"site": site, "wide": wide, "high": high, "units": units})
             grids.append({"measure": self.measure_index[measure], "layers": layers})
+        return grids
+
+    def connections(self) -> list[dict[str, Any]]:
+        """Tables of senders × receivers, one for each pair of layers, for each of the first columns
+        in which a connection changes something; none where no connection was cut."""
+        found, rows = shown_connections(self.run)
+        harm = rows.set_index(["measure", "lesion"])["harm"].to_dict()
+        called, grids = part_names(self.run, found), []
+        cuts = {name for block in found for name in block.names.values()}
+        for measure in self._changed(cuts, _GRIDS) if found else ():
+            tables = []
+            for block in found:
+                lines = []
+                for sender in block.senders:
+                    told = (block.names.get((sender, x)) for x in block.receivers)
+                    cells = [
+                        {"region": self.region_index.get(n or ""),
+                         **colour(harm.get((measure, n), 0.0))}
+                        for n in told
+                    ]  # fmt: skip
+                    lines.append({"label": called[sender], "cells": cells})
+                heads = [called[x] for x in block.receivers]
+                title = f"{block.site} → {block.to}"
+                tables.append({"title": title, "heads": heads, "rows": lines})
+            grids.append({"measure": self.measure_index[measure], "tables": tables})
         return grids
 
     def _harm(self, region: str | None, measure: str) -> float:

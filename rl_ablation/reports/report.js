@@ -173,6 +173,10 @@
     const units = svg.querySelectorAll("[data-u]"), wide = Math.ceil(Math.sqrt(units.length));
     svg.addEventListener("keydown", /** @type {EventListener} */ (roving(() => inRows(units, wide))));
   }
+  for (const table of document.querySelectorAll(".ties tbody")) {
+    const rows = [...table.querySelectorAll("tr")].map((row) => [...row.querySelectorAll("td[data-m]")]);
+    table.addEventListener("keydown", /** @type {EventListener} */ (roving(() => rows)));
+  }
   const bars = document.querySelector(".bars");
   if (bars !== null) {
     const rows = [...bars.querySelectorAll("tbody tr")].map((row) => [...row.querySelectorAll("td")]);

@@ -158,18 +158,20 @@ def _card(run: Map, board: Board, finding: Any, rows: list[Any], live: bool) -> 
         "fresh": rows[0]["stage"] == "confirmed",
         "numbers": numbers(rows),
         "where": _where(run, finding.lesion),
+        "connection": bool(run.plan[finding.lesion].to),
         "live": board.live(finding.lesion, episode.condition) if live else "",
     }
 
 
 def _where(run: Map, lesion: str) -> list[dict[str, Any]]:
-    """The layers of the network, and which of their units are cut."""
-    cut = run.plan[lesion].cut
+    """The layers of the network, which of their units are cut, and which alone hear of it."""
+    cut, to = run.plan[lesion].cut, run.plan[lesion].to
     return [
         {"site": site, "wide": grid_shape(size)[1],
-         "units": [k in cut.get(site, ()) for k in range(size)]}
+         "units": ["cut" if k in cut.get(site, ()) else "heard" if k in to.get(site, ()) else "kept"
+                   for k in range(size)]}
         for site, size in run.spec.sites.items()
-        if site not in ("obs", "action") or site in cut
+        if site not in ("obs", "action") or site in cut or site in to
     ]  # fmt: skip
 
 

@@ -88,11 +88,21 @@ def _what(lesion: Lesion, run: Map) -> str:
         name = lesion.name.partition(VARIANT)[0].rpartition("/")[2]
         which = "the direction" if lesion.size == 1 else f"the {lesion.size} directions"
         where = f"layer{'s' * (len(lesion.sites) > 1)} {listed(lesion.sites)}"
-        return f"{which} “{name}” in the code of {where}"
-    sites, units = [s for s, cut in lesion.cut.items() if cut], lesion.size
+        cut = f"{which} “{name}” in the code of {where}"
+    else:
+        cut = _which(lesion.cut, run)
+    if not any(lesion.to.values()):
+        return cut
+    tells = "tells" if lesion.size == 1 else "tell"
+    return f"what {cut} {tells} {_which(lesion.to, run)}"
+
+
+def _which(cut: Mapping[str, Sequence[int]], run: Map) -> str:
+    """These units, with the layer: "these 26 units of layer h1"."""
+    sites, units = [s for s, there in cut.items() if there], sum(map(len, cut.values()))
     kind = {"obs": "sensor", "action": "motor"}.get(sites[0]) if len(sites) == 1 else None
     if kind is not None:
-        unit, names = lesion.cut[sites[0]][0], run.names.get(sites[0], [])
+        unit, names = cut[sites[0]][0], run.names.get(sites[0], [])
         name = f"“{names[unit]}”" if unit < len(names) else str(unit)
         return f"its {kind} {name}" if units == 1 else f"these {units} {kind}s"
     where = f"layer{'s' * (len(sites) > 1)} {listed(sites)}"
@@ -100,7 +110,7 @@ def _what(lesion: Lesion, run: Map) -> str:
     before = f"the {state} of " if state is not None else ""
     if before:
         where = f"layer {sites[0].partition('.')[0]}"
-    if all(len(lesion.cut[s]) == run.spec.sites[s] for s in sites):
+    if all(len(cut[s]) == run.spec.sites[s] for s in sites):
         return f"{before}all {units} units of {where}"
     which = "this one unit" if units == 1 else f"these {units} units"
     return f"{before}{which} of {where}"

@@ -316,6 +316,11 @@ def first(found):
     return {"real": 10, "found": found, "claims": 12, "true": 12}
 
 
+def wiring(**changes):
+    good = {"claims": 40, "true": 40, "real": 20, "found": 20, "wireless": 400, "changed": 0}
+    return {**good, **changes}
+
+
 def facts(family="modular", **changes):
     told = {
         "family": family,
@@ -326,7 +331,11 @@ def facts(family="modular", **changes):
         "dissociations": [],
     }
     more = {
-        "modular": {"adaptive": adaptive(), "first": {"mean": first(9), "resample": first(10)}},
+        "modular": {
+            "connections": wiring(),
+            "adaptive": adaptive(),
+            "first": {"mean": first(9), "resample": first(10)},
+        },
         "distributed": {"local": []},
         TWO: {"dissociated": True, "steering local": True},
         "two functions, distributed": {"local": []},
@@ -384,6 +393,9 @@ def test_everything_passes_when_all_is_well():
         ("coverage of 95 % intervals", "modular", {}, {"held": 20}),
         ("adaptive: control steps", "all", {"adaptive": adaptive(steps=150)}, {}),
         ("adaptive: clear cells decided alike", "all", {"adaptive": adaptive(alike=7)}, {}),
+        ("connections: without a wire, changed", "all", {"connections": wiring(changed=1)}, {}),
+        ("connections: precision of claims", "all", {"connections": wiring(true=37)}, {}),
+        ("connections: recall of effects ≥ 1 s.d.", "all", {"connections": wiring(found=17)}, {}),
         (
             "truth: one redundant pathway suffices",
             "all",
@@ -450,6 +462,7 @@ def test_a_small_validation_runs_and_scores_each_family(tmp_path: Path, monkeypa
     assert table.loc[("coverage of 95 % intervals", "all"), "measured"] > 0.8
     assert told[0]["null trees"]["trees"] == SMALL.null_maps
     assert ("tree: false groups", "modular") in table.index
+    assert table.loc[("connections: without a wire, changed", "all"), "measured"] == 0
     assert (tmp_path / "validation.png").exists()
     mine = pd.read_csv(tmp_path / "policy-000" / "cells.csv")
     assert mine[mine["role"].isin(ZERO)]["delta"].fillna(0).eq(0).all()

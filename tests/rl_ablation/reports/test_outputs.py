@@ -80,9 +80,11 @@ def test_figures_stand_in_the_report_in_their_order_with_their_captions(run, pag
     drawn = [n for n in draw_all(run) if not FIGURES[n].in_page]
     assert shown == [(n, FIGURES[n].caption) for n in drawn]
     inside = {n for n in FIGURES if FIGURES[n].in_page}
-    assert inside == {"by_condition", "heatmap", "network", "intervals"}, "the page draws them"
+    by_page = {"by_condition", "heatmap", "network", "intervals", "connections"}
+    assert inside == by_page, "the page draws them"
     assert list(FIGURES)[:2] == ["by_condition", "heatmap"]
-    assert list(FIGURES)[4:] == ["random_cuts", "dose_response", "dissociations"]
+    assert list(FIGURES)[4:6] == ["connections", "ways"]
+    assert list(FIGURES)[6:] == ["random_cuts", "dose_response", "dissociations"]
     with pytest.raises(LabError, match="a figure named 'heatmap' exists already"):
         figure("again")(heatmap)
 

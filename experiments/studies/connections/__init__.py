@@ -1,0 +1,1 @@
+"""The study connections; see `study`."""
