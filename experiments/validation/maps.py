@@ -71,16 +71,42 @@ class Size:
     controls: int = 40  # random divisions at most; 19 can show 5 %
 
 
-def blind_map(
-    planted: Planted, plan: rl.Plan, seed: int, folder: Path, activity: Activity, size: Size,
-    **how: Any,
-) -> rl.Map:  # fmt: skip
-    """Map a policy as the lab maps any, knowing nothing of its roles."""
-    how = {"episodes": size.episodes, "discovery": size.discovery, **how}
-    return rl.lesion_map(
-        planted.policy, plan, measures=BEHAVIOURS, horizon=size.horizon, seed=seed, folder=folder,
-        threads=1, activity=activity, progress=False, **how,
-    )  # fmt: skip
+@dataclass(frozen=True)
+class Case:
+    """A planted robot, and how it is looked at.
+
+    Attributes:
+        planted: The robot.
+        family: What it is of.
+        activity: Of the intact robot.
+        seed: Of its maps.
+        size: How much of everything.
+        folder: For its runs.
+    """
+
+    planted: Planted
+    family: str
+    activity: Activity
+    seed: int
+    size: Size
+    folder: Path
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """What all its sweeps share."""
+        return {
+            "measures": BEHAVIOURS, "horizon": self.size.horizon, "threads": 1,
+            "activity": self.activity, "progress": False,
+        }  # fmt: skip
+
+    def mapped(self, name: str, plan: rl.Plan, **how: Any) -> rl.Map:
+        """Map it as the lab maps any, knowing nothing of its roles; without random cuts."""
+        size = self.size
+        how = {"episodes": size.episodes, "discovery": size.discovery, "controls": 0, **how}
+        folder = self.folder / name
+        return rl.lesion_map(
+            self.planted.policy, plan, seed=self.seed, folder=folder, **{**self.how, **how}
+        )
 
 
 def scored(folder: Path, index: int, seed: int, size: Size) -> bool:
@@ -119,40 +145,33 @@ def _score(index: int, folder: Path, seed: int, size: Size) -> dict[str, str]:
     activity = rl.record_activity(
         planted.policy, conditions=list(CONDITIONS), seed=mapped, horizon=size.horizon, threads=1
     )
-    wanted: dict[str, Any] = {"measures": BEHAVIOURS, "horizon": size.horizon, "threads": 1}
-    wanted |= {"activity": activity, "progress": False}
+    case = Case(planted, family, activity, mapped, size, folder)
     truth = true_effects(
         planted, truth_plan(planted), episodes=size.truth, seed=true, folder=folder / "truth",
-        **wanted,
+        **case.how,
     )  # fmt: skip
-    units, regions = rl.singles(planted.policy), rl.clusters(planted.policy, 6, activity)
-
-    def mapped_as(name: str, plan: rl.Plan, **how: Any) -> rl.Map:
-        how = {"controls": 0, **how}
-        return blind_map(planted, plan, mapped, folder / name, activity, size, **how)
-
-    of_units = mapped_as("map", units)
-    of_regions = mapped_as("regions", regions, controls=size.controls)
+    of_units = case.mapped("map", rl.singles(planted.policy))
     cells = score_cells(overall(of_units.effects()), truth, planted.roles)
+    regions = rl.clusters(planted.policy, 6, activity)
+    of_regions = case.mapped("regions", regions, controls=size.controls)
     pool = rl.sweep(
         planted.policy, rl.Plan(), episodes=size.episodes * (1 + size.null_lesions), seed=pooled,
-        folder=folder / "intact", **wanted,
-    )  # fmt: skip
+        folder=folder / "intact", **case.how,
+    ).table()  # fmt: skip
     facts: dict[str, Any] = {
         "of": [seed, index],
         "family": family,
         "size": asdict(size),
-        "null": null_rejections(pool.table(), size, pooled),
+        "null": null_rejections(pool, size, pooled),
         "local": local(of_regions, planted),
         "dissociations": [[d.a, d.b, d.x, d.y] for d in dissociated(of_regions)],
     }
-    how = {**wanted, "seed": mapped}
-    facts |= tree_facts(planted, family, pool.table(), how, folder, asdict(size))
+    facts |= tree_facts(planted, family, pool, {**case.how, "seed": mapped}, folder, asdict(size))
     if planted.ways:
         facts["speed_without"] = speed_without(truth, planted)
     if family in connections.FAMILIES:
-        how = {"episodes": size.truth, "seed": true, "folder": folder / "wires", **wanted}
-        facts["connections"] = connections.recovered(planted, mapped_as, how, score_cells)
+        how = {"episodes": size.truth, "seed": true, "folder": folder / "wires", **case.how}
+        facts["connections"] = connections.recovered(planted, case.mapped, how, score_cells)
     if family == TRAINED:
         facts["halves"] = {m: right_half(cells, m) for m in SERVED}
     if family == REDUNDANT:
@@ -162,23 +181,30 @@ def _score(index: int, folder: Path, seed: int, size: Size) -> dict[str, str]:
         facts["steering local"] = steering_local(of_regions, facts["local"], planted)
     if family == TWO_TWIN:
         plan = concepts(planted.policy, mapped, size.horizon)
-        of_directions = mapped_as("directions", plan, controls=size.controls)
+        of_directions = case.mapped("directions", plan, controls=size.controls)
         facts["directions"] = found_directions(of_directions, steered(built), planted)
     if number % size.every == 0:
-        facts["first"] = {FIRSTS[0]: recalled(cells)}
-        for kind in FIRSTS[1:]:
-            run = mapped_as(kind, units, kinds=tuple(dict.fromkeys((kind, *WITHIN))))
-            found = score_cells(overall(run.effects()), truth, planted.roles)
-            facts["first"][kind] = recalled(found)
-        if family == MODULAR:
-            # Both may take as many episodes in the discovery as in the confirmation.
-            fixed, adaptive = (
-                mapped_as(name, units, discovery=size.episodes, adaptive=looks)
-                for name, looks in (("fixed", False), ("adaptive", True))
-            )
-            facts["adaptive"] = compare(fixed, adaptive, cells)
+        facts |= _otherwise(case, truth, cells)
     facts["steps"] = steps(folder)
     return {CELLS: cells.to_csv(index=False), FACTS: json.dumps(facts, indent=1) + "\n"}
+
+
+def _otherwise(case: Case, truth: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any]:
+    """What its units show with each kind as the first; of a modular robot also a fixed map beside
+    an adaptive one."""
+    units, first = rl.singles(case.planted.policy), {FIRSTS[0]: recalled(cells)}
+    for kind in FIRSTS[1:]:
+        run = case.mapped(kind, units, kinds=tuple(dict.fromkeys((kind, *WITHIN))))
+        found = score_cells(overall(run.effects()), truth, case.planted.roles)
+        first[kind] = recalled(found)
+    if case.family != MODULAR:
+        return {"first": first}
+    # Both may take as many episodes in the discovery as in the confirmation.
+    fixed, adaptive = (
+        case.mapped(name, units, discovery=case.size.episodes, adaptive=looks)
+        for name, looks in (("fixed", False), ("adaptive", True))
+    )
+    return {"first": first, "adaptive": compare(fixed, adaptive, cells)}
 
 
 def truth_plan(planted: Planted) -> rl.Plan:

@@ -108,8 +108,8 @@ class Board:
 
     def live(self, region: str, condition: str = "") -> str:
         """The live page with a region cut in the kind of the films, under the condition in which
-        most is lost, or else the one given; nothing for a connection, which it cannot cut."""
-        if self.run.plan[region].to:
+        most is lost, or else the one given; nothing for one that it does not play."""
+        if self.run.plan[region].moments:
             return ""
         mine = self.rows[(self.rows["lesion"] == region) & self.rows["measure"].isin(self.run.own)]
         if mine["harm"].notna().any():
