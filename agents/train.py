@@ -275,8 +275,19 @@ def _check(seed: int, device: str) -> None:
         raise LabError(f"no device {device!r} here: {one_line(error)}") from None
 
 
+def marks(recipe: Recipe, shares: Sequence[float]) -> list[int]:
+    """The steps nearest to these shares of a training after which it can keep its policy."""
+    rollout = _rollout(recipe)
+    return sorted({round(share * recipe.steps / rollout) * rollout for share in shares})
+
+
+def _rollout(recipe: Recipe) -> int:
+    """Steps of a rollout, after which the policy changes."""
+    return recipe.num_envs * int(recipe.ppo.get("n_steps", 2048))  # SB3's own number
+
+
 def _check_marks(recipe: Recipe, keep: Sequence[int]) -> None:
-    rollout = recipe.num_envs * recipe.ppo.get("n_steps", 2048)
+    rollout = _rollout(recipe)
     for mark in keep:
         if not 0 <= mark <= recipe.steps or mark % rollout:
             raise LabError(
