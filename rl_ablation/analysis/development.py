@@ -165,4 +165,5 @@ def p_family(found: np.ndarray, null: np.ndarray) -> np.ndarray:
     Each is held against the largest in size of every shuffle (Westfall & Young 1993).
     """
     largest = np.nanmax(np.abs(null), axis=1)
-    return np.asarray([(1 + (largest >= abs(x) - 1e-12).sum()) / (1 + len(null)) for x in found])
+    beyond = (largest[:, None] >= np.abs(found) - 1e-12).sum(0)
+    return np.where(np.isfinite(found), (1 + beyond) / (1 + len(null)), np.nan)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from rl_ablation.analysis.selectivity import bend_contexts, eta_squared
 from rl_ablation.groupings.controls import random_divisions
 from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.policies.network import MLP
-from rl_ablation.rollouts.activity import EPISODES
+from rl_ablation.rollouts.activity import EPISODES, Activity
 from rl_ablation.rollouts.episodes import REFERENCE
 from rl_ablation.rollouts.recording import record
 from rl_ablation.rollouts.world import conditions_of
@@ -37,7 +36,7 @@ SIGNS = ("s.d. of activity", "mean size of activity", "selectivity for bends", "
 class Size:
     """How much is done."""
 
-    seeds: tuple[int, ...] = tuple(range(20, 28))
+    seeds: tuple[int, ...] = tuple(range(20, 26))
     shares: tuple[float, ...] = SHARES
     k: int = 6
     draws: int = 3  # random divisions
@@ -93,52 +92,65 @@ def follow(recipe: Recipe, training: int, folder: Path, size: Size, seed: int) -
     name = f"{recipe.name}-{training}"
     home, steps = folder / "trainings" / name, marks(recipe, size.shares)
     train_shown(recipe, home, name, seed=training, keep=steps)
-    policies = [rl.load(kept_at(home, mark)) for mark in steps]
-    how: dict[str, Any] = {"seed": seed, "horizon": size.horizon}
-    conditions = conditions_of(policies[-1])
-    activities = [rl.record_activity(p, conditions=conditions, **how) for p in policies]
-    clusters = rl.clusters(policies[-1], size.k, activities[-1])
+    policies = {f"{name}-{mark}": rl.load(kept_at(home, mark)) for mark in steps}
+    *_, last = policies.values()
+    asked = rl.Episodes(EPISODES, seed, tuple(conditions_of(last)), size.horizon, REFERENCE)
+    activities = [recorded(policy, asked) for policy in policies.values()]
+    clusters = rl.clusters(last, size.k, activities[-1])
     regions = rl.Plan(x for x in clusters if not x.name.endswith("/dead"))
     parts = [regions, *random_divisions(regions, size.draws, seed)]
-    swept = partial(_swept, folder=folder / "sweeps", **how)
-    change, intact = [], []
-    for mark, policy, activity in zip(steps, policies, activities, strict=True):
-        cuts = sum(parts, rl.Plan())
-        found = [
-            swept(policy, cuts.with_kind(kind), activity, f"{name}-{mark}-{kind}", size.episodes)
-            for kind in KINDS
-        ]
-        change.append([_by_division(harm, len(parts)) for harm, _ in found])
-        intact.append(found[0][1])
-    every = np.array(change)
-    full = full_size([c for kind in every[:, :, 0] for c in kind], finite_mean(intact[-1]))
-    units, lost = rl.singles(policies[-1]), []
-    for kind in KINDS:
-        cuts, of = units.with_kind(kind), f"{name}-units-{kind}"
-        harm, _ = swept(policies[-1], cuts, activities[-1], of, size.units)
-        lost.append(-finite_mean(finite_mean(harm, empty=0.0) / full, -1))
+    how: dict[str, Any] = {"seed": seed, "horizon": size.horizon, "folder": folder / "sweeps"}
+    change, intact = cut_over_time(policies, activities, parts, size.episodes, **how)
+    full = full_size_of(change, intact)
+    units = rl.singles(last)
+    each = {f"{name}-units": last}
+    single, _ = cut_over_time(each, activities[-1:], [units], size.units, **how)
+    lost = -finite_mean(finite_mean(single[0, :, 0], 1, empty=0.0) / full, -1)  # (K, H of all)
     where = [next(iter(x.cut)) for x in units if x.size]
-    hidden = policies[-1].network.sizes
-    own = {s: np.array(lost)[:, [w == s for w in where]] for s in hidden}
-    asked = rl.Episodes(EPISODES, seed, tuple(conditions), size.horizon, REFERENCE)
-    seen = [signs(policy, asked) for policy in policies]
+    hidden = last.network.sizes
+    own = {s: lost[:, [w == s for w in where]] for s in hidden}
+    seen = [signs(policy, asked) for policy in policies.values()]
     told = {site: np.stack([s[site] for s in seen]) for site in hidden}
-    at = np.array(steps)
-    return Training(name, at, regions, every, np.array(intact), full, own, told)
+    return Training(name, np.array(steps), regions, change, intact, full, own, told)
 
 
-def _swept(
-    policy: rl.Policy, cuts: rl.Plan, activity: Any, name: str, episodes: int, *, folder: Path,
-    **how: Any,
+def recorded(policy: rl.Policy, asked: rl.Episodes) -> Activity:
+    """The activity of an intact policy that cuts are made with."""
+    assert asked.conditions is not None
+    return rl.record_activity(
+        policy, conditions=asked.conditions, seed=asked.seed, horizon=asked.horizon
+    )
+
+
+def cut_over_time(
+    policies: Mapping[str, rl.Policy], activities: Sequence[Activity], divisions: Sequence[rl.Plan],
+    episodes: int, *, seed: int, horizon: int, folder: Path,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Paired changes (E, cuts, M), and what the intact robot does (E, M)."""
-    run = rl.sweep(
-        policy, cuts, episodes=episodes, activity=activity, folder=folder / name,
-        measures=BEHAVIOURS, **how,
-    )  # fmt: skip
-    table = run.table()
-    intact = table[table["lesion"] == INTACT].sort_values("episode")
-    return changes(table, run.plan, BEHAVIOURS), intact[list(BEHAVIOURS)].to_numpy(np.float64)
+    """Cut every part of some divisions in every policy, in all `KINDS`.
+
+    Gives paired changes (C, K, D, E, R, M), and what the intact robots do, (C, E, M).
+    """
+    change, intact = [], []
+    for (name, policy), activity in zip(policies.items(), activities, strict=True):
+        kinds = []
+        for kind in KINDS:
+            run = rl.sweep(
+                policy, sum(divisions, rl.Plan()).with_kind(kind), episodes=episodes, seed=seed,
+                horizon=horizon, measures=BEHAVIOURS, activity=activity, threads=1,
+                folder=folder / f"{name}-{kind}",
+            )  # fmt: skip
+            table = run.table()
+            kinds.append(_by_division(changes(table, run.plan, BEHAVIOURS), len(divisions)))
+        rows = table[table["lesion"] == INTACT].sort_values("episode")
+        change.append(kinds)
+        intact.append(rows[list(BEHAVIOURS)].to_numpy(np.float64))
+    return np.array(change), np.array(intact)
+
+
+def full_size_of(change: np.ndarray, intact: np.ndarray) -> np.ndarray:
+    """What counts as a full change of each behaviour over a whole training, (M,)."""
+    own = [one for kinds in change[:, :, 0] for one in kinds]
+    return full_size(own, finite_mean(intact[-1]))
 
 
 def _by_division(change: np.ndarray, divisions: int) -> np.ndarray:

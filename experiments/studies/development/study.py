@@ -2,7 +2,7 @@
 
 Protocol: eight trainings of the lap robot's recipe (seeds 20–27), each kept at nine moments, denser
 early: untrained, after 1/24, 1/12, 1/8, 1/6, 1/4, 1/2 and 3/4 of its steps, and at its end. The
-regions are the functional clusters (6 a layer) of the last network. The same units are cut in all
+regions are the functional clusters (6 a layer) of the last network. The same units are cut at all
 nine, one region at a time, under resample and mean (of that moment's own activity), 12 paired
 episodes of 10 s; beside them 3 random divisions of the layers into parts of the same sizes. Changes
 are in units of a full change, the same one over the whole training: the largest that any region's
@@ -33,125 +33,179 @@ development``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-import rl_ablation as rl
-from agents.recipes import RECIPES, Recipe
-from agents.train import kept_at, marks, train_shown
+from agents.recipes import RECIPES
 from experiments.studies.development import figures, film, words
-from experiments.studies.registry import DRIVING, Answer
+from experiments.studies.development.measuring import (
+    BEHAVIOURS,
+    FULL,
+    KINDS,
+    QUICK,
+    SIGNS,
+    Training,
+    follow,
+)
+from experiments.studies.registry import Answer
 from experiments.studies.seeds.study import TINY
-from rl_ablation.analysis import development as dev
-from rl_ablation.analysis.localisation import changes, full_size
-from rl_ablation.analysis.selectivity import bend_contexts, eta_squared
-from rl_ablation.groupings.controls import random_divisions
-from rl_ablation.lesions.lesion import INTACT
-from rl_ablation.rollouts.episodes import REFERENCE, fresh_seed
-from rl_ablation.rollouts.recording import record
-from rl_ablation.rollouts.world import conditions_of
-from rl_ablation.stats import finite_mean
+from rl_ablation.analysis.development import (
+    BOOT,
+    NEVER,
+    Across,
+    across,
+    first_needed,
+    foretold,
+    locality,
+    needed,
+    p_family,
+    rise,
+)
+from rl_ablation.stats import finite_mean, spearman
 
-BEHAVIOURS = ("progress", *DRIVING)
-KINDS = ("resample", "mean")
-SHARES = (0, 1 / 24, 1 / 12, 1 / 8, 1 / 6, 1 / 4, 1 / 2, 3 / 4, 1)
-"""Moments of a training that are looked at; the untrained network is the first."""
-SIGNS = ("s.d. of activity", "mean size of activity", "selectivity for bends", "outgoing weights")
-
-
-@dataclass(frozen=True)
-class Size:
-    """How much is done."""
-
-    seeds: tuple[int, ...] = tuple(range(20, 28))
-    shares: tuple[float, ...] = SHARES
-    k: int = 6
-    draws: int = 3  # random divisions
-    episodes: int = 12
-    units: int = 6  # episodes of each single unit
-    horizon: int = 200
-
-
-FULL, QUICK = Size(), Size((20, 21), (0, 1 / 4, 1 / 2, 1), 2, 2, 6, 3, 100)
-
-
-@dataclass(frozen=True, eq=False)
-class Training:
-    """What was measured of one training; letters as in `rl_ablation.analysis.development`.
-
-    Attributes:
-        name: Of the training.
-        steps: Of each moment, (C,).
-        regions: The clusters of the last network.
-        cells: Site → units (H,) to places on its grid, those of the last network.
-        change: Paired changes, (C, K, D, E, R, M).
-        intact: What the intact robot does, (C, E, M).
-        size: A full change of each behaviour, (M,).
-        lost: What is lost without each unit of the last network: site → (K, H).
-        signs: What each unit was like: site → (C, P, H).
-    """
-
-    name: str
-    steps: np.ndarray
-    regions: rl.Plan
-    change: np.ndarray
-    intact: np.ndarray
-    size: np.ndarray
-    lost: Mapping[str, np.ndarray]
-    signs: Mapping[str, np.ndarray]
-
-    @property
-    def sites(self) -> list[str]:
-        """The layer of each region, R."""
-        return [next(iter(x.cut)) for x in self.regions if x.size]
+LAPS, OWN, RANDOM, GAP = "laps", "clusters", "random parts", "difference"
+ALL, RISE = "all trained", "rise"
+"""In the place of a moment: the mean of the trained ones, and the rise from the first of them."""
 
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     """Train, cut at every moment, compare."""
     recipe, size = (TINY, QUICK) if quick else (RECIPES["lap"], FULL)
-    found = [follow(recipe, s, folder, size, seed) for s in size.seeds]
-    need, local, fore = needs(found, seed), locality(found, seed), foretelling(found, seed)
-    text = words.tell(need, local, fore, len(found))
-    tables = {"needs": need.table, "first": need.first, "locality": local, "foretold": fore}
+    found = [follow(recipe, training, folder, size, seed) for training in size.seeds]
+    need, first = needs(found, seed)
+    local, fore = localities(found, seed), foretelling(found, seed)
     shown = film.pick(found)
-    pictures = film.make(shown, folder / "films")
+    path = film.make(shown, folder / "films" / f"{shown.name}.mp4")
     drawn = {
-        "development": figures.over_training(need.table, local, fore),
+        "over_training": figures.over_training(need, local, fore),
         "maps": figures.maps(shown, BEHAVIOURS),
     }
-    return Answer(text, drawn, tables, pictures)
+    tables = {"needed": need, "first": first, "locality": local, "foretold": fore}
+    text = words.tell(need, first, local, fore, len(found))
+    return Answer(text, drawn, tables, {"film": film.still(path)})
 
 
-def follow(recipe: Recipe, training: int, folder: Path, size: Size, seed: int) -> Training:
-    """Train once, and cut the regions of the last network at every moment."""
-    name = f"{recipe.name}-{training}"
-    home, steps = folder / "trainings" / name, marks(recipe, size.shares)
-    train_shown(recipe, home, name, seed=training, keep=steps)
-    policies = [rl.load(kept_at(home, mark)) for mark in steps]
-    asked = rl.Episodes(rl.rollouts.activity.EPISODES, seed, conditions_of(policies[-1]),
-                        size.horizon, REFERENCE)  # fmt: skip
-    how: dict[str, Any] = {"conditions": asked.conditions, "seed": seed, "horizon": size.horizon}
-    activities = [rl.record_activity(policy, **how) for policy in policies]
-    clusters = rl.clusters(policies[-1], size.k, activities[-1])
-    regions = rl.Plan(x for x in clusters if x.size and not x.name.endswith("/dead"))
-    parts = [regions, *random_divisions(regions, size.draws, seed)]
-    how = {"seed": seed, "horizon": size.horizon, "measures": BEHAVIOURS}
-    change, intact = [], []
-    for mark, policy, activity in zip(steps, policies, activities, strict=True):
-        per_kind = []
-        for kind in KINDS:
-            run = rl.sweep(
-                policy, sum(parts, rl.Plan()).with_kind(kind), episodes=size.episodes,
-                activity=activity, folder=folder / "sweeps" / f"{name}-{mark}-{kind}", **how,
-            )  # fmt: skip
-            found = changes(run.table(), run.plan, BEHAVIOURS)
-            per_kind.append(found.reshape(len(found), len(parts), -1, len(BEHAVIOURS)))
-        change.append(np.stack(per_kind).swapaxes(1, 2))
-        table = run.table()
-        intact.append(table[table["lesion"] == INTACT][list(BEHAVIOURS)].to_numpy(np.float64))
-    ...
+def table(found: Across, keys: pd.MultiIndex) -> pd.DataFrame:
+    """A row for each of ``keys``: value, low, high, smallest."""
+    columns = {k: getattr(found, k).ravel() for k in ("value", "low", "high", "smallest")}
+    return pd.DataFrame(columns, index=keys).reset_index()
+
+
+def when(training: Training) -> list[str]:
+    """The moments of a training as shares of its steps, in texts that sort out exactly."""
+    return [f"{steps / training.steps[-1]:.4f}" for steps in training.steps]
+
+
+def needs(found: Sequence[Training], seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """How well the robot drives, and the share of regions that are needed.
+
+    Two tables. The first has a row for each ``what`` (laps of the last network, regions, random
+    parts, difference) × ``moment`` (or the mean over the trained ones): value, low, high, smallest.
+    The second has a row for each region of each training: its layer, units, the ``moment`` when it
+    is first needed (or "never"), the ``random`` part of its size in each draw beside it, and
+    ``behaviours``, those that need it at the end.
+    """
+    moments = when(found[0])
+    values, inside, rows = [], [], []
+    for t in found:
+        rng = np.random.default_rng([seed, len(values)])
+        needs = np.array([  # (C, D, R, M)
+            [needed(one[:, d], t.size) for d in range(one.shape[1])] for one in t.change
+        ])  # fmt: skip
+        some = needs.any(-1)
+        laps = t.intact[:, :, BEHAVIOURS.index("progress")]
+        laps = laps / finite_mean(laps[-1])
+        own, drawn = some[:, 0], some[:, 1:].reshape(len(some), -1)
+
+        def numbers(laps: np.ndarray, own: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+            parts = [finite_mean(laps, 1), own.mean(1), drawn.mean(1), own.mean(1) - drawn.mean(1)]
+            return np.array([[*part, part[1:].mean()] for part in parts])
+
+        def pick(of: np.ndarray, rng: np.random.Generator = rng) -> np.ndarray:
+            return of[:, rng.integers(of.shape[1], size=of.shape[1])]
+
+        values.append(numbers(laps, own, drawn))
+        inside.append([numbers(*map(pick, (laps, own, drawn))) for _ in range(BOOT)])
+        first = [first_needed(some[:, d]) for d in range(some.shape[1])]
+        for r, lesion in enumerate(t.regions):
+            at, *others = (int(one[r]) for one in first)
+            told = [BEHAVIOURS[m] for m in np.flatnonzero(needs[-1, 0, r])]
+            rows.append({
+                "training": t.name, "region": lesion.name, "units": lesion.size,
+                "moment": "never" if at == NEVER else moments[at],
+                "random": " ".join("never" if o == NEVER else moments[o] for o in others),
+                "behaviours": " ".join(told),
+            })  # fmt: skip
+    keys = pd.MultiIndex.from_product(
+        [[LAPS, OWN, RANDOM, GAP], [*moments, ALL]], names=["what", "moment"]
+    )
+    return table(across(np.array(values), np.array(inside), seed), keys), pd.DataFrame(rows)
+
+
+def localities(found: Sequence[Training], seed: int) -> pd.DataFrame:
+    """Share of its layer's loss that the worst part does; see `analysis.development.locality`.
+
+    A row for each kind × ``what`` × ``moment`` (or the mean of the trained ones, or the rise).
+    """
+    values, inside = [], []
+    for t in found:
+        rng = np.random.default_rng([seed, len(values)])
+        trained = np.log2(t.steps[1:])
+
+        def numbers(change: np.ndarray, t: Training = t, trained: np.ndarray = trained) -> np.ndarray:
+            own, drawn = locality(finite_mean(change, 3), t.size, t.sites)
+            parts = np.stack([own, drawn, own - drawn])  # (3, C, K)
+            ends = [finite_mean(parts[:, 1:], 1), [rise(part[1:], trained) for part in parts]]
+            return np.concatenate([parts, np.stack(ends, 1)], 1).transpose(2, 0, 1)
+
+        episodes = t.change.shape[3]
+        values.append(numbers(t.change))
+        picks = rng.integers(episodes, size=(BOOT, episodes))
+        inside.append([numbers(t.change[:, :, :, pick]) for pick in picks])
+    keys = pd.MultiIndex.from_product(
+        [KINDS, [OWN, RANDOM, GAP], [*when(found[0]), ALL, RISE]], names=["kind", "what", "moment"]
+    )
+    return table(across(np.array(values), np.array(inside), seed), keys)
+
+
+AGREE = "the other kind"
+
+
+def foretelling(found: Sequence[Training], seed: int) -> pd.DataFrame:
+    """Rank correlations of what units were like with what is lost without them at last.
+
+    A row for each kind × ``site`` × ``sign`` × ``moment``: value, low, high, smallest, ``p`` over
+    all signs, moments and layers of a kind, ``shuffled``, the 95 % point of the largest correlation
+    with shuffled losses. The sign `AGREE` at the last moment is the loss under the other kind.
+    """
+    moments, parts = when(found[0]), []
+    for k, kind in enumerate(KINDS):
+        values, inside, null = [], [], []
+        for n, t in enumerate(found):
+            one = [
+                foretold(t.signs[s].reshape(-1, t.signs[s].shape[-1]), t.lost[s][k], n)
+                for s in t.signs
+            ]
+            for into, part in zip((values, inside, null), zip(*one, strict=True), strict=True):
+                into.append(np.concatenate(part, -1))
+        sites = list(found[0].signs)
+        keys = pd.MultiIndex.from_product([sites, moments, SIGNS], names=["site", "moment", "sign"])
+        means = across(np.array(values), np.array(inside), seed)
+        shuffled = finite_mean(np.array(null))
+        limit = float(np.quantile(np.nanmax(np.abs(shuffled), 1), 0.95))
+        p = p_family(means.value, shuffled)
+        parts.append(table(means, keys).assign(kind=kind, p=p, shuffled=limit))
+    both = np.array([[spearman(*t.lost[s]) for s in t.lost] for t in found])
+    drawn = []
+    for n, t in enumerate(found):
+        draws = [foretold(t.lost[s][:1], t.lost[s][1], n)[1] for s in t.lost]
+        drawn.append(np.concatenate(draws, -1))
+    keys = pd.MultiIndex.from_product(
+        [list(found[0].lost), moments[-1:], [AGREE]], names=["site", "moment", "sign"]
+    )
+    agree = table(across(both, np.array(drawn), seed), keys)
+    parts += [agree.assign(kind=kind) for kind in KINDS]
+    return pd.concat(parts, ignore_index=True)
