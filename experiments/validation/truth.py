@@ -42,6 +42,9 @@ with the kind under which it is weakest, and held against the truth in this kind
 * *First kinds*: every fourth robot of a family is also mapped with the mean and with the
   conditional kind as the first, in which the discovery selects; claims hold in resample and mean,
   and in the first.
+* *Developing* robots are planted trainings (`experiments.validation.developing`), three for each
+  robot of a family: does the analysis of the study ``development``, with its numbers, find steering
+  and damping first needed at the moments at which they are wired in, and nothing else?
 * The *adaptive* map stands beside a fixed one with the same limits (24 episodes in each stage).
   They decide alike where both claim a cell or neither does; the cells that count are those with a
   clear answer, a true effect of 0 or of 1 s.d. and more, since on others two fixed maps with
@@ -69,6 +72,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy import stats
 
 from experiments.studies.registry import DOCS, shrink
+from experiments.validation.developing import DEVELOPING, all_dated
 from experiments.validation.families import FAMILIES, REDUNDANT, TRAINED, TWINS_OF, TWO
 from experiments.validation.maps import CELLS, FACTS, Size, keep, score_policy, scored
 from experiments.validation.policies import ZERO
@@ -118,17 +122,21 @@ def validate(
         pd.read_csv(x / CELLS).assign(policy=index, family=told["family"])
         for index, (x, told) in enumerate(zip(folders, facts, strict=True))
     ]
-    table = judge(facts, pd.concat(cells, ignore_index=True))
+    how, workers = (seed, 2 * size.horizon), min(3 * robots, cpus())
+    dates = all_dated(3 * robots, folder / "developing", how, scheduler or f"local:{workers}")
+    table = judge(facts, pd.concat(cells, ignore_index=True), dates)
     write_atomically(folder / "validation.csv", table.to_csv(index=False))
     write_atomically(folder / "first-kinds.csv", first_kinds(facts).to_csv(index=False))
     figure(table).savefig(folder / "validation.png")
     return table
 
 
-def judge(facts: Sequence[dict[str, Any]], cells: pd.DataFrame) -> pd.DataFrame:
+def judge(
+    facts: Sequence[dict[str, Any]], cells: pd.DataFrame, dates: Sequence[Sequence[bool]] = ()
+) -> pd.DataFrame:
     """The table of aims from the facts of all robots and their cells, which have the columns
-    ``policy`` and ``family`` besides."""
-    rows = [*_rates(facts), *_found(facts)]
+    ``policy`` and ``family`` besides, and from the dates of `all_dated`."""
+    rows = [*_rates(facts), *_found(facts), *_dated(dates)]
     for family in (EVERY, *dict.fromkeys(f["family"] for f in facts)):
         told = [f for f in facts if family in (EVERY, f["family"])]
         rows += _of_family(family, told, cells[cells["family"].isin([f["family"] for f in told])])
@@ -190,6 +198,16 @@ def _found(facts: Sequence[dict[str, Any]]) -> list[Row]:
         clean = [not f["local"] and not f["dissociations"] for f in of[family]]
         rows.append(("nothing local, nothing dissociated", family, *share(clean, 0.95)))
     return rows
+
+
+def _dated(dates: Sequence[Sequence[bool]]) -> list[Row]:
+    wired, silent = (sum(hits) for hits in zip(*dates, strict=True)) if dates else (0, 0)
+    return [
+        ("development: pathways dated right", DEVELOPING,
+         *_share(wired, len(dates), "robots"), 0.9, 1),
+        ("development: what is never wired, dated", DEVELOPING,
+         *_share(len(dates) - silent, len(dates), "robots"), 0, 0.05),
+    ]  # fmt: skip
 
 
 def first_kinds(facts: Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -29,31 +29,46 @@ def moment(share: float | str) -> str:
 def over_training(need: pd.DataFrame, local: pd.DataFrame, fore: pd.DataFrame) -> Figure:
     """Above: laps, regions needed, locality; below: what foretells the loss. Tables as `study`."""
     figure = style.page(11.5, 7.2)
-    above, below = figure.subfigures(2, 1, height_ratios=[1, 1.12])
+    above, below = figure.subfigures(2, 1, height_ratios=[1, 1.12], squeeze=False).flat
     laps, needed, worst = above.subplots(1, 3)
     _line(laps, need[need["what"] == "laps"], style.INK)
     laps.set(title="Laps of the intact robot", ylabel="share of the last network's")
+    laps.set_ylim(0, None)
     for what, colour, marker in (("clusters", style.PURPLE, "o"), ("random parts", "#777777", "s")):
         _line(needed, need[need["what"] == what], colour, marker, label=what)
     needed.set(title="Regions that are needed", ylabel="share of regions")
-    needed.legend(loc="upper left")
+    needed.legend(loc="best")
+    needed.set_ylim(0, _end(need[need["what"].isin(["clusters", "random parts"])]))
     for kind, colour, marker in (("resample", style.PURPLE, "o"), ("mean", style.ORANGE, "s")):
         rows = local[(local["kind"] == kind) & (local["what"] == "difference")]
         _line(worst, rows, colour, marker, label=kind)
     worst.axhline(0, color="#444444", lw=0.8)
     worst.set(title="Locality", ylabel="worst region's share of the loss,\nless random parts'")
     worst.legend(loc="best")
+    gaps = _end(local[(local["what"] == "difference") & (local["moment"] != "rise")])
+    worst.set_ylim(-gaps, gaps)
     kinds, sites = list(dict.fromkeys(fore["kind"])), list(dict.fromkeys(fore["site"]))
     panels = below.subplots(1, len(kinds) * len(sites), sharey=True, squeeze=False)[0]
     pairs = [(site, kind) for site in sites for kind in kinds]
     for axes, (site, kind) in zip(panels, pairs, strict=True):
         _foretold(axes, fore[(fore["site"] == site) & (fore["kind"] == kind)])
         axes.set_title(f"{site}, {kind}")
+    most = _end(fore)
+    panels[0].set_ylim(-most, most)
     panels[0].set_ylabel("rank correlation with the loss at the end")
     handles, names = panels[0].get_legend_handles_labels()
     below.legend(handles, names, loc="outside lower center", ncol=6)
     style.heading(below, "What foretells what is lost without a unit at the end?", size=10)
     return figure
+
+
+def _end(rows: pd.DataFrame) -> float:
+    """The end of an axis of shares or correlations: no interval of few networks is cut short
+    inside ±1."""
+    furthest = float(
+        rows[["low", "high"]].abs().to_numpy()[np.isfinite(rows[["low", "high"]])].max()
+    )
+    return min(1.0, 1.05 * furthest) or 1.0
 
 
 def _moments(axes: Axes, rows: pd.DataFrame) -> pd.DataFrame:
@@ -98,7 +113,7 @@ def maps(shown: Training, behaviours: Sequence[str]) -> Figure:
     """Regions × behaviours at every moment, in the same colours everywhere."""
     harm = shown.harm()
     limit = float(np.abs(harm).max()) or 1.0
-    names = [x.name.replace("cluster-", "") for x in shown.regions if x.size]
+    names = [x.name.replace("cluster-", "") for x in shown.regions]
     heads = [style.short_label(name) for name in behaviours]
     down = -(-len(harm) // COLUMNS)
     wide = -(-len(harm) // down)

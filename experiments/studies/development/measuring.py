@@ -65,7 +65,7 @@ class Training:
 
     name: str
     steps: np.ndarray
-    regions: rl.Plan
+    regions: tuple[rl.Lesion, ...]
     change: np.ndarray
     intact: np.ndarray
     size: np.ndarray
@@ -75,7 +75,7 @@ class Training:
     @property
     def sites(self) -> list[str]:
         """The layer of each region, R."""
-        return [next(iter(x.cut)) for x in self.regions if x.size]
+        return [next(iter(x.cut)) for x in self.regions]
 
     def harm(self) -> np.ndarray:
         """Mean change by each region's cut in full changes, under the weaker kind, (C, R, M).
@@ -111,7 +111,8 @@ def follow(recipe: Recipe, training: int, folder: Path, size: Size, seed: int) -
     own = {s: lost[:, [w == s for w in where]] for s in hidden}
     seen = [signs(policy, asked) for policy in policies.values()]
     told = {site: np.stack([s[site] for s in seen]) for site in hidden}
-    return Training(name, np.array(steps), regions, change, intact, full, own, told)
+    cuts = tuple(x for x in regions if x.size)
+    return Training(name, np.array(steps), cuts, change, intact, full, own, told)
 
 
 def recorded(policy: rl.Policy, asked: rl.Episodes) -> Activity:
@@ -124,12 +125,14 @@ def recorded(policy: rl.Policy, asked: rl.Episodes) -> Activity:
 
 def cut_over_time(
     policies: Mapping[str, rl.Policy], activities: Sequence[Activity], divisions: Sequence[rl.Plan],
-    episodes: int, *, seed: int, horizon: int, folder: Path,
+    episodes: int, *, seed: int, horizon: int, **how: Any,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Cut every part of some divisions in every policy, in all `KINDS`.
 
-    Gives paired changes (C, K, D, E, R, M), and what the intact robots do, (C, E, M).
+    ``how`` is for the sweeps, a ``folder`` for all of them. Gives paired changes (C, K, D, E, R,
+    M), and what the intact robots do, (C, E, M).
     """
+    folder: Path = how.pop("folder")
     change, intact = [], []
     for (name, policy), activity in zip(policies.items(), activities, strict=True):
         kinds = []
@@ -137,7 +140,7 @@ def cut_over_time(
             run = rl.sweep(
                 policy, sum(divisions, rl.Plan()).with_kind(kind), episodes=episodes, seed=seed,
                 horizon=horizon, measures=BEHAVIOURS, activity=activity, threads=1,
-                folder=folder / f"{name}-{kind}",
+                folder=folder / f"{name}-{kind}", **how,
             )  # fmt: skip
             table = run.table()
             kinds.append(_by_division(changes(table, run.plan, BEHAVIOURS), len(divisions)))

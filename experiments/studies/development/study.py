@@ -1,6 +1,6 @@
 """When is a region first needed, does a function get more local, does early activity foretell it?
 
-Protocol: eight trainings of the lap robot's recipe (seeds 20–27), each kept at nine moments, denser
+Protocol: six trainings of the lap robot's recipe (seeds 20–25), each kept at nine moments, denser
 early: untrained, after 1/24, 1/12, 1/8, 1/6, 1/4, 1/2 and 3/4 of its steps, and at its end. The
 regions are the functional clusters (6 a layer) of the last network. The same units are cut at all
 nine, one region at a time, under resample and mean (of that moment's own activity), 12 paired
@@ -11,15 +11,15 @@ inference: the bootstrap draws networks first, and an interval's end is Student'
 further out; beside it the smallest effect that could have been found. What is told holds under both
 kinds.
 
-1. A region is *needed* at a moment if its cut costs a fifth of a full change or more of a behaviour,
-   q < 5 % over regions × behaviours. It is first needed where it is, and at the next moment too.
-   The same rule is put to the random parts. The untrained network is the first moment.
+1. A region is *needed* at a moment if its cut costs a fifth of a full change or more of some
+   behaviour, q < 5 % over regions × behaviours. It is first needed where it is, and at the next
+   moment too. The same rule is put to the random parts. The untrained network is the first moment.
 2. Locality is the share of its layer's loss that the worst region does, less that in the random
    divisions, where there is something to lose. Its rise is the least squares line over log₂ steps.
-3. Every unit of the last network is cut by itself, in both kinds, 6 episodes. What is lost, the mean
-   over behaviours, is correlated in ranks within a layer with what the unit was like at each moment:
-   the s.d. and the mean size of its activity, how much of its variance the bends explain, its
-   outgoing weights. Controls: the losses shuffled over the units; how well the two kinds agree.
+3. Every unit of the last network is cut by itself, in both kinds, 6 episodes. What is lost, the
+   mean over behaviours, is correlated in ranks within a layer with what the unit was like at each
+   moment: the s.d. and the mean size of its activity, how much of its variance the bends explain,
+   its outgoing weights. Controls: the losses shuffled over the units; how well both kinds agree.
 
 Differences of less than 0.1 would not matter, nor correlations of less than 0.2.
 
@@ -27,7 +27,7 @@ Expected picture, if regions specialise as they are learned: the share of region
 that of random parts and stays, the share of the worst region too, and correlations rise from the
 untrained network's to the last one's long before the end.
 
-About 25 minutes of one core, after 8 trainings of a minute and a half; ``rl-ablation study
+About 13 minutes of one core, after 6 trainings of a minute and a half; ``rl-ablation study
 development``.
 """
 
@@ -50,6 +50,7 @@ from experiments.studies.development.measuring import (
     Training,
     follow,
 )
+from experiments.studies.development.words import AGREE, ALL, GAP, LAPS, OWN, RANDOM, RISE
 from experiments.studies.registry import Answer
 from experiments.studies.seeds.study import TINY
 from rl_ablation.analysis.development import (
@@ -66,10 +67,6 @@ from rl_ablation.analysis.development import (
 )
 from rl_ablation.stats import finite_mean, spearman
 
-LAPS, OWN, RANDOM, GAP = "laps", "clusters", "random parts", "difference"
-ALL, RISE = "all trained", "rise"
-"""In the place of a moment: the mean of the trained ones, and the rise from the first of them."""
-
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     """Train, cut at every moment, compare."""
@@ -78,14 +75,15 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     need, first = needs(found, seed)
     local, fore = localities(found, seed), foretelling(found, seed)
     shown = film.pick(found)
-    path = film.make(shown, folder / "films" / f"{shown.name}.mp4")
+    film.make(shown, folder / "films" / f"{shown.name}.mp4")
+    pictures = {"film": film.still(shown, folder / "film.png")}
     drawn = {
         "over_training": figures.over_training(need, local, fore),
         "maps": figures.maps(shown, BEHAVIOURS),
     }
     tables = {"needed": need, "first": first, "locality": local, "foretold": fore}
     text = words.tell(need, first, local, fore, len(found))
-    return Answer(text, drawn, tables, {"film": film.still(path)})
+    return Answer(text, drawn, tables, pictures)
 
 
 def table(found: Across, keys: pd.MultiIndex) -> pd.DataFrame:
@@ -109,35 +107,26 @@ def needs(found: Sequence[Training], seed: int) -> tuple[pd.DataFrame, pd.DataFr
     ``behaviours``, those that need it at the end.
     """
     moments = when(found[0])
-    values, inside, rows = [], [], []
+    values: list[np.ndarray] = []
+    inside: list[list[np.ndarray]] = []
+    rows: list[dict[str, object]] = []
     for t in found:
         rng = np.random.default_rng([seed, len(values)])
         needs = np.array([  # (C, D, R, M)
             [needed(one[:, d], t.size) for d in range(one.shape[1])] for one in t.change
         ])  # fmt: skip
-        some = needs.any(-1)
+        some = np.asarray(needs.any(-1))
         laps = t.intact[:, :, BEHAVIOURS.index("progress")]
-        laps = laps / finite_mean(laps[-1])
-        own, drawn = some[:, 0], some[:, 1:].reshape(len(some), -1)
-
-        def numbers(laps: np.ndarray, own: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-            parts = [finite_mean(laps, 1), own.mean(1), drawn.mean(1), own.mean(1) - drawn.mean(1)]
-            return np.array([[*part, part[1:].mean()] for part in parts])
-
-        def pick(of: np.ndarray, rng: np.random.Generator = rng) -> np.ndarray:
-            return of[:, rng.integers(of.shape[1], size=of.shape[1])]
-
-        values.append(numbers(laps, own, drawn))
-        inside.append([numbers(*map(pick, (laps, own, drawn))) for _ in range(BOOT)])
+        parts = (laps / finite_mean(laps[-1]), some[:, 0], some[:, 1:].reshape(len(some), -1))
+        values.append(_shares(*parts))
+        inside.append([_shares(*(_redrawn(x, rng) for x in parts)) for _ in range(BOOT)])
         first = [first_needed(some[:, d]) for d in range(some.shape[1])]
         for r, lesion in enumerate(t.regions):
-            at, *others = (int(one[r]) for one in first)
+            at, *others = ("never" if x[r] == NEVER else moments[x[r]] for x in first)
             told = [BEHAVIOURS[m] for m in np.flatnonzero(needs[-1, 0, r])]
             rows.append({
-                "training": t.name, "region": lesion.name, "units": lesion.size,
-                "moment": "never" if at == NEVER else moments[at],
-                "random": " ".join("never" if o == NEVER else moments[o] for o in others),
-                "behaviours": " ".join(told),
+                "training": t.name, "region": lesion.name, "units": lesion.size, "moment": at,
+                "random": " ".join(others), "behaviours": " ".join(told),
             })  # fmt: skip
     keys = pd.MultiIndex.from_product(
         [[LAPS, OWN, RANDOM, GAP], [*moments, ALL]], names=["what", "moment"]
@@ -145,33 +134,43 @@ def needs(found: Sequence[Training], seed: int) -> tuple[pd.DataFrame, pd.DataFr
     return table(across(np.array(values), np.array(inside), seed), keys), pd.DataFrame(rows)
 
 
+def _shares(laps: np.ndarray, own: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Laps, shares of regions and of random parts, difference: each moment, mean of the trained."""
+    parts = [finite_mean(laps, 1), own.mean(1), drawn.mean(1), own.mean(1) - drawn.mean(1)]
+    return np.array([[*part, part[1:].mean()] for part in parts])
+
+
+def _redrawn(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Columns drawn with replacement, as many as there are."""
+    return values[:, rng.integers(values.shape[1], size=values.shape[1])]
+
+
 def localities(found: Sequence[Training], seed: int) -> pd.DataFrame:
     """Share of its layer's loss that the worst part does; see `analysis.development.locality`.
 
     A row for each kind × ``what`` × ``moment`` (or the mean of the trained ones, or the rise).
     """
-    values, inside = [], []
+    values: list[np.ndarray] = []
+    inside: list[list[np.ndarray]] = []
     for t in found:
         rng = np.random.default_rng([seed, len(values)])
-        trained = np.log2(t.steps[1:])
-
-        def numbers(change: np.ndarray, t: Training = t, trained: np.ndarray = trained) -> np.ndarray:
-            own, drawn = locality(finite_mean(change, 3), t.size, t.sites)
-            parts = np.stack([own, drawn, own - drawn])  # (3, C, K)
-            ends = [finite_mean(parts[:, 1:], 1), [rise(part[1:], trained) for part in parts]]
-            return np.concatenate([parts, np.stack(ends, 1)], 1).transpose(2, 0, 1)
-
         episodes = t.change.shape[3]
-        values.append(numbers(t.change))
         picks = rng.integers(episodes, size=(BOOT, episodes))
-        inside.append([numbers(t.change[:, :, :, pick]) for pick in picks])
+        values.append(_local(t, t.change))
+        inside.append([_local(t, t.change[:, :, :, pick]) for pick in picks])
     keys = pd.MultiIndex.from_product(
         [KINDS, [OWN, RANDOM, GAP], [*when(found[0]), ALL, RISE]], names=["kind", "what", "moment"]
     )
     return table(across(np.array(values), np.array(inside), seed), keys)
 
 
-AGREE = "the other kind"
+def _local(t: Training, change: np.ndarray) -> np.ndarray:
+    """Of some episodes: kinds × own, random, difference × moments, mean of the trained, rise."""
+    own, drawn = locality(finite_mean(change, 3), t.size, t.sites)
+    parts = np.stack([own, drawn, own - drawn])  # (3, C, K)
+    mean = finite_mean(parts[:, 1:], 1)
+    rises = np.stack([rise(part[1:], np.log2(t.steps[1:])) for part in parts])
+    return np.concatenate([parts, mean[:, None], rises[:, None]], 1).transpose(2, 0, 1)
 
 
 def foretelling(found: Sequence[Training], seed: int) -> pd.DataFrame:
@@ -183,29 +182,28 @@ def foretelling(found: Sequence[Training], seed: int) -> pd.DataFrame:
     """
     moments, parts = when(found[0]), []
     for k, kind in enumerate(KINDS):
-        values, inside, null = [], [], []
+        drawn: list[list[np.ndarray]] = []  # values, resamples, shuffles of each training
         for n, t in enumerate(found):
             one = [
-                foretold(t.signs[s].reshape(-1, t.signs[s].shape[-1]), t.lost[s][k], n)
-                for s in t.signs
+                foretold(told.reshape(-1, told.shape[-1]), t.lost[site][k], n, BOOT)
+                for site, told in t.signs.items()
             ]
-            for into, part in zip((values, inside, null), zip(*one, strict=True), strict=True):
-                into.append(np.concatenate(part, -1))
+            drawn.append([np.concatenate(part, -1) for part in zip(*one, strict=True)])
+        values, inside, null = (np.array(part) for part in zip(*drawn, strict=True))
         sites = list(found[0].signs)
         keys = pd.MultiIndex.from_product([sites, moments, SIGNS], names=["site", "moment", "sign"])
-        means = across(np.array(values), np.array(inside), seed)
-        shuffled = finite_mean(np.array(null))
+        means, shuffled = across(values, inside, seed), finite_mean(null)
         limit = float(np.quantile(np.nanmax(np.abs(shuffled), 1), 0.95))
         p = p_family(means.value, shuffled)
         parts.append(table(means, keys).assign(kind=kind, p=p, shuffled=limit))
     both = np.array([[spearman(*t.lost[s]) for s in t.lost] for t in found])
-    drawn = []
+    again = []
     for n, t in enumerate(found):
-        draws = [foretold(t.lost[s][:1], t.lost[s][1], n)[1] for s in t.lost]
-        drawn.append(np.concatenate(draws, -1))
+        draws = [foretold(t.lost[s][:1], t.lost[s][1], n, BOOT)[1] for s in t.lost]
+        again.append(np.concatenate(draws, -1))
     keys = pd.MultiIndex.from_product(
         [list(found[0].lost), moments[-1:], [AGREE]], names=["site", "moment", "sign"]
     )
-    agree = table(across(both, np.array(drawn), seed), keys)
+    agree = table(across(both, np.array(again), seed), keys)
     parts += [agree.assign(kind=kind) for kind in KINDS]
     return pd.concat(parts, ignore_index=True)

@@ -12,8 +12,8 @@ from rl_ablation.files import replacing
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.reports.film import (
     _page_size,
-    film_writer,
     film,
+    film_writer,
     is_signed,
     is_whole,
     standard_path,

@@ -1,0 +1,152 @@
+"""The findings of the development study in sentences, from the numbers and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from experiments.studies.development.figures import moment
+from experiments.studies.development.measuring import BEHAVIOURS, SIGNS
+from rl_ablation.formats import Estimate, listed, number
+from rl_ablation.reports import style
+from rl_ablation.stats import LEVEL
+
+LAPS, OWN, RANDOM, GAP = "laps", "clusters", "random parts", "difference"
+ALL, RISE = "all trained", "rise"
+"""In the place of a moment: the mean of the trained ones, and the rise from the first of them."""
+AGREE = "the other kind"
+INTEREST, CORRELATION = 0.1, 0.2
+"""Smallest difference of shares, and smallest correlation, that would matter, fixed before."""
+
+
+def tell(
+    need: pd.DataFrame, first: pd.DataFrame, local: pd.DataFrame, fore: pd.DataFrame, networks: int
+) -> str:
+    """The answers to the three questions; the tables are the study's."""
+    return "\n\n".join([
+        tell_needed(need, first, networks), tell_locality(local), tell_foretold(fore),
+    ])  # fmt: skip
+
+
+def _of(rows: pd.DataFrame, **keys: str) -> tuple[Estimate, float]:
+    """The estimate in the one row with these keys, and the smallest that could have been found."""
+    for key, value in keys.items():
+        rows = rows[rows[key] == value]
+    (row,) = rows.to_dict("records")
+    return Estimate.of(row), float(row["smallest"])
+
+
+def _moments(rows: pd.DataFrame) -> list[str]:
+    there = rows["moment"][rows["moment"].str.fullmatch("[0-9.]+")]
+    return sorted(set(there), key=float)
+
+
+def tell_needed(need: pd.DataFrame, first: pd.DataFrame, networks: int) -> str:
+    """When regions are needed, beside random parts."""
+    times = _moments(need)
+    most = max(times, key=lambda t: _of(need, what=OWN, moment=t)[0].value)
+    told = []
+    for time in dict.fromkeys((times[0], times[1], most, times[-1])):
+        own, random, laps = (_of(need, what=w, moment=time)[0] for w in (OWN, RANDOM, LAPS))
+        note = ", the most" if time == most else ""
+        told.append(
+            f"{_when(time)} {own:%} of them{note} (random parts {random:%}; laps {laps:%} of the "
+            "last network's)"
+        )
+    gap, smallest = _of(need, what=GAP, moment=ALL)
+    verdict = {1: "More regions are needed than random parts", -1: "Fewer regions are needed than "
+               "random parts", 0: "Against random parts nothing is shown"}[gap.sign]  # fmt: skip
+    note = "" if gap.sign else f", {gap.unclear(smallest, INTEREST, '%')}"
+    return (
+        f"**When is a region first needed?** Of {len(first)} regions in {networks} trainings, "
+        f"needed for some behaviour are: {'; '.join(told)}. {verdict}: over all trained moments "
+        f"the difference is {gap:%}{note}.\n\n{_tell_first(first, times)}"
+    )
+
+
+def _when(time: str) -> str:
+    name = moment(time)
+    return {"untrained": "in the untrained network", "end": "at the end"}.get(name, f"at {name}")
+
+
+def _tell_first(first: pd.DataFrame, times: Sequence[str]) -> str:
+    """Dates of the regions and of the random parts, and which behaviours need them at last."""
+
+    def dates(found: pd.Series) -> str:
+        shares = found.value_counts(normalize=True)
+        told = [f"{_when(t)} {number(shares[t], '%')}" for t in times if t in shares]
+        return listed([*told, f"never {number(shares.get('never', 0.0), '%')}"])
+
+    random = first["random"].str.split(" ").explode()
+    last = first["behaviours"].str.split(" ").explode()
+    needs = [
+        f"{style.short_label(m)} {int((last == m).sum())}" for m in BEHAVIOURS if (last == m).any()
+    ]
+    at_end = listed(needs) if needs else "none of them"
+    return (
+        f"First needed, and at the next moment too: {dates(first['moment'])}. Random parts: "
+        f"{dates(random)}. Regions that the last network needs, by behaviour: {at_end}."
+    )
+
+
+def tell_locality(local: pd.DataFrame) -> str:
+    """Whether the worst region's share rises, beyond that of random divisions."""
+    found = {k: _of(local, kind=k, what=GAP, moment=RISE) for k in local["kind"].unique()}
+    levels = {k: _of(local, kind=k, what=GAP, moment=ALL) for k in found}
+    signs = {gap.sign for gap, _ in found.values()}
+    verdict = {
+        frozenset({1}): "Locality rises under both kinds",
+        frozenset({-1}): "Locality falls under both kinds",
+    }.get(frozenset(signs), "No rise or fall of locality is shown under both kinds")
+    told = []
+    for kind, (gap, smallest) in found.items():
+        level, least = levels[kind]
+        own, random = (_of(local, kind=kind, what=w, moment=ALL)[0] for w in (OWN, RANDOM))
+        note = "" if gap.sign else f": {gap.unclear(smallest, INTEREST, '%')}"
+        more = "" if level.sign else f": {level.unclear(least, INTEREST, '%')}"
+        told.append(
+            f"- {kind}: from the first trained moment to the end the difference changes by "
+            f"{gap:%}{note}. In the mean of the trained moments the worst region does {own:%} of "
+            f"its layer's loss, the worst random part {random:%}, difference {level:%}{more}."
+        )
+    lines = "\n".join(told)
+    return f"**Does localisation rise?** {verdict}.\n{lines}"
+
+
+def tell_foretold(fore: pd.DataFrame) -> str:
+    """Which early signs foretell the loss under both kinds, and what could have been found."""
+    keys = ["site", "moment", "sign"]
+    rows = fore[fore["sign"].isin(SIGNS)]
+    clear = rows[(rows["p"] < LEVEL) & (rows["low"] * rows["high"] > 0)]
+    held = clear.groupby(keys)["value"].agg(["size", "min", "max"])
+    held = held[(held["size"] == rows["kind"].nunique()) & (held["min"] * held["max"] > 0)]
+    times, lines = _moments(rows), []
+    for site in rows["site"].unique():
+        for sign in SIGNS:
+            own = [t for t in times if (site, t, sign) in held.index]
+            ends = [_of(fore[fore["kind"] == k], site=site, sign=sign, moment=times[-1])[0]
+                    for k in fore["kind"].unique()]  # fmt: skip
+            if not own:
+                continue
+            begin = [_of(fore[fore["kind"] == k], site=site, sign=sign, moment=own[0])[0]
+                     for k in fore["kind"].unique()]  # fmt: skip
+            lines.append(
+                f"- {site}, {sign}: {listed([_when(t) for t in own])}; {_when(own[0])} "
+                f"{' and '.join(map(str, begin))}, at the end {' and '.join(map(str, ends))} "
+                f"({' and '.join(fore['kind'].unique())})."
+            )
+    smallest = rows["smallest"].median()
+    agree = [
+        f"{_of(fore[fore['kind'] == rows['kind'].iloc[0]], site=s, sign=AGREE)[0]} in {s}"
+        for s in rows["site"].unique()
+    ]
+    none = f"None of {len(rows) // rows['kind'].nunique()} correlations holds under both kinds."
+    found = "\n".join(lines) if lines else none
+    return (
+        "**Does early activity foretell what is lost without a unit at the end?** What holds under "
+        f"both kinds (p < 5 % over all signs, moments and layers):\n{found}\n\nThe losses under "
+        f"the two kinds, on the same episodes, correlate by {listed(agree)}: no sign can be "
+        f"expected to do much better. A correlation below {number(smallest)} could not have been "
+        f"found in the middle of these cases; less than {number(CORRELATION)} would not matter."
+    )

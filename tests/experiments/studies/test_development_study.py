@@ -1,0 +1,179 @@
+"""The study of development: what it says of trainings whose course is known, how it is drawn."""
+
+import imageio_ffmpeg
+import numpy as np
+import pandas as pd
+import pytest
+
+import rl_ablation as rl
+from experiments.studies.development import figures, film, study, words
+from experiments.studies.development.measuring import (
+    BEHAVIOURS,
+    SIGNS,
+    Training,
+    full_size_of,
+    signs,
+)
+from rl_ablation.reports.film import is_whole
+
+STEPS = np.array([0, 64, 128, 256, 512])
+UNITS = 16
+REGIONS = tuple(
+    rl.Lesion(name=f"{site}/cluster-{k}", cut={site: tuple(range(4 * k, 4 * k + 4))}, group="x")
+    for site in ("h0", "h1")
+    for k in range(4)
+)
+
+
+def course(seed, learned=True):
+    """A training in which one region a layer is needed for laps from the third moment on."""
+    rng = np.random.default_rng(seed)
+    change = rng.normal(0.0, 0.05, (len(STEPS), 2, 3, 12, len(REGIONS), len(BEHAVIOURS)))
+    if learned:
+        change[2:, :, 0, :, [0, 4], 0] -= 1.0
+        change[2:, :, 1:, :, :, 0] -= 0.1  # random parts hold a bit of it each
+    intact = np.linspace(0.0, 1.0, len(STEPS))[:, None, None] + np.zeros((1, 12, 1))
+    intact = intact + rng.normal(0.0, 0.05, (len(STEPS), 12, len(BEHAVIOURS)))
+    lost = {site: rng.random((1, UNITS)) + rng.normal(0, 0.05, (2, UNITS)) for site in ("h0", "h1")}
+    told = {site: rng.random((len(STEPS), len(SIGNS), UNITS)) for site in lost}
+    if learned:
+        for site in lost:
+            told[site][3:, 0] = lost[site][0] + rng.normal(0.0, 0.1, UNITS)
+    size = full_size_of(change, intact)
+    return Training(f"toy-{seed}", STEPS, REGIONS, change, intact, size, lost, told)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_draws():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study, "BOOT", 200)
+        yield
+
+
+@pytest.fixture(scope="module")
+def found():
+    return [course(k) for k in range(4)]
+
+
+@pytest.fixture(scope="module")
+def tables(found):
+    need, first = study.needs(found, 0)
+    return need, first, study.localities(found, 0), study.foretelling(found, 0)
+
+
+def value(table, **keys):
+    for key, wanted in keys.items():
+        table = table[table[key] == wanted]
+    (row,) = table.to_dict("records")
+    return row
+
+
+def test_regions_are_dated_and_random_parts_are_not(tables) -> None:
+    need, first, *_ = tables
+    assert set(first["moment"]) == {"0.2500", "never"}
+    assert (first["moment"] == "0.2500").mean() == pytest.approx(0.25)
+    assert set(" ".join(first["random"]).split()) == {"never"}
+    assert set(first["behaviours"]) == {"progress", ""}
+    last = value(need, what=words.OWN, moment="1.0000")
+    assert last["value"] == pytest.approx(0.25)
+    assert value(need, what=words.OWN, moment="0.0000")["value"] == 0
+    assert value(need, what=words.GAP, moment=words.ALL)["low"] > 0
+
+
+def test_locality_is_beyond_random_parts(tables) -> None:
+    gap = value(tables[2], kind="mean", what=words.GAP, moment="1.0000")
+    assert gap["value"] > 0.4
+    assert gap["low"] > 0
+    assert np.isnan(value(tables[2], kind="mean", what=words.GAP, moment="0.0000")["value"])
+
+
+def test_only_what_foretells_is_said_to(tables) -> None:
+    fore = tables[3]
+    late = value(fore, kind="mean", site="h0", sign=SIGNS[0], moment="1.0000")
+    assert late["value"] > 0.7
+    assert late["p"] < 0.05
+    assert value(fore, kind="mean", site="h0", sign=SIGNS[1], moment="1.0000")["p"] > 0.05
+    assert value(fore, kind="mean", site="h1", sign=words.AGREE, moment="1.0000")["value"] > 0.7
+    text = words.tell_foretold(fore)
+    assert f"h0, {SIGNS[0]}: at 1/2 and at the end" in text
+    assert SIGNS[1] not in text
+
+
+def test_the_findings_follow_the_numbers(tables, found) -> None:
+    text = words.tell(*tables, len(found))
+    assert "Of 32 regions in 4 trainings" in text
+    assert "in the untrained network 0 % (0 to 0) of them" in text
+    assert "More regions are needed than random parts" in text
+    assert "at 1/4 25 % and never 75 %" in text
+    assert "by behaviour: progress 8" in text
+
+
+def test_nothing_is_told_of_chance() -> None:
+    nothing = [course(k, learned=False) for k in range(4)]
+    need, first = study.needs(nothing, 0)
+    local, fore = study.localities(nothing, 0), study.foretelling(nothing, 0)
+    text = words.tell(need, first, local, fore, 4)
+    assert "Against random parts nothing is shown" in text
+    assert "None of 40 correlations holds under both kinds" in text
+    assert "last network needs, by behaviour: none of them" in text
+
+
+def test_figures_and_film_are_drawn(tables, found, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(film, "HOLD", 2)
+    need, _, local, fore = tables
+    drawn = figures.over_training(need, local, fore)
+    assert [axes.get_title(loc="left") for axes in drawn.axes][:3] == [
+        "Laps of the intact robot", "Regions that are needed", "Locality",
+    ]  # fmt: skip
+    shown = film.pick(found)
+    assert len(figures.maps(shown, BEHAVIOURS).axes) >= len(STEPS)
+    path = film.make(shown, tmp_path / "films" / "toy.mp4")
+    assert is_whole(path)
+    frames, _ = imageio_ffmpeg.count_frames_and_secs(str(path))
+    assert frames == (len(STEPS) + 1) * film.HOLD + (len(STEPS) - 1) * (film.BLEND - 1)
+    assert film.still(shown, tmp_path / "still.png").stat().st_size > 5000
+
+
+def test_the_colours_of_a_film_have_one_scale(found) -> None:
+    shown = film.pick(found)
+    first, last = (np.asarray(film.page(shown, t)) for t in (0.0, len(STEPS) - 1.0))
+    spot = (film._TOP + 5, film._LEFT + 5)  # a unit of the region that laps come to need
+    assert first[spot].min() > 225, "nothing is lost at first: white"
+    red, _, blue = map(int, last[spot])
+    assert red > blue + 60, "orange"
+    between = np.asarray(film.page(shown, 1.5))[spot]
+    assert last[spot][2] < between[2] < first[spot][2]
+
+
+def test_what_only_one_kind_shows_is_not_in_the_map(found) -> None:
+    shown = course(9)
+    shown.change[-1, 0, 0, :, 0, 0] = 1.0  # better under resample, worse under mean
+    assert shown.harm()[-1, 0, 0] == 0
+
+
+def test_signs_of_units_are_those_of_its_own_way() -> None:
+    agent = rl.load("lap")
+    seen = signs(agent, rl.Episodes(2, 0, ("ring/ccw", "ring/cw"), 60))
+    assert {site: values.shape for site, values in seen.items()} == {
+        "h0": (len(SIGNS), 64), "h1": (len(SIGNS), 64),
+    }  # fmt: skip
+    spread, size, told, _ = seen["h1"]
+    assert (spread > 0).all()
+    assert (size <= 1).all()
+    assert ((told >= 0) & (told <= 1)).all()
+    weights = agent.network.layers[2][0].numpy()
+    assert seen["h1"][3] == pytest.approx(np.linalg.norm(weights, axis=0), rel=1e-5)
+
+
+def test_moments_are_named_as_people_say_them() -> None:
+    names = [figures.moment(f"{share:.4f}") for share in (0, 1 / 24, 1 / 12, 1 / 6, 3 / 4, 1)]
+    assert names == ["untrained", "1/24", "1/12", "1/6", "3/4", "end"]
+
+
+def test_tables_have_no_row_twice(tables) -> None:
+    for table, keys in zip(
+        (tables[0], tables[2], tables[3]),
+        (["what", "moment"], ["kind", "what", "moment"], ["kind", "site", "sign", "moment"]),
+        strict=True,
+    ):
+        assert not pd.DataFrame(table).duplicated(keys).any()
