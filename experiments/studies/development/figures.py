@@ -10,13 +10,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.studies.development.measuring import Training
+from experiments.studies.development.measuring import ACTION, LOSS, Training
 from rl_ablation.reports import style
 
 COLUMNS = 5
 """Maps side by side at most."""
 SIGN_STYLES = (("#542788", "-", "o"), ("#998ec3", "--", "s"), ("#b35806", "-", "^"),
-               ("#f1a340", "--", "D"))  # fmt: skip
+               ("#f1a340", "--", "D"), (style.INK, ":", "v"))  # fmt: skip
 
 
 def moment(share: float | str) -> str:
@@ -47,18 +47,20 @@ def over_training(need: pd.DataFrame, local: pd.DataFrame, fore: pd.DataFrame) -
     worst.legend(loc="best")
     gaps = _end(local[(local["what"] == "difference") & (local["moment"] != "rise")])
     worst.set_ylim(-gaps, gaps)
-    kinds, sites = list(dict.fromkeys(fore["kind"])), list(dict.fromkeys(fore["site"]))
-    panels = below.subplots(1, len(kinds) * len(sites), sharey=True, squeeze=False)[0]
-    pairs = [(site, kind) for site in sites for kind in kinds]
-    for axes, (site, kind) in zip(panels, pairs, strict=True):
-        _foretold(axes, fore[(fore["site"] == site) & (fore["kind"] == kind)])
-        axes.set_title(f"{site}, {kind}")
-    most = _end(fore)
+    sites = list(dict.fromkeys(fore["site"]))
+    shown = fore[fore["kind"] == "mean"]
+    panels = below.subplots(1, 2 * len(sites), sharey=True, squeeze=False)[0]
+    pairs = [(lost, site) for lost in (ACTION, LOSS) for site in sites]
+    for axes, (lost, site) in zip(panels, pairs, strict=True):
+        _foretold(axes, shown[(shown["site"] == site) & (shown["lost"] == lost)])
+        axes.set_title(f"{lost}, {site}")
+    most = _end(shown)
     panels[0].set_ylim(-most, most)
     panels[0].set_ylabel("rank correlation with the loss at the end")
     handles, names = panels[0].get_legend_handles_labels()
-    below.legend(handles, names, loc="outside lower center", ncol=6)
-    style.heading(below, "What foretells what is lost without a unit at the end?", size=10)
+    below.legend(handles, names, loc="outside lower center", ncol=7)
+    title = "What foretells what is lost without a unit at the end (how far the action moves, or "
+    style.heading(below, title + "behaviour)? Each held at its mean", size=10)
     return figure
 
 
@@ -103,7 +105,7 @@ def _foretold(axes: Axes, rows: pd.DataFrame) -> None:
     axes.axhspan(-limit, limit, color="#999999", alpha=0.18, lw=0, label="losses shuffled")
     other = rows[rows["sign"] == "the other kind"]
     axes.plot(len(there) - 0.75, other["value"], "*", color=style.INK, ms=9,
-              label="the other kind's loss")  # fmt: skip
+              label="resampled instead")  # fmt: skip
     axes.axhline(0, color="#444444", lw=0.8)
     axes.set_xlabel("share of the training")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 import rl_ablation as rl
 from agents.recipes import Recipe
@@ -17,8 +18,8 @@ from rl_ablation.analysis.localisation import changes, full_size
 from rl_ablation.analysis.selectivity import bend_contexts, eta_squared
 from rl_ablation.groupings.controls import random_divisions
 from rl_ablation.lesions.lesion import INTACT
-from rl_ablation.policies.network import MLP
-from rl_ablation.rollouts.activity import EPISODES, Activity
+from rl_ablation.policies.network import MLP, Edit
+from rl_ablation.rollouts.activity import EPISODES, Activity, activity_at
 from rl_ablation.rollouts.episodes import REFERENCE
 from rl_ablation.rollouts.recording import record
 from rl_ablation.rollouts.world import conditions_of
@@ -28,8 +29,14 @@ BEHAVIOURS = ("progress", *DRIVING)
 KINDS = ("resample", "mean")
 SHARES = (0, 1 / 24, 1 / 12, 1 / 8, 1 / 6, 1 / 4, 1 / 2, 3 / 4, 1)
 """Moments of a training that are looked at; the untrained network is the first."""
-SIGNS = ("s.d. of activity", "mean size of activity", "selectivity for bends", "outgoing weights")
+SIGNS = (
+    "s.d. of activity", "mean size of activity", "selectivity for bends", "outgoing weights",
+    "effect on the action",
+)  # fmt: skip
 """What a unit was like at a moment, P."""
+LOSS, ACTION = "behaviour", "action"
+"""What is lost without a unit at last: behaviour, the mean over all in full changes; how far the
+action moves on the last network's own way (open loop)."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ class Size:
     horizon: int = 200
 
 
+_MOMENTS = 512  # of a way, in which actions are compared
 FULL, QUICK = Size(), Size((20, 21), (0, 1 / 4, 1 / 2, 1), 2, 2, 6, 6, 100)
 
 
@@ -59,7 +67,8 @@ class Training:
         change: Paired changes, (C, K, D, E, R, M).
         intact: What the intact robot does, (C, E, M).
         size: A full change of each behaviour, (M,).
-        lost: What is lost without each unit of the last network: site → (K, H).
+        lost: What is lost without each unit of the last network: `LOSS` and `ACTION` → site →
+            (K, H).
         signs: What each unit was like: site → (C, P, H).
     """
 
@@ -69,7 +78,7 @@ class Training:
     change: np.ndarray
     intact: np.ndarray
     size: np.ndarray
-    lost: Mapping[str, np.ndarray]
+    lost: Mapping[str, Mapping[str, np.ndarray]]
     signs: Mapping[str, np.ndarray]
 
     @property
@@ -108,9 +117,11 @@ def follow(recipe: Recipe, training: int, folder: Path, size: Size, seed: int) -
     lost = -finite_mean(finite_mean(single[0, :, 0], 1, empty=0.0) / full, -1)  # (K, H of all)
     where = [next(iter(x.cut)) for x in units if x.size]
     hidden = last.network.sizes
-    own = {s: lost[:, [w == s for w in where]] for s in hidden}
-    seen = [signs(policy, asked) for policy in policies.values()]
+    missed = {s: lost[:, [w == s for w in where]] for s in hidden}
+    ways = [record(policy, ["obs", "bend"], asked).moments() for policy in policies.values()]
+    seen = [signs(*pair) for pair in zip(policies.values(), ways, strict=True)]
     told = {site: np.stack([s[site] for s in seen]) for site in hidden}
+    own = {LOSS: missed, ACTION: moved(last, ways[-1]["obs"])}
     cuts = tuple(x for x in regions if x.size)
     return Training(name, np.array(steps), cuts, change, intact, full, own, told)
 
@@ -162,16 +173,56 @@ def _by_division(change: np.ndarray, divisions: int) -> np.ndarray:
     return change.reshape(episodes, divisions, -1, measures).swapaxes(0, 1)
 
 
-def signs(policy: rl.Policy, asked: rl.Episodes) -> dict[str, np.ndarray]:
-    """What each unit is like, site → (P, H), where the policy itself goes; see `SIGNS`."""
+def signs(policy: rl.Policy, way: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What each unit is like, site → (P, H), where the policy itself goes; see `SIGNS`.
+
+    ``way`` has the observations, "obs" (S, D), and the bends there, "bend" (S,).
+    """
     assert isinstance(policy.network, MLP)
-    hidden = list(policy.network.sizes)
-    seen = record(policy, ["bend", *(f"@{s}" for s in hidden)], asked).moments()
-    classes = bend_contexts(seen["bend"])
-    found = {}
-    for site, (weights, _) in zip(hidden, policy.network.layers[1:], strict=True):
-        values = seen[f"@{site}"].astype(np.float64)
+    classes, found = bend_contexts(way["bend"]), {}
+    activity, effect = activity_at(policy, way["obs"]), moved(policy, way["obs"])
+    for (site, seen), (weights, _) in zip(activity.items(), policy.network.layers[1:], strict=True):
+        values = seen.astype(np.float64)
         told = eta_squared(values, classes) if len(np.unique(classes)) > 1 else 0.0 * values[0]
         outgoing = np.linalg.norm(weights.numpy().astype(np.float64), axis=0)
-        found[site] = np.stack([values.std(0), np.abs(values).mean(0), told, outgoing])
+        size = np.abs(values).mean(0)
+        found[site] = np.stack([values.std(0), size, told, outgoing, effect[site].mean(0)])
     return found
+
+
+def moved(policy: rl.Policy, obs: np.ndarray) -> dict[str, np.ndarray]:
+    """How far the action moves when a unit is cut, with nothing else changed: site → (K, H).
+
+    Root mean square over some of the moments (S, D) and all motors, in s.d. of the motor's action.
+    """
+    obs = obs[np.linspace(0, len(obs) - 1, min(_MOMENTS, len(obs))).astype(int)]
+    inputs, other = torch.as_tensor(policy.normalise(obs)), np.random.default_rng(0)
+    swap = torch.from_numpy(other.permutation(len(obs)))
+    acted = _acted(policy, inputs)
+    spread = np.maximum(acted.std(0), 1e-9)
+    found: dict[str, list[list[float]]] = {}
+    for site, units in policy.network.sizes.items():
+        for kind in KINDS:
+            found.setdefault(site, []).append([])
+            for unit in range(units):
+
+                def cut(
+                    where: str, values: torch.Tensor, site: str = site, unit: int = unit,
+                    kind: str = kind,
+                ) -> torch.Tensor:  # fmt: skip
+                    if where == site:
+                        values = values.clone()
+                        column = values[:, unit]
+                        values[:, unit] = column.mean() if kind == "mean" else column[swap]
+                    return values
+
+                change = (_acted(policy, inputs, cut) - acted) / spread
+                found[site][-1].append(float(np.sqrt((change**2).mean())))
+    return {site: np.array(values) for site, values in found.items()}
+
+
+def _acted(
+    policy: rl.Policy, inputs: torch.Tensor, edit: Edit = lambda _, values: values
+) -> np.ndarray:
+    action = policy.network(inputs, edit).numpy().astype(np.float64)
+    return np.clip(action, policy.low, policy.high)

@@ -16,10 +16,11 @@ kinds.
    moment too. The same rule is put to the random parts. The untrained network is the first moment.
 2. Locality is the share of its layer's loss that the worst region does, less that in the random
    divisions, where there is something to lose. Its rise is the least squares line over log₂ steps.
-3. Every unit of the last network is cut by itself, in both kinds, 6 episodes. What is lost, the
-   mean over behaviours, is correlated in ranks within a layer with what the unit was like at each
-   moment: the s.d. and the mean size of its activity, how much of its variance the bends explain,
-   its outgoing weights. Controls: the losses shuffled over the units; how well both kinds agree.
+3. What a unit was like at each moment (the s.d. and the mean size of its activity, how much of its
+   variance the bends explain, its outgoing weights, how far the action moves without it) is
+   correlated in ranks within a layer with what is lost without it at last: behaviour (every unit
+   cut by itself, 6 episodes, the mean over behaviours), and how far the action moves on the last
+   network's own way. Controls: the losses shuffled over the units; how well both kinds agree.
 
 Differences of less than 0.1 would not matter, nor correlations of less than 0.2.
 
@@ -42,9 +43,11 @@ import pandas as pd
 from agents.recipes import RECIPES
 from experiments.studies.development import figures, film, words
 from experiments.studies.development.measuring import (
+    ACTION,
     BEHAVIOURS,
     FULL,
     KINDS,
+    LOSS,
     QUICK,
     SIGNS,
     Training,
@@ -65,7 +68,7 @@ from rl_ablation.analysis.development import (
     p_family,
     rise,
 )
-from rl_ablation.stats import finite_mean, spearman
+from rl_ablation.stats import finite_mean
 
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
@@ -131,7 +134,15 @@ def needs(found: Sequence[Training], seed: int) -> tuple[pd.DataFrame, pd.DataFr
     keys = pd.MultiIndex.from_product(
         [[LAPS, OWN, RANDOM, GAP], [*moments, ALL]], names=["what", "moment"]
     )
-    return table(across(np.array(values), np.array(inside), seed), keys), pd.DataFrame(rows)
+    shares = _bounded(table(across(np.array(values), np.array(inside), seed), keys))
+    return shares, pd.DataFrame(rows)
+
+
+def _bounded(rows: pd.DataFrame) -> pd.DataFrame:
+    """Intervals of shares end at 0 and 1."""
+    share = rows["what"].isin([OWN, RANDOM]) & (rows["moment"] != RISE)
+    rows.loc[share, ["low", "high"]] = rows.loc[share, ["low", "high"]].clip(0.0, 1.0)
+    return rows
 
 
 def _shares(laps: np.ndarray, own: np.ndarray, drawn: np.ndarray) -> np.ndarray:
@@ -161,7 +172,7 @@ def localities(found: Sequence[Training], seed: int) -> pd.DataFrame:
     keys = pd.MultiIndex.from_product(
         [KINDS, [OWN, RANDOM, GAP], [*when(found[0]), ALL, RISE]], names=["kind", "what", "moment"]
     )
-    return table(across(np.array(values), np.array(inside), seed), keys)
+    return _bounded(table(across(np.array(values), np.array(inside), seed), keys))
 
 
 def _local(t: Training, change: np.ndarray) -> np.ndarray:
@@ -176,34 +187,39 @@ def _local(t: Training, change: np.ndarray) -> np.ndarray:
 def foretelling(found: Sequence[Training], seed: int) -> pd.DataFrame:
     """Rank correlations of what units were like with what is lost without them at last.
 
-    A row for each kind × ``site`` × ``sign`` × ``moment``: value, low, high, smallest, ``p`` over
-    all signs, moments and layers of a kind, ``shuffled``, the 95 % point of the largest correlation
-    with shuffled losses. The sign `AGREE` at the last moment is the loss under the other kind.
+    A row for each ``lost`` (`LOSS`, `ACTION`) × kind × ``site`` × ``sign`` × ``moment``: value,
+    low, high, smallest, ``p`` over all signs, moments and layers, ``shuffled``, the 95 % point of
+    the largest correlation with shuffled losses. The sign `AGREE` at the last moment is what is
+    lost under the other kind.
     """
-    moments, parts = when(found[0]), []
-    for k, kind in enumerate(KINDS):
-        drawn: list[list[np.ndarray]] = []  # values, resamples, shuffles of each training
-        for n, t in enumerate(found):
-            one = [
-                foretold(told.reshape(-1, told.shape[-1]), t.lost[site][k], n, BOOT)
-                for site, told in t.signs.items()
-            ]
-            drawn.append([np.concatenate(part, -1) for part in zip(*one, strict=True)])
-        values, inside, null = (np.array(part) for part in zip(*drawn, strict=True))
-        sites = list(found[0].signs)
-        keys = pd.MultiIndex.from_product([sites, moments, SIGNS], names=["site", "moment", "sign"])
-        means, shuffled = across(values, inside, seed), finite_mean(null)
-        limit = float(np.quantile(np.nanmax(np.abs(shuffled), 1), 0.95))
-        p = p_family(means.value, shuffled)
-        parts.append(table(means, keys).assign(kind=kind, p=p, shuffled=limit))
-    both = np.array([[spearman(*t.lost[s]) for s in t.lost] for t in found])
-    again = []
-    for n, t in enumerate(found):
-        draws = [foretold(t.lost[s][:1], t.lost[s][1], n, BOOT)[1] for s in t.lost]
-        again.append(np.concatenate(draws, -1))
-    keys = pd.MultiIndex.from_product(
-        [list(found[0].lost), moments[-1:], [AGREE]], names=["site", "moment", "sign"]
-    )
-    agree = table(across(both, np.array(again), seed), keys)
-    parts += [agree.assign(kind=kind) for kind in KINDS]
+    parts = [
+        _foretelling(found, lost, k, seed) for lost in (LOSS, ACTION) for k in range(len(KINDS))
+    ]
     return pd.concat(parts, ignore_index=True)
+
+
+def _foretelling(found: Sequence[Training], lost: str, kind: int, seed: int) -> pd.DataFrame:
+    """The rows of `foretelling` of one thing lost under one kind."""
+    moments, sites = when(found[0]), list(found[0].signs)
+    drawn: list[list[np.ndarray]] = []  # values, resamples, shuffles of each training
+    again: list[list[np.ndarray]] = []  # the same with the other kind
+    for n, t in enumerate(found):
+        own = t.lost[lost]
+        one = [
+            foretold(told.reshape(-1, told.shape[-1]), own[site][kind], n, BOOT)
+            for site, told in t.signs.items()
+        ]
+        other = [foretold(own[site][[1 - kind]], own[site][kind], n, BOOT) for site in sites]
+        drawn.append([np.concatenate(part, -1) for part in zip(*one, strict=True)])
+        again.append([np.concatenate(part, -1) for part in zip(*other, strict=True)])
+    values, inside, null = (np.array(part) for part in zip(*drawn, strict=True))
+    means, shuffled = across(values, inside, seed), finite_mean(null)
+    keys = pd.MultiIndex.from_product([sites, moments, SIGNS], names=["site", "moment", "sign"])
+    limit = float(np.quantile(np.nanmax(np.abs(shuffled), 1), 0.95))
+    rows = table(means, keys).assign(p=p_family(means.value, shuffled), shuffled=limit)
+    values, inside, _ = (np.array(part) for part in zip(*again, strict=True))
+    names = [sites, moments[-1:], [AGREE]]
+    keys = pd.MultiIndex.from_product(names, names=["site", "moment", "sign"])
+    rows = pd.concat([rows, table(across(values, inside, seed), keys)], ignore_index=True)
+    rows[["low", "high"]] = rows[["low", "high"]].clip(-1.0, 1.0)
+    return rows.assign(lost=lost, kind=KINDS[kind])

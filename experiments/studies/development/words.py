@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from experiments.studies.development.figures import moment
-from experiments.studies.development.measuring import BEHAVIOURS, SIGNS
+from experiments.studies.development.measuring import ACTION, BEHAVIOURS, LOSS, SIGNS
 from rl_ablation.formats import Estimate, listed, number
 from rl_ablation.reports import style
 from rl_ablation.stats import LEVEL
@@ -114,39 +114,51 @@ def tell_locality(local: pd.DataFrame) -> str:
     return f"**Does localisation rise?** {verdict}.\n{lines}"
 
 
+_LOST = {LOSS: "the behaviour lost without it", ACTION: "how far the action moves without it"}
+
+
 def tell_foretold(fore: pd.DataFrame) -> str:
-    """Which early signs foretell the loss under both kinds, and what could have been found."""
-    keys = ["site", "moment", "sign"]
-    rows = fore[fore["sign"].isin(SIGNS)]
-    clear = rows[(rows["p"] < LEVEL) & (rows["low"] * rows["high"] > 0)]
-    held = clear.groupby(keys)["value"].agg(["size", "min", "max"])
-    held = held[(held["size"] == rows["kind"].nunique()) & (held["min"] * held["max"] > 0)]
+    """Which early signs foretell a loss under both kinds, and what could have been found."""
+    told = [_tell_lost(fore[fore["lost"] == lost], what) for lost, what in _LOST.items()]
+    return (
+        "**Does early activity foretell what a unit is needed for at the end?** Told is what holds "
+        "under both kinds, p < 5 % over all signs, moments and layers; less than "
+        f"{number(CORRELATION)} would not matter.\n\n{chr(10).join(told)}"
+    )
+
+
+def _tell_lost(fore: pd.DataFrame, what: str) -> str:
+    rows, kinds = fore[fore["sign"].isin(SIGNS)], list(fore["kind"].unique())
     times, lines = _moments(rows), []
-    for site in rows["site"].unique():
-        for sign in SIGNS:
-            own = [t for t in times if (site, t, sign) in held.index]
-            ends = [_of(fore[fore["kind"] == k], site=site, sign=sign, moment=times[-1])[0]
-                    for k in fore["kind"].unique()]  # fmt: skip
-            if not own:
-                continue
-            begin = [_of(fore[fore["kind"] == k], site=site, sign=sign, moment=own[0])[0]
-                     for k in fore["kind"].unique()]  # fmt: skip
-            lines.append(
-                f"- {site}, {sign}: {listed([_when(t) for t in own])}; {_when(own[0])} "
-                f"{' and '.join(map(str, begin))}, at the end {' and '.join(map(str, ends))} "
-                f"({' and '.join(fore['kind'].unique())})."
-            )
-    smallest = rows["smallest"].median()
+    for (site, sign), part in rows.groupby(["site", "sign"], sort=False):
+        clear = part[(part["p"] < LEVEL) & (part["low"] * part["high"] > 0)]
+        both = clear.groupby("moment")["value"].agg(["size", "min", "max"])
+        both = both[(both["size"] == len(kinds)) & (both["min"] * both["max"] > 0)]
+        own = [t for t in times if t in both.index]
+        if own:
+            first, last = (_weaker(part[part["moment"] == t]) for t in (own[0], times[-1]))
+            more = "" if own[0] == times[-1] else f", at the end {last}"
+            lines.append(f"  - {site}, {sign}: {_span(own, times)}; {_when(own[0])} {first}{more}")
     agree = [
-        f"{_of(fore[fore['kind'] == rows['kind'].iloc[0]], site=s, sign=AGREE)[0]} in {s}"
+        f"{_weaker(fore[(fore['site'] == s) & (fore['sign'] == AGREE)])} in {s}"
         for s in rows["site"].unique()
     ]
-    none = f"None of {len(rows) // rows['kind'].nunique()} correlations holds under both kinds."
-    found = "\n".join(lines) if lines else none
+    count, smallest = len(rows) // len(kinds), min(1.0, rows["smallest"].median())
+    found = "".join(f"\n{line}" for line in lines) or f" none of {count} correlations holds."
     return (
-        "**Does early activity foretell what is lost without a unit at the end?** What holds under "
-        f"both kinds (p < 5 % over all signs, moments and layers):\n{found}\n\nThe losses under "
-        f"the two kinds, on the same episodes, correlate by {listed(agree)}: no sign can be "
-        f"expected to do much better. A correlation below {number(smallest)} could not have been "
-        f"found in the middle of these cases; less than {number(CORRELATION)} would not matter."
+        f"- With {what} (both kinds agree by {listed(agree)}; a correlation of less than "
+        f"{number(smallest)} could not have been found, in the middle of all):{found}"
     )
+
+
+def _weaker(rows: pd.DataFrame) -> Estimate:
+    """The estimate of the kind in which it is smaller."""
+    return Estimate.of(rows.iloc[int(rows["value"].abs().to_numpy().argmin())])
+
+
+def _span(own: Sequence[str], times: Sequence[str]) -> str:
+    """Moments in words, in short where they are all from one on."""
+    if len(own) > 1 and list(own) == list(times[-len(own) :]):
+        begin = "the untrained network" if own[0] == times[0] else moment(own[0])
+        return f"from {begin} on"
+    return listed([_when(t) for t in own])
