@@ -131,4 +131,6 @@ def maps(shown: Training, behaviours: Sequence[str]) -> Figure:
         axes.set_axis_off()
     ends = (f"worse (−{limit:.2f} of\na full change)", "0", "better")
     style.colour_bar(mesh, panels, ends, aspect=20, shrink=0.8)
+    style.note(figure, "The smaller change of resample and mean, 0 where their signs differ; not "
+               "tested: what is clear is counted in the other figure.")  # fmt: skip
     return figure

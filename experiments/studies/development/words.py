@@ -161,4 +161,6 @@ def _span(own: Sequence[str], times: Sequence[str]) -> str:
     if len(own) > 1 and list(own) == list(times[-len(own) :]):
         begin = "the untrained network" if own[0] == times[0] else moment(own[0])
         return f"from {begin} on"
+    if len(own) > 3:
+        return f"at {len(own)} of {len(times)} moments"
     return listed([_when(t) for t in own])
