@@ -65,8 +65,8 @@ def page(shown: Training, time: float) -> Image.Image:
     draw = ImageDraw.Draw(image)
     draw.text((_LEFT, 10), f"{shown.name}: what is lost when a region is cut, while it learns",
               fill=_INK, font_size=19)  # fmt: skip
-    draw.text((_LEFT, 38), "each square a unit, lines around regions; the smaller change of resample "
-              "and mean, not tested", fill=_SOFT, font_size=14)  # fmt: skip
+    draw.text((_LEFT, 38), "each square a unit, lines around regions; the smaller change of "
+              "resample and mean, not tested", fill=_SOFT, font_size=14)  # fmt: skip
     near = low if share < 0.5 else high
     steps = f"{shown.steps[near]:,} steps" if shown.steps[near] else "untrained"
     draw.text((WIDTH - 12, 10), steps, fill=_INK, font_size=19, anchor="ra")

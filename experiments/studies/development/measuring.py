@@ -43,7 +43,7 @@ action moves on the last network's own way (open loop)."""
 class Size:
     """How much is done."""
 
-    seeds: tuple[int, ...] = tuple(range(20, 26))
+    seeds: tuple[int, ...] = tuple(range(20, 25))
     shares: tuple[float, ...] = SHARES
     k: int = 6
     draws: int = 3  # random divisions

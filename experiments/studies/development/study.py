@@ -1,6 +1,6 @@
 """When is a region first needed, does a function get more local, does early activity foretell it?
 
-Protocol: six trainings of the lap robot's recipe (seeds 20–25), each kept at nine moments, denser
+Protocol: five trainings of the lap robot's recipe (seeds 20–24), each kept at nine moments, denser
 early: untrained, after 1/24, 1/12, 1/8, 1/6, 1/4, 1/2 and 3/4 of its steps, and at its end. The
 regions are the functional clusters (6 a layer) of the last network. The same units are cut at all
 nine, one region at a time, under resample and mean (of that moment's own activity), 12 paired
@@ -28,7 +28,7 @@ Expected picture, if regions specialise as they are learned: the share of region
 that of random parts and stays, the share of the worst region too, and correlations rise from the
 untrained network's to the last one's long before the end.
 
-About 13 minutes of one core, after 6 trainings of a minute and a half; ``rl-ablation study
+About 12 minutes of one core, after 5 trainings of a minute and a half; ``rl-ablation study
 development``.
 """
 
