@@ -85,7 +85,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         "maps": figures.maps(shown, BEHAVIOURS),
     }
     tables = {"needed": need, "first": first, "locality": local, "foretold": fore}
-    text = words.tell(need, first, local, fore, len(found))
+    text = words.tell(need, first, local, fore, found)
     return Answer(text, drawn, tables, pictures)
 
 
@@ -106,8 +106,8 @@ def needs(found: Sequence[Training], seed: int) -> tuple[pd.DataFrame, pd.DataFr
     Two tables. The first has a row for each ``what`` (laps of the last network, regions, random
     parts, difference) × ``moment`` (or the mean over the trained ones): value, low, high, smallest.
     The second has a row for each region of each training: its layer, units, the ``moment`` when it
-    is first needed (or "never"), the ``random`` part of its size in each draw beside it, and
-    ``behaviours``, those that need it at the end.
+    is first needed (or "never"), when the ``random`` part of its size in each draw is,
+    ``behaviours``, those that need it at the end, and its ``largest`` loss then, ``of`` which.
     """
     moments = when(found[0])
     values: list[np.ndarray] = []
@@ -124,12 +124,14 @@ def needs(found: Sequence[Training], seed: int) -> tuple[pd.DataFrame, pd.DataFr
         values.append(_shares(*parts))
         inside.append([_shares(*(_redrawn(x, rng) for x in parts)) for _ in range(BOOT)])
         first = [first_needed(some[:, d]) for d in range(some.shape[1])]
+        last = -t.harm()[-1]
         for r, lesion in enumerate(t.regions):
             at, *others = ("never" if x[r] == NEVER else moments[x[r]] for x in first)
             told = [BEHAVIOURS[m] for m in np.flatnonzero(needs[-1, 0, r])]
             rows.append({
                 "training": t.name, "region": lesion.name, "units": lesion.size, "moment": at,
                 "random": " ".join(others), "behaviours": " ".join(told),
+                "largest": last[r].max(), "of": BEHAVIOURS[int(last[r].argmax())],
             })  # fmt: skip
     keys = pd.MultiIndex.from_product(
         [[LAPS, OWN, RANDOM, GAP], [*moments, ALL]], names=["what", "moment"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from experiments.studies.development.figures import moment
-from experiments.studies.development.measuring import ACTION, BEHAVIOURS, LOSS, SIGNS
+from experiments.studies.development.measuring import ACTION, BEHAVIOURS, LOSS, SIGNS, Training
+from rl_ablation.analysis.localisation import HARMED
 from rl_ablation.formats import Estimate, listed, number
 from rl_ablation.reports import style
 from rl_ablation.stats import LEVEL
@@ -21,12 +23,12 @@ INTEREST, CORRELATION = 0.1, 0.2
 
 
 def tell(
-    need: pd.DataFrame, first: pd.DataFrame, local: pd.DataFrame, fore: pd.DataFrame, networks: int
-) -> str:
+    need: pd.DataFrame, first: pd.DataFrame, local: pd.DataFrame, fore: pd.DataFrame,
+    found: Sequence[Training],
+) -> str:  # fmt: skip
     """The answers to the three questions; the tables are the study's."""
-    return "\n\n".join([
-        tell_needed(need, first, networks), tell_locality(local), tell_foretold(fore),
-    ])  # fmt: skip
+    parts = [tell_needed(need, first, len(found)), tell_missed(first, found[0].change.shape)]
+    return "\n\n".join([*parts, tell_locality(local), tell_foretold(fore)])
 
 
 def _of(rows: pd.DataFrame, **keys: str) -> tuple[Estimate, float]:
@@ -87,6 +89,29 @@ def _tell_first(first: pd.DataFrame, times: Sequence[str]) -> str:
     return (
         f"First needed, and at the next moment too: {dates(first['moment'])}. Random parts: "
         f"{dates(random)}. Regions that the last network needs, by behaviour: {at_end}."
+    )
+
+
+def tell_missed(first: pd.DataFrame, shape: tuple[int, ...]) -> str:
+    """What the rule cannot see: losses in some episodes only; ``shape`` is that of the changes."""
+    *_, episodes, regions, measures = shape
+    # A lone cell has to be below 5 % of 1/tests; k differences of one sign have p = 2^(1 − k).
+    least = 1 + int(np.ceil(np.log2(regions * measures / LEVEL)))
+    unseen = first[(first["behaviours"] == "") & (first["largest"] >= HARMED)]
+    rest = "No cut in the last networks costs a fifth without being clear."
+    if len(unseen):
+        worst = unseen.iloc[int(unseen["largest"].to_numpy().argmax())]
+        some = "s" * (len(unseen) != 1)
+        rest = (
+            f"{len(unseen)} cut{some} in the last networks cost a fifth or more without being clear, "
+            f"most of all {worst['region']} of {worst['training']} ({number(worst['largest'])} of a full "
+            f"change, {style.short_label(worst['of'])})."
+        )
+    beyond = "more than there are" if least > episodes else f"{least} of {episodes}"
+    return (
+        f"With {regions * measures} tests a single loss is clear only where at least {beyond} "
+        "episodes have it, so what is needed in some episodes only, as for one way round the "
+        f"track, is not found. {rest}"
     )
 
 

@@ -107,19 +107,21 @@ def test_only_what_foretells_is_said_to(tables) -> None:
 
 
 def test_the_findings_follow_the_numbers(tables, found) -> None:
-    text = words.tell(*tables, len(found))
+    text = words.tell(*tables, found)
     assert "Of 32 regions in 4 trainings" in text
     assert "in the untrained network 0 % (0 to 0) of them" in text
     assert "More regions are needed than random parts" in text
     assert "at 1/4 25 % and never 75 %" in text
     assert "by behaviour: progress 8" in text
+    assert "With 40 tests a single loss is clear only where at least 11 of 12 episodes" in text
+    assert "No cut in the last networks costs a fifth without being clear" in text
 
 
 def test_nothing_is_told_of_chance() -> None:
     nothing = [course(k, learned=False) for k in range(4)]
     need, first = study.needs(nothing, 0)
     local, fore = study.localities(nothing, 0), study.foretelling(nothing, 0)
-    text = words.tell(need, first, local, fore, 4)
+    text = words.tell(need, first, local, fore, nothing)
     assert "Against random parts nothing is shown" in text
     assert text.count("none of 50 correlations holds") == 2
     assert "last network needs, by behaviour: none of them" in text
@@ -150,6 +152,15 @@ def test_the_colours_of_a_film_have_one_scale(found) -> None:
     assert red > blue + 60, "orange"
     between = np.asarray(film.page(shown, 1.5))[spot]
     assert last[spot][2] < between[2] < first[spot][2]
+
+
+def test_a_loss_in_half_of_the_episodes_is_told_as_not_clear() -> None:
+    half = course(3, learned=False)
+    half.change[-1, :, 0, ::2, 6, 0] = -2.0
+    _, first = study.needs([half], 0)
+    text = words.tell_missed(first, half.change.shape)
+    assert "1 cut in the last networks cost a fifth or more without being clear" in text
+    assert "h1/cluster-2 of toy-3" in text
 
 
 def test_what_only_one_kind_shows_is_not_in_the_map(found) -> None:
