@@ -103,9 +103,9 @@ def tell_missed(first: pd.DataFrame, shape: tuple[int, ...]) -> str:
         worst = unseen.iloc[int(unseen["largest"].to_numpy().argmax())]
         some = "s" * (len(unseen) != 1)
         rest = (
-            f"{len(unseen)} cut{some} in the last networks cost a fifth or more without being clear, "
-            f"most of all {worst['region']} of {worst['training']} ({number(worst['largest'])} of a full "
-            f"change, {style.short_label(worst['of'])})."
+            f"{len(unseen)} cut{some} in the last networks cost a fifth or more without being "
+            f"clear, most of all {worst['region']} of {worst['training']} "
+            f"({number(worst['largest'])} of a full change, {style.short_label(worst['of'])})."
         )
     beyond = "more than there are" if least > episodes else f"{least} of {episodes}"
     return (
