@@ -54,8 +54,7 @@ def over_training(need: pd.DataFrame, local: pd.DataFrame, fore: pd.DataFrame) -
     for axes, (lost, site) in zip(panels, pairs, strict=True):
         _foretold(axes, shown[(shown["site"] == site) & (shown["lost"] == lost)])
         axes.set_title(f"{lost}, {site}")
-    most = _end(shown)
-    panels[0].set_ylim(-most, most)
+    panels[0].set_ylim(min(-0.3, float(shown["low"].min()) - 0.05), 1.06)
     panels[0].set_ylabel("rank correlation with the loss at the end")
     handles, names = panels[0].get_legend_handles_labels()
     below.legend(handles, names, loc="outside lower center", ncol=7)

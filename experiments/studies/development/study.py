@@ -53,7 +53,7 @@ from experiments.studies.development.measuring import (
     Training,
     follow,
 )
-from experiments.studies.development.words import AGREE, ALL, GAP, LAPS, OWN, RANDOM, RISE
+from experiments.studies.development.words import AGREE, ALL, GAP, LAPS, MISSED, OWN, RANDOM, RISE
 from experiments.studies.registry import Answer
 from experiments.studies.seeds.study import TINY
 from rl_ablation.analysis.development import (
@@ -121,12 +121,13 @@ def needs(found: Sequence[Training], seed: int) -> tuple[pd.DataFrame, pd.DataFr
         some = np.asarray(needs.any(-1))
         laps = t.intact[:, :, BEHAVIOURS.index("progress")]
         parts = (laps / finite_mean(laps[-1]), some[:, 0], some[:, 1:].reshape(len(some), -1))
-        values.append(_shares(*parts))
-        inside.append([_shares(*(_redrawn(x, rng) for x in parts)) for _ in range(BOOT)])
+        values.append(_shares(*parts, t.steps))
+        again = ([_redrawn(x, rng) for x in parts] for _ in range(BOOT))
+        inside.append([_shares(one[0], one[1], one[2], t.steps) for one in again])
         first = [first_needed(some[:, d]) for d in range(some.shape[1])]
         last = -t.harm()[-1]
         for r, lesion in enumerate(t.regions):
-            at, *others = ("never" if x[r] == NEVER else moments[x[r]] for x in first)
+            at, *others = (MISSED if x[r] == NEVER else moments[x[r]] for x in first)
             told = [BEHAVIOURS[m] for m in np.flatnonzero(needs[-1, 0, r])]
             rows.append({
                 "training": t.name, "region": lesion.name, "units": lesion.size, "moment": at,
@@ -134,7 +135,7 @@ def needs(found: Sequence[Training], seed: int) -> tuple[pd.DataFrame, pd.DataFr
                 "largest": last[r].max(), "of": BEHAVIOURS[int(last[r].argmax())],
             })  # fmt: skip
     keys = pd.MultiIndex.from_product(
-        [[LAPS, OWN, RANDOM, GAP], [*moments, ALL]], names=["what", "moment"]
+        [[LAPS, OWN, RANDOM, GAP], [*moments, ALL, RISE, MISSED]], names=["what", "moment"]
     )
     shares = _bounded(table(across(np.array(values), np.array(inside), seed), keys))
     return shares, pd.DataFrame(rows)
@@ -147,10 +148,18 @@ def _bounded(rows: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def _shares(laps: np.ndarray, own: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Laps, shares of regions and of random parts, difference: each moment, mean of the trained."""
-    parts = [finite_mean(laps, 1), own.mean(1), drawn.mean(1), own.mean(1) - drawn.mean(1)]
-    return np.array([[*part, part[1:].mean()] for part in parts])
+def _shares(laps: np.ndarray, own: np.ndarray, drawn: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Laps, shares of regions and of random parts, difference: at each moment, mean of the trained
+    ones, rise over them; and the shares that are never needed at two moments in a row."""
+    shares = [of.mean(1) for of in (own, drawn)]
+    never = [float((first_needed(of) == NEVER).mean()) for of in (own, drawn)]
+    rows = []
+    for part, missed in (
+        (finite_mean(laps, 1), np.nan), *zip(shares, never, strict=True),
+        (shares[0] - shares[1], never[0] - never[1]),
+    ):  # fmt: skip
+        rows.append([*part, part[1:].mean(), rise(part[1:], np.log2(steps[1:])), missed])
+    return np.array(rows, dtype=np.float64)
 
 
 def _redrawn(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -15,8 +15,9 @@ from rl_ablation.reports import style
 from rl_ablation.stats import LEVEL
 
 LAPS, OWN, RANDOM, GAP = "laps", "clusters", "random parts", "difference"
-ALL, RISE = "all trained", "rise"
-"""In the place of a moment: the mean of the trained ones, and the rise from the first of them."""
+ALL, RISE, MISSED = "all trained", "rise", "never"
+"""In the place of a moment: the mean of the trained ones, the rise from the first of them, and no
+two moments in a row."""
 AGREE = "the other kind"
 INTEREST, CORRELATION = 0.1, 0.2
 """Smallest difference of shares, and smallest correlation, that would matter, fixed before."""
@@ -60,10 +61,13 @@ def tell_needed(need: pd.DataFrame, first: pd.DataFrame, networks: int) -> str:
     verdict = {1: "More regions are needed than random parts", -1: "Fewer regions are needed than "
                "random parts", 0: "Against random parts nothing is shown"}[gap.sign]  # fmt: skip
     note = "" if gap.sign else f", {gap.unclear(smallest, INTEREST, '%')}"
+    change, least = _of(need, what=OWN, moment=RISE)
+    clear = "" if change.sign else f": {change.unclear(least, INTEREST, '%')}"
     return (
         f"**When is a region first needed?** Of {len(first)} regions in {networks} trainings, "
         f"needed for some behaviour are: {'; '.join(told)}. {verdict}: over all trained moments "
-        f"the difference is {gap:%}{note}.\n\n{_tell_first(first, times)}"
+        f"the difference is {gap:%}{note}. From the first trained moment to the end the share "
+        f"needed changes by {change:%}{clear}.\n\n{_tell_first(need, first, times)}"
     )
 
 
@@ -72,13 +76,13 @@ def _when(time: str) -> str:
     return {"untrained": "in the untrained network", "end": "at the end"}.get(name, f"at {name}")
 
 
-def _tell_first(first: pd.DataFrame, times: Sequence[str]) -> str:
+def _tell_first(need: pd.DataFrame, first: pd.DataFrame, times: Sequence[str]) -> str:
     """Dates of the regions and of the random parts, and which behaviours need them at last."""
 
-    def dates(found: pd.Series) -> str:
+    def dates(found: pd.Series, what: str) -> str:
         shares = found.value_counts(normalize=True)
         told = [f"{_when(t)} {number(shares[t], '%')}" for t in times if t in shares]
-        return listed([*told, f"never {number(shares.get('never', 0.0), '%')}"])
+        return listed([*told, f"never {_of(need, what=what, moment=MISSED)[0]:%}"])
 
     random = first["random"].str.split(" ").explode()
     last = first["behaviours"].str.split(" ").explode()
@@ -87,8 +91,8 @@ def _tell_first(first: pd.DataFrame, times: Sequence[str]) -> str:
     ]
     at_end = listed(needs) if needs else "none of them"
     return (
-        f"First needed, and at the next moment too: {dates(first['moment'])}. Random parts: "
-        f"{dates(random)}. Regions that the last network needs, by behaviour: {at_end}."
+        f"First needed, and at the next moment too: {dates(first['moment'], OWN)}. Random parts: "
+        f"{dates(random, RANDOM)}. Regions that the last network needs, by behaviour: {at_end}."
     )
 
 

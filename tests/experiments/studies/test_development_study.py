@@ -84,6 +84,8 @@ def test_regions_are_dated_and_random_parts_are_not(tables) -> None:
     assert last["value"] == pytest.approx(0.25)
     assert value(need, what=words.OWN, moment="0.0000")["value"] == 0
     assert value(need, what=words.GAP, moment=words.ALL)["low"] > 0
+    assert value(need, what=words.RANDOM, moment=words.MISSED)["value"] == 1
+    assert value(need, what=words.OWN, moment=words.RISE)["value"] > 0.2
 
 
 def test_locality_is_beyond_random_parts(tables) -> None:
@@ -111,7 +113,7 @@ def test_the_findings_follow_the_numbers(tables, found) -> None:
     assert "Of 32 regions in 4 trainings" in text
     assert "in the untrained network 0 % (0 to 0) of them" in text
     assert "More regions are needed than random parts" in text
-    assert "at 1/4 25 % and never 75 %" in text
+    assert "at 1/4 25 % and never 75 % (" in text
     assert "by behaviour: progress 8" in text
     assert "With 40 tests a single loss is clear only where at least 11 of 12 episodes" in text
     assert "No cut in the last networks costs a fifth without being clear" in text
