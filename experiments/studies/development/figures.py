@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from experiments.studies.development.measuring import ACTION, LOSS, Training
 from rl_ablation.reports import style
 
+_MOMENT = "[0-9.]+"  # and not the name of what is said of all moments
 COLUMNS = 5
 """Maps side by side at most."""
 SIGN_STYLES = (("#542788", "-", "o"), ("#998ec3", "--", "s"), ("#b35806", "-", "^"),
@@ -45,7 +46,7 @@ def over_training(need: pd.DataFrame, local: pd.DataFrame, fore: pd.DataFrame) -
     worst.axhline(0, color="#444444", lw=0.8)
     worst.set(title="Locality", ylabel="worst region's share of the loss,\nless random parts'")
     worst.legend(loc="best")
-    gaps = _end(local[(local["what"] == "difference") & (local["moment"] != "rise")])
+    gaps = _end(local[local["what"] == "difference"])
     worst.set_ylim(-gaps, gaps)
     sites = list(dict.fromkeys(fore["site"]))
     shown = fore[fore["kind"] == "mean"]
@@ -64,17 +65,15 @@ def over_training(need: pd.DataFrame, local: pd.DataFrame, fore: pd.DataFrame) -
 
 
 def _end(rows: pd.DataFrame) -> float:
-    """The end of an axis of shares or correlations: no interval of few networks is cut short
-    inside ±1."""
-    furthest = float(
-        rows[["low", "high"]].abs().to_numpy()[np.isfinite(rows[["low", "high"]])].max()
-    )
+    """The end of an axis that holds the intervals of all moments, at most 1."""
+    there = rows[rows["moment"].str.fullmatch(_MOMENT)]
+    furthest = float(np.nan_to_num(there[["low", "high"]].abs().to_numpy()).max())
     return min(1.0, 1.05 * furthest) or 1.0
 
 
 def _moments(axes: Axes, rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of moments, in order, with the axis named after them."""
-    there = rows[rows["moment"].str.fullmatch(r"[0-9.]+")]
+    there = rows[rows["moment"].str.fullmatch(_MOMENT)]
     there = there.assign(at=there["moment"].astype(float)).sort_values("at", kind="stable")
     names = [moment(share) for share in there["at"]]
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
