@@ -13,11 +13,14 @@ from experiments.studies.development.measuring import (
     BEHAVIOURS,
     LOSS,
     SIGNS,
+    Size,
     Training,
+    follow,
     full_size_of,
     moved,
     signs,
 )
+from experiments.studies.seeds.study import TINY
 from rl_ablation.reports.film import is_whole
 from rl_ablation.rollouts.activity import activity_at
 from rl_ablation.rollouts.recording import record
@@ -206,6 +209,24 @@ def test_how_far_the_action_moves_without_a_unit() -> None:
     there = np.clip(agent.network(inputs, held).numpy(), agent.low, agent.high)
     wanted = np.sqrt((((there - acted) / acted.std(0)) ** 2).mean())
     assert moved(agent, obs)["h0"][1, 3] == pytest.approx(wanted, rel=1e-3)
+
+
+def test_a_training_is_followed(tmp_path) -> None:
+    recipe = TINY.model_copy(update={"steps": 4096})
+    size = Size((3,), (0, 1), 2, 1, 6, 6, 30)
+    one = follow(recipe, 3, tmp_path, size, 0)
+    assert one.steps.tolist() == [0, 4096]
+    regions, measures = len(one.regions), len(BEHAVIOURS)
+    assert one.change.shape == (2, 2, 2, 6, regions, measures)
+    assert one.intact.shape == (2, 6, measures)
+    assert set(one.sites) == {"h0", "h1"}
+    assert (one.size > 0).all()
+    assert {site: lost.shape for site, lost in one.lost[LOSS].items()} == {
+        "h0": (2, 16), "h1": (2, 16),
+    }  # fmt: skip
+    assert sorted(p.name for p in (tmp_path / "trainings" / one.name).glob("at-*")) == [
+        "at-0", "at-4096",
+    ]  # fmt: skip
 
 
 def test_moments_are_named_as_people_say_them() -> None:
