@@ -17,12 +17,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecNormalize
 
 from agents.recipes import Recipe
-from agents.train import to_policy, train
+from agents.train import train
 from rl_ablation.errors import LabError
 from rl_ablation.files import digest
 from rl_ablation.policies.network import MLP
 from rl_ablation.policies.policy import Policy
-from rl_ablation.policies.storage import save
 
 Cut = Mapping[str, Sequence[int]]
 """Hidden site → units."""
@@ -65,22 +64,15 @@ def recover(
         _check(start, recipe, cut)
     what = [None if start is None else start.sha256, cut, frozen, warm_up]
     named = recipe.model_copy(update={"name": f"{recipe.name}-{digest(what)[:8]}"})
-    folder = Path(folder)
 
     def prepare(model: PPO, env: VecNormalize) -> list[BaseCallback]:
         if start is not None:
             _load(model, env, start)
             _silence(model, cut, frozen)
-        callbacks: list[BaseCallback] = [_WarmUp(warm_up)]
-        if every is not None:
-            save(to_policy(model, env, named, seed, {}), folder / "at-0")
-            callbacks.append(_Keep(folder, every, env, named, seed))
-        return callbacks
+        return [_WarmUp(warm_up)]
 
-    policy = train(named, folder, seed=seed, prepare=prepare)
-    if every is not None:
-        save(policy, folder / f"at-{recipe.steps}")
-    return policy
+    marks = [] if every is None else [*range(0, recipe.steps, every), recipe.steps]
+    return train(named, folder, seed=seed, prepare=prepare, keep=marks)
 
 
 def hold(policy: Policy, cut: Cut, means: Mapping[str, np.ndarray]) -> Policy:
@@ -161,23 +153,3 @@ class _WarmUp(BaseCallback):
         actor = [p for linear in _linears(self.model) for p in linear.parameters()]
         for parameter in (*actor, self.model.policy.log_std):
             parameter.requires_grad_(learns)
-
-
-class _Keep(BaseCallback):
-    """Saves the policy at multiples of ``every`` steps, but for the first and the last."""
-
-    def __init__(
-        self, folder: Path, every: int, env: VecNormalize, recipe: Recipe, seed: int
-    ) -> None:
-        super().__init__()
-        self.folder, self.every, self.env = folder, every, env
-        self.recipe, self.seed = recipe, seed
-
-    def _on_step(self) -> bool:
-        return True
-
-    def _on_rollout_start(self) -> None:
-        done = self.model.num_timesteps
-        if done and done % self.every == 0:  # a reset has told the normaliser something at 0
-            policy = to_policy(self.model, self.env, self.recipe, self.seed, {})
-            save(policy, self.folder / f"at-{done}")

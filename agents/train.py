@@ -9,7 +9,7 @@ import platform
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from rl_ablation.files import (
 from rl_ablation.policies.graph import remembering
 from rl_ablation.policies.network import one_thread
 from rl_ablation.policies.policy import Card, Policy
-from rl_ablation.policies.storage import make_graph, make_mlp
+from rl_ablation.policies.storage import load_folder, make_graph, make_mlp, save
 from rl_ablation.progress import bar
 
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "elu": torch.nn.ELU}
@@ -105,6 +105,53 @@ class _Noise(BaseCallback):
         policy.log_std.fill_(policy.log_std_init + done * (self.final - policy.log_std_init))
 
 
+class _Keep(BaseCallback):
+    """Saves the policy at ``marks``, numbers of steps, whenever a rollout begins there.
+
+    Nothing that changes with the hour is in it, so it has the same bytes after a resume.
+    """
+
+    def __init__(
+        self, folder: Path, marks: Sequence[int], env: VecNormalize, recipe: Recipe, seed: int
+    ) -> None:
+        super().__init__()
+        self.folder, self.marks, self.env = folder, frozenset(marks), env
+        self.recipe, self.seed = recipe, seed
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        if done := self.model.num_timesteps:  # at 0 a reset has told the normaliser something
+            self.keep(self.model, done)
+
+    def keep(self, model: PPO, done: int) -> None:
+        """Save the policy if these are steps of a mark."""
+        if done in self.marks:
+            policy = to_policy(model, self.env, self.recipe, self.seed, {})
+            save(policy, kept_at(self.folder, done))
+
+    def check(self, done: int) -> None:
+        """See that a training that goes on after so many steps has kept what it passed."""
+        for mark in sorted(mark for mark in self.marks if mark < done):
+            path = kept_at(self.folder, mark)
+            try:
+                card = load_folder(path).card
+            except LabError as error:
+                raise LabError(
+                    f"the training is past step {mark} and its policy of then is not there "
+                    f"({error}); choose another folder"
+                ) from None
+            told = self.recipe.model_dump(mode="json")
+            if (card.hyperparameters, card.seed, card.steps) != (told, self.seed, mark):
+                raise LabError(f"{path} is of another training; choose another folder")
+
+
+def kept_at(folder: str | Path, steps: int) -> Path:
+    """Where a training keeps the policy that it had after so many steps."""
+    return Path(folder) / f"at-{steps}"
+
+
 @one_thread()
 def train(
     recipe: Recipe,
@@ -114,6 +161,7 @@ def train(
     progress: Progress | None = None,
     device: str = "cpu",
     prepare: Prepare | None = None,
+    keep: Sequence[int] = (),
 ) -> Policy:
     """Train by a recipe and return the policy, its normaliser inside.
 
@@ -123,6 +171,9 @@ def train(
     one thread: that keeps the sums alike, and on two cores shared with other work two threads,
     waiting for each other, made 2,000 steps/s where one made 7,000.
 
+    With ``keep`` the folder also receives ``at-<steps>/``, the policy as it was then; the training
+    stays the same, to the byte. It is taken as the next rollout begins, at 0 before any step.
+
     Args:
         recipe: What to train.
         folder: Where the training lives.
@@ -131,17 +182,20 @@ def train(
         device: Torch device of the training; the robots stay on the CPU.
         prepare: Changes the model before it learns, or before it is restored from a checkpoint,
             which knows nothing of this: what differs here needs a recipe of another name.
+        keep: Steps after which to keep the policy, each a whole number of rollouts.
 
     Raises:
         LabError: The checkpoint is damaged, of an earlier version, or of another recipe, seed,
-            device or version of a package; or there is no such device.
+            device or version of a package; there is no such device; no rollout ends at a step of
+            ``keep``; or the training is past it and has not kept that policy.
     """
     _check(seed, device)
+    _check_marks(recipe, keep)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         sweep_temporaries(folder)
-        return _trained(recipe, folder, seed, progress, device, prepare)
+        return _trained(recipe, folder, seed, progress, device, prepare, keep)
 
 
 def _trained(
@@ -151,6 +205,7 @@ def _trained(
     progress: Progress | None,
     device: str,
     prepare: Prepare | None,
+    keep: Sequence[int],
 ) -> Policy:
     checkpoint = folder / CHECKPOINT
     identity = digest({"recipe": recipe.model_dump(mode="json"), "seed": seed})
@@ -159,8 +214,12 @@ def _trained(
     done = restore(model, env, checkpoint, identity) if checkpoint.exists() else Done()
     if done.stage and model.num_timesteps < recipe.steps:
         done.check(checkpoint, device)
+    kept = _Keep(folder, keep, env, recipe, seed)
+    kept.check(model.num_timesteps)
+    if not done.stage:
+        kept.keep(model, 0)
     curve = _Curve(folder / CURVE, done.curve, recipe.curve, progress)
-    callbacks.append(curve)
+    callbacks += [curve, kept]
     if recipe.final_log_std is not None:
         callbacks.append(_Noise(recipe.final_log_std, recipe.steps))
     while model.num_timesteps < recipe.steps:
@@ -173,6 +232,7 @@ def _trained(
         seconds = done.seconds + time.monotonic() - began
         done = Done(done.stage + 1, seconds, curve.text, made_with(device))
         store(model, env, checkpoint, identity, done)
+    kept.keep(model, model.num_timesteps)
     policy = to_policy(model, env, recipe, seed, {"seconds": round(done.seconds, 1)})
     env.close()
     return policy
@@ -213,6 +273,27 @@ def _check(seed: int, device: str) -> None:
         float(torch.zeros(1, device=device).sum())
     except Exception as error:  # a backend that is not there raises whatever its import does
         raise LabError(f"no device {device!r} here: {one_line(error)}") from None
+
+
+def marks(recipe: Recipe, shares: Sequence[float]) -> list[int]:
+    """The steps nearest to these shares of a training after which it can keep its policy."""
+    rollout = _rollout(recipe)
+    return sorted({round(share * recipe.steps / rollout) * rollout for share in shares})
+
+
+def _rollout(recipe: Recipe) -> int:
+    """Steps of a rollout, after which the policy changes."""
+    return recipe.num_envs * int(recipe.ppo.get("n_steps", 2048))  # SB3's own number
+
+
+def _check_marks(recipe: Recipe, keep: Sequence[int]) -> None:
+    rollout = _rollout(recipe)
+    for mark in keep:
+        if not 0 <= mark <= recipe.steps or mark % rollout:
+            raise LabError(
+                f"cannot keep the policy of step {mark}: recipe {recipe.name!r} can at multiples "
+                f"of {rollout} up to {recipe.steps}"
+            )
 
 
 def foretold(recipe: Recipe, seed: int, device: str = "cpu", probe: float = 2.0) -> float:

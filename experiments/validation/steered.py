@@ -32,7 +32,7 @@ from experiments.validation.policies import (
 
 STEERED, DAMPING = "steering", "damping"
 STEERING_WAYS = ("steering-a", "steering-b")
-_CENTRE = 1.5  # activity of a unit of h0 in the middle between left and right
+CENTRE = 1.5  # activity of a unit of h0 in the middle between left and right
 _RAYS = {STEERED: (2, 3, 4, 5), STEERING_WAYS[0]: (2, 3), STEERING_WAYS[1]: (4, 5)}
 _ONE_WAY = {"steering": (7.0, 8.0), "damping": (0.7, 0.8)}  # gains
 _TWO_WAYS = {"steering": (2.5, 3.2), "damping": (0.3, 0.4)}
@@ -57,7 +57,7 @@ def steered(seed: int, ways: tuple[str, ...] = (STEERED,)) -> Planted:
             for _ in range(rng.integers(2, 4)):
                 weights = side * mean_of(first, role, rng)
                 weights[first.where(role)] *= sign
-                second.add(role, weights, -_CENTRE * weights.sum())
+                second.add(role, weights, -CENTRE * weights.sum())
                 sides.append(side)
     for _ in range(rng.integers(1, 3)):
         second.add("forward", mean_of(first, "forward", rng))
@@ -89,7 +89,7 @@ def _add_signed(layer: Layer, role: str, rng: np.random.Generator) -> np.ndarray
             for k in _RAYS[role]:
                 share = rng.uniform(0.8, 1.2) / len(_RAYS[role])
                 weights[MIDDLE + k], weights[MIDDLE - k] = share, -share
-        layer.add(role, sign * weights, _CENTRE)
+        layer.add(role, sign * weights, CENTRE)
     return signs
 
 

@@ -56,6 +56,9 @@ with the kind under which it is weakest, and held against the truth in this kind
   its units change nothing by wiring. Beside it stand 6 flat clusters a layer, tested alike with
   Bonferroni's correction and given as many control steps: nothing is asked of them. In a *null
   tree* each cut robot is the intact one on other episodes, as in null maps: 34 for each robot.
+* *Developing* robots are planted trainings (`experiments.validation.developing`), three for each
+  robot of a family: does the analysis of the study ``development``, with its numbers, find steering
+  and damping first needed at the moments at which they are wired in, and nothing else?
 * The *adaptive* map stands beside a fixed one with the same limits (24 episodes in each stage).
   They decide alike where both claim a cell or neither does; the cells that count are those with a
   clear answer, a true effect of 0 or of 1 s.d. and more, since on others two fixed maps with
@@ -80,21 +83,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-from scipy import stats
 
 from experiments.studies.registry import DOCS, shrink
-from experiments.validation.directions import ALIGNED, ROOM
+from experiments.validation.aims import EVERY, Row, developed, further, share_of, wilson
+from experiments.validation.developing import all_dated
 from experiments.validation.families import (
     FAMILIES,
     REDUNDANT,
     TRAINED,
     TWINS_OF,
     TWO,
-    TWO_TWIN,
 )
 from experiments.validation.maps import CELLS, FACTS, Size, keep, score_policy, scored
 from experiments.validation.policies import ZERO
-from experiments.validation.trees import SEARCHED
 from rl_ablation.cluster import scattered
 from rl_ablation.files import write_atomically
 from rl_ablation.formats import Estimate
@@ -104,8 +105,6 @@ from rl_ablation.rollouts.world import cpus
 
 FULL = Size()
 SEED = 4
-EVERY = "all"
-"""All families together."""
 MANY = 1000  # null maps from which the upper end of a false positive rate counts
 
 
@@ -141,17 +140,21 @@ def validate(
         pd.read_csv(x / CELLS).assign(policy=index, family=told["family"])
         for index, (x, told) in enumerate(zip(folders, facts, strict=True))
     ]
-    table = judge(facts, pd.concat(cells, ignore_index=True))
+    how, workers = (seed, 2 * size.horizon), min(3 * robots, cpus())
+    dates = all_dated(3 * robots, folder / "developing", how, scheduler or f"local:{workers}")
+    table = judge(facts, pd.concat(cells, ignore_index=True), dates)
     write_atomically(folder / "validation.csv", table.to_csv(index=False))
     write_atomically(folder / "first-kinds.csv", first_kinds(facts).to_csv(index=False))
     figure(table).savefig(folder / "validation.png")
     return table
 
 
-def judge(facts: Sequence[dict[str, Any]], cells: pd.DataFrame) -> pd.DataFrame:
+def judge(
+    facts: Sequence[dict[str, Any]], cells: pd.DataFrame, dates: Sequence[Sequence[bool]] = ()
+) -> pd.DataFrame:
     """The table of aims from the facts of all robots and their cells, which have the columns
-    ``policy`` and ``family`` besides."""
-    rows = [*_rates(facts), *_found(facts), *_trees(facts)]
+    ``policy`` and ``family`` besides, and from the dates of `all_dated`."""
+    rows = [*_rates(facts), *_found(facts), *further(facts), *developed(dates)]
     for family in (EVERY, *dict.fromkeys(f["family"] for f in facts)):
         told = [f for f in facts if family in (EVERY, f["family"])]
         rows += _of_family(family, told, cells[cells["family"].isin([f["family"] for f in told])])
@@ -170,13 +173,10 @@ def judge(facts: Sequence[dict[str, Any]], cells: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-Row = tuple[str, str, float, float, float, str, float, float]
-
-
 def _rates(facts: Sequence[dict[str, Any]]) -> list[Row]:
     null = {k: sum(f["null"][k] for f in facts) for k in ("maps", "p_fwe", "q")}
     return [
-        (f"false positives, {name}", EVERY, *_share(null[k], null["maps"], "null maps"), 0, 0.05)
+        (f"false positives, {name}", EVERY, *share_of(null[k], null["maps"], "null maps"), 0, 0.05)
         for k, name in (("p_fwe", "family-wise"), ("q", "BH"))
     ]
 
@@ -185,7 +185,7 @@ def _found(facts: Sequence[dict[str, Any]]) -> list[Row]:
     """What only some of the families are asked."""
 
     def share(hits: list[bool], least: float, most: float = 1.0) -> tuple[Any, ...]:
-        return *_share(sum(hits), len(hits), "robots"), least, most
+        return *share_of(sum(hits), len(hits), "robots"), least, most
 
     speed = [f["speed_without"] for f in facts if "speed_without" in f]
     enough = [all(abs(v) < 0.1 * abs(x["none"]) for k, v in x.items() if k != "none")
@@ -205,55 +205,14 @@ def _found(facts: Sequence[dict[str, Any]]) -> list[Row]:
         ("steering found local", TWO, *share([f["steering local"] for f in of[TWO]], 0.9)),
         ("double dissociation found", TWO, *share([f["dissociated"] for f in of[TWO]], 0.9)),
         ("largest claim is in the right half", TRAINED,
-         *_share(sum(halves), len(halves), "claims"), 0.9, 1),
-        ("adaptive: clear cells decided alike", EVERY, *_share(*clear), 0.95, 1),
+         *share_of(sum(halves), len(halves), "claims"), 0.9, 1),
+        ("adaptive: clear cells decided alike", EVERY, *share_of(*clear), 0.95, 1),
         ("adaptive: control steps", EVERY, spent, np.nan, np.nan, f"{len(twice)} maps", 0, 1 / 3),
     ]  # fmt: skip
-    turned = [f["directions"][ROOM] for f in facts if "directions" in f]
-    planted = [x["found"] and x["aligned"] >= ALIGNED for x in turned]
-    rows += [
-        ("direction of steering found", TWO_TWIN, *share(planted, 0.9)),
-        ("direction of steering told for speed", TWO_TWIN,
-         *share([x["other"] for x in turned], 0, 0.05)),
-    ]  # fmt: skip
-    rows += _wiring([f["connections"] for f in facts if "connections" in f])
     for family in TWINS_OF:
         clean = [not f["local"] and not f["dissociations"] for f in of[family]]
         rows.append(("nothing local, nothing dissociated", family, *share(clean, 0.95)))
     return rows
-
-
-def _trees(facts: Sequence[dict[str, Any]]) -> list[Row]:
-    """What searches of trees are asked; see `experiments.validation.trees`."""
-    null = [f["null trees"] for f in facts]
-    rejected, trees = (sum(x[k] for x in null) for k in ("false", "trees"))
-    rows: list[Row] = [
-        ("false positives, trees", EVERY, *_share(rejected, trees, "null trees"), 0, 0.05)
-    ]
-    for family in SEARCHED:
-        told = [f["trees"] for f in facts if f["family"] == family]
-        false = sum(x["tree"]["false"] > 0 for x in told)
-        rows.append(("tree: false groups", family, *_share(false, len(told), "robots"), 0, 0.05))
-    for who, least in (("tree", 0.9), ("equal", 0.0)):
-        told = [f["trees"] for f in facts if f["family"] == TWO]
-        hits, roles = sum(x[who]["found"] for x in told), sum(x["roles"] for x in told)
-        aim = "tree" if who == "tree" else "flat clusters, equal steps"
-        rows.append((f"{aim}: groups found", TWO, *_share(hits, roles, "groups"), least, 1))
-    return rows
-
-
-def _wiring(found: Sequence[dict[str, int]]) -> list[Row]:
-    """Connections between planted parts."""
-    n = {k: sum(f[k] for f in found) for k in found[0]} if found else {}
-    asked = [
-        ("without a wire, changed", "changed", "wireless", 0, 0),
-        ("precision of claims", "true", "claims", 0.95, 1),
-        ("recall of effects ≥ 1 s.d.", "found", "real", 0.9, 1),
-    ]
-    return [
-        (f"connections: {aim}", EVERY, *_share(n.get(hits, 0), n.get(of, 0), "cells"), least, most)
-        for aim, hits, of, least, most in asked
-    ]
 
 
 def first_kinds(facts: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -288,25 +247,13 @@ def _of_family(family: str, facts: Sequence[dict[str, Any]], cells: pd.DataFrame
     rows: list[Row] = [
         (aim, family, *_cells(some, hits), least, most) for aim, some, hits, least, most in shares
     ]
-    return [*rows, ("false local", family, *_share(false, len(facts), "robots"), 0, 0.05)]
-
-
-def wilson(hits: int, of: int) -> tuple[float, float, float]:
-    """A share and its 95 % interval (Wilson 1927); NaN of nothing."""
-    if not of:
-        return np.nan, np.nan, np.nan
-    interval = stats.binomtest(hits, of).proportion_ci(method="wilson")
-    return hits / of, float(interval.low), float(interval.high)
-
-
-def _share(hits: int, of: int, what: str) -> tuple[float, float, float, str]:
-    return *wilson(hits, of), f"{of} {what}"
+    return [*rows, ("false local", family, *share_of(false, len(facts), "robots"), 0, 0.05)]
 
 
 def _cells(cells: pd.DataFrame, hits: pd.Series) -> tuple[float, float, float, str]:
     """Share of cells that hit, its 95 % percentile interval over resampled policies, how many."""
     if cells.empty:
-        return _share(0, 0, "cells")
+        return share_of(0, 0, "cells")
     grouped = hits.loc[cells.index].groupby(cells["policy"])
     hit, count = grouped.sum().to_numpy(float), grouped.count().to_numpy(float)
     drawn = np.random.default_rng(0).integers(len(hit), size=(2000, len(hit)))

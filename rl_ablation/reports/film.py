@@ -110,10 +110,10 @@ def film(
         total = max(1, round(min(seconds / dt, spec.horizon)))
         peak = {s: np.abs(x.samples).max() for s, x in run.activity.items()}
         condition = run.episodes.job(chosen, episode).condition
-        head = condition or spec.env_id.rpartition(":")[2]
+        head, size = condition or spec.env_id.rpartition(":")[2], _page_size(len(sides))
         with (
             replacing(path) as temporary,
-            _writer(path, temporary, len(sides), max(1, round(1 / (dt * every)))) as write,
+            film_writer(path, temporary, size, max(1, round(1 / (dt * every)))) as write,
             bar("filming", total, "steps", show=progress) as advance,
         ):
             for step in range(total):
@@ -163,16 +163,17 @@ def _signature(film: bytes) -> bytes:
 
 
 @contextmanager
-def _writer(
-    path: Path, temporary: Path, sides: int, fps: int
+def film_writer(
+    path: Path, temporary: Path, size: tuple[int, int], fps: int
 ) -> Iterator[Callable[[np.ndarray], None]]:
     """Write an H.264 film that any browser plays; yields a function that takes a page.
 
-    It is written to a temporary file; afterwards all pages are in it, and it is signed.
+    Pages are (height, width, 3) bytes for a ``size`` of (width, height), both even. They are
+    written to a temporary file; afterwards all are in it, and it is signed.
     """
     lost, written = LabError(f"{path}: the film could not be written; is the disk full?"), 0
     writer = imageio_ffmpeg.write_frames(
-        str(temporary), _page_size(sides), fps=fps, codec="libx264", quality=5,
+        str(temporary), size, fps=fps, codec="libx264", quality=5,
         macro_block_size=2, ffmpeg_log_level="fatal", output_params=["-f", "mp4"],
     )  # fmt: skip
     writer.send(None)

@@ -16,7 +16,7 @@ from agents import checkpoint as checkpoint_module
 from agents import zoo
 from agents.adapter import BatchVecEnv, make_training_env, stage_seed
 from agents.recipes import RECIPES, Recipe
-from agents.train import _model, to_policy, train, untrained
+from agents.train import _model, kept_at, to_policy, train, untrained
 from rl_ablation.errors import LabError
 from rl_ablation.policies.load import load
 from rl_ablation.policies.network import one_thread
@@ -120,6 +120,68 @@ def test_training_changes_the_weights(tmp_path):
     one = train(TINY.model_copy(update={"steps": ROLLOUT}), tmp_path / "one")
     two = train(TINY.model_copy(update={"steps": 2 * ROLLOUT}), tmp_path / "two")
     assert not any(np.array_equal(a, b) for a, b in zip(weights(one), weights(two), strict=True))
+
+
+# Policies that are kept on the way.
+
+MARKS = [0, ROLLOUT, 2 * ROLLOUT, 5 * ROLLOUT, 6 * ROLLOUT]
+
+
+def kept(folder):
+    """Every file of the policies that a training kept, by its place."""
+    files = (p for p in folder.glob("at-*/*") if p.is_file())
+    return {str(p.relative_to(folder)): p.read_bytes() for p in files}
+
+
+def test_policies_kept_on_the_way_change_nothing(whole, tmp_path):
+    recipe, folder, policy = whole
+    watched = train(recipe, tmp_path, keep=MARKS)
+    assert watched.sha256 == policy.sha256
+    assert (tmp_path / "curve.csv").read_bytes() == (folder / "curve.csv").read_bytes()
+    found = [load(kept_at(tmp_path, mark)) for mark in MARKS]
+    assert [p.card.steps for p in found] == MARKS
+    assert same(found[0], untrained(recipe)), "the first is the one that it starts from"
+    assert found[-1].sha256 == policy.sha256, "the last is the one that comes of it"
+    assert len({p.sha256 for p in found}) == len(MARKS)
+
+
+def test_interrupted_and_resumed_keeps_the_same_files(tmp_path):
+    train(TINY, tmp_path / "whole", keep=MARKS)
+    for rollouts in (0, 1, 2, 5):
+        cut = tmp_path / f"cut-{rollouts}"
+        with pytest.raises(KeyboardInterrupt):
+            train(TINY, cut, progress=stop_after(rollouts * ROLLOUT), keep=MARKS)
+        before = kept(cut)
+        assert len(before) == 2 * sum(mark <= rollouts * ROLLOUT for mark in MARKS)
+        train(TINY, cut, keep=MARKS)
+        assert kept(cut) == kept(tmp_path / "whole")
+        assert before.items() <= kept(cut).items(), "what there was is as it was"
+
+
+def test_what_was_not_kept_or_is_damaged_is_told(begun):
+    again = begun / f"at-{ROLLOUT}"
+    refuse(f"past step {ROLLOUT} and its policy of then", TINY, begun, keep=[ROLLOUT])
+    save(load(train_kept(begun / "other", seed=1)), again)
+    refuse("of another training", TINY, begun, keep=[ROLLOUT])
+    save(load(train_kept(begun / "same", seed=0)), again)
+    whole = train(TINY, begun, keep=[ROLLOUT, 2 * ROLLOUT])
+    assert load(begun / f"at-{2 * ROLLOUT}").card.steps == 2 * ROLLOUT
+    path = again / "policy.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    refuse("past step", TINY, begun, keep=[ROLLOUT])
+    assert same(whole, train(TINY, begun))
+
+
+def train_kept(folder, seed):
+    """Where a training has kept the policy of its first rollout."""
+    with pytest.raises(KeyboardInterrupt):
+        train(TINY, folder, seed=seed, keep=[ROLLOUT], progress=stop_after(ROLLOUT))
+    return kept_at(folder, ROLLOUT)
+
+
+@pytest.mark.parametrize("mark", [-ROLLOUT, 100, 7 * ROLLOUT])
+def test_a_policy_is_kept_between_rollouts_only(tmp_path, mark):
+    refuse("can at multiples of 256 up to 1536", TINY, tmp_path, keep=[mark])
 
 
 # Refusals.

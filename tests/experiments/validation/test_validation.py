@@ -8,15 +8,18 @@ import pandas as pd
 import pytest
 
 import rl_ablation as rl
+from experiments.validation import developing
 from experiments.validation import maps as planted_maps
 from experiments.validation import scores
 from experiments.validation import truth as planted_truth
 from experiments.validation.cloned import HALVES, halves
+from experiments.validation.developing import DEVELOPING
 from experiments.validation.families import FAMILIES, MIXED, REDUNDANT, TWINS_OF, TWO
 from experiments.validation.maps import BEHAVIOURS, Size
 from experiments.validation.policies import TWINS, WAYS, ZERO, Planted, plant, true_effects
 from experiments.validation.steered import DAMPING, STEERED, STEERING_WAYS
 from experiments.validation.trees import SEARCHED
+from rl_ablation.analysis.development import NEVER
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import INTACT, Plan
 from rl_ablation.mapping.map import Map
@@ -363,7 +366,7 @@ def cells(family, right=True, held=19, delta=0.0):
 ASKED = ("modular", TWO, REDUNDANT, *TWINS_OF, "trained halves")
 
 
-def verdicts(family="modular", told=None, scores=None):
+def verdicts(family="modular", told=None, scores=None, dates=((True, True),) * 4):
     """Two robots of each family, with something changed in one family: aim, family → passed."""
     every = [facts(f, **(told or {} if f == family else {})) for f in ASKED for _ in range(2)]
     scored = [
@@ -371,7 +374,7 @@ def verdicts(family="modular", told=None, scores=None):
         for k, f in enumerate(ASKED)
         for n in range(2)
     ]
-    table = planted_truth.judge(every, pd.concat(scored, ignore_index=True))
+    table = planted_truth.judge(every, pd.concat(scored, ignore_index=True), dates)
     return table.set_index(["aim", "family"])["passed"]
 
 
@@ -436,6 +439,29 @@ def test_aims_of_a_family_can_fail(aim, family, told):
     assert not verdicts(family, told)[aim, family]
 
 
+def test_wrong_dates_are_missed_aims() -> None:
+    wired, silent = "development: pathways dated right", "development: what is never wired, dated"
+    for dates, aim in (((False, True), wired), ((True, False), silent)):
+        passed = verdicts(dates=[dates] * 4)
+        assert not passed[aim, DEVELOPING]
+        assert passed.drop((aim, DEVELOPING)).all()
+
+
+def test_a_planted_training_is_dated(monkeypatch) -> None:
+    monkeypatch.setattr(developing, "MOMENTS", 4)
+    monkeypatch.setattr(developing, "WIRED", {STEERED: 1, DAMPING: 2})
+    planted, policies = developing.developed(3)
+    for moment, policy in enumerate(policies):
+        wheels = policy.network.layers[-1][0]
+        heard = {
+            role: bool(wheels[:, planted.units("h1", role)].any()) for role in (STEERED, DAMPING)
+        }
+        assert heard == {STEERED: moment >= 1, DAMPING: moment >= 2}
+    dates = developing.dated((0, 150), 0)
+    assert dates == {STEERED: 1, DAMPING: 2, **dict.fromkeys(developing.DECOYS, NEVER)}
+    assert developing.judged(dates) == [True, True]
+
+
 def test_many_null_maps_hold_the_upper_end_too():
     told = {"null": {"maps": 300, "p_fwe": 20, "q": 0}}
     few = planted_truth.judge([facts(**told)], cells("modular").assign(policy=0))
@@ -449,6 +475,7 @@ def test_a_small_validation_runs_and_scores_each_family(tmp_path: Path, monkeypa
     for room in (planted_maps, planted_truth):
         monkeypatch.setattr(room, "FAMILIES", asked)
     monkeypatch.setattr(planted_maps, "FIRSTS", planted_maps.WITHIN)
+    monkeypatch.setattr(planted_truth, "all_dated", lambda *_: [[True, True]])
     for index in range(2):
         inside = tmp_path / f"policy-00{index}"
         files = planted_maps._score(index, tmp_path / f"here-{index}", 1, SMALL)
@@ -463,6 +490,7 @@ def test_a_small_validation_runs_and_scores_each_family(tmp_path: Path, monkeypa
     assert told[0]["null trees"]["trees"] == SMALL.null_maps
     assert ("tree: false groups", "modular") in table.index
     assert table.loc[("connections: without a wire, changed", "all"), "measured"] == 0
+    assert table.loc[("development: pathways dated right", DEVELOPING), "measured"] == 1
     assert (tmp_path / "validation.png").exists()
     mine = pd.read_csv(tmp_path / "policy-000" / "cells.csv")
     assert mine[mine["role"].isin(ZERO)]["delta"].fillna(0).eq(0).all()

@@ -12,8 +12,8 @@ from rl_ablation.files import replacing
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.reports.film import (
     _page_size,
-    _writer,
     film,
+    film_writer,
     is_signed,
     is_whole,
     standard_path,
@@ -31,7 +31,7 @@ def noise(seed):
 
 def filmed(path, pages=12):
     """A film of noise, which needs much room."""
-    with replacing(path) as temporary, _writer(path, temporary, 1, 10) as write:
+    with replacing(path) as temporary, film_writer(path, temporary, _page_size(1), 10) as write:
         for seed in range(pages):
             write(noise(seed))
 
