@@ -50,9 +50,9 @@ def _directions(facts: Sequence[dict[str, Any]]) -> list[Row]:
     ]  # fmt: skip
 
 
-def _wiring(found: Sequence[dict[str, int]]) -> list[Row]:
+def _wiring(facts: Sequence[dict[str, int]]) -> list[Row]:
     """Connections between planted parts."""
-    n = {k: sum(f[k] for f in found) for k in found[0]} if found else {}
+    n = {k: sum(f[k] for f in facts) for k in facts[0]} if facts else {}
     asked = [
         ("without a wire, changed", "changed", "wireless", 0, 0),
         ("precision of claims", "true", "claims", 0.95, 1),

@@ -8,9 +8,8 @@ import pandas as pd
 import pytest
 
 import rl_ablation as rl
-from experiments.validation import developing
+from experiments.validation import developing, scores
 from experiments.validation import maps as planted_maps
-from experiments.validation import scores
 from experiments.validation import truth as planted_truth
 from experiments.validation.cloned import HALVES, halves
 from experiments.validation.developing import DEVELOPING
