@@ -3,12 +3,7 @@
 A region is cut for a quarter of a second, at many moments of many episodes, and what the robot does
 in the second after it is compared with what its intact twin does in that second. Until the onset
 both are the same robot to the bit, so the twin is the exact control. The effects are then held
-against the phase or the place of the onset (`dependence`).
-
-A cut within the network's range (mean, resample) takes away what a unit says beyond its mean. In
-one moment it takes something away, in another it puts something there. So a unit that says
-anything does more at some moments than at others: random cuts of the same size, which are run
-beside the regions, show how far a region goes beyond that.
+against the phase or the place of the onset: see `rl_ablation.analysis.dependence`.
 """
 
 from __future__ import annotations
@@ -19,18 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rl_ablation.analysis.phases import DRAWS, Curve, association, curve, gait_phase
+from rl_ablation.analysis.phases import gait_phase
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import INTACT, Lesion, Plan
-from rl_ablation.mapping.effects import CONTROLS
-from rl_ablation.mapping.kinds import bases
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.episodes import Episode, Episodes
 from rl_ablation.rollouts.recording import run_jobs
 from rl_ablation.rollouts.rollout import Trace
 from rl_ablation.rollouts.world import world_of
-from rl_ablation.stats import LEVEL, finite_mean, mean_intervals
 
 ENDED = "ended"
 """The signal that says whether a robot ended its episode within the window."""
@@ -253,108 +245,3 @@ def tabulated(
         for name, found in values.items()
     ]
     return pd.concat(parts, ignore_index=True)
-
-
-def dependence(
-    table: pd.DataFrame, moment: Moment, seed: int = 0, draws: int = DRAWS
-) -> pd.DataFrame:
-    """Whether the effects of brief cuts depend on a moment's phase or number; see `association`.
-
-    The family of ``p_fwe`` are all regions × signals of one kind of cut.
-
-    Returns:
-        A row for each region × kind × signal: ``region`` (the lesion without its kind), ``kind``,
-        ``site``, ``signal``, ``delta`` (mean over the moments of all episodes), its 95 % interval
-        over episodes ``ci_low``–``ci_high``, ``n`` (moments that count), ``amplitude`` (half the
-        range of the fitted curve), ``strongest`` (where the curve is furthest from 0) and
-        ``there`` (its value there), ``r2``, ``p``, ``p_fwe``, ``smallest`` (amplitude that would
-        have been found), ``random`` (median amplitude of random cuts of its size, site and kind),
-        ``draws`` and ``p_random`` (share of them with that amplitude), and ``alike``: the curves
-        of all its kinds rise and fall together.
-    """
-    controls = table["group"].isin(CONTROLS)
-    parts, curves = [], dict[tuple[str, str], list[Curve]]()
-    for kind, rows in table[~controls].groupby("kind", sort=False):
-        random = table[controls & (table["kind"] == kind)]
-        rng = np.random.default_rng([seed, 0xDE9])
-        found, drawn = _of_kind(rows, random, moment, rng, draws)
-        parts.append(found)
-        for key, one in zip(zip(found["region"], found["signal"], strict=True), drawn, strict=True):
-            curves.setdefault(key, []).append(one)
-    told = pd.concat(parts, ignore_index=True)
-    same = {key: all(x.like(found[0]) for x in found[1:]) for key, found in curves.items()}
-    keys = zip(told["region"], told["signal"], strict=True)
-    return told.assign(alike=[same[key] for key in keys])
-
-
-def columns_of(table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-    """Effects by episode and moment: the columns (lesion, site, units, signal), and (E, M, C)."""
-    keys = ["lesion", "site", "units", "signal"]
-    wide = table.pivot(index=["episode", "slot"], columns=keys, values="delta")
-    wide = wide[table[keys].drop_duplicates().itertuples(index=False, name=None)]
-    shape = (table["episode"].nunique(), table["slot"].nunique(), wide.shape[1])
-    return wide.columns.to_frame(index=False), wide.to_numpy(float).reshape(shape)
-
-
-def _of_kind(
-    rows: pd.DataFrame, random: pd.DataFrame, moment: Moment, rng: np.random.Generator, draws: int
-) -> tuple[pd.DataFrame, list[Curve]]:
-    """The rows of `dependence` of one kind, and the curve of each."""
-    about, y = columns_of(rows)
-    places = rows.drop_duplicates(["episode", "slot"]).sort_values(["episode", "slot"])
-    x = places[moment.name].to_numpy(float).reshape(y.shape[:2])
-    blocks = places["condition"].to_numpy().reshape(x.shape)[:, 0]
-    held = association(y, x, blocks, moment.harmonics, rng, draws)
-    curves = [curve(x, part, moment.harmonics) for part in np.moveaxis(y, -1, 0)]
-    low, high = mean_intervals(finite_mean(y, 1), rng)
-    counted = np.isfinite(y) & np.isfinite(x)[..., None]
-    mean = finite_mean(y, (0, 1))
-    spreads = np.sqrt(finite_mean((y - mean) ** 2, (0, 1)))
-    found = about.assign(
-        region=bases(about["lesion"]), kind=rows["kind"].iloc[0],
-        delta=mean, ci_low=low, ci_high=high, n=counted.sum((0, 1)),
-        amplitude=[c.amplitude for c in curves], strongest=[c.strongest for c in curves],
-        there=[c.fitted[np.abs(c.fitted).argmax()] for c in curves],
-        r2=held.r2, p=held.p, p_fwe=held.p_fwe, smallest=held.smallest(spreads),
-    )  # fmt: skip
-    return _against_random(found.drop(columns="lesion"), random, moment, x), curves
-
-
-def _against_random(
-    found: pd.DataFrame, random: pd.DataFrame, moment: Moment, x: np.ndarray
-) -> pd.DataFrame:
-    """Add how far amplitudes go beyond those of random cuts: see `dependence`."""
-    null: dict[tuple[str, int, str], list[float]] = {}
-    if len(random):
-        about, y = columns_of(random)
-        for row, part in zip(about.to_dict("records"), np.moveaxis(y, -1, 0), strict=True):
-            size = curve(x, part, moment.harmonics).amplitude
-            null.setdefault((row["site"], row["units"], row["signal"]), []).append(size)
-    told = []
-    for row in found.to_dict("records"):
-        drawn = np.array(null.get((row["site"], row["units"], row["signal"]), []))
-        drawn = drawn[np.isfinite(drawn)]
-        beyond = (drawn >= row["amplitude"] * (1 - 1e-9)).sum()
-        known = drawn.size > 0 and np.isfinite(row["amplitude"])
-        told.append(
-            (np.median(drawn), drawn.size, (1 + beyond) / (1 + drawn.size))
-            if known
-            else (np.nan, drawn.size, np.nan)
-        )
-    columns = pd.DataFrame(told, found.index, ["random", "draws", "p_random"])
-    return pd.concat([found, columns], axis=1)
-
-
-def weakest(found: pd.DataFrame) -> pd.DataFrame:
-    """One row for each region × signal out of those of its kinds in `dependence`.
-
-    It is that of the kind with the smallest amplitude; ``p`` and ``p_fwe`` are the largest of all
-    kinds (an intersection-union test, Berger 1982), ``p_random`` that of the kinds that have random
-    cuts. ``depends``: p_fwe < 5 % in every kind, with curves that rise and fall together.
-    """
-    keys = ["region", "signal"]
-    grouped = found.groupby(keys, sort=False)
-    rows = found.assign(**grouped[["p", "p_fwe", "p_random"]].transform("max"))
-    least = rows.assign(size=rows["amplitude"].fillna(0.0)).groupby(keys, sort=False)["size"]
-    rows = rows.loc[least.idxmin()]
-    return rows.assign(depends=(rows["p_fwe"] < LEVEL) & rows["alike"]).reset_index(drop=True)

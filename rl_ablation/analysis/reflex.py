@@ -107,9 +107,8 @@ def reflexes(
     Returns:
         Mean courses, and a table as of `brief_cuts`: ``phase`` is the gait's at the push, ``side``
         1 where it pushes to the left and −1 to the right, ``intact`` the intact robot's answer,
-        ``delta`` what changes without the region; of ``reflex kept`` it is the share itself.
-        Rows of the lesion ``intact`` hold its answer as ``delta``, and no
-        ``kind``.
+        ``delta`` what changes without the region. Rows of the lesion ``intact`` hold its answer as
+        ``delta``, and no ``kind``.
 
     Raises:
         LabError: Nothing to cut, a push before step 1, a window that ends after the time limit, or
@@ -161,7 +160,7 @@ def _without(
     base, change = {}, {}
     for name in MEASURED:
         found = values[REFLEX if name == KEPT else name]
-        less = found[1:] / found[0] if name == KEPT else found[1:] - found[0]
+        less = found[1:] / found[0] - 1 if name == KEPT else found[1:] - found[0]
         one = found[0] / found[0] if name == KEPT else found[0]
         base[name], change[name] = one, np.concatenate([one[None], less])
     return base, change

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from conftest import CONDITIONS, DEAD, LAP, MUTE, random_mlp
 
+from rl_ablation.analysis.dependence import dependence, weakest
 from rl_ablation.analysis.moments import (
     BEND,
     ENDED,
@@ -14,10 +15,8 @@ from rl_ablation.analysis.moments import (
     Brief,
     begun,
     brief_cuts,
-    dependence,
     gait,
     spread,
-    weakest,
 )
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import INTACT, Lesion, Plan
@@ -158,7 +157,7 @@ def test_a_planted_dependence_is_told_of_its_region_only():
     found = dependence(made(np.random.default_rng(0), 0.4), gait(0), draws=199)
     assert found["kind"].tolist() == ["resample", "resample", "mean", "mean"]
     told = weakest(found).set_index("region")
-    assert told["depends"].tolist() == [True, False]
+    assert told["holds"].tolist() == [True, False]
     assert told.loc["a", "amplitude"] == pytest.approx(0.4, abs=0.12)
     assert abs(told.loc["a", "strongest"] % np.pi - 1) < 0.4
     assert told.loc["a", "p_random"] == 0.25, "no random cut of three goes as far"
@@ -173,6 +172,6 @@ def test_kinds_that_disagree_tell_nothing():
     table["delta"] = table["delta"].where(~other, -table["delta"])
     told = weakest(dependence(table, gait(0), draws=199)).set_index("region")
     assert told.loc["a", "p_fwe"] < 0.05
-    assert not told.loc["a", "depends"]
+    assert not told.loc["a", "holds"]
     without = table[table["group"] != "random"]
     assert weakest(dependence(without, gait(0), draws=19))["p_random"].isna().all()
