@@ -20,6 +20,7 @@ import pandas as pd
 from rl_ablation.analysis.moments import Moment
 from rl_ablation.analysis.phases import DRAWS, Curve, association, curve
 from rl_ablation.errors import LabError
+from rl_ablation.lesions.lesion import VARIANT
 from rl_ablation.mapping.effects import CONTROLS
 from rl_ablation.mapping.kinds import bases
 from rl_ablation.stats import LEVEL, finite_mean, max_t_p, mean_intervals, sign_flip_p
@@ -175,3 +176,18 @@ def weakest(found: pd.DataFrame) -> pd.DataFrame:
     rows["beyond"] = rows["holds"] & (rows["p_random"] < LEVEL)
     rows = rows.loc[rows.groupby(keys, sort=False)["size"].idxmin()]
     return rows.drop(columns="size").reset_index(drop=True)
+
+
+def curves_of(table: pd.DataFrame, moment: Moment) -> pd.DataFrame:
+    """The fitted curve of each cut and signal: ``lesion``, ``kind``, ``group``, ``region``,
+    ``site``, ``units``, ``signal``, ``at`` (phase or number), ``fitted``."""
+    about, y = columns_of(table)
+    places = table.drop_duplicates(["episode", "slot"]).sort_values(["episode", "slot"])
+    x = places[moment.name].to_numpy(float).reshape(y.shape[:2])
+    how = table.drop_duplicates("lesion").set_index("lesion")[["kind", "group"]]
+    parts = []
+    for row, part in zip(about.to_dict("records"), np.moveaxis(y, -1, 0), strict=True):
+        found = curve(x, part, moment.harmonics)
+        told = {**row, **how.loc[row["lesion"]], "region": row["lesion"].partition(VARIANT)[0]}
+        parts.append(pd.DataFrame({**told, "at": found.at, "fitted": found.fitted}))
+    return pd.concat(parts, ignore_index=True)
