@@ -16,6 +16,7 @@ import rl_ablation as rl
 from envs.lap import CONDITIONS
 from experiments.validation.cloned import HALVES
 from experiments.validation.families import FAMILIES, MIXED, MODULAR, REDUNDANT, TRAINED, TWO
+from experiments.validation.moments import FAMILY, told_when
 from experiments.validation.policies import ZERO, Planted, true_effects
 from experiments.validation.steered import DAMPING, STEERED, STEERING_WAYS
 from rl_ablation.analysis.localisation import LOCAL, region_locality
@@ -138,6 +139,8 @@ def _score(index: int, folder: Path, seed: int, size: Size) -> dict[str, str]:
         facts["speed_without"] = speed_without(truth, planted)
     if family == TRAINED:
         facts["halves"] = {m: right_half(cells, m) for m in SERVED}
+    if family == FAMILY:
+        facts["when"] = told_when(built)
     if family == REDUNDANT:
         facts |= redundant(planted, regions, activity, joint, folder / "pairs", size)
     if family == TWO:

@@ -29,8 +29,16 @@ from rl_ablation.lesions.variants import variants
 from rl_ablation.rollouts.activity import record_activity
 from rl_ablation.rollouts.episodes import Episodes
 
-LEFT, ALWAYS, NUDGE = "left bends", "always", "nudge"
-DECOY = "decoy"
+LEFT, ALWAYS, DECOY, NUDGE = "left bends", "always", "decoy", "nudge"
+FAMILY = "gated"
+"""Beside each robot of this family one of these is run."""
+AIMS: dict[str, tuple[str, float, float]] = {
+    "when: told of what matters in left bends": (LEFT, 0.9, 1.0),
+    "when: the same everywhere within a third": (ALWAYS, 0.9, 1.0),
+    "when: told of what nothing listens to": (DECOY, 0.0, 0.0),
+    "when: told of a nudge": (NUDGE, 0.0, 0.05),
+}
+"""Aim → what of `judged` is counted, least and most share of robots."""
 SIGNALS = ("forward_speed", "yaw_rate", "lateral_error")
 CONDITIONS = ("bends/ccw", "bends/cw", "random/ccw", "random/cw")
 EPISODES, MOMENTS, FIRST, LAST = 48, 4, 20, 60  # steps of 50 ms

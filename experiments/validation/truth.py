@@ -39,6 +39,7 @@ with the kind under which it is weakest, and held against the truth in this kind
   other only steering. The speed half says "go" at all times: its loss within the network's range
   changes next to nothing, so whatever is lost is lost with the steering half. Speed, laps and
   survival are each a question: is the unit with the largest claimed effect in the steering half?
+* *When*: brief cuts of robots that slow down in left bends; see `experiments.validation.moments`.
 * *First kinds*: every fourth robot of a family is also mapped with the mean and with the
   conditional kind as the first, in which the discovery selects; claims hold in resample and mean,
   and in the first.
@@ -71,6 +72,7 @@ from scipy import stats
 from experiments.studies.registry import DOCS, shrink
 from experiments.validation.families import FAMILIES, REDUNDANT, TRAINED, TWINS_OF, TWO
 from experiments.validation.maps import CELLS, FACTS, Size, keep, score_policy, scored
+from experiments.validation.moments import AIMS, FAMILY
 from experiments.validation.policies import ZERO
 from rl_ablation.cluster import scattered
 from rl_ablation.files import write_atomically
@@ -186,6 +188,9 @@ def _found(facts: Sequence[dict[str, Any]]) -> list[Row]:
         ("adaptive: clear cells decided alike", EVERY, *_share(*clear), 0.95, 1),
         ("adaptive: control steps", EVERY, spent, np.nan, np.nan, f"{len(twice)} maps", 0, 1 / 3),
     ]  # fmt: skip
+    when = [f["when"] for f in facts if "when" in f]
+    for aim, (what, *wanted) in AIMS.items():
+        rows.append((aim, FAMILY, *share([x[what] for x in when], *wanted)))
     for family in TWINS_OF:
         clean = [not f["local"] and not f["dissociations"] for f in of[family]]
         rows.append(("nothing local, nothing dissociated", family, *share(clean, 0.95)))

@@ -30,7 +30,7 @@ def lap(
     bends: pd.DataFrame, by_bend: pd.DataFrame, places: pd.DataFrame, by_place: pd.DataFrame
 ) -> Figure:
     """The track in the colour of one region's effect, and the effects against the bend."""
-    figure = style.page(12.5, 4.3)
+    figure = style.page(12.5, 4.5, "Lap robot: what a cut of 0.25 s does in the next second")
     signals = [s for s in dict.fromkeys(bends["signal"]) if s in LABELS and s != "ended"]
     panels = figure.subplots(1, 1 + len(signals), width_ratios=[1.25, *[1] * len(signals)])
     _map(panels[0], places, by_place)
@@ -65,7 +65,7 @@ def _map(axes: Axes, places: pd.DataFrame, by_place: pd.DataFrame) -> None:
     axes.set_axis_off()
     name, unit = LABELS[str(most["signal"])]
     holds = "depends on the place" if most["holds"] else "not shown to depend on the place"
-    axes.set_title(f"{most['region']} cut here: {name}\nin the next second ({holds})")
+    axes.set_title(f"{most['region']} cut here: {name}\n({holds})")
     bar = axes.figure.colorbar(drawn, ax=axes, shrink=0.7, aspect=16, pad=0.02)
     bar.set_ticks([-limit, 0, limit], labels=[told(-limit), "0", told(limit)])
     bar.set_label(f"change{', ' * bool(unit)}{unit}")
@@ -156,7 +156,7 @@ def _feet(axes: Axes, stance: pd.DataFrame) -> None:
     axes.imshow(
         wide, cmap="Greys", vmin=0, vmax=1.2, aspect="auto", extent=(0, 360, len(wide) - 0.5, -0.5)
     )
-    axes.set_yticks(range(len(wide)), list(wide.index), fontsize=6.5)
+    axes.set_yticks(range(len(wide)), list(wide.index), fontsize=7)
     axes.set_xticks(*TURN)
 
 

@@ -53,6 +53,7 @@ from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.lesions.variants import variants
 from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.recording import record
+from rl_ablation.rollouts.world import world_of
 
 KINDS = ("resample", "mean")
 LAP_SIGNALS = ("forward_speed", "yaw_rate", "clearance")
@@ -224,7 +225,8 @@ def stance(agent: rl.Policy, foot: int, seed: int) -> pd.DataFrame:
     phase = gait(foot).of(found.trace)
     there = np.isfinite(phase)
     bins = np.floor(phase[there] / (2 * np.pi) * BINS).astype(int)
-    names = [f"foot {k}" for k in range(found.trace["foot_contact"].shape[-1])]
+    with world_of(agent) as world:
+        names = [str(name).removesuffix(" foot") for name in world.metadata["foot_names"]]
     parts = []
     for k, name in enumerate(names):
         ground = found.trace["foot_contact"][there][:, k]
