@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from rl_ablation.analysis.reflex import ANSWERED, ASIDE, EARLY, FALL, KEPT, LATENCY, REFLEX
-from rl_ablation.formats import Estimate, listed, number
+from rl_ablation.formats import Estimate, listed, number, small
 from rl_ablation.stats import LEVEL
 
 LABELS = {
@@ -35,6 +35,7 @@ def tell_lap(effects: pd.DataFrame, bend: pd.DataFrame, place: pd.DataFrame) -> 
     head = "**Lap robot.** Cut for 0.25 s; changes are those of the second from the onset on."
     by_bend = tell_dependence(bend, "the bend ahead", lambda at: f"at a bend of {number(at)} 1/m")
     by_place = tell_dependence(place, "the place on the lap", _degrees)
+    by_place = by_place[0].lower() + by_place[1:]
     return f"{head}\n\n{tell_changes(effects)}\n\n{by_bend}\n\nOne way round, {by_place}"
 
 
@@ -92,7 +93,7 @@ def tell_changes(effects: pd.DataFrame) -> str:
     held = effects[effects["holds"]]
     regions = effects["region"].nunique()
     if held.empty:
-        return f"no cut of {regions} regions clearly changes anything under both kinds."
+        return f"No cut of {regions} regions clearly changes anything under both kinds."
     beyond = held[held["beyond"]]
     lines = [
         f"{held['region'].nunique()} of {regions} regions change something under both kinds "
@@ -134,7 +135,7 @@ def tell_dependence(found: pd.DataFrame, of: str, where: object) -> str:
     ).to_dict("records"):  # fmt: skip
         name, _ = LABELS[row["signal"]]
         than = (
-            f"random cuts ± {told(row['random'])}, p = {number(row['p_random'])}"
+            f"random cuts ± {told(row['random'])}, p = {small(row['p_random'])}"
             if row["draws"]
             else "no random cuts"
         )

@@ -42,7 +42,7 @@ def test_only_what_holds_and_goes_beyond_chance_is_told_as_a_change(
     holds: bool, beyond: bool
 ) -> None:
     text = words.tell_changes(told_of(holds=holds, beyond=beyond))
-    assert ("no cut of 2 regions clearly changes anything" in text) == (not holds)
+    assert ("No cut of 2 regions clearly changes anything" in text) == (not holds)
     assert ("h0/part-1 −0.100 (−0.200 to −0.050; random 0.030)" in text) == beyond
     if holds:
         assert f"{2 * beyond} of them more than 20 random cuts" in text
