@@ -153,6 +153,7 @@ def gait(
 
 def _feet(axes: Axes, stance: pd.DataFrame) -> None:
     wide = stance.pivot(index="foot", columns="at", values="share")
+    wide = wide.loc[list(dict.fromkeys(stance["foot"]))]
     axes.imshow(
         wide, cmap="Greys", vmin=0, vmax=1.2, aspect="auto", extent=(0, 360, len(wide) - 0.5, -0.5)
     )

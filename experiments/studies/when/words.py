@@ -45,8 +45,8 @@ def tell_gait(
     """Whether it matters in which phase of the gait a robot loses a region for a moment."""
     known, length = covered
     head = (
-        f"Cut for {number(lasting)} s ({number(known, '%')} of the moments have a phase; the mean "
-        f"resultant of these is {number(length)}, where 0 is evenly spread): "
+        f"Cut for {lasting:g} s ({number(known, '%')} of the moments have a phase; the mean "
+        f"resultant of these is {number(length)}, where 0 is evenly spread). "
     )
     by_phase = tell_dependence(phase, "the phase of the gait", _degrees)
     return head + tell_changes(effects) + "\n\n" + by_phase
