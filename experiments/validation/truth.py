@@ -191,6 +191,8 @@ def _found(facts: Sequence[dict[str, Any]]) -> list[Row]:
     when = [f["when"] for f in facts if "when" in f]
     for aim, (what, *wanted) in AIMS.items():
         rows.append((aim, FAMILY, *share([x[what] for x in when], *wanted)))
+    of_null, false = (sum(x["null"][k] for x in when) for k in (0, 1))
+    rows.append(("when: told of others' places", FAMILY, *_share(false, of_null, "nulls"), 0, 0.05))
     for family in TWINS_OF:
         clean = [not f["local"] and not f["dissociations"] for f in of[family]]
         rows.append(("nothing local, nothing dissociated", family, *share(clean, 0.95)))

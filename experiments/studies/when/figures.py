@@ -198,7 +198,7 @@ def _course(axes: Axes, course: pd.DataFrame, effects: pd.DataFrame) -> None:
     axes.axhline(ANSWERED, color="#444444", lw=0.8, ls=":")
     axes.set_xlabel("time since the push, s")
     axes.set_title("actions, pushed against not pushed, s.d.")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for the legend
     axes.legend(loc="upper right")
 
 

@@ -25,7 +25,8 @@ exchanged (`rl_ablation.analysis.phases`). The published Go1 of ``real-robots`` 
 too, with fewer episodes, where its file is in ``runs/robots``.
 
 Expected picture: bands of random cuts around 0 and a few regions that leave them, in some phase.
-About 20 minutes on one core (8 without the Go1); ``rl-ablation study when``.
+About 8 minutes on one quiet core, and longer with the Go1, whose network is large; ``rl-ablation
+study when``.
 """
 
 from __future__ import annotations

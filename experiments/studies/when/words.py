@@ -77,15 +77,14 @@ def tell_push(
     share = effects[effects["signal"] == KEPT].sort_values("delta", kind="stable").iloc[0]
     rows = effects[effects["signal"] != KEPT]
     least = (
-        f" Least of the reflex is left without {share['region']}: "
-        f"{number(1 + share['delta'], '%')}."
+        f"Least of the reflex is left without {share['region']}: {number(1 + share['delta'], '%')}."
     )
     cut = tell_dependence(phase, "push × cut × phase: the phase of the push", _degrees)
     scale = (
         "A cut that takes the same share of every answer changes the reflex most where the intact "
         "robot's is largest; the share that is left is free of that."
     )
-    return f"{head}{tell_changes(rows)}{least}\n\n{cut} {scale}"
+    return f"{head}{tell_changes(rows)}\n\n{least}\n\n{scale}\n\n{cut}"
 
 
 def tell_changes(effects: pd.DataFrame) -> str:

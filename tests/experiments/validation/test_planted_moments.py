@@ -34,7 +34,6 @@ def found(**of_left) -> pd.DataFrame:
         for role in (planted.LEFT, planted.ALWAYS, planted.DECOY)
         for signal in planted.SIGNALS
     ]  # fmt: skip
-    rows += [{**row, "region": planted.NUDGE} for row in rows[:3]]
     rows[0] |= {"holds": True, **of_left}
     return pd.DataFrame(rows)
 
@@ -45,10 +44,25 @@ def test_it_is_right_to_say_that_the_bend_matters(holds):
 
 
 def test_what_is_wrong_counts_as_wrong():
-    told = planted.judged(found())
-    assert told == {planted.LEFT: True, planted.ALWAYS: True, "decoy": False, "nudge": False}
+    assert planted.judged(found()) == {"left bends": True, "always": True, "decoy": False}
     table = found()
-    table.loc[table["region"] == planted.NUDGE, "holds"] = [False, True, False]
-    assert planted.judged(table)[planted.NUDGE]
-    table.loc[table["region"] == f"h0/{planted.ALWAYS}", "amplitude"] = 0.04
-    assert not planted.judged(table)[planted.ALWAYS]
+    table.loc[table["region"] == "h0/decoy", "holds"] = [False, True, False]
+    table.loc[table["region"] == "h0/always", "amplitude"] = 0.04
+    assert planted.judged(table) == {"left bends": True, "always": False, "decoy": True}
+
+
+def test_bends_of_other_episodes_tell_nothing_and_their_own_do(monkeypatch):
+    monkeypatch.setattr(planted, "DEALS", 4)
+    rng = np.random.default_rng(0)
+    episode, slot = (x.ravel() for x in np.indices((16, 4)))
+    about = {"lesion": "a", "group": "truth", "site": "h0", "units": 1, "signal": "speed"}
+    told = {"episode": episode, "slot": slot, "condition": np.array(["x", "y"])[episode % 2]}
+    bend = rng.uniform(-1, 1, episode.size)
+    parts = [
+        pd.DataFrame({**about, **told, "kind": kind, "bend": bend, "delta": bend + noise})
+        for kind, noise in (("mean", 0.1 * rng.normal(size=bend.size)), ("zero", 0.0))
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    of, false = planted.nulls(table, 1)
+    assert of == 8
+    assert false <= 2
