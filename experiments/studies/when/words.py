@@ -96,9 +96,8 @@ def tell_changes(effects: pd.DataFrame) -> str:
     beyond = held[held["beyond"]]
     lines = [
         f"{held['region'].nunique()} of {regions} regions change something under both kinds "
-        f"(family-wise p < {LEVEL:.0%}), {beyond['region'].nunique()} of them more than "
-        f"{int(effects['draws'].max())} random cuts of their size do (p < {LEVEL:.0%}, each by "
-        "itself)."
+        f"(family-wise p < {LEVEL:.0%}). Of these {len(held)} changes (region × behaviour) "
+        f"{_beyond(held, len(effects))}."
     ]
     for signal, part in beyond.groupby("signal", sort=False):
         most = part.loc[part["delta"].abs().sort_values(ascending=False, kind="stable").index]
@@ -118,17 +117,19 @@ def tell_dependence(found: pd.DataFrame, of: str, where: object) -> str:
     """Which effects depend on a phase or a number, from the rows of `weakest`."""
     assert callable(where)
     tried = found[found["amplitude"] > 0]
-    held, beyond = found[found["holds"]], found[found["beyond"]]
+    held = found[found["holds"]]
     could = tried.groupby("signal", sort=False)["smallest"].median()
     limits = ", ".join(
-        f"{LABELS[str(s)][0]} {told(x)}{_unit(str(s))}" for s, x in could.items() if np.isfinite(x)
+        f"{LABELS[str(s)][0]} ± {told(x)}{_unit(str(s))}"
+        for s, x in could.items()
+        if np.isfinite(x)
     )
     text = (
         f"{of}: of {len(tried)} effects (region × behaviour) that change at all, {len(held)} "
-        f"depend on it under both kinds (family-wise p < {LEVEL:.0%}), and {len(beyond)} of these "
-        "more than random cuts of their size do"
+        f"depend on it under both kinds (family-wise p < {LEVEL:.0%})"
+        + (f"; of these {_beyond(held, len(tried))}" if len(held) else "")
     )
-    text += f". Found would have been (80 %, in the median) waves of ± {limits}." if limits else "."
+    text += f". Found would have been (80 %, in the median) waves of {limits}." if limits else "."
     for row in held.sort_values(["beyond", "p_fwe"], ascending=[False, True]).head(
         2 * TOLD
     ).to_dict("records"):  # fmt: skip
@@ -143,6 +144,21 @@ def tell_dependence(found: pd.DataFrame, of: str, where: object) -> str:
             f"{where(row['strongest'])} ({told(row['there'])}); {than}."
         )
     return text[0].upper() + text[1:]
+
+
+def _beyond(held: pd.DataFrame, tried: int) -> str:
+    """How many of the rows go beyond random cuts, and how many of all tried ones would by chance.
+
+    What holds was chosen for being large, so chance is reckoned over all that were tried.
+    """
+    draws = int(held["draws"].max())
+    if not draws:
+        return "none was held against random cuts"
+    chance = np.floor(LEVEL * (draws + 1)) / (draws + 1) * tried
+    return (
+        f"{held['beyond'].sum()} go further than random cuts of the same size (p < {LEVEL:.0%}, "
+        f"{draws} cuts, each by itself: of random regions up to {number(chance, '.1f')} would)"
+    )
 
 
 def _unit(signal: str) -> str:

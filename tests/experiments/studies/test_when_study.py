@@ -29,7 +29,8 @@ def test_the_words_follow_the_numbers() -> None:
     text = words.tell_dependence(told_of(), "the phase", words._degrees)
     assert text.startswith("The phase: of 2 effects")
     assert "1 depend on it under both kinds" in text
-    assert "0 of these more than random cuts" in text
+    assert "of these 0 go further than random cuts of the same size" in text
+    assert "20 cuts, each by itself: of random regions up to 0.1 would" in text
     assert "forward speed ± 0.020 m/s" in text, "what would have been found"
     assert "h0/part-0, forward speed: ± 0.040 m/s, most at 90° (−0.140)" in text
     assert "h0/part-1" not in text
@@ -45,7 +46,8 @@ def test_only_what_holds_and_goes_beyond_chance_is_told_as_a_change(
     assert ("No cut of 2 regions clearly changes anything" in text) == (not holds)
     assert ("h0/part-1 −0.100 (−0.200 to −0.050; random 0.030)" in text) == beyond
     if holds:
-        assert f"{2 * beyond} of them more than 20 random cuts" in text
+        assert f"Of these 2 changes (region × behaviour) {2 * beyond} go further than" in text
+        assert "of random regions up to 0.1 would" in text
 
 
 def test_the_quick_study_tells_what_its_tables_say(
