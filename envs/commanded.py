@@ -226,11 +226,16 @@ class CommandedBatch(BatchEnv):
     Args:
         robot: Which.
         num_envs: How many.
+        push_at: When the condition ``push`` pushes, s, instead of its own time. Nothing else that
+            is drawn changes, so with a time after the episode's end robots are the unpushed twins.
         **kwargs: Of `BatchEnv`.
     """
 
-    def __init__(self, robot: Commanded, num_envs: int = 1, **kwargs: Any) -> None:
+    def __init__(
+        self, robot: Commanded, num_envs: int = 1, *, push_at: float | None = None, **kwargs: Any
+    ) -> None:
         self.robot, model = robot, robot.spec().compile()
+        self.push_at = push_at
         low, high = robot.control.clip or (-np.inf, np.inf)
         size, actions = len(robot.observation_names), len(robot.joints)
         super().__init__(
@@ -292,7 +297,8 @@ class CommandedBatch(BatchEnv):
             self._pushes[i] = 0.0
             if "impulse" in condition:
                 side = 1.0 if push_angle[0] < np.pi else -1.0
-                self._push_steps[i, 0] = round(condition["at"] / self.dt)
+                at = condition["at"] if self.push_at is None else self.push_at
+                self._push_steps[i, 0] = round(at / self.dt)
                 self._pushes[i, 0, 1] = side * condition["impulse"] / push_seconds
 
     def _before_step(self, rows: np.ndarray, actions: np.ndarray) -> None:

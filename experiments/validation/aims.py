@@ -11,6 +11,7 @@ from scipy import stats
 from experiments.validation.developing import DEVELOPING
 from experiments.validation.directions import ALIGNED, ROOM
 from experiments.validation.families import TWO, TWO_TWIN
+from experiments.validation.moments import AIMS, FAMILY
 from experiments.validation.trees import SEARCHED
 
 EVERY = "all"
@@ -34,9 +35,10 @@ def share_of(hits: int, of: int, what: str) -> tuple[float, float, float, str]:
 
 
 def further(facts: Sequence[dict[str, Any]]) -> list[Row]:
-    """What is asked of directions, connections and trees."""
+    """What is asked of directions, connections, trees and brief cuts."""
     wires = [f["connections"] for f in facts if "connections" in f]
-    return [*_directions(facts), *_wiring(wires), *_trees(facts)]
+    brief = [f["when"] for f in facts if "when" in f]
+    return [*_directions(facts), *_wiring(wires), *_trees(facts), *_when(brief)]
 
 
 def _directions(facts: Sequence[dict[str, Any]]) -> list[Row]:
@@ -87,6 +89,17 @@ def _trees(facts: Sequence[dict[str, Any]]) -> list[Row]:
         aim = "tree" if who == "tree" else "flat clusters, equal steps"
         rows.append((f"{aim}: groups found", TWO, *share_of(hits, roles, "groups"), least, 1))
     return rows
+
+
+def _when(facts: Sequence[dict[str, Any]]) -> list[Row]:
+    """What depends on when; see `experiments.validation.moments`."""
+    rows: list[Row] = []
+    for aim, (what, least, most) in AIMS.items():
+        found = share_of(sum(x[what] for x in facts), len(facts), "robots")
+        rows.append((aim, FAMILY, *found, least, most))
+    of_null, false = (sum(x["null"][k] for x in facts) for k in (0, 1))
+    found = share_of(false, of_null, "nulls")
+    return [*rows, ("when: told of others' places", FAMILY, *found, 0, 0.05)]
 
 
 def developed(dates: Sequence[Sequence[bool]]) -> list[Row]:

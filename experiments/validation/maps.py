@@ -26,6 +26,7 @@ from experiments.validation.families import (
     TWO,
     TWO_TWIN,
 )
+from experiments.validation.moments import FAMILY, told_when
 from experiments.validation.policies import ZERO, Planted, true_effects
 from experiments.validation.scores import compare, recalled, score_cells
 from experiments.validation.steered import DAMPING, STEERED, STEERING_WAYS, steered
@@ -174,6 +175,8 @@ def _score(index: int, folder: Path, seed: int, size: Size) -> dict[str, str]:
         facts["connections"] = connections.recovered(planted, case.mapped, how, score_cells)
     if family == TRAINED:
         facts["halves"] = {m: right_half(cells, m) for m in SERVED}
+    if family == FAMILY:
+        facts["when"] = told_when(built)
     if family == REDUNDANT:
         facts |= redundant(planted, regions, activity, joint, folder / "pairs", size)
     if family == TWO:

@@ -46,6 +46,7 @@ with the kind under which it is weakest, and held against the truth in this kind
 * *Wiring* is cut between parts: the sensors by what they look at, the units of a role, the wheels
   (`experiments.validation.connections`). A cell is a connection × a behaviour, with claims and
   truth as for units; there, a connection that has no wire changes nothing.
+* *When*: brief cuts of robots that slow down in left bends; see `experiments.validation.moments`.
 * *First kinds*: every fourth robot of a family is also mapped with the mean and with the
   conditional kind as the first, in which the discovery selects; claims hold in resample and mean,
   and in the first.

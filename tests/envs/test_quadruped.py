@@ -174,6 +174,17 @@ def test_push_pushes_sideways_at_its_time():
     assert {1.0, -1.0} == set(np.sign(sideways[204]))
 
 
+def test_a_push_can_be_told_when_and_its_twin_is_not_pushed():
+    early, never = (play(make(8, push_at=at), 60, condition="push") for at in (0.5, 1e6))
+    for step in range(25):
+        assert np.array_equal(early[step][0], never[step][0]), "the same robot until it is pushed"
+    when = np.array([infos["pushed"] for *_, infos in early])
+    assert np.array_equal(np.flatnonzero(when.any(1)), np.arange(25, 30))
+    assert not np.array([infos["pushed"] for *_, infos in never]).any()
+    as_ever, drawn = play(make(8), 60), play(make(8, push_at=0.5), 60)
+    assert np.array_equal(as_ever[-1][0], drawn[-1][0]), "it is for the condition push alone"
+
+
 def test_training_pushes_come_in_every_direction():
     batch = QuadrupedBatch(256)
     batch.reset(seed=0)
