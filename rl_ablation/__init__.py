@@ -31,6 +31,7 @@ _HOMES = {
     "layers": "groupings.units",
     "tiles": "groupings.units",
     "clusters": "groupings.clusters",
+    "connections": "groupings.connections",
     "factors": "groupings.factors",
     "components": "groupings.directions",
     "patterns": "groupings.directions",

@@ -57,7 +57,7 @@ def foretold(policy: Policy, plan: Plan, activity: Activity) -> pd.DataFrame:
     places: dict[int, list[Lesion]] = {}
     for lesion in plan:
         if lesion.size:
-            places.setdefault(_depth(lesion, order), []).append(lesion)
+            places.setdefault(_depth(lesion, policy), []).append(lesion)
     inputs = activity["obs"].samples.astype(np.float64)
     kept = np.linspace(0, len(inputs) - 1, min(MOMENTS, len(inputs))).astype(int)
     x = torch.as_tensor(inputs[kept])
@@ -98,23 +98,25 @@ def through_connections(
     units (`rl_ablation.analysis.attribution.conductance`) do. Arguments and errors are as there,
     and as in `foretold`.
     """
-    module, order = View(policy), list(policy.sites)
+    module = View(policy)
     assert isinstance(policy.network, MLP)
     x = torch.as_tensor(np.asarray(inputs, np.float64))
     base = x.mean(0)[None] if baseline is None else torch.as_tensor(baseline).double()[None]
     lesions = [lesion for lesion in plan if lesion.size]
     out = np.empty((len(x), len(lesions), policy.action_size))
     with one_thread():
-        for depth in {_depth(lesion, order) for lesion in lesions}:
-            which = [k for k, lesion in enumerate(lesions) if _depth(lesion, order) == depth]
+        for depth in {_depth(lesion, policy) for lesion in lesions}:
+            which = [k for k, lesion in enumerate(lesions) if _depth(lesion, policy) == depth]
             weight = policy.network.layers[depth][0].numpy().astype(np.float64)
             here = [lesions[k] for k in which]
             out[:, which] = _conductance(module, depth, x, base, here, weight)
     return out
 
 
-def _depth(lesion: Lesion, order: Sequence[str]) -> int:
+def _depth(lesion: Lesion, policy: Policy) -> int:
     """The layer, counted from the input, from which a connection goes."""
+    lesion.check(policy.sites)
+    order = list(policy.sites)
     if len(lesion.cut) == len(lesion.to) == 1 and not lesion.directions:
         depth = order.index(next(iter(lesion.cut)))
         if order[depth + 1 : depth + 2] == list(lesion.to):

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pandas as pd
 
+from rl_ablation.groupings.connections import CONNECTIONS
 from rl_ablation.mapping import evidence
 from rl_ablation.mapping.divisions import divisions
 from rl_ablation.mapping.evidence import (
@@ -243,11 +244,11 @@ def double_dissociations(run: Map, measures: Sequence[str] | None = None) -> lis
     A region hurts a behaviour with a claim of at least 0.4 of the `reference_effect`, and spares
     one with a harm of less than 0.25. The strength is the least of the four contrasts. Crossing
     over is needed for, but does not prove, separate modules (Plaut 1995). Without measures it looks
-    at those that cuts change most.
+    at those that cuts change most. Connections are no parts of a division, and left out.
     """
     rows = changes(run).fillna({"harm": 0.0})
     chosen = distinct(rows, valued(run), 8) if measures is None else list(measures)
-    rows = rows[rows["measure"].isin(chosen) & (rows["group"] != "layers")]
+    rows = rows[rows["measure"].isin(chosen) & ~rows["group"].isin(["layers", CONNECTIONS])]
     if rows.empty:
         return []
     value = rows.pivot(index="lesion", columns="measure", values="harm")[chosen]

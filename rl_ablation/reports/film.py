@@ -20,7 +20,7 @@ from rl_ablation.analysis.layout import grid_shape
 from rl_ablation.env_ids import find_spec, trust
 from rl_ablation.errors import LabError
 from rl_ablation.files import check_target, one_line, replacing
-from rl_ablation.lesions.lesion import INTACT, VARIANT, Lesion
+from rl_ablation.lesions.lesion import ARROW, INTACT, VARIANT, Lesion
 from rl_ablation.lesions.masks import Masks
 from rl_ablation.lesions.triggers import Triggers
 from rl_ablation.mapping.claims import typical_episode
@@ -102,7 +102,8 @@ def film(
     sides: list[_Side] = []
     try:
         how = "" if VARIANT in lesion else f" ({chosen.manner})"
-        without = f"without {labels(run)[lesion]}{how}"
+        # The font of films has no arrow.
+        without = f"without {labels(run)[lesion].replace(ARROW, 'to')}{how}"
         for title, what in ((INTACT, run.plan[INTACT]), (without, chosen)):
             sides.append(_start(title, what, run, episode))
         dt = 1.0 / float(sides[0].env.metadata.get("render_fps") or 1.0)
@@ -268,7 +269,10 @@ def _compose(sides: list[_Side], head: str, peak: Mapping[str, float]) -> np.nda
         if side.ended:
             picture = Image.blend(picture, Image.new("RGB", picture.size, _PAPER), 0.45)
         page.paste(picture, (left, _HEAD))
-        draw.text((left + 8, 7), side.title, fill=_INK if k == 0 else _CUT, font_size=18)
+        room = WIDTH - 24 - (draw.textlength(head, font_size=15) if side is sides[-1] else 0)
+        size = min(18, int(18 * room / max(1.0, draw.textlength(side.title, font_size=18))))
+        ink = _INK if k == 0 else _CUT
+        draw.text((left + 8, 18), side.title, fill=ink, font_size=max(9, size), anchor="lm")
         middle = (left + WIDTH / 2, _HEAD + 20)
         draw.text(middle, side.ended, fill=_INK, font_size=22, anchor="ma")
         _draw_activity(draw, side, left, _HEAD + HEIGHT + 4, peak)
