@@ -25,6 +25,7 @@ TOLD = 3  # directions told of each robot
 def harmful(run: rl.Map) -> pd.DataFrame:
     """The claims of clear harm to a behaviour for which more or less is better, by direction."""
     rows = changes(run)
+    rows = rows[rows["group"].isin(list(KINDS))]
     sides = rows["measure"].map(lambda m: rl.MEASURES[m].better != 0)
     clear = (rows["stage"] == "confirmed") & (rows["q"] < LEVEL)
     return rows[sides & clear & (rows["harm"] < -REPORTED_EFFECT)]

@@ -1,0 +1,69 @@
+"""The study of directions: its parts on a small robot, its sentences from numbers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import CONDITIONS, HORIZON
+
+import rl_ablation as rl
+from experiments.studies.directions import reading
+from experiments.studies.directions.words import (
+    beyond,
+    harmful,
+    tell_kept,
+    tell_map,
+    tell_read,
+    tell_robots,
+)
+from experiments.studies.regions import Size
+from rl_ablation.groupings import autoencoder
+
+SMALL = Size(k=2, discovery=4, episodes=6, controls=4, horizon=HORIZON)
+
+
+def test_signals_are_read_beside_untrained_networks(policy, monkeypatch):
+    monkeypatch.setattr(reading, "UNTRAINED", 2)
+    monkeypatch.setattr(reading, "EPISODES", 12)
+    told = reading.read_in(policy, SMALL, 0)
+    assert set(told["layer"]) == {"h0", "h1"}
+    assert (told["r2"] <= 1).all()
+    assert (told["untrained"] <= told["most"]).all()
+    assert told["untrained"].notna().all()
+    text = tell_read(told)
+    best = told.loc[told["r2"].idxmax()]
+    assert f"{best['signal']} {best['r2']:.2f} (untrained " in text
+
+
+def test_an_untrained_network_is_of_the_same_shape(policy):
+    fresh = reading._untrained(policy, 3)
+    assert fresh.sites == policy.sites
+    assert fresh.sha256 != policy.sha256
+    assert reading._untrained(policy, 3).sha256 == fresh.sha256
+
+
+def test_what_is_kept_through_an_autoencoder(policy, activity, tmp_path, monkeypatch):
+    monkeypatch.setattr(autoencoder, "STEPS", 60)
+    kept = reading.kept_through(policy, activity, 4, SMALL, 0, tmp_path, sizes=(1, 3))
+    assert list(kept["features"]) == [4, 12]
+    assert kept["kept"].to_numpy() == pytest.approx(kept["through"] / kept["intact"])
+    assert (kept["low"] <= kept["high"]).all()
+
+
+def test_sentences_say_when_a_dictionary_loses():
+    row = {"features": 16, "r2": 0.9, "kept": 0.97, "low": 0.96, "high": 0.99}
+    assert "Less than 98 % is kept with 16 features" in tell_kept(pd.DataFrame([row]))
+    assert "Every dictionary keeps" in tell_kept(pd.DataFrame([{**row, "kept": 0.99}]))
+    none = pd.DataFrame([{"layer": "h0", "signal": "x", "r2": 0.1, "untrained": np.nan, "most": 0}])
+    assert tell_read(none).startswith("No signal")
+
+
+def test_a_map_of_directions_in_words(policy, activity, tmp_path):
+    plan = rl.components(policy, 2, activity) + rl.layers(policy)
+    run = rl.lesion_map(
+        policy, plan, episodes=6, discovery=4, controls=4, conditions=CONDITIONS, horizon=HORIZON,
+        threads=1, activity=activity, folder=tmp_path / "run", progress=False, seed=2,
+    )  # fmt: skip
+    rows = harmful(run)
+    assert set(beyond(rows)["lesion"]) <= set(rows["lesion"])
+    assert "Of 4 principal components" in tell_map(run)
+    assert "of 4 directions are clearly needed" in tell_robots({"small": run})
