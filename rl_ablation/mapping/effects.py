@@ -21,7 +21,7 @@ COLUMNS = {
     "lesion": "name of the cut",
     "group": "grouping it belongs to",
     "kind": "kind of the cut",
-    "units": "units cut",
+    "units": "units, or directions, cut",
     "condition": "condition of the episodes, or all",
     "measure": "behaviour measured",
     "unit": "unit of intact, lesioned, delta, ci_low and ci_high",
