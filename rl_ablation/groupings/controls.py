@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # help lists the groupings, and should not wait for torch
 
 STRETCH = 3.0
 """Power of the covariance by which random directions are stretched at most."""
+_TRIES = 12
 AGAIN = 0.5
 """Share of the tested directions that their control may hold."""
 RANDOM = "random"
@@ -84,8 +85,9 @@ def _random_directions(
     start, lesions = int(digest([site, axes])[:8], 16), []
     for draw in range(first, first + n):
         rng = np.random.default_rng([seed, start, draw])
-        found = random_directions(activity[site], np.array(axes), rng)
-        if found is not None:
+        # Now and then a draw cannot be stretched so far; the next one mostly can.
+        tried = (random_directions(activity[site], np.array(axes), rng) for _ in range(_TRIES))
+        if (found := next((x for x in tried if x is not None), None)) is not None:
             name = f"{model.name.partition(VARIANT)[0]}{VARIANT}{RANDOM}-{draw}"
             new = {"name": name, "directions": {site: orthonormal(found)}, "group": RANDOM}
             lesions.append(model.model_copy(update=new))
