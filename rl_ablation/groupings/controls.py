@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -104,9 +105,7 @@ def random_directions(
     it, or where what comes out is mostly ``axes`` again: as much variance as along the direction
     along which a layer varies most lies along no other.
     """
-    values = stats.samples - stats.samples.mean(0, dtype=np.float64)
-    variance, basis = np.linalg.eigh(values.T @ values / len(values))
-    variance = np.maximum(variance, 1e-12 * max(float(variance[-1]), 1e-300))
+    variance, basis = _spectrum(stats)
     drawn = rng.normal(size=axes.shape)
     wanted = float(((axes @ basis) ** 2 @ variance).sum())
 
@@ -124,6 +123,14 @@ def random_directions(
     found = turned @ basis.T
     again = float(((found @ axes.T) ** 2).sum()) / len(axes)
     return found if abs(there / wanted - 1) <= 0.05 and again <= AGAIN else None
+
+
+@lru_cache(maxsize=8)
+def _spectrum(stats: SiteStats) -> tuple[np.ndarray, np.ndarray]:
+    """A layer's variances along its principal directions, (H,), and these, (H, H)."""
+    values = stats.samples - stats.samples.mean(0, dtype=np.float64)
+    variance, basis = np.linalg.eigh(values.T @ values / len(values))
+    return np.maximum(variance, 1e-12 * max(float(variance[-1]), 1e-300)), basis
 
 
 def equal_parts(
