@@ -22,7 +22,7 @@ motors.
 
 Cutting one connection in a loop may change later inputs of all others, so no rule is exact.
 Expected picture: weights times activity foretells more than weights, and what attribution sends
-through a connection more than either. About 8 minutes on 2 quiet cores; ``rl-ablation study
+through a connection more than either. About 4 minutes on 2 quiet cores; ``rl-ablation study
 connections``.
 """
 
