@@ -132,9 +132,7 @@ def _watch(
     begins: np.ndarray, steps: int,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Signal → mean over the steps, (N,), and "" → whether the episode ended within them."""
-    trace = run_jobs(
-        policy, signals, jobs, activity=activity, horizon=int(begins.max()) + steps
-    )
+    trace = run_jobs(policy, signals, jobs, activity=activity, horizon=int(begins.max()) + steps)
     since = np.arange(len(trace.alive))[:, None] - np.resize(begins, len(jobs))
     inside = trace.alive & (since >= 0) & (since < steps)
     lost = trace.unstable

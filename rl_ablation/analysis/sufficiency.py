@@ -94,10 +94,10 @@ def evoked(
     Returns:
         Columns ``region``, ``size``, ``signal``; ``target`` and ``source``, what the intact robot
         does there; ``kind`` under which least is evoked, the share ``evoked`` with ``ci_low`` and
-        ``ci_high``, ``own`` and ``any``, the shares that the controls evoke in this kind; ``ended``,
-        the share of episodes that ended within the time; ``p``, ``q``, ``n``; ``random``, the
-        median share that random units of the same number evoke in the first kind, of ``draws``, and
-        ``p_random``, NaN without; and for each kind what is evoked under it.
+        ``ci_high``, ``own`` and ``any``, the shares that the controls evoke in this kind;
+        ``ended``, the share of episodes that ended within the time; ``p``, ``q``, ``n``;
+        ``random``, the median share that random units of the same number evoke in the first kind,
+        of ``draws``, and ``p_random``, NaN without; and for each kind what is evoked under it.
     """
     regions = [x for x in target.plan if _named(x.name, SOURCE, kinds[0]) and x.group != RANDOM]
     rows = []

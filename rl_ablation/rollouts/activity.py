@@ -59,9 +59,7 @@ def record_activity(
     return {key: SiteStats(visited[name][kept], where) for key, name in names.items()}
 
 
-def _visits(
-    conditions: Sequence[str], episodes: int, seed: int, horizon: int | None
-) -> Episodes:
+def _visits(conditions: Sequence[str], episodes: int, seed: int, horizon: int | None) -> Episodes:
     count = max(episodes, len(conditions))
     return Episodes(count, seed, tuple(conditions), horizon, REFERENCE)
 
