@@ -1,11 +1,32 @@
-"""draft"""
+"""Does the lab find what a code evokes, and tell what is enough from what is needed?
+
+Planted robots with the room on either side as their cue: the code of moments with more room on the
+left is put in at moments with more room on the right. Two families:
+
+* *Steered* robots (`experiments.validation.steered`): one way of steering, which is what the next
+  turn hangs on. Its code evokes turning left.
+* *Twin* robots, here: two ways of steering that see the same, and units in ``h1`` that are silent
+  as soon as either speaks, relu(1 − a − b), as of the twins in `experiments.validation.policies`.
+  The code of one twin is enough to stop the turn, and neither is needed.
+
+Decoys and dead units look at much the same and nothing listens: they evoke nothing by wiring. That
+a random half of the target's own moments evokes nothing is asked of every region that matters: a
+patch like any other, of which nothing can come but chance.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+
+import rl_ablation as rl
 from experiments.validation.policies import (
     MIDDLE,
     OBS,
     YAW_RATE,
+    ZERO,
     Layer,
     Planted,
     add_idle,
@@ -13,61 +34,140 @@ from experiments.validation.policies import (
     mean_of,
     way_ahead,
 )
-from experiments.validation.steered import _shuffled
+from experiments.validation.steered import STEERED, shuffled, steered
+from rl_ablation.analysis.responses import Responses, responses
+from rl_ablation.analysis.sufficiency import NO, YES, evoked, lost, necessary_and_sufficient
+from rl_ablation.groupings.patches import ANY, KINDS, OWN, SOURCE, patched, patches
+from rl_ablation.lesions.lesion import Plan
+from rl_ablation.lesions.variants import variants
+from rl_ablation.stats import LEVEL
 
 TWINS = ("twin-a", "twin-b")
-SIDES = {"left": 1.0, "right": -1.0}
+ROOM_LEFT = "obs[10] > 0.22 and obs[4] < 0.17"
+ROOM_RIGHT = "obs[4] > 0.22 and obs[10] < 0.17"
+"""The rays 45° to either side, of 4 m."""
+SIGNAL = "yaw_rate"
+CONDITIONS = ("bends/ccw", "bends/cw", "random/ccw", "random/cw")
+ONSET, SECONDS = 10, 0.2
+_SIDES = {"left": 1.0, "right": -1.0}
 
 
-def turner(
-    seed, ways=("turning",), g=(0.11, 0.13), gain=(7.5, 8.5), thr=0.1, damp=(0.15, 0.2), centre=0.0
-):
+def twin_steered(seed: int) -> Planted:
+    """Build the twin robot of a seed; see the module."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, 0x7217]))
     first = Layer(OBS)
-    for way in ways:
-        for side, sign in SIDES.items():
-            w = np.zeros(OBS)
-            for k in (1, 2, 3):
-                share = rng.uniform(0.8, 1.2) / 3
-                w[MIDDLE + k], w[MIDDLE - k] = sign * share, -sign * share
-            gg = rng.uniform(*gain)
-            first.add(f"{way} {side}", gg * w, -thr)
-            first.add(f"{way} {side}", gg * w, -thr - 1)
+    sides = {way: _add_way(first, way, rng) for way in TWINS}
     for _ in range(rng.integers(2, 5)):
         weights, bias = way_ahead(rng)
         first.add("forward", 0.2 * weights, bias)
-    for sign in SIDES.values():
-        w = np.zeros(OBS)
-        w[YAW_RATE] = sign
-        if centre:
-            for k in (4, 5):
-                w[MIDDLE + k], w[MIDDLE - k] = -sign * centre, sign * centre
-        first.add("damping", w, 0.0)
+    for sign in _SIDES.values():
+        first.add("damping", sign * np.eye(OBS)[YAW_RATE])
     add_idle(first, rng, (8, 13))
     second = Layer(len(first.roles))
-    for side in SIDES:
-        w = np.zeros(len(first.roles))
-        for way in ways:
-            u = first.where(f"{way} {side}")
-            w[u[0]], w[u[1]] = -1.0, 1.0
-        second.add(f"no {side}", w, 1.0)
-    for u in first.where("damping"):
-        w = np.zeros(len(first.roles))
-        w[u] = 1.0
-        second.add("damping", w, 0.0)
+    for sign in _SIDES.values():
+        weights = np.zeros(second.inputs)
+        for members in sides.values():
+            mine = [k for k, side in members.items() if side == sign]
+            weights[mine] = -rng.dirichlet(np.full(len(mine), 8.0))
+        second.add("silent", weights, 1.0)
+    for unit in first.where("damping"):
+        second.add("damping", np.eye(second.inputs)[unit])
     second.add("forward", mean_of(first, "forward", rng))
     for _ in range(4):
         second.add("decoy", np.abs(rng.normal(0.0, 1.0, second.inputs)))
     second.add("dead", np.zeros(second.inputs), -1.0)
     wheels = np.zeros((2, len(second.roles)))
-    gg, dd = rng.uniform(*g), rng.uniform(*damp)
-    for (u,), s in ((second.where("no left"), 1.0), (second.where("no right"), -1.0)):
-        wheels[0, u], wheels[1, u] = s * gg, -s * gg
-    for u, s in zip(second.where("damping"), (1.0, -1.0)):
-        wheels[0, u], wheels[1, u] = s * dd, -s * dd
-    f = second.where("forward")
-    wheels[:, f] = rng.uniform(0.65, 0.75)
-    return assembled(f"turner-{seed}", seed, *_shuffled(first, second, wheels, rng))
+    for role, gains in (("silent", (0.22, 0.26)), ("damping", (0.25, 0.3))):
+        gain = rng.uniform(*gains)
+        for unit, sign in zip(second.where(role), _SIDES.values(), strict=True):
+            wheels[:, unit] = sign * gain, -sign * gain
+    wheels[:, second.where("forward")] = rng.uniform(0.65, 0.75)
+    return assembled(f"twins-{seed}", seed, *shuffled(first, second, wheels, rng))
 
 
-twin_steered = lambda s, **k: turner(s, TWINS)
+def _add_way(layer: Layer, way: str, rng: np.random.Generator) -> dict[int, float]:
+    """Add the units of a way of steering, steep and rectified; returns unit → side."""
+    members = {}
+    for sign in _SIDES.values():
+        for _ in range(rng.integers(2, 4)):
+            weights = np.zeros(OBS)
+            for k in range(2, 6):
+                share = rng.uniform(0.8, 1.2) / 4
+                weights[MIDDLE + k], weights[MIDDLE - k] = sign * share, -sign * share
+            members[len(layer.roles)] = sign
+            layer.add(way, rng.uniform(14.0, 16.0) * weights, -1.0)
+    return members
+
+
+def by_role(planted: Planted) -> Plan:
+    """The units of each role and layer as a region; those wired to nothing are one."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for name, role in planted.roles.items():
+        site, unit = name.split("/")
+        groups.setdefault((site, "idle" if role in ZERO else role), []).append(int(unit))
+    return Plan(
+        rl.Lesion(name=f"{site}/{role}", cut={site: tuple(units)}, group="truth")
+        for (site, role), units in groups.items()
+    )
+
+
+def score(planted: Planted, seed: int, episodes: int = 48, horizon: int = 150) -> dict[str, Any]:
+    """Patch and cut a robot's regions and judge them.
+
+    Returns:
+        ``sufficient`` and ``necessary``: region → verdict; ``idle``: claims about regions wired to
+        nothing; ``null`` and ``nulls``: claims of the patches with half of the target's own
+        moments, and how many there were.
+    """
+    how: dict[str, Any] = {"conditions": CONDITIONS, "seed": seed, "horizon": horizon}
+    activity = rl.record_activity(planted.policy, **how)
+    regions = by_role(planted)
+    mattering = Plan(x for x in regions if x.size and not x.name.endswith("/idle"))
+    plan = patches(planted.policy, regions, activity, ROOM_LEFT, ROOM_RIGHT, **how)
+    of_target = rl.moments(planted.policy, activity, ROOM_RIGHT, **how)
+    half = np.random.default_rng(seed).permutation(of_target)
+    halves = {SOURCE: half[::2], OWN: half[1::2], ANY: ()}
+    null = Plan()
+    for name, some in halves.items():
+        for kind in KINDS:
+            null += patched(mattering, name, [int(k) for k in some], kind)
+
+    def seen(cuts: Plan, when: str) -> Responses:
+        return responses(
+            planted.policy, cuts, activity, rl.Episodes(episodes, seed, CONDITIONS, horizon),
+            [SIGNAL], when=when, onset=ONSET, seconds=SECONDS,
+        )  # fmt: skip
+
+    source = seen(variants(regions, KINDS), ROOM_LEFT)
+    target = seen(plan, ROOM_RIGHT)
+    found = evoked(target, source, [SIGNAL])
+    chance = evoked(seen(null, ROOM_RIGHT), source, [SIGNAL])
+    names = [x.name for x in regions if x.size]
+    both = necessary_and_sufficient(lost(source, target, names, [SIGNAL]), found)
+    both = both.set_index("region")
+    idle = found[found["region"].str.endswith("/idle")]
+    return {
+        "necessary": both["necessary"].to_dict(),
+        "sufficient": both["sufficient"].to_dict(),
+        "evoked": both["evoked"].round(3).to_dict(),
+        "lost": both["lost"].round(3).to_dict(),
+        "idle": int((idle["q"] < LEVEL).sum()), "idles": len(idle),
+        "null": int((chance["q"] < LEVEL).sum()), "nulls": len(chance),
+    }  # fmt: skip
+
+
+def steering_found(facts: Mapping[str, Any]) -> list[bool]:
+    """Of a steered robot: whether the code of its steering, in each layer, is told enough."""
+    return [facts["sufficient"].get(f"{site}/{STEERED}") == YES for site in ("h0", "h1")]
+
+
+def twins_told(facts: Mapping[str, Any]) -> list[bool]:
+    """Of a twin robot: whether each twin is told enough and not needed."""
+    return [
+        facts["sufficient"].get(f"h0/{x}") == YES and facts["necessary"].get(f"h0/{x}") == NO
+        for x in TWINS
+    ]
+
+
+ROBOTS = {"two functions": (steered, steering_found), "twins": (twin_steered, twins_told)}
+"""Family → robot of a seed, and what has to be found in it."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import stats as distributions
 
 from rl_ablation import stats
 from rl_ablation.analysis.responses import Responses
@@ -32,20 +33,17 @@ _RNG = 0
 class Way:
     """From the intact robot in the target's condition to itself in the source's, in a signal.
 
+    An episode may come to one of them only; then it counts for that one.
+
     Attributes:
         signal: Its name.
-        target: What it does in the target's condition, (E,).
+        target: What it does in the target's condition, (E,); NaN where an episode has none.
         source: In the source's, (E,).
     """
 
     signal: str
     target: np.ndarray
     source: np.ndarray
-
-    @property
-    def gap(self) -> np.ndarray:
-        """Episode by episode, (E,)."""
-        return self.source - self.target
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -55,25 +53,48 @@ class Way:
     @property
     def clear(self) -> bool:
         """Whether there is any way to go."""
-        low, high = stats.mean_intervals(self.gap[:, None], np.random.default_rng(_RNG))
+        low, high = self._interval(self._gaps()[:, None], self.target[:, None])
         return bool(low[0] > 0 or high[0] < 0)
 
     def share(self, change: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Changes (E, C) as shares of the way, with the ends of their 95 % intervals, (C,) each.
 
-        A ratio of two means over the same episodes, with the interval of its linear form
-        r + (change − r·gap) / mean gap (Cochran 1977, "Sampling Techniques", ch. 6).
+        A ratio of means, with a percentile bootstrap over episodes, all means from the same
+        resamples, and its tails widened for few episodes after Hesterberg 2015.
         """
-        there = np.isfinite(change) & np.isfinite(self.gap)[:, None]
-        change = np.where(there, change, np.nan)
-        gap = np.where(there, self.gap[:, None], np.nan)
-        scale = stats.finite_mean(gap)
         with np.errstate(divide="ignore", invalid="ignore"):
-            share = stats.finite_mean(change) / scale
-            low, high = stats.mean_intervals(
-                share + (change - share * gap) / scale, np.random.default_rng(_RNG)
-            )
-        return share, low, high
+            share = stats.finite_mean(change) / (self.ends[1] - self.ends[0])
+            drawn = _means(change) / self._gaps()[:, None]
+        return share, *self._interval(drawn, change)
+
+    def _gaps(self) -> np.ndarray:
+        """The mean way in resamples of the episodes, (B,)."""
+        means = _means(np.stack([self.source, self.target], 1))
+        return np.asarray(means[:, 0] - means[:, 1])
+
+    def _interval(self, drawn: np.ndarray, of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Ends of the intervals of resampled numbers (B, C) of values (E, C)."""
+        others = min(np.isfinite(self.source).sum(), np.isfinite(self.target).sum())
+        ends = np.full((2, drawn.shape[1]), np.nan)
+        for k, column in enumerate(drawn.T):
+            n = min(int(np.isfinite(of[:, k]).sum()), int(others))
+            some = column[np.isfinite(column)]
+            if n >= 2 and some.size:
+                bar = np.sqrt(n / (n - 1)) * distributions.t.ppf((1 + stats.COVERAGE) / 2, n - 1)
+                ends[:, k] = np.quantile(some, distributions.norm.cdf([-bar, bar]))
+        return ends[0], ends[1]
+
+
+def _means(values: np.ndarray) -> np.ndarray:
+    """Means of values (E, C) in resamples of the episodes, (B, C): the same for all of a study."""
+    episodes = len(values)
+    draws = np.random.default_rng(_RNG).multinomial(
+        episodes, np.full(episodes, 1 / episodes), stats.RESAMPLES
+    )
+    there = np.isfinite(values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means = (draws @ np.where(there, values, 0.0)) / (draws @ there.astype(float))
+    return np.asarray(means)
 
 
 def way(target: Responses, source: Responses, signal: str) -> Way:

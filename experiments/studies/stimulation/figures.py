@@ -49,6 +49,8 @@ def _first(one: Found) -> pd.DataFrame:
     key = ["region", "signal"]
     more = one.evoked[[*key, "size", "own", "any", "random"]]
     rows = one.both.merge(more, on=key)
+    alike = one.alike[[*key, "evoked"]].rename(columns={"evoked": "alike"})
+    rows = rows.merge(alike, on=key)
     return rows[rows["signal"] == one.subject.signals[0]].reset_index(drop=True)
 
 
@@ -59,7 +61,7 @@ def _side(axes: Axes, table: pd.DataFrame, share: str, verdict: str, colour: str
         style.estimate(axes, y, drawn, colour, filled=row[verdict] == YES)
         if share == "evoked":
             marks = (("own", "|", "own moments"), ("any", "x", "any moments"),
-                     ("random", "d", "random units"))  # fmt: skip
+                     ("random", "d", "random units"), ("alike", "*", "like moments"))  # fmt: skip
             for name, marker, label in marks:
                 axes.plot(
                     np.clip(row[name], -_WIDEST, _WIDEST), y, marker, color=INK, ms=5, mew=1.2,

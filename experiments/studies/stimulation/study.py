@@ -41,8 +41,9 @@ from agents.train import untrained
 from agents.zoo import find_agent
 from experiments.studies.registry import Answer
 from experiments.studies.stimulation.figures import doses, regions
-from experiments.studies.stimulation.subject import Size, Subject, ask
+from experiments.studies.stimulation.subject import Size, Subject, ask, has_way
 from experiments.studies.stimulation.words import tell, tell_untrained
+from rl_ablation.analysis.sufficiency import YES
 
 LAP = Subject(
     "lap robot", "lap", "bend > 0.3", "bend < -0.3", ("left bends", "right bends"),
@@ -54,23 +55,25 @@ QUADRUPED = Subject(
     ("forward_speed", "lateral_speed", "yaw_rate"), "forward speed, m/s",
     onset=50, seconds=2.0, horizon=160,
 )  # fmt: skip
-FULL, QUICK = Size(episodes=48, draws=40, directions=40), Size(episodes=8, draws=2, directions=2)
+FULL = {"lap": Size(48, draws=40, directions=40), "quadruped": Size(24, draws=20, directions=20)}
+QUICK = Size(8, draws=2, directions=2)
 UNTRAINED = 3
 """Networks of each shape."""
 
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     """Ask each robot, and untrained networks of its shape."""
-    size, found, naive = QUICK if quick else FULL, [], []
+    found, naive = [], []
     for subject in (LAP, QUADRUPED):
         agent = find_agent(subject.agent)
+        size = QUICK if quick else FULL[subject.agent]
         some = replace(subject, k=2) if quick else subject
         found.append(ask(some, agent, size, seed))
         naive.append(_untrained(some, agent, 1 if quick else UNTRAINED, size, seed))
     text = [tell(one) for one in found] + [tell_untrained(naive)]
     tables: dict[str, pd.DataFrame] = {}
     for one in found:
-        for name in ("both", "evoked", "lost", "curves", "trends"):
+        for name in ("both", "evoked", "alike", "lost", "curves", "trends"):
             tables[f"{one.subject.agent}_{name}"] = getattr(one, name)
     tables["untrained"] = pd.concat(naive, ignore_index=True)
     figures = {"regions": regions(found), "doses": doses(found)}
@@ -88,9 +91,10 @@ def _untrained(
         naive = untrained(RECIPES[subject.agent], k, agent)
         row = {"robot": subject.name, "network": k, "way": 0, "asked": 0, "claimed": 0, "why": ""}
         try:
-            one = ask(subject, naive, replace(size, draws=0, directions=0), seed)
-            row["way"], row["asked"] = one.evoked["signal"].nunique(), len(one.both)
-            row["claimed"] = int((one.both["sufficient"] == "yes").sum())
+            if has_way(subject, naive, size, seed):
+                one = ask(subject, naive, replace(size, draws=0, directions=0), seed)
+                row["way"], row["asked"] = one.evoked["signal"].nunique(), len(one.both)
+                row["claimed"] = int((one.both["sufficient"] == YES).sum())
         except rl.LabError as error:
             row["why"] = str(error)
         rows.append(row)

@@ -29,6 +29,9 @@ DOSES: Mapping[str, tuple[float, ...]] = {
     "stimulate": (-4.0, -2.0, -1.0, 1.0, 2.0, 4.0),
     "clamp": (-2.0, -1.0, 0.0, 1.0, 2.0),
 }
+ALIKE = "conditional"
+"""The kind that takes the source's moment most like the present one: a code in step with the body.
+It is told beside the claims, which are of `KINDS`."""
 AGAINST = 2.0
 """The dose at which directions are held against random ones of their variance."""
 
@@ -82,6 +85,7 @@ class Found:
     Attributes:
         subject: Which.
         evoked: Of `evoked`, for every region and direction.
+        alike: The same for patches of moments like the present one alone.
         lost: Of `lost`.
         both: Of `necessary_and_sufficient`.
         curves: Of `curve`, for the contrasts, kinds and ``AGAINST`` of random directions.
@@ -94,6 +98,7 @@ class Found:
 
     subject: Subject
     evoked: pd.DataFrame
+    alike: pd.DataFrame
     lost: pd.DataFrame
     both: pd.DataFrame
     curves: pd.DataFrame
@@ -115,7 +120,7 @@ def ask(subject: Subject, agent: rl.Policy, size: Size, seed: int) -> Found:
     regions = rl.layers(agent) + _live(rl.clusters(agent, subject.k, activity)) + directions
     plan = patches(
         agent, regions, activity, subject.source, subject.into, onset=subject.onset,
-        draws=size.draws, **how,
+        draws=size.draws, kinds=(*KINDS, ALIKE), **how,
     )  # fmt: skip
     random = _random_directions(directions, activity, size.directions, seed)
     dosed = Plan()
@@ -135,12 +140,29 @@ def ask(subject: Subject, agent: rl.Policy, size: Size, seed: int) -> Found:
     at_source = seen(variants(regions, KINDS), subject.source)
     names = [x.name for x in regions if x.size]
     table = evoked(at_target, at_source, subject.signals)
+    alike = evoked(at_target, at_source, subject.signals, (ALIKE,))
     cuts = lost(at_source, at_target, names, subject.signals)
     here = way(at_target, at_source, subject.signals[0])
     curves, trends = _doses(at_target, here, directions, random)
     levels = {s: _levels(activity, directions, s, into, source) for s in agent.network.sizes}
     both = necessary_and_sufficient(cuts, table)
-    return Found(subject, table, cuts, both, curves, trends, here.ends, levels)
+    return Found(subject, table, alike, cuts, both, curves, trends, here.ends, levels)
+
+
+def has_way(subject: Subject, agent: rl.Policy, size: Size, seed: int) -> bool:
+    """Whether a robot does anything else in the source's condition than in the target's."""
+    every = conditions_of(agent)
+    episodes = rl.Episodes(size.episodes, seed, subject.conditions or tuple(every), subject.horizon)
+    ends = []
+    for where in (subject.into, subject.source):
+        asked, when = under(episodes, where, every)
+        ends.append(
+            responses(
+                agent, Plan(), {}, asked, subject.signals, when=when, onset=subject.onset,
+                seconds=subject.seconds,
+            )
+        )  # fmt: skip
+    return any(way(*ends, signal).clear for signal in subject.signals)
 
 
 def _live(plan: Plan) -> Plan:

@@ -34,20 +34,22 @@ def tell(found: Found) -> str:
 
 def table(found: Found) -> str:
     """Necessary against sufficient as Markdown, with the controls."""
-    rows = found.both.merge(
-        found.evoked[["region", "signal", "size", "own", "any", "random", "p_random", "ended"]],
-        on=["region", "signal"],
-    )
+    key = ["region", "signal"]
+    more = ["size", "resample", "mean", "own", "any", "random", "p_random", "ended"]
+    alike = found.alike[[*key, "evoked", "q"]].rename(columns={"evoked": "alike", "q": "alike_q"})
+    rows = found.both.merge(found.evoked[[*key, *more]], on=key).merge(alike, on=key)
     heads = ["region (size)", "signal", "lost without it", "needed?", "evoked by it", "enough?",
-             "own", "any", "random units", "ended"]  # fmt: skip
+             "resample", "mean", "like moments", "own", "any", "random units", "ended"]  # fmt: skip
     lines = [heads, ["---"] * len(heads)]
     for row in rows.to_dict("records"):
         random = number(row["random"])
         if row["p_random"] == row["p_random"]:
             random += f" (p = {row['p_random']:.2g})"
+        mark = "\\*" if row["alike_q"] < LEVEL else ""
         lines.append(
             [f"{row['region']} ({row['size']})", row["signal"].replace("_", " "),
              _share(row, "lost"), row["necessary"], _share(row, "evoked"), row["sufficient"],
+             number(row["resample"]), number(row["mean"]), f"{number(row['alike'])}{mark}",
              number(row["own"]), number(row["any"]), random, number(row["ended"], "%")]
         )  # fmt: skip
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -65,7 +67,9 @@ def legend(found: Found) -> str:
         f"Shares of the way from {target} to {source}, with 95 % intervals, of the kind (resample "
         'or mean) under which they are smaller; \\* q < 5 % under both, for "evoked" against '
         "the intact robot and both controls. Needed, enough: yes is a claim of "
-        f"{number(SHARE, '%')} and more, no an interval below that. Own, any: the same region with "
+        f"{number(SHARE, '%')} and more, no an interval below that. Like moments: given the "
+        f"code of the moments of {source} in which the robot saw most nearly what it sees now, of "
+        "which no claim is made. Own, any: the same region with "
         f"values of other moments in {target}, of any moments. Random units: the median of as many "
         f"units with the code of {source} (resample). Ended: episodes that ended within the "
         f"{found.subject.seconds:g} s."
