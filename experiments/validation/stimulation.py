@@ -95,7 +95,7 @@ def _add_way(layer: Layer, way: str, rng: np.random.Generator) -> dict[int, floa
                 share = rng.uniform(0.8, 1.2) / 4
                 weights[MIDDLE + k], weights[MIDDLE - k] = sign * share, -sign * share
             members[len(layer.roles)] = sign
-            layer.add(way, rng.uniform(14.0, 16.0) * weights, -1.0)
+            layer.add(way, rng.uniform(20.0, 22.0) * weights, -1.0)
     return members
 
 
@@ -111,7 +111,7 @@ def by_role(planted: Planted) -> Plan:
     )
 
 
-def score(planted: Planted, seed: int, episodes: int = 48, horizon: int = 150) -> dict[str, Any]:
+def score(planted: Planted, seed: int, episodes: int = 64, horizon: int = 150) -> dict[str, Any]:
     """Patch and cut a robot's regions and judge them.
 
     Returns:

@@ -1,8 +1,9 @@
 """Responses: what robots do at once, where a patch, a stimulus or a cut begins to act on them.
 
-Each robot is watched from the step at which a condition first holds, for a short time. Until then
-it is the intact robot to the bit, so in each episode the intact and the changed robot start from
-the same state, and what follows later, such as a crash, is none of the response.
+What is done to a robot begins at the step at which a condition first holds, and lasts; the robot is
+watched from there on, for a short time. Until then it is the intact robot to the bit, so in each
+episode the intact and the changed robot start from the same state, and what follows later, such as
+a crash, is none of the response.
 """
 
 from __future__ import annotations
@@ -63,12 +64,12 @@ def responses(
 
     Args:
         policy: Drives the robots.
-        plan: What is done to them, all with this condition and onset, whatever they say themselves.
+        plan: What is done to them, all from that step on, whatever onset or condition they have.
         activity: For kinds of lesion that read it.
         episodes: The same for each lesion.
         signals: Numbers of the world, such as ``"yaw_rate"``.
-        when: Condition for the lesions and for the time that is looked at; None always holds.
-        onset: First control step for both.
+        when: Condition as of a lesion; None always holds.
+        onset: The first control step at which it may begin.
         seconds: How long is looked at.
 
     Raises:
@@ -76,8 +77,6 @@ def responses(
     """
     asked = settled(policy, episodes)
     assert asked.horizon is not None
-    lesions = [x if x.name == INTACT else x.model_copy(update={"when": when, "onset": onset})
-               for x in plan]  # fmt: skip
     told = [] if when is None else [term.signal for term in parse(when)]
     wanted = list(dict.fromkeys([*signals, *told]))
     trace = run_jobs(policy, wanted, asked.jobs(Lesion(name=INTACT)), horizon=asked.horizon)
@@ -93,15 +92,16 @@ def responses(
     with bar("responses", there.size * len(plan), "episodes") as advance:
         for some in filter(len, np.array_split(there, _PARTS)):
             each = max(1, _ROWS // len(some))
-            for first in range(0, len(lesions), each):
-                where = np.ix_(some, range(first, min(first + each, len(lesions))))
-                jobs = [asked.job(x, int(k)) for x in lesions[first : first + each] for k in some]
+            for first in range(0, len(plan), each):
+                lesions = plan.lesions[first : first + each]
+                where = np.ix_(some, range(first, first + len(lesions)))
+                jobs = [job for x in lesions for job in _begun(asked, x, some, begins[some])]
                 seen = _watch(policy, jobs, activity, signals, begins[some], steps)
                 for name in signals:
                     values[name][where] = seen[name].reshape(-1, len(some)).T
                 ended[where] = seen[""].reshape(-1, len(some)).T
                 advance(len(jobs))
-    return Responses(Plan(lesions), values, ended)
+    return Responses(plan, values, ended)
 
 
 def under(episodes: Episodes, where: str, conditions: Sequence[str]) -> tuple[Episodes, str | None]:
@@ -110,6 +110,19 @@ def under(episodes: Episodes, where: str, conditions: Sequence[str]) -> tuple[Ep
     if where in conditions:
         return replace(episodes, conditions=(where,)), None
     return episodes, where
+
+
+def _begun(asked: Episodes, lesion: Lesion, some: np.ndarray, begins: np.ndarray) -> list[Episode]:
+    """Some episodes of a lesion, in each of which it begins at its own step."""
+    made = {}
+    if lesion.name != INTACT:
+        for step in np.unique(begins).tolist():
+            new = {"onset": step, "offset": None, "when": None}
+            made[step] = lesion.model_copy(update=new)
+    return [
+        asked.job(made.get(step, lesion), k)
+        for k, step in zip(some.tolist(), begins.tolist(), strict=True)
+    ]
 
 
 def _begins(trace: Trace, when: str | None, onset: int, last: int) -> np.ndarray:
