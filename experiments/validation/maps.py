@@ -18,6 +18,7 @@ from experiments.validation.cloned import HALVES
 from experiments.validation.families import FAMILIES, MIXED, MODULAR, REDUNDANT, TRAINED, TWO
 from experiments.validation.policies import ZERO, Planted, true_effects
 from experiments.validation.steered import DAMPING, STEERED, STEERING_WAYS
+from experiments.validation.stimulation import stimulated
 from rl_ablation.analysis.localisation import LOCAL, region_locality
 from rl_ablation.analysis.redundancy import SweepGame, interactions
 from rl_ablation.files import write_atomically
@@ -141,6 +142,7 @@ def _score(index: int, folder: Path, seed: int, size: Size) -> dict[str, str]:
     if family == REDUNDANT:
         facts |= redundant(planted, regions, activity, joint, folder / "pairs", size)
     if family == TWO:
+        facts["stimulation"] = stimulated(built, size.truth)
         facts["dissociated"] = two_dissociated(of_regions, planted)
         facts["steering local"] = steering_local(of_regions, facts["local"], planted)
     if number % size.every == 0:

@@ -35,6 +35,8 @@ with the kind under which it is weakest, and held against the truth in this kind
   region with half or more of the steering units of its layer. Their double dissociation counts as
   found if `dissociated` names a cut of steering, needed to stay on the track, and one of damping,
   needed for speed, with nothing else that matters in either.
+* *Codes*: what patches evoke in robots of a family of their own beside the steered ones, see
+  `experiments.validation.stimulation`.
 * *Trained halves* are networks trained with a mask so that one half can only serve speed and the
   other only steering. The speed half says "go" at all times: its loss within the network's range
   changes next to nothing, so whatever is lost is lost with the steering half. Speed, laps and
@@ -72,6 +74,7 @@ from experiments.studies.registry import DOCS, shrink
 from experiments.validation.families import FAMILIES, REDUNDANT, TRAINED, TWINS_OF, TWO
 from experiments.validation.maps import CELLS, FACTS, Size, keep, score_policy, scored
 from experiments.validation.policies import ZERO
+from experiments.validation.stimulation import CODES
 from rl_ablation.cluster import scattered
 from rl_ablation.files import write_atomically
 from rl_ablation.formats import Estimate
@@ -186,6 +189,14 @@ def _found(facts: Sequence[dict[str, Any]]) -> list[Row]:
         ("adaptive: clear cells decided alike", EVERY, *_share(*clear), 0.95, 1),
         ("adaptive: control steps", EVERY, spent, np.nan, np.nan, f"{len(twice)} maps", 0, 1 / 3),
     ]  # fmt: skip
+    some = [x for f in facts for x in f.get("stimulation", {}).values()]
+    told = {aim: [y for x in some if x["aim"] == aim for y in x["found"]] for aim in CODES}
+    rows += [(aim, EVERY, *_share(sum(hits), len(hits), "regions"), 0.9, 1)
+             for aim, hits in told.items()]  # fmt: skip
+    chance = (sum(x[k] for x in some) for k in ("null", "nulls"))
+    rows.append(("codes of the target itself evoke", EVERY, *_share(*chance, "patches"), 0, 0.05))
+    nothing = (sum(x[k] for x in some) for k in ("idle", "idles"))
+    rows.append(("codes that nobody hears evoke", EVERY, *_share(*nothing, "regions"), 0, 0))
     for family in TWINS_OF:
         clean = [not f["local"] and not f["dissociations"] for f in of[family]]
         rows.append(("nothing local, nothing dissociated", family, *share(clean, 0.95)))
