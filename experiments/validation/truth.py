@@ -193,10 +193,11 @@ def _found(facts: Sequence[dict[str, Any]]) -> list[Row]:
     told = {aim: [y for x in some if x["aim"] == aim for y in x["found"]] for aim in CODES}
     rows += [(aim, EVERY, *_share(sum(hits), len(hits), "regions"), 0.9, 1)
              for aim, hits in told.items()]  # fmt: skip
-    chance = (sum(x[k] for x in some) for k in ("null", "nulls"))
-    rows.append(("codes of the target itself evoke", EVERY, *_share(*chance, "patches"), 0, 0.05))
-    nothing = (sum(x[k] for x in some) for k in ("idle", "idles"))
-    rows.append(("codes that nobody hears evoke", EVERY, *_share(*nothing, "regions"), 0, 0))
+    null, nulls, idle, idles = (sum(x[k] for x in some) for k in ("null", "nulls", "idle", "idles"))
+    rows += [
+        ("codes of the target itself evoke", EVERY, *_share(null, nulls, "patches"), 0, 0.05),
+        ("codes that nobody hears evoke", EVERY, *_share(idle, idles, "regions"), 0, 0),
+    ]
     for family in TWINS_OF:
         clean = [not f["local"] and not f["dissociations"] for f in of[family]]
         rows.append(("nothing local, nothing dissociated", family, *share(clean, 0.95)))

@@ -94,7 +94,7 @@ def responses(
             each = max(1, _ROWS // len(some))
             for first in range(0, len(plan), each):
                 lesions = plan.lesions[first : first + each]
-                where = np.ix_(some, range(first, first + len(lesions)))
+                where = np.ix_(some, np.arange(first, first + len(lesions)))
                 jobs = [job for x in lesions for job in _begun(asked, x, some, begins[some])]
                 seen = _watch(policy, jobs, activity, signals, begins[some], steps)
                 for name in signals:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -192,7 +193,7 @@ def _named(name: str, what: str, kind: str) -> bool:
     return name.endswith(f"{VARIANT}{what} {kind}")
 
 
-def _patch(target: Responses, here: Way, region: str, kind: str) -> dict[str, object]:
+def _patch(target: Responses, here: Way, region: str, kind: str) -> dict[str, Any]:
     """What a patch of a region and its controls evoke in one kind, and the tests of it."""
     values = {what: target.of(here.signal, f"{region}{VARIANT}{what} {kind}")
               for what in (SOURCE, OWN, ANY)}  # fmt: skip

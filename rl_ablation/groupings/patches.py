@@ -146,7 +146,11 @@ def stimuli(
         for dose in doses:
             held = float(along.mean[0] + dose * along.std[0])
             strength = dose if kind == "stimulate" else held
-            new = {"name": f"{x.name}{VARIANT}{kind} {dose:g}", "kind": kind, "group": "doses"}
+            new: dict[str, Any] = {
+                "name": f"{x.name}{VARIANT}{kind} {dose:g}",
+                "kind": kind,
+                "group": "doses",
+            }
             new |= {"strength": strength, "when": when, "onset": onset}
             lesions.append(Lesion(**{**dict(x), **new}))
     return Plan(lesions)

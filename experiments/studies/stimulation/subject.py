@@ -162,7 +162,7 @@ def has_way(subject: Subject, agent: rl.Policy, size: Size, seed: int) -> bool:
                 seconds=subject.seconds,
             )
         )  # fmt: skip
-    return any(way(*ends, signal).clear for signal in subject.signals)
+    return any(way(ends[0], ends[1], signal).clear for signal in subject.signals)
 
 
 def _live(plan: Plan) -> Plan:
