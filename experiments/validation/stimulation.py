@@ -200,7 +200,7 @@ def twins_told(facts: Mapping[str, Any]) -> list[bool]:
 
 CODES = ("steering's code is told enough", "twins: enough, and not needed")
 """What has to be found in the robots of each family."""
-COUNTS = ("idle", "idles", "null", "nulls")
+COUNTS = ("null", "nulls", "idle", "idles")
 ROBOTS: dict[str, tuple[Callable[[int], Planted], Judge, Look, str]] = {
     "two functions": (steered, steering_found, Look(10, 0.2), CODES[0]),
     "twins": (twin_steered, twins_told, Look(1, 0.4), CODES[1]),

@@ -74,7 +74,7 @@ from experiments.studies.registry import DOCS, shrink
 from experiments.validation.families import FAMILIES, REDUNDANT, TRAINED, TWINS_OF, TWO
 from experiments.validation.maps import CELLS, FACTS, Size, keep, score_policy, scored
 from experiments.validation.policies import ZERO
-from experiments.validation.stimulation import CODES
+from experiments.validation.stimulation import CODES, COUNTS
 from rl_ablation.cluster import scattered
 from rl_ablation.files import write_atomically
 from rl_ablation.formats import Estimate
@@ -189,14 +189,14 @@ def _found(facts: Sequence[dict[str, Any]]) -> list[Row]:
         ("adaptive: clear cells decided alike", EVERY, *_share(*clear), 0.95, 1),
         ("adaptive: control steps", EVERY, spent, np.nan, np.nan, f"{len(twice)} maps", 0, 1 / 3),
     ]  # fmt: skip
-    some = [x for f in facts for x in f.get("stimulation", {}).values()]
-    told = {aim: [y for x in some if x["aim"] == aim for y in x["found"]] for aim in CODES}
-    rows += [(aim, EVERY, *_share(sum(hits), len(hits), "regions"), 0.9, 1)
+    codes = [x for f in of[TWO] for x in f.get("stimulation", {}).values()]
+    told = {aim: [y for x in codes if x["aim"] == aim for y in x["found"]] for aim in CODES}
+    rows += [(aim, TWO, *_share(sum(hits), len(hits), "regions"), 0.9, 1)
              for aim, hits in told.items()]  # fmt: skip
-    null, nulls, idle, idles = (sum(x[k] for x in some) for k in ("null", "nulls", "idle", "idles"))
+    null, nulls, idle, idles = (sum(x[k] for x in codes) for k in COUNTS)
     rows += [
-        ("codes of the target itself evoke", EVERY, *_share(null, nulls, "patches"), 0, 0.05),
-        ("codes that nobody hears evoke", EVERY, *_share(idle, idles, "regions"), 0, 0),
+        ("codes of the target itself evoke", TWO, *_share(null, nulls, "patches"), 0, 0.05),
+        ("codes that nobody hears evoke", TWO, *_share(idle, idles, "regions"), 0, 0),
     ]
     for family in TWINS_OF:
         clean = [not f["local"] and not f["dissociations"] for f in of[family]]

@@ -15,6 +15,7 @@ from experiments.validation.families import FAMILIES, MIXED, REDUNDANT, TWINS_OF
 from experiments.validation.maps import BEHAVIOURS, Size
 from experiments.validation.policies import TWINS, WAYS, ZERO, Planted, plant, true_effects
 from experiments.validation.steered import DAMPING, STEERED, STEERING_WAYS
+from experiments.validation.stimulation import CODES
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import INTACT, Plan
 from rl_ablation.mapping.map import Map
@@ -314,6 +315,11 @@ def first(found):
     return {"real": 10, "found": found, "claims": 12, "true": 12}
 
 
+def codes(found=True, **changes):
+    counts = {"null": 0, "nulls": 40, "idle": 0, "idles": 4, **changes}
+    return {aim: {"aim": aim, "found": [found] * 10, **counts} for aim in CODES}
+
+
 def facts(family="modular", **changes):
     told = {
         "family": family,
@@ -325,7 +331,7 @@ def facts(family="modular", **changes):
     more = {
         "modular": {"adaptive": adaptive(), "first": {"mean": first(9), "resample": first(10)}},
         "distributed": {"local": []},
-        TWO: {"dissociated": True, "steering local": True},
+        TWO: {"dissociated": True, "steering local": True, "stimulation": codes()},
         "two functions, distributed": {"local": []},
         REDUNDANT: {"redundancy": True, "survival_without": {"a": -0.1, "b": -0.9, "a+b": -3.0}},
         "trained halves": {"halves": {SPEED: True, "survival": None}},
@@ -397,6 +403,10 @@ def test_every_aim_can_fail(aim, family, told, scores):
             {"dissociations": [["a", "b"]]},
         ),
         ("redundancy found", REDUNDANT, {"redundancy": False}),
+        (CODES[0], TWO, {"stimulation": codes(False)}),
+        (CODES[1], TWO, {"stimulation": codes(False)}),
+        ("codes of the target itself evoke", TWO, {"stimulation": codes(null=9)}),
+        ("codes that nobody hears evoke", TWO, {"stimulation": codes(idle=2)}),
         (
             "truth: either way of steering suffices",
             REDUNDANT,

@@ -29,7 +29,7 @@ def test_random_directions_have_the_variance_asked_for(share: float) -> None:
 
 def test_a_small_run_is_told_as_its_tables_say() -> None:
     subject = replace(LAP, k=2, horizon=160)
-    found = ask(subject, find_agent("lap"), Size(8, draws=1, directions=1), 0)
+    found = ask(subject, find_agent("lap"), Size(6, draws=1, directions=1), 0)
     told = tell(found)
     for row in found.both.to_dict("records"):
         lost, evoked = (Estimate.of(row, k, f"{k}_low", f"{k}_high") for k in ("lost", "evoked"))
