@@ -30,7 +30,6 @@ def patches(
     into: str,
     *,
     kinds: Sequence[str] = KINDS,
-    onset: int = 0,
     draws: int = 0,
     **recorded: Any,
 ) -> Plan:
@@ -52,7 +51,6 @@ def patches(
         into: Moments at which they are put in. If it is the name of a condition of the world, the
             patch always lasts, and the episodes have to be those of the condition.
         kinds: ``"resample"`` gives the joint values of one of the moments, ``"mean"`` their mean.
-        onset: First control step with the patch.
         draws: Random groups of units for each size, in the first kind.
         **recorded: With what the activity was recorded: conditions, episodes, seed, horizon.
 
@@ -67,7 +65,7 @@ def patches(
     plan = Plan()
     for name, some in (*of.items(), (ANY, ())):
         for kind in kinds:
-            plan += patched(regions, name, some, kind, when=when, onset=onset)
+            plan += patched(regions, name, some, kind, when=when)
     first = Plan(x for x in plan if x.name.endswith(f"{VARIANT}{SOURCE} {kinds[0]}"))
     return plan + random_groups(agent, first, draws, recorded.get("seed", 0))
 
@@ -79,11 +77,10 @@ def patched(
     kind: str,
     *,
     when: str | None = None,
-    onset: int = 0,
 ) -> Plan:
     """Regions that are given their values of some moments, none of them being all; they are named
     ``region~name kind``, and count as controls if the name is not ``SOURCE``."""
-    how = {"kind": kind, "moments": tuple(moments), "when": when, "onset": onset}
+    how = {"kind": kind, "moments": tuple(moments), "when": when}
     return Plan(
         Lesion(
             **{
@@ -125,7 +122,6 @@ def stimuli(
     *,
     kind: str = "stimulate",
     when: str | None = None,
-    onset: int = 0,
 ) -> Plan:
     """Directions in doses, in standard deviations of the coordinate over all recorded moments.
 
@@ -151,6 +147,6 @@ def stimuli(
                 "kind": kind,
                 "group": "doses",
             }
-            new |= {"strength": strength, "when": when, "onset": onset}
+            new |= {"strength": strength, "when": when}
             lesions.append(Lesion(**{**dict(x), **new}))
     return Plan(lesions)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.studies.stimulation.subject import Found
-from rl_ablation.analysis.sufficiency import YES
+from rl_ablation.analysis.sufficiency import SHARE, YES
 from rl_ablation.formats import Estimate
 from rl_ablation.reports import style
 from rl_ablation.reports.style import GREY, INK, ORANGE, PURPLE
@@ -36,9 +36,10 @@ def regions(found: Sequence[Found]) -> Figure:
             _side(axes, table, *side)
             axes.set_title(title)
         pair[1].set_yticklabels([])
-    panels[0, 1].legend(loc="lower right", fontsize=7.5, frameon=True)
+    handles, labels = panels[0, 1].get_legend_handles_labels()
+    page.legend(handles, labels, loc="outside upper right", ncols=4, fontsize=7.5)
     page.supxlabel(
-        "share of the way: 0 as intact, 1 all of it; filled: claim, q < 5 % under both kinds; "
+        f"share of the way: 0 as intact, 1 all of it; filled: a claim of {SHARE:.0%} and more; "
         "bars: 95 % intervals",
         fontsize=9,
     )
@@ -84,7 +85,8 @@ def doses(found: Sequence[Found]) -> Figure:
         for axes in row[len(one.levels) :]:
             axes.set_visible(False)
         row[0].set_ylabel(one.subject.unit)
-    panels[0, 0].legend(fontsize=7.5, loc="upper left")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    page.legend(handles, labels, loc="outside upper right", ncols=3, fontsize=7.5)
     page.supxlabel(
         "dose, standard deviations of the coordinate (stimulate: added; clamp: held so far from "
         "its mean); triangles: its mean in target and source",
@@ -108,8 +110,8 @@ def _panel(axes: Axes, one: Found, site: str) -> None:
         )  # fmt: skip
     for end, words in zip(one.ends, one.subject.told[::-1], strict=True):
         axes.axhline(end, color=INK, lw=0.9, ls=":")
-        axes.annotate(f"intact, {words}", (1, end), xycoords=("axes fraction", "data"),
-                      ha="right", va="bottom", fontsize=7.5)  # fmt: skip
+        axes.annotate(f"intact, {words}", (0.01, end), xycoords=("axes fraction", "data"),
+                      ha="left", va="bottom", fontsize=7.5)  # fmt: skip
     floor = axes.get_ylim()[0]
     axes.plot(one.levels[site], [floor, floor], "^", color=INK, ms=5, clip_on=False)
     axes.set_ylim(bottom=floor)

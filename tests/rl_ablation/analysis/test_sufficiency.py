@@ -80,10 +80,10 @@ def test_moments_that_are_not_there_are_refused(policy, recorded, where, changes
 
 
 def test_a_plan_of_patches_has_each_region_with_its_controls(policy, recorded):
-    plan = patches(policy, REGIONS, recorded, FAST, SLOW, onset=5, draws=3, threads=1, **RECORDED)
+    plan = patches(policy, REGIONS, recorded, FAST, SLOW, draws=3, threads=1, **RECORDED)
     fast = rl.moments(policy, recorded, FAST, threads=1, **RECORDED)
     patch = plan["half~source mean"]
-    assert (patch.kind, patch.moments, patch.when, patch.onset) == ("mean", fast, SLOW, 5)
+    assert (patch.kind, patch.moments, patch.when) == ("mean", fast, SLOW)
     assert plan["half~any mean"].moments == ()
     assert not {*plan["half~own resample"].moments} & {*fast}
     random = [x for x in plan if x.group == "random"]
