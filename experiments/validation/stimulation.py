@@ -140,12 +140,12 @@ def score(planted: Planted, seed: int, look: Look, episodes: int = 96) -> dict[s
     mattering = Plan(x for x in regions if x.size and not x.name.endswith("/idle"))
     plan = patches(planted.policy, regions, activity, ROOM_LEFT, ROOM_RIGHT, **how)
     of_target = rl.moments(planted.policy, activity, ROOM_RIGHT, **how)
-    half = np.random.default_rng(seed).permutation(of_target)
+    half = np.random.default_rng(seed).permutation(of_target).tolist()
     halves: dict[str, Sequence[int]] = {SOURCE: half[::2], OWN: half[1::2], ANY: ()}
     null = Plan()
     for name, some in halves.items():
         for kind in KINDS:
-            null += patched(mattering, name, [int(k) for k in some], kind)
+            null += patched(mattering, name, some, kind)
 
     def seen(cuts: Plan, when: str) -> Responses:
         return responses(

@@ -119,7 +119,8 @@ def ask(subject: Subject, agent: rl.Policy, size: Size, seed: int) -> Found:
     directions = contrast(activity, source, into, list(agent.network.sizes))
     regions = rl.layers(agent) + _live(rl.clusters(agent, subject.k, activity)) + directions
     plan = patches(
-        agent, regions, activity, subject.source, subject.into, draws=size.draws, kinds=(*KINDS, ALIKE), **how,
+        agent, regions, activity, subject.source, subject.into, draws=size.draws,
+        kinds=(*KINDS, ALIKE), **how,
     )  # fmt: skip
     random = _random_directions(directions, activity, size.directions, seed)
     dosed = Plan()
