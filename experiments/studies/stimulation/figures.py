@@ -37,7 +37,7 @@ def regions(found: Sequence[Found]) -> Figure:
             axes.set_title(title)
         pair[1].set_yticklabels([])
     handles, labels = panels[0, 1].get_legend_handles_labels()
-    page.legend(handles, labels, loc="outside upper right", ncols=4, fontsize=7.5)
+    page.legend(handles, labels, loc="outside upper right", ncols=5, fontsize=7.5)
     page.supxlabel(
         f"share of the way: 0 as intact, 1 all of it; filled: a claim of {SHARE:.0%} and more; "
         "bars: 95 % intervals",
@@ -48,7 +48,7 @@ def regions(found: Sequence[Found]) -> Figure:
 
 def _first(one: Found) -> pd.DataFrame:
     key = ["region", "signal"]
-    more = one.evoked[[*key, "size", "own", "any", "random"]]
+    more = one.evoked[[*key, "size", "own", "any", "random", "resample"]]
     rows = one.both.merge(more, on=key)
     alike = one.alike[[*key, "evoked"]].rename(columns={"evoked": "alike"})
     rows = rows.merge(alike, on=key)
@@ -61,8 +61,11 @@ def _side(axes: Axes, table: pd.DataFrame, share: str, verdict: str, colour: str
         drawn = Estimate(*np.clip(ends, -_WIDEST, _WIDEST))
         style.estimate(axes, y, drawn, colour, filled=row[verdict] == YES)
         if share == "evoked":
-            marks = (("own", "|", "own moments"), ("any", "x", "any moments"),
-                     ("random", "d", "random units"), ("alike", "*", "like moments"))  # fmt: skip
+            marks = (
+                ("own", "|", "own moments"), ("any", "x", "any moments"),
+                ("random", "d", "random units"), ("resample", ">", "resample alone"),
+                ("alike", "*", "like moments"),
+            )  # fmt: skip
             for name, marker, label in marks:
                 axes.plot(
                     np.clip(row[name], -_WIDEST, _WIDEST), y, marker, color=INK, ms=5, mew=1.2,

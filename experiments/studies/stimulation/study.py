@@ -47,12 +47,12 @@ from rl_ablation.analysis.sufficiency import YES
 
 LAP = Subject(
     "lap robot", "lap", "bend > 0.3", "bend < -0.3", ("left bends", "right bends"),
-    ("yaw_rate", "forward_speed"), "yaw rate, rad/s",
+    ("yaw_rate",), "yaw rate, rad/s",
     conditions=("bends/ccw", "bends/cw", "random/ccw", "random/cw"),
 )  # fmt: skip
 QUADRUPED = Subject(
     "quadruped", "quadruped", "forward", "stand", ("forward", "stand"),
-    ("forward_speed", "lateral_speed", "yaw_rate"), "forward speed, m/s",
+    ("forward_speed",), "forward speed, m/s",
     onset=50, seconds=2.0, horizon=160,
 )  # fmt: skip
 FULL = {"lap": Size(48, draws=40, directions=40), "quadruped": Size(24, draws=20, directions=20)}
@@ -70,7 +70,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         some = replace(subject, k=2) if quick else subject
         found.append(ask(some, agent, size, seed))
         naive.append(_untrained(some, agent, 1 if quick else UNTRAINED, size, seed))
-    text = [tell(one) for one in found] + [tell_untrained(naive)]
+    text = [tell(one) for one in found] + [tell_untrained(naive, found)]
     tables: dict[str, pd.DataFrame] = {}
     for one in found:
         for name in ("both", "evoked", "alike", "lost", "curves", "trends"):
@@ -83,18 +83,25 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
 def _untrained(
     subject: Subject, agent: rl.Policy, networks: int, size: Size, seed: int
 ) -> pd.DataFrame:
-    """What the same patches evoke in networks that a training starts from: a row for each network:
-    signals with a ``way`` to go, regions × signals ``asked``, ``claimed``; ``why`` where a network
-    never came to be asked."""
+    """What the same patches evoke in networks that a training starts from: a row for each network.
+
+    Columns ``robot``, ``network``; ``way``, how far source and target are apart in the first
+    signal, NaN where that is not clear; ``asked`` and ``claimed``, regions that were patched and
+    that evoke, of them ``clusters`` and ``claimed_clusters``; ``why`` a network was not asked.
+    """
     rows = []
     for k in range(networks):
         naive = untrained(RECIPES[subject.agent], k, agent)
-        row = {"robot": subject.name, "network": k, "way": 0, "asked": 0, "claimed": 0, "why": ""}
+        row = {"robot": subject.name, "network": k, "way": float("nan"), "asked": 0, "claimed": 0,
+               "clusters": 0, "claimed_clusters": 0, "why": ""}  # fmt: skip
         try:
             if has_way(subject, naive, size, seed):
                 one = ask(subject, naive, replace(size, draws=0, directions=0), seed)
-                row["way"], row["asked"] = one.evoked["signal"].nunique(), len(one.both)
-                row["claimed"] = int((one.both["sufficient"] == YES).sum())
+                both = one.both[one.both["signal"] == subject.signals[0]]
+                yes, cluster = both["sufficient"] == YES, both["region"].str.contains("cluster")
+                row |= {"way": one.ends[1] - one.ends[0], "asked": len(both),
+                        "claimed": int(yes.sum()), "clusters": int(cluster.sum()),
+                        "claimed_clusters": int((yes & cluster).sum())}  # fmt: skip
         except rl.LabError as error:
             row["why"] = str(error)
         rows.append(row)

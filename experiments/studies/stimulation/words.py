@@ -130,16 +130,29 @@ def tell_doses(found: Found) -> str:
     return "\n".join(lines)
 
 
-def tell_untrained(tables: Sequence[pd.DataFrame]) -> str:
+def tell_untrained(tables: Sequence[pd.DataFrame], found: Sequence[Found]) -> str:
     """What the same shows in networks that were never trained."""
     lines = ["**Untrained networks of the same shapes.**"]
-    for rows in tables:
-        asked = rows[rows["why"] == ""]
-        never = f"; {len(rows) - len(asked)} never came so far" if len(rows) > len(asked) else ""
+    for rows, one in zip(tables, found, strict=True):
+        asked = rows[rows["way"].notna()]
+        never = int((rows["why"] != "").sum())
+        text = (
+            f"- {one.subject.name}: {len(asked)} of {len(rows)} networks clearly do otherwise in "
+            f"{one.subject.told[0]} than in {one.subject.told[1]}"
+        )
+        text += f" ({never} never come so far)" if never else ""
+        if len(asked):
+            ways = listed([number(x) for x in asked["way"]])
+            own = number(one.ends[1] - one.ends[0])
+            text += (
+                f", by {ways} in {one.subject.unit} (trained: {own}). Of their "
+                f"{asked['clusters'].sum()} clusters {asked['claimed_clusters'].sum()} evoke that "
+                f"difference, of all {asked['asked'].sum()} regions {asked['claimed'].sum()}"
+            )
+        lines.append(f"{text}.")
+    if any(rows["claimed"].sum() for rows in tables):
         lines.append(
-            f"- {rows['robot'].iloc[0]}: of {len(rows)} networks {int((asked['way'] > 0).sum())} "
-            f"behave differently in source and target in any signal{never}; of "
-            f"{int(asked['asked'].sum())} regions × signals asked {int(asked['claimed'].sum())} "
-            "evoke it."
+            "- So a code that is enough is by itself no sign of training: what little an untrained "
+            "network does differently, its parts say too. The size of the way tells them apart."
         )
     return "\n".join(lines)

@@ -61,12 +61,18 @@ def test_every_verdict_has_its_words() -> None:
     assert "- neither: 1; not clear: 1." in told
 
 
-def test_untrained_networks_that_never_come_so_far_are_told() -> None:
+def test_untrained_networks_are_told_with_the_size_of_their_way() -> None:
+    one = type("Found", (), {"subject": LAP, "ends": (-0.5, 0.4)})
     rows = pd.DataFrame(
-        {"robot": "x", "network": [0, 1], "way": [1, 0], "asked": [4, 0], "claimed": [0, 0],
-         "why": ["", "no episode"]}
+        {"robot": "x", "network": [0, 1, 2], "way": [0.03, np.nan, np.nan], "asked": [12, 0, 0],
+         "claimed": [3, 0, 0], "clusters": [8, 0, 0], "claimed_clusters": [1, 0, 0],
+         "why": ["", "no episode", ""]}
     )  # fmt: skip
-    told = tell_untrained([rows])
-    assert "of 2 networks 1 behave differently" in told
-    assert "1 never came so far" in told
-    assert "of 4 regions × signals asked 0 evoke it" in told
+    told = tell_untrained([rows], [one])
+    assert "1 of 3 networks clearly do otherwise in left bends than in right bends" in told
+    assert "1 never come so far" in told
+    assert "by 0.03 in yaw rate, rad/s (trained: 0.90)" in told
+    assert "Of their 8 clusters 1 evoke" in told
+    assert "no sign of training" in told
+    nothing = rows.assign(way=np.nan, claimed=0)
+    assert "no sign of training" not in tell_untrained([nothing], [one])
