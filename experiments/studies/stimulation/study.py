@@ -25,7 +25,8 @@ of "forward" while the command is "stand"):
 
 Expected picture, if codes are local: single clusters far to the right in both columns. If they are
 spread out: only layers and the direction across all units evoke the behaviour. What others do too
-evokes without being needed. About 15 minutes on 2 quiet cores; ``rl-ablation study stimulation``.
+evokes without being needed. About 8 minutes on 2 quiet cores; ``rl-ablation study
+stimulation``.
 """
 
 from __future__ import annotations
