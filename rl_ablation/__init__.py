@@ -43,6 +43,8 @@ _HOMES = {
     "parse_groups": "groupings.registry",
     "record_activity": "rollouts.activity",
     "activations": "rollouts.activity",
+    "moments": "rollouts.activity",
+    "patches": "groupings.patches",
     "sweep": "mapping.sweep",
     "lesion_map": "mapping.lesion_map",
     "Map": "mapping.map",

@@ -12,6 +12,7 @@ from experiments.validation.developing import DEVELOPING
 from experiments.validation.directions import ALIGNED, ROOM
 from experiments.validation.families import TWO, TWO_TWIN
 from experiments.validation.moments import AIMS, FAMILY
+from experiments.validation.stimulation import CODES, COUNTS
 from experiments.validation.trees import SEARCHED
 
 EVERY = "all"
@@ -35,10 +36,10 @@ def share_of(hits: int, of: int, what: str) -> tuple[float, float, float, str]:
 
 
 def further(facts: Sequence[dict[str, Any]]) -> list[Row]:
-    """What is asked of directions, connections, trees and brief cuts."""
+    """What is asked of directions, connections, trees, brief cuts and codes put in."""
     wires = [f["connections"] for f in facts if "connections" in f]
     brief = [f["when"] for f in facts if "when" in f]
-    return [*_directions(facts), *_wiring(wires), *_trees(facts), *_when(brief)]
+    return [*_directions(facts), *_wiring(wires), *_trees(facts), *_when(brief), *_codes(facts)]
 
 
 def _directions(facts: Sequence[dict[str, Any]]) -> list[Row]:
@@ -100,6 +101,22 @@ def _when(facts: Sequence[dict[str, Any]]) -> list[Row]:
     of_null, false = (sum(x["null"][k] for x in facts) for k in (0, 1))
     found = share_of(false, of_null, "nulls")
     return [*rows, ("when: told of others' places", FAMILY, *found, 0, 0.05)]
+
+
+def _codes(facts: Sequence[dict[str, Any]]) -> list[Row]:
+    """What codes evoke; see `experiments.validation.stimulation`."""
+    codes = [x for f in facts for x in f.get("stimulation", {}).values()]
+    told = {aim: [y for x in codes if x["aim"] == aim for y in x["found"]] for aim in CODES}
+    rows: list[Row] = []
+    for aim, hits in told.items():
+        rows.append((aim, TWO, *share_of(sum(hits), len(hits), "regions"), 0.9, 1))
+    null, nulls, idle, idles = (sum(x[k] for x in codes) for k in COUNTS)
+    of_target, of_idle = share_of(null, nulls, "patches"), share_of(idle, idles, "regions")
+    return [
+        *rows,
+        ("codes of the target itself evoke", TWO, *of_target, 0, 0.05),
+        ("codes that nobody hears evoke", TWO, *of_idle, 0, 0),
+    ]
 
 
 def developed(dates: Sequence[Sequence[bool]]) -> list[Row]:

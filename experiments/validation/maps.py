@@ -30,6 +30,7 @@ from experiments.validation.moments import FAMILY, told_when
 from experiments.validation.policies import ZERO, Planted, true_effects
 from experiments.validation.scores import compare, recalled, score_cells
 from experiments.validation.steered import DAMPING, STEERED, STEERING_WAYS, steered
+from experiments.validation.stimulation import stimulated
 from experiments.validation.trees import tree_facts
 from rl_ablation.analysis.localisation import LOCAL, region_locality
 from rl_ablation.analysis.redundancy import SweepGame, interactions
@@ -180,6 +181,7 @@ def _score(index: int, folder: Path, seed: int, size: Size) -> dict[str, str]:
     if family == REDUNDANT:
         facts |= redundant(planted, regions, activity, joint, folder / "pairs", size)
     if family == TWO:
+        facts["stimulation"] = stimulated(built, size.truth)
         facts["dissociated"] = two_dissociated(of_regions, planted)
         facts["steering local"] = steering_local(of_regions, facts["local"], planted)
     if family == TWO_TWIN:

@@ -75,7 +75,7 @@ def steered(seed: int, ways: tuple[str, ...] = (STEERED,)) -> Planted:
     forward = second.where("forward")
     wheels[:, forward] = rng.uniform(*_FORWARD) * rng.dirichlet(np.full(forward.size, 8.0))
     wheels[:, second.where("dead")] = rng.normal(0.0, 1.0, (2, 1))
-    return assembled(f"steered-{seed}", seed, *_shuffled(first, second, wheels, rng))
+    return assembled(f"steered-{seed}", seed, *shuffled(first, second, wheels, rng))
 
 
 def _add_signed(layer: Layer, role: str, rng: np.random.Generator) -> np.ndarray:
@@ -93,7 +93,7 @@ def _add_signed(layer: Layer, role: str, rng: np.random.Generator) -> np.ndarray
     return signs
 
 
-def _shuffled(
+def shuffled(
     first: Layer, second: Layer, wheels: np.ndarray, rng: np.random.Generator
 ) -> tuple[Layer, Layer, np.ndarray]:
     """The layers with their units in a random order, and the wheels that listen to them."""

@@ -39,6 +39,8 @@ with the kind under which it is weakest, and held against the truth in this kind
   read how much room it sees on the left (`experiments.validation.directions`). They count as found
   if their loss is claimed to cost survival, beyond random directions of equal variance, and at
   least half of them lies in the span of the planted function. No group of its units is to be local.
+* *Codes*: what patches evoke in robots of a family of their own beside the steered ones, see
+  `experiments.validation.stimulation`.
 * *Trained halves* are networks trained with a mask so that one half can only serve speed and the
   other only steering. The speed half says "go" at all times: its loss within the network's range
   changes next to nothing, so whatever is lost is lost with the steering half. Speed, laps and

@@ -10,9 +10,10 @@ import pandas as pd
 from rl_ablation.errors import LabError
 from rl_ablation.files import array_digest, read_tensors, tensor_bytes
 from rl_ablation.lesions.methods import SiteStats
+from rl_ablation.lesions.triggers import Triggers, parse
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.episodes import REFERENCE, Episodes
-from rl_ablation.rollouts.recording import record
+from rl_ablation.rollouts.recording import Recording, record
 from rl_ablation.rollouts.rollout import KEPT, SITE, world_signals
 from rl_ablation.rollouts.world import settled, world_of
 
@@ -42,22 +43,101 @@ def record_activity(
     that a sweep with the same seed is measured on; at least one per condition is run. See
     `Episodes`.
     """
-    count = max(episodes, len(conditions))
-    asked = Episodes(count, seed, tuple(conditions), horizon, REFERENCE)
+    asked = _visits(conditions, episodes, seed, horizon)
     names = {**{s: SITE + s for s in policy.sites}, **{KEPT + m: KEPT + m for m in policy.memory}}
     found = record(policy, list(names.values()), asked, threads=threads)
     visited, alive = found.moments(), found.sound
-    total = len(visited[f"{SITE}obs"])
-    if not total:
+    if not alive.any():
         raise LabError(
-            f"all {count} intact episodes in {policy.card.env_id} failed, or their physics "
+            f"all {asked.count} intact episodes in {policy.card.env_id} failed, or their physics "
             "diverged, so there is no activity to record"
         )
-    kept = np.linspace(0, total - 1, min(SAMPLES, total)).astype(int)
+    kept = _sampled(found)
     known = list(conditions)
     numbers = np.array([known.index(job.condition) for job in found.jobs], np.int64)
     where = np.broadcast_to(numbers, alive.shape)[alive][kept]
     return {key: SiteStats(visited[name][kept], where) for key, name in names.items()}
+
+
+def _visits(conditions: Sequence[str], episodes: int, seed: int, horizon: int | None) -> Episodes:
+    count = max(episodes, len(conditions))
+    return Episodes(count, seed, tuple(conditions), horizon, REFERENCE)
+
+
+def _sampled(found: Recording) -> np.ndarray:
+    """The sound steps that are kept, evenly spaced."""
+    total = int(found.sound.sum())
+    return np.linspace(0, total - 1, min(SAMPLES, total)).astype(int)
+
+
+def moments(
+    policy: Policy,
+    activity: Activity,
+    where: str,
+    *,
+    conditions: Sequence[str] = ("",),
+    episodes: int = EPISODES,
+    seed: int = 0,
+    horizon: int | None = None,
+    threads: int | None = None,
+) -> tuple[int, ...]:
+    """Which moments of recorded activity are of a kind, for the ``moments`` of a `Lesion`.
+
+        left = rl.moments(agent, activity, "bend > 0.15", conditions=conditions, seed=7)
+
+    The episodes of the activity are run again and the world's signals recorded beside it. As with
+    a lesion's ``when``, a condition is read in what the world said before the step; the first steps
+    of episodes, before which it said nothing, are none of them.
+
+    Args:
+        policy: Whose activity it is.
+        activity: As `record_activity` gave it.
+        where: A condition such as ``"bend > 0.15"``, see `triggers`, or the name of one of the
+            ``conditions``.
+        conditions: As the activity was recorded with; likewise the others.
+        episodes: Likewise.
+        seed: Likewise.
+        horizon: Likewise.
+        threads: For the physics; None takes every CPU.
+
+    Raises:
+        LabError: There are no such moments, or the activity is of other episodes.
+    """
+    if where in conditions and where:
+        numbers = activity["obs"].conditions
+        if numbers is None or numbers.max() >= len(conditions):
+            raise LabError(_OTHER)
+        holds = numbers == list(conditions).index(where)
+    else:
+        signals = list(dict.fromkeys(term.signal for term in parse(where)))
+        asked = _visits(conditions, episodes, seed, horizon)
+        found = record(policy, [SITE + "obs", *signals], asked, threads=threads)
+        kept = _sampled(found)
+        seen = found.moments()[SITE + "obs"][kept]
+        if array_digest(seen) != array_digest(activity["obs"].samples):
+            raise LabError(_OTHER)
+        said = {name: _before(found, name)[kept] for name in signals}
+        unmet = Triggers([where] * len(kept)).unmet(said, np.arange(len(kept)))
+        assert unmet is not None
+        holds = ~unmet
+    if not holds.any():
+        raise LabError(f"no recorded moment is {where!r}; choose another condition")
+    return tuple(map(int, np.flatnonzero(holds)))
+
+
+_OTHER = (
+    "this activity is of other episodes: give the conditions, episodes, seed and horizon that it "
+    "was recorded with"
+)
+
+
+def _before(found: Recording, name: str) -> np.ndarray:
+    """What the world had said when the policy acted at each sound step; NaN where nothing."""
+    values = found.trace[name]
+    if name != "obs":  # what came of the step before
+        first = np.full_like(values[:1], np.nan, dtype=np.float64)
+        values = np.concatenate([first, values[:-1]])
+    return values[found.sound]
 
 
 def activations(

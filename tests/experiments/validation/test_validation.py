@@ -17,6 +17,7 @@ from experiments.validation.families import FAMILIES, MIXED, REDUNDANT, TWINS_OF
 from experiments.validation.maps import BEHAVIOURS, Size
 from experiments.validation.policies import TWINS, WAYS, ZERO, Planted, plant, true_effects
 from experiments.validation.steered import DAMPING, STEERED, STEERING_WAYS
+from experiments.validation.stimulation import CODES
 from experiments.validation.trees import SEARCHED
 from rl_ablation.analysis.development import NEVER
 from rl_ablation.errors import LabError
@@ -323,6 +324,11 @@ def wiring(**changes):
     return {**good, **changes}
 
 
+def codes(found=True, **changes):
+    counts = {"null": 0, "nulls": 40, "idle": 0, "idles": 4, **changes}
+    return {aim: {"aim": aim, "found": [found] * 10, **counts} for aim in CODES}
+
+
 def facts(family="modular", **changes):
     told = {
         "family": family,
@@ -339,7 +345,7 @@ def facts(family="modular", **changes):
             "first": {"mean": first(9), "resample": first(10)},
         },
         "distributed": {"local": []},
-        TWO: {"dissociated": True, "steering local": True},
+        TWO: {"dissociated": True, "steering local": True, "stimulation": codes()},
         "two functions, distributed": {"local": []},
         REDUNDANT: {"redundancy": True, "survival_without": {"a": -0.1, "b": -0.9, "a+b": -3.0}},
         "trained halves": {"halves": {SPEED: True, "survival": None}},
@@ -423,6 +429,10 @@ def test_every_aim_can_fail(aim, family, told, scores):
         ("tree: groups found", TWO, {"trees": trees(found=5)}),
         ("tree: false groups", "modular", {"trees": trees(false=1)}),
         ("redundancy found", REDUNDANT, {"redundancy": False}),
+        (CODES[0], TWO, {"stimulation": codes(False)}),
+        (CODES[1], TWO, {"stimulation": codes(False)}),
+        ("codes of the target itself evoke", TWO, {"stimulation": codes(null=9)}),
+        ("codes that nobody hears evoke", TWO, {"stimulation": codes(idle=2)}),
         (
             "truth: either way of steering suffices",
             REDUNDANT,

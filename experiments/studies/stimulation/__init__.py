@@ -1,0 +1,1 @@
+"""The study open-loop; see `study`."""
