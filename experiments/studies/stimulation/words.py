@@ -99,11 +99,11 @@ def tell_verdicts(found: Found) -> str:
         (found.evoked["signal"] == first) & found.evoked["region"].str.contains("cluster")
     ]
     if len(clusters):
-        beyond = clusters[clusters["p_random"] <= LEVEL]
+        beyond, draws = clusters[clusters["p_random"] <= LEVEL], int(clusters["draws"].max())
         lines.append(
             f"- Of {len(clusters)} clusters {len(beyond)} evoke more {first.replace('_', ' ')} "
-            f"than random units of the same number (p ≤ {LEVEL:.0%} each, "
-            f"{int(clusters['draws'].max())} draws)."
+            f"than random units of the same number (p ≤ {LEVEL:.0%} each; {draws} draws can show "
+            f"{min(1.0, 2 / (1 + draws)):.2g} at least)."
         )
     return "\n".join(lines)
 
@@ -142,7 +142,7 @@ def tell_untrained(tables: Sequence[pd.DataFrame], found: Sequence[Found]) -> st
         )
         text += f" ({never} never come so far)" if never else ""
         if len(asked):
-            ways = listed([number(x) for x in asked["way"]])
+            ways = listed([number(x, ".1g") for x in asked["way"]])
             own = number(one.ends[1] - one.ends[0])
             text += (
                 f", by {ways} in {one.subject.unit} (trained: {own}). Of their "
