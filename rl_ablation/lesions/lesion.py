@@ -190,6 +190,8 @@ class Lesion(BaseModel):
         Directions have controls of their own, since these share their variance.
         """
         more: list[object] = [(s, len(units)) for s, units in self.to.items()]
+        if self.moments:
+            more.append(self.moments)
         if self.directions:
             more += [tuple(self.directions), self.name.partition(VARIANT)[0]]
         return tuple(self.cut), self.size, self.manner, *more
