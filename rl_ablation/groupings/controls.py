@@ -59,6 +59,7 @@ def random_groups(
             continue
         (site,), size = model.cut, model.size
         how = "" if model.manner == Lesion(name="").manner else VARIANT + model.manner
+        how += f" {digest(model.moments)[:6]}" if model.moments else ""
         for draw in range(first, first + n):
             rng = np.random.default_rng([seed, places.index(site), size, draw])
             units = tuple(sorted(map(int, rng.permutation(agent.sites[site])[:size])))

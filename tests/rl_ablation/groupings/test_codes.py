@@ -192,3 +192,12 @@ def test_a_map_of_directions_tells_controls(policy, activity, tmp_path):
     assert rl.headlines(run) is not None
     assert rl.figures.FIGURES["directions"].draw(run) is not None
     assert rl.figures.FIGURES["network"].draw(run) is None
+
+
+def test_random_cuts_of_patches_share_their_moments(policy, activity):
+    one = Lesion(name="a", cut={"h0": (0, 1)}, kind="resample", moments=(1, 2, 3))
+    other = Lesion(name="b", cut={"h0": (0, 1)}, kind="resample", moments=(4, 5, 6))
+    drawn = random_groups(policy, Plan([one, other]), 3, activity=activity)
+    for patch in (one, other):
+        mine = [x for x in drawn if x.stratum == patch.stratum]
+        assert [x.moments for x in mine] == [patch.moments] * 3
