@@ -62,6 +62,12 @@ def tell_map(run: rl.Map) -> str:
             f"- Of {len(cut)} {words} {mine['lesion'].nunique()} do clear harm, "
             f"{beyond(mine)['lesion'].nunique()} beyond random directions."
         )
+    held, further = rows["p_random"].notna().sum(), len(beyond(rows))
+    lines.append(
+        f"- Of {held} harms (direction × behaviour) that could be held against random directions "
+        f"of as much variance, {further} go further (p < 5 %, each by itself); were all directions "
+        f"random ones, up to {LEVEL * held:.1f} would."
+    )
     sure = beyond(rows).sort_values("harm").drop_duplicates("lesion").head(TOLD)
     if sure.empty:
         draws = rows["draws"].min() if rows["draws"].notna().any() else 0
