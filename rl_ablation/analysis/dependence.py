@@ -25,7 +25,7 @@ from rl_ablation.mapping.effects import CONTROLS
 from rl_ablation.mapping.kinds import bases
 from rl_ablation.stats import LEVEL, finite_mean, max_t_p, mean_intervals, sign_flip_p
 
-_CUT = ["site", "units", "signal"]
+_CUT = ["null", "signal"]
 """What a random cut shares with the region whose control it is, and the signal."""
 
 
@@ -103,7 +103,7 @@ def dependence(
 
 def columns_of(table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     """Effects by episode and moment: the columns (lesion, site, units, signal), and (E, M, C)."""
-    keys = ["lesion", "site", "units", "signal"]
+    keys = ["lesion", "site", "units", "null", "signal"]
     wide = table.pivot(index=["episode", "slot"], columns=keys, values="delta")
     wide = wide[table[keys].drop_duplicates().itertuples(index=False, name=None)]
     shape = (table["episode"].nunique(), table["slot"].nunique(), wide.shape[1])

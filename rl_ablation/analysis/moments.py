@@ -213,6 +213,12 @@ def _changes(
     return found
 
 
+def _null_of(lesion: Lesion) -> str:
+    """What a random cut shares with the region whose control it is, but for when and how."""
+    return repr(lesion.model_copy(update={"kind": "zero", "strength": None, "onset": 0,
+                                          "offset": None, "when": None}).stratum)  # fmt: skip
+
+
 def tabulated(
     lesions: Sequence[Lesion],
     twins: Sequence[Episode],
@@ -223,15 +229,15 @@ def tabulated(
 ) -> pd.DataFrame:
     """A row for each lesion × episode × moment × signal.
 
-    Columns ``lesion``, ``kind``, ``group``, ``site`` (sites joined by +), ``units``, ``episode``,
-    ``condition``, ``slot`` (number of the moment in the episode), ``onset``, one for each of
-    ``told`` (E, M), ``signal``, ``intact`` (of ``base``, (E, M)), ``delta`` (of ``values``,
-    (L, E, M)).
+    Columns ``lesion``, ``kind``, ``group``, ``site`` (sites joined by +), ``units``, ``null``
+    (what a random cut shares with the region whose control it is), ``episode``, ``condition``,
+    ``slot`` (number of the moment in the episode), ``onset``, one for each of ``told`` (E, M),
+    ``signal``, ``intact`` (of ``base``, (E, M)), ``delta`` (of ``values``, (L, E, M)).
     """
     cut, episode, slot = (x.ravel() for x in np.indices((len(lesions), *onsets.shape)))
     of = pd.DataFrame(
-        [(x.name, x.kind, x.group, "+".join(x.cut), x.size) for x in lesions],
-        columns=["lesion", "kind", "group", "site", "units"],
+        [(x.name, x.kind, x.group, "+".join(x.sites), x.size, _null_of(x)) for x in lesions],
+        columns=["lesion", "kind", "group", "site", "units", "null"],
     )
     rows = of.iloc[cut].reset_index(drop=True).assign(
         episode=episode,

@@ -41,6 +41,10 @@ ROUND = 16
 TOLERANCE = 0.1
 """Widest interval of a Shapley value, as a share of the range of the values seen."""
 
+AXIS_BY_AXIS = ("clamp", "stimulate", "noise")
+"""Kinds that say something of each direction, not of their span."""
+RIGHT_ANGLES = 1e-6
+
 Coalition = frozenset[int]
 Names = Sequence[str]
 Game = Callable[[Sequence[Coalition]], np.ndarray]
@@ -76,9 +80,19 @@ def coalition(players: Sequence[Lesion], cut: Coalition | set[int]) -> Lesion:
     for player in chosen:
         for site, directions in player.directions.items():
             axes.setdefault(site, []).extend(directions)
-    spans = {site: orthonormal(np.array(there)) for site, there in axes.items()}
+    spans = {site: _joint(there, chosen[0].kind) for site, there in axes.items()}
     new = {"name": name, "cut": joint, "directions": spans, "group": f"{len(chosen)} groups"}
     return chosen[0].model_copy(update=new)
+
+
+def _joint(axes: Sequence[Sequence[float]], kind: str) -> tuple[tuple[float, ...], ...]:
+    """The directions of several players at a site as one cut."""
+    values = np.array(axes)
+    if np.abs(values @ values.T - np.eye(len(values))).max() <= RIGHT_ANGLES:
+        return tuple(map(tuple, axes))
+    if kind in AXIS_BY_AXIS:
+        raise LabError(f"directions that are not at right angles cannot be cut by {kind} at once")
+    return orthonormal(values)
 
 
 @dataclass

@@ -128,12 +128,13 @@ def _begun(asked: Episodes, lesion: Lesion, some: np.ndarray, begins: np.ndarray
 def _begins(trace: Trace, when: str | None, onset: int, last: int) -> np.ndarray:
     """The first step from ``onset`` to ``last`` at which the condition holds, (E,); −1 if none.
 
-    As with a lesion's ``when``, it is read in what the world said before the step.
+    As with a lesion's ``when``, it is read in what the world said before the step, and in ``obs``,
+    what the policy sees at it.
     """
     rows = np.arange(trace.alive.shape[1])
     triggers, begins = Triggers([when] * len(rows)), np.full(len(rows), -1)
     for step in range(onset if when is None else max(onset, 1), last + 1):
-        said = {name: values[step - 1] for name, values in trace.signals.items()}
+        said = {n: v[step if n == "obs" else step - 1] for n, v in trace.signals.items()}
         unmet = triggers.unmet(said, rows)
         holds = trace.alive[step] if unmet is None else trace.alive[step] & ~unmet
         begins[(begins < 0) & holds] = step

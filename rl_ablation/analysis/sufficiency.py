@@ -212,7 +212,7 @@ def _patch(target: Responses, here: Way, region: str, kind: str) -> dict[str, An
 def _random(target: Responses, here: Way, stratum: object, share: float) -> dict[str, float]:
     """How a region stands among random units of the same number."""
     null = [x.name for x in target.plan if x.group == RANDOM and x.stratum == stratum]
-    if not null:
+    if not null or not np.isfinite(share):
         return {"random": np.nan, "draws": 0, "p_random": np.nan}
     change = np.stack([target.of(here.signal, x) - here.target for x in null], 1)
     shares = here.share(change)[0]

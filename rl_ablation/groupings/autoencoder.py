@@ -160,7 +160,9 @@ def features(
 
 def through(agent: Policy, made: Mapping[str, Autoencoder]) -> Policy:
     """The same policy with the code of each of these sites replaced by what its features give back:
-    what it still can do is what the features hold of it. LabError for a site that is not hidden."""
+    what it still can do is what the features hold of it. LabError for a site that is not hidden,
+    and for a policy that remembers."""
+    agent.needs_no_memory("driving it through autoencoders")
     hidden_sites(agent, list(made))
     if "obs" in made or "action" in made:
         raise LabError("autoencoders stand for hidden layers, not for obs or action")

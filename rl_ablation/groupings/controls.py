@@ -54,12 +54,13 @@ def random_groups(
             wanted.setdefault(lesion.stratum, lesion)
     places, lesions = list(agent.sites), []
     for model in wanted.values():
-        if model.directions:
-            lesions += _random_directions(model, n, first, seed, activity)
-            continue
-        (site,), size = model.cut, model.size
         how = "" if model.manner == Lesion(name="").manner else VARIANT + model.manner
         how += f" {digest(model.moments)[:6]}" if model.moments else ""
+        if model.directions:
+            turned = _random_directions(model, n, first, seed, activity)
+            lesions += [x.model_copy(update={"name": x.name + how}) for x in turned]
+            continue
+        (site,), size = model.cut, model.size
         for draw in range(first, first + n):
             rng = np.random.default_rng([seed, places.index(site), size, draw])
             units = tuple(sorted(map(int, rng.permutation(agent.sites[site])[:size])))

@@ -126,13 +126,18 @@ def readouts(
     """
     _check("readouts", k)
     chosen = hidden_sites(agent, sites)
+    if outside := {"obs", "action"} & set(chosen):
+        raise LabError(f"read-outs are of hidden layers, not of {min(outside)}")
     codes, told, half = told_signals(agent, chosen, signals, (episodes, seed, horizon))
     lesions = []
     for site in chosen:
-        heard = listen(agent, site, codes["obs"])
-        found = []
+        heard, found = listen(agent, site, codes["obs"]), []
+        if not len(heard):
+            continue  # the actions listen to nothing here
         for name, values in told.items():
             axes, r2 = read(codes[site] @ heard.T, values, half)
+            if not len(axes):
+                continue
             if signals is not None or r2 >= LEAST_R2:
                 found.append((-r2, name, axes @ heard))
         best = sorted(found, key=lambda x: x[0])[: k if signals is None else None]
@@ -146,7 +151,8 @@ def listen(agent: Policy, site: str, inputs: np.ndarray, moments: int = 1024) ->
 
     They are those along which the network's outputs change at once, at some of the inputs (S, D):
     of the outputs' mean squared gradients, those that are no less than ``DEAF`` of the largest. Of
-    a policy that remembers all directions are given, since later actions may listen.
+    a policy that remembers, since later actions may listen, and of one through which no gradient
+    can be had, all directions are given.
     """
     import torch
 
@@ -170,6 +176,8 @@ def listen(agent: Policy, site: str, inputs: np.ndarray, moments: int = 1024) ->
 
         with one_thread():
             out = agent.network(torch.from_numpy(block), edit)[: len(few) - start]
+            if not out.requires_grad:
+                return np.eye(units)
             for action in range(out.shape[1]):
                 (slope,) = torch.autograd.grad(out[:, action].sum(), leaf[0], retain_graph=True)
                 squares += slope.double().numpy().T @ slope.double().numpy()
@@ -180,14 +188,14 @@ def listen(agent: Policy, site: str, inputs: np.ndarray, moments: int = 1024) ->
 def read(codes: np.ndarray, values: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, float]:
     """Orthonormal directions (K, H) of codes (S, H) from which values are read; see `readouts`.
 
-    Also the share of the values' variance that the first fit tells, see `fit`.
+    None of codes that do not vary. Also the share of the values' variance that is told, see `fit`.
     """
     left, found = codes, np.zeros((0, codes.shape[1]))
     told = -np.inf
     while len(found) < min(MOST, codes.shape[1]):
         axes, r2 = fit(left, values, half)
         told = max(told, r2)
-        if len(found) and r2 < LEAST_R2:
+        if (len(found) and r2 < LEAST_R2) or not np.abs(axes).max(initial=0.0) > 0:
             break
         more = _span(axes - axes @ found.T @ found)[: MOST - len(found)]
         found = np.linalg.qr(np.concatenate([found, more]).T)[0].T

@@ -9,6 +9,7 @@ import numpy as np
 
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.controls import random_groups
+from rl_ablation.lesions import methods
 from rl_ablation.lesions.lesion import VARIANT, Lesion, Plan, orthonormal
 
 if TYPE_CHECKING:  # help lists the groupings, and should not wait for torch
@@ -80,6 +81,11 @@ def patched(
 ) -> Plan:
     """Regions that are given their values of some moments, none of them being all; they are named
     ``region~name kind``, and count as controls if the name is not ``SOURCE``."""
+    usable = [name for name, known in methods.KINDS.items() if known.needs_activity]
+    if kind not in usable:
+        raise LabError(
+            f"patches take values of moments, not {kind!r}; choose from {', '.join(usable)}"
+        )
     how = {"kind": kind, "moments": tuple(moments), "when": when}
     return Plan(
         Lesion(

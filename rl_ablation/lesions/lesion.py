@@ -46,6 +46,8 @@ _NEW = ("directions", "to", "moments", "when")
 """Fields that are not written where they are empty: what came before them keeps its digest."""
 _MOST = 1 << 18
 """Numbers in the directions of a lesion at a site."""
+_MOMENTS = 4096
+"""Moments of a lesion at most; so many are recorded."""
 _SQUARE = 1e-6
 """How far directions may be from orthonormal."""
 _PARALLEL = 1e-6
@@ -129,8 +131,10 @@ class Lesion(BaseModel):
         for site, units in [*self.cut.items(), *self.to.items()]:
             if len(set(units)) != len(units) or any(u < 0 for u in units):
                 raise ValueError(f"{site}: unit indices must be distinct and not negative")
-        if self.moments and min(self.moments) < 0:
-            raise ValueError("moments are not negative")
+        if self.moments and (min(self.moments) < 0 or len(set(self.moments)) < len(self.moments)):
+            raise ValueError("moments must be distinct and not negative")
+        if len(self.moments) > _MOMENTS:
+            raise ValueError(f"more than {_MOMENTS:,} moments")
         if self.moments and not KINDS[self.kind].needs_activity:
             raise ValueError(f"kind {self.kind!r} takes no values of moments")
         for site, axes in self.directions.items():
@@ -227,13 +231,14 @@ def _axes_of(axes: Any) -> Any:
     if not isinstance(axes, Sequence) or isinstance(axes, str):
         return axes
     try:
-        return [
-            np.frombuffer(base64.b64decode(axis, validate=True), "<f4").tolist()
-            if isinstance(axis, str)
-            else np.array(axis, np.float32).tolist()
-            for axis in axes
-        ]
-    except (ValueError, TypeError):
+        with np.errstate(over="ignore"):  # what is infinite is refused below
+            return [
+                np.frombuffer(base64.b64decode(axis, validate=True), "<f4").tolist()
+                if isinstance(axis, str)
+                else np.array(axis, np.float32).tolist()
+                for axis in axes
+            ]
+    except (ValueError, TypeError, OverflowError):
         raise ValueError("directions are lists of numbers, or the base64 of float32") from None
 
 

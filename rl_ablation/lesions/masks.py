@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from rl_ablation import limits
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import Lesion
 from rl_ablation.lesions.methods import DRAWS, KINDS, Kind, SiteStats
@@ -265,6 +266,11 @@ class _Directions:
         """Those of some rows."""
         if self._stacked is None:
             most = max(len(axes) for axes in self._axes)
+            units = self._axes[0].shape[1]
+            limits.check_memory(
+                f"{len(self._axes):,} cuts along up to {most:,} directions",
+                2 * 8 * len(self._axes) * most * units, "cuts along fewer directions",
+            )  # fmt: skip
             axes = np.stack([_longer(x, most, 0.0) for x in self._axes])
             scale = np.stack([_longer(x, most, 1.0) for x in self._scale])
             shift = np.stack([_longer(x, most, 0.0) for x in self._shift])

@@ -144,7 +144,8 @@ def divisions(
     episodes: list[set[int]] = []
     sign = np.array([MEASURES[m].better or 1 for m in names])
     for stage in run.controls[:rounds]:
-        cuts = [x.name for x in stage.plan if DRAW in x.name]
+        # Random directions are named alike, and are no part of a division.
+        cuts = [x.name for x in stage.plan if DRAW in x.name and not x.directions]
         if not cuts:
             continue
         table = stage.behaviour()
@@ -154,7 +155,7 @@ def divisions(
         for cut in cuts:
             part, _, draw = cut.partition(DRAW)
             drawn.setdefault(draw, {})[part] = -sign * means.loc[cut].to_numpy(np.float64)
-    if not drawn or sure is None:
+    if not drawn or not parts or sure is None:
         return None
     held = sure.behaviour()
     common = np.isin(held.episodes, list(set.intersection(*episodes)))

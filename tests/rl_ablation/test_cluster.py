@@ -55,7 +55,7 @@ def test_workers_make_the_same_bytes(small_sweep, mixed_plan, small_shards, clie
     alone = small_sweep(mixed_plan, tmp_path / "alone")
     spread = small_sweep(mixed_plan, tmp_path / "spread", scheduler=client)
     assert files(spread) == files(alone)
-    assert len(files(alone)) == 9
+    assert len(files(alone)) == 13
     (spread.folder / "shards" / "00003.parquet").unlink()  # begun there, gone on with here
     assert files(small_sweep(mixed_plan, tmp_path / "spread")) == files(alone)
 

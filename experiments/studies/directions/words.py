@@ -9,6 +9,7 @@ import pandas as pd
 
 import rl_ablation as rl
 from rl_ablation.formats import listed
+from rl_ablation.groupings.directions import LEAST_R2
 from rl_ablation.mapping.claims import changes
 from rl_ablation.mapping.evidence import REPORTED_EFFECT
 from rl_ablation.reports.words import change
@@ -88,8 +89,8 @@ def tell_map(run: rl.Map) -> str:
 
 def tell_read(told: pd.DataFrame) -> str:
     """Which signals are read in the network, and in untrained ones."""
-    best = told.sort_values("r2", ascending=False).drop_duplicates("signal")
-    best = best[best["r2"] >= 0.5]
+    best = told.groupby("signal")[["r2", "untrained", "most"]].max().reset_index()
+    best = best[best["r2"] >= LEAST_R2].sort_values("r2", ascending=False)
     if best.empty:
         return "No signal of the world is read in any layer (no R² of 0.5 or more)."
     parts = [
@@ -98,7 +99,7 @@ def tell_read(told: pd.DataFrame) -> str:
         for row in best.to_dict("records")
     ]
     more = best[best["r2"] > best["most"]]
-    text = f"Read best, R² in other episodes: {listed(parts)}."
+    text = f"Read best, R² in other episodes, of the best layer: {listed(parts)}."
     if best["most"].notna().any():
         names = listed(list(more["signal"])) if len(more) else "none"
         text += f" Better than in each of the untrained networks that see the same: {names}."

@@ -147,7 +147,14 @@ def made(rng, effect, random=3):
     for kind, mark in (("resample", ""), ("mean", "~mean")):
         for name, group, size in names:
             change = size * np.cos(phase - 1) + 0.2 * rng.normal(size=phase.size)
-            about = {"lesion": name + mark, "kind": kind, "group": group, "site": "h0", "units": 3}
+            about = {
+                "lesion": name + mark,
+                "kind": kind,
+                "group": group,
+                "site": "h0",
+                "units": 3,
+                "null": "h0 3",
+            }
             told = {"episode": episode, "slot": slot, "condition": "", "phase": phase}
             parts.append(pd.DataFrame({**about, **told, "signal": "speed", "delta": change}))
     return pd.concat(parts, ignore_index=True)

@@ -167,7 +167,7 @@ rl.sweep(run.policy, run.plan, episodes=spec.episodes, seed=spec.seed, activity=
 
 @pytest.fixture
 def sharded(small_sweep, mixed_plan, tmp_path, monkeypatch):
-    """A finished run in nine shards, and the call that makes or finishes it."""
+    """A finished run in thirteen shards, and the call that makes or finishes it."""
     real = sweep_module.make_spec
     monkeypatch.setattr(
         sweep_module, "make_spec", lambda *a: real(*a).model_copy(update={"rows": 6})
@@ -177,7 +177,7 @@ def sharded(small_sweep, mixed_plan, tmp_path, monkeypatch):
         return small_sweep(mixed_plan, tmp_path / "run")
 
     run = call()
-    assert run.spec.shards == 9
+    assert run.spec.shards == 13
     return run, call
 
 
@@ -198,7 +198,7 @@ def test_a_killed_sweep_goes_on_where_it_stopped(sharded, done):
     assert 3 <= len(left) < 9
     again = call()
     after = shards(again)
-    assert len(after) == 9
+    assert len(after) == 13
     assert all(after[name] == left[name] for name in left), "done shards are left alone"
     same(again.table(), done.table())
 

@@ -84,7 +84,7 @@ def test_figures_stand_in_the_report_in_their_order_with_their_captions(run, pag
     assert inside == by_page, "the page draws them"
     assert list(FIGURES)[:2] == ["by_condition", "heatmap"]
     assert list(FIGURES)[4:6] == ["connections", "ways"]
-    assert list(FIGURES)[6:] == ["random_cuts", "dose_response", "dissociations"]
+    assert list(FIGURES)[6:] == ["directions", "random_cuts", "dose_response", "dissociations"]
     with pytest.raises(LabError, match="a figure named 'heatmap' exists already"):
         figure("again")(heatmap)
 
