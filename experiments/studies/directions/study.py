@@ -11,7 +11,8 @@ read, in what the actions listen to; the features of a sparse autoencoder. Disco
 episodes, confirmation on fresh ones, as resample, mean and zero; up to 40 random directions of the
 same layer with as much variance are the null of each. How well a signal is read says little by
 itself: it is set beside networks of the same shape that were never trained and see the same. What
-the autoencoders hold is measured by driving the robot through them.
+the autoencoders hold is measured by driving the robot through them. What was found in the zoo's lap
+robot is asked of six other trainings.
 
 Expected picture, if functions are directions: diamonds far to the left of all grey dots.
 About 25 minutes on 2 quiet cores; ``rl-ablation study directions``.
@@ -28,8 +29,15 @@ from matplotlib.figure import Figure
 
 import rl_ablation as rl
 from agents.zoo import find_agent
+from experiments.studies.directions.again import trainings
 from experiments.studies.directions.reading import kept_through, read_in
-from experiments.studies.directions.words import tell_kept, tell_map, tell_read, tell_robots
+from experiments.studies.directions.words import (
+    tell_again,
+    tell_kept,
+    tell_map,
+    tell_read,
+    tell_robots,
+)
 from experiments.studies.real_robots.study import robots as published
 from experiments.studies.regions import Size
 from experiments.studies.registry import Answer, drawn
@@ -41,7 +49,7 @@ from rl_ablation.rollouts.world import conditions_of
 FULL = {
     "lap": Size(k=8, controls=40),
     "quadruped": Size(k=6, discovery=16, episodes=64, controls=40),
-    "Go1": Size(k=4, discovery=8, episodes=32, controls=20),
+    "Go1": Size(k=4, discovery=8, episodes=16, controls=40),
 }
 QUICK = {"lap": Size(k=1, discovery=6, episodes=6, controls=4, horizon=60)}
 FEATURES = 16
@@ -64,6 +72,9 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         told_in = {"controls": random_cuts(run), "heatmap": shown, "loadings": directions(run)}
         figures |= {f"{name}_{key}": figure for key, figure in drawn(told_in).items()}
         tables |= {f"{name}_effects": run.effects(), f"{name}_read": told, f"{name}_kept": kept}
+    if not quick:
+        tables["trainings"] = trainings(folder, seed)
+        texts.append(f"## Other trainings of the lap robot\n\n{tell_again(tables['trainings'])}")
     return Answer("\n\n".join([tell_robots(runs), *texts]), figures, tables)
 
 

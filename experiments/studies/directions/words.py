@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 import rl_ablation as rl
+from experiments.studies.directions.again import MEASURE, SIGNAL
 from rl_ablation.formats import listed
 from rl_ablation.groupings.directions import LEAST_R2
 from rl_ablation.mapping.claims import changes
@@ -83,6 +84,25 @@ def tell_map(run: rl.Map) -> str:
             f"- Without **{row['lesion']}** ({where.extent}): {change(row)}; more than "
             f"{row['draws']:.0f} random directions of as much variance (p = "
             f"{row['p_random']:.2g}, not corrected for how many directions were tried)."
+        )
+    return "\n".join(lines)
+
+
+def tell_again(told: pd.DataFrame) -> str:
+    """Whether the loss of the direction that was found matters in other trainings, by layer."""
+    lines = []
+    for layer, rows in told.groupby("layer"):
+        clear = (rows["q"] < LEVEL) & (rows["delta"] < 0)
+        further = clear & (rows["p_random"] < LEVEL)
+        laps = ", ".join(
+            f"{row['intact']:.2f} → {row['lesioned']:.2f} ({row['directions']})"
+            for row in rows.to_dict("records")
+        )
+        lines.append(
+            f"- {layer}: without the directions from which {SIGNAL} is read {MEASURE} falls clearly "
+            f"in {clear.sum()} of {len(rows)}, and further than with random directions of as much "
+            f"variance in {further.sum()} (p < 5 % each; by chance up to {LEVEL * len(rows):.1f}). "
+            f"Laps, and how many directions: {laps}."
         )
     return "\n".join(lines)
 
