@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.registry import grouping
@@ -72,6 +73,7 @@ class Autoencoder:
         return self.centre + self.scale * features @ self.decoder
 
 
+@threadpool_limits.wrap(limits=1)  # how sums are split over threads changes their last bits
 def autoencode(stats: SiteStats, features: int, seed: int = 0) -> Autoencoder:
     """Train a sparse autoencoder on a layer's visited activity; the same seed gives the same.
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from rl_ablation import limits
 from rl_ablation.errors import LabError
@@ -79,6 +80,7 @@ def _divides(lesion: Lesion, agent: Policy) -> bool:
     return len(lesion.cut) == 1 and any(1 < len(there) < agent.sites[site] for site, there in ends)
 
 
+@threadpool_limits.wrap(limits=1)  # how sums are split over threads changes their last bits
 def _random_directions(
     model: Lesion, n: int, first: int, seed: int, activity: Activity | None
 ) -> list[Lesion]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from rl_ablation.errors import LabError
 from rl_ablation.groupings.registry import grouping
@@ -20,6 +21,9 @@ from rl_ablation.lesions.methods import DEAD_STD
 if TYPE_CHECKING:  # help lists the groupings, and should not wait for torch
     from rl_ablation.policies.policy import Policy
     from rl_ablation.rollouts.activity import Activity
+
+_ONE_THREAD = threadpool_limits.wrap(limits=1)
+"""How sums are split over threads changes their last bits, and so a lesion and its run."""
 
 LEAST_R2 = 0.5
 """Share of a signal's variance that a read-out tells in episodes it was not fitted to."""
@@ -38,6 +42,7 @@ Signals = Mapping[str, Callable[[Mapping[str, np.ndarray]], np.ndarray]]
 
 
 @grouping("the directions along which a layer varies most, so many in each layer", number=8)
+@_ONE_THREAD
 def components(
     agent: Policy, k: int = 8, activity: Activity | None = None, sites: Sequence[str] | None = None
 ) -> Plan:
@@ -63,6 +68,7 @@ def components(
 
 
 @grouping("the non-negative patterns of a layer as directions, so many in each layer", number=6)
+@_ONE_THREAD
 def patterns(
     agent: Policy, k: int = 6, activity: Activity | None = None, sites: Sequence[str] | None = None
 ) -> Plan:
@@ -86,6 +92,7 @@ def patterns(
 
 
 @grouping("the directions from which the world's signals are read best, so many a layer", number=6)
+@_ONE_THREAD
 def readouts(
     agent: Policy,
     k: int = 6,

@@ -98,11 +98,11 @@ def tell_again(told: pd.DataFrame) -> str:
             f"{row['intact']:.2f} → {row['lesioned']:.2f} ({row['directions']})"
             for row in rows.to_dict("records")
         )
+        chance = f"p < 5 % each; by chance up to {LEVEL * len(rows):.1f}"
         lines.append(
-            f"- {layer}: without the directions from which {SIGNAL} is read {MEASURE} falls clearly "
-            f"in {clear.sum()} of {len(rows)}, and further than with random directions of as much "
-            f"variance in {further.sum()} (p < 5 % each; by chance up to {LEVEL * len(rows):.1f}). "
-            f"Laps, and how many directions: {laps}."
+            f"- {layer}: without the directions from which {SIGNAL} is read {MEASURE} falls "
+            f"clearly in {clear.sum()} of {len(rows)}, and further than with random directions of "
+            f"as much variance in {further.sum()} ({chance}). Laps, and how many directions: {laps}."
         )
     return "\n".join(lines)
 
