@@ -102,7 +102,7 @@ def tell_again(told: pd.DataFrame) -> str:
         lines.append(
             f"- {layer}: without the directions from which {SIGNAL} is read {MEASURE} falls "
             f"clearly in {clear.sum()} of {len(rows)}, and further than with random directions of "
-            f"as much variance in {further.sum()} ({chance}). Laps, and number of directions: {laps}."
+            f"as much variance in {further.sum()} ({chance}). Laps (directions): {laps}."
         )
     return "\n".join(lines)
 
