@@ -176,15 +176,18 @@ def ranks(
     and so are not independent: chance is what is left when the effect's whole senders and whole
     receivers, rows and columns of its matrix, change places, each at random (a quadratic assignment
     test: Hubert & Schultz 1976, Krackhardt 1988, here with rows and columns apart), and the
-    interval is over senders × receivers drawn anew (Owen 2007).
+    interval is over senders × receivers drawn anew (Owen 2007). Simulated with rules and effects
+    that have nothing to do with each other but senders and receivers of their own (1 s.d.), p is
+    below 5 % in 4 to 5 % of matrices of 6 × 2 to 18 × 6, to shuffle connections one by one finds 9
+    to 23 %; the interval is a wide one and leaves out 0 in 1 to 2 %.
 
     Returns:
         A row for each pair of layers × rule: ``site``, ``to``, ``rule``; Spearman's ``rho`` with
         the 95 % percentile interval ``ci_low``–``ci_high``; ``shuffled``, the |rho| that 95 % of
         ``draws`` such changes of places stay below, and ``p``, the share of them that reach it;
-        ``smallest``, the least rho that would be found with 80 % power: ``shuffled`` + z₀.₈
-        standard deviations of these rhos, at most 1; ``n`` connections. NaN where a side does not
-        vary or is not finite.
+        ``smallest``, the least rho that such a test finds with 80 % power or more: ``shuffled``
+        + z₀.₈ standard deviations of these rhos, at most 1; ``n`` connections. NaN where a side
+        does not vary or is not finite.
 
     Raises:
         LabError: A connection between two of the parts is missing, or there twice.
