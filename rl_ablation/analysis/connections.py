@@ -224,13 +224,12 @@ def contrast(
     Arguments and errors are those of `ranks`: ``difference``, ``ci_low``, ``ci_high``.
     """
     rng = np.random.default_rng(seed)
-    drawn: dict[tuple[str, int], np.ndarray] = {}
+    drawn: dict[tuple[object, int], np.ndarray] = {}
     apart, resampled = [], []
-    for ends, part in cuts.groupby(["site", "to"], sort=False):
+    for (site, to), part in cuts.groupby(["site", "to"], sort=False):
         value, *guesses = _grid(part, [effect, *rules])
-        for end in zip(ends, value.shape, strict=True):
-            drawn.setdefault(end, rng.integers(end[1], size=(RESAMPLES, end[1])))
-        which = [drawn[end] for end in zip(ends, value.shape, strict=True)]
+        ends = [(site, value.shape[0]), (to, value.shape[1])]
+        which = [drawn.setdefault((at, n), rng.integers(n, size=(RESAMPLES, n))) for at, n in ends]
         one, other = (float(spearman(x.ravel(), value.ravel())) for x in guesses)
         apart.append(one - other)
         told = _taken(value, *which)

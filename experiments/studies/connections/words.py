@@ -62,8 +62,8 @@ def _ranks(found: pd.DataFrame) -> str:
             ("*chance*", "shuffled"),
             ("*least to be found*", "smallest"),
         ):
-            told = [number(most.loc[place, key]) for place in places]
-            lines.append(f"| {network} | {head} | " + " | ".join(told) + " |")
+            values = [number(most.loc[place, key]) for place in places]
+            lines.append(f"| {network} | {head} | " + " | ".join(values) + " |")
     return "\n".join(lines)
 
 
