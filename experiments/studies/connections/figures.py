@@ -41,8 +41,9 @@ def ranking(found: pd.DataFrame) -> Figure:
     panels[0, 0].set_xlim(-1, 1)
     style.note(
         page,
-        "rank correlation with the effect of the cut, 95 % interval over connections; grey band: "
-        "95 % of shuffled effects; dotted: what a rule without error would show, as effects repeat "
-        "from episodes to episodes; filled: beyond both 0 and the shuffled",
+        "rank correlation with the effect of the cut, 95 % interval over senders and receivers; "
+        "grey band: 95 % of effects whose whole senders and receivers changed places; dotted: what "
+        "a rule without error would show, as effects repeat from episodes to episodes; filled: "
+        "beyond both 0 and such effects",
     )
     return page

@@ -14,9 +14,10 @@ motors.
    the way from the mean input. Beside them stands what the cut does to the actions in the states
    that the intact robot visits (`probe`), for which it must be made. Each is ranked against what
    the cut at the mean does to behaviour: the root mean square, over behaviours, of the mean changes
-   as shares of the `reference_effect`. Spearman's correlation within each pair of layers, with a
-   percentile bootstrap interval over connections and shuffled effects as the control. How well
-   effects in half of the episodes rank those in the other says how good a rule could look at best.
+   as shares of the `reference_effect`. Spearman's correlation within each pair of layers.
+   Connections share senders and receivers, so the control lets whole senders and whole receivers
+   change places, and the interval draws both (`ranks`). How well effects in half of the episodes
+   rank those in the other says how good a rule could look at best.
 3. The same in the lap robot divided at random into parts of equal size, and in an untrained network
    that drives as it can.
 

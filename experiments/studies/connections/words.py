@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from rl_ablation.formats import Estimate, listed, number
-from rl_ablation.stats import LEVEL
+from rl_ablation.stats import LEVEL, POWER
 
 
 def tell(cuts: pd.DataFrame, found: pd.DataFrame, apart: pd.DataFrame) -> str:
@@ -27,13 +27,17 @@ def tell(cuts: pd.DataFrame, found: pd.DataFrame, apart: pd.DataFrame) -> str:
         "\n\n" + "\n".join(lines)
     )
     text += (
-        "\n\nHow well each rule ranks the connections of two layers (Spearman with its 95 % "
-        f"interval over connections; bold: it is clear of 0, and fewer than {LEVEL:.0%} of "
-        "shuffled effects do as well):\n\n" + _ranks(found)
+        "\n\nHow well each rule ranks the connections of two layers (Spearman). Connections that "
+        "share a sender or a receiver are not independent: the 95 % interval draws whole senders "
+        "and whole receivers, and chance lets them change places. Bold: the interval is clear of "
+        f"0, and fewer than {LEVEL:.0%} of such changes do as well. *Chance* is what 95 % of them "
+        f"stay below, *least to be found* what this comparison alone finds with {POWER:.0%} power, "
+        "both for the rule that needs most; the interval, wide where few parts tell or hear, asks "
+        f"for more. What is not bold is inconclusive:\n\n{_ranks(found)}"
     )
     text += (
-        f"\n\nWhich is the better guide, over the pairs of layers ({len(apart)} comparisons, not "
-        "corrected for their number):\n\n"
+        "\n\nWhich is the better guide, over the pairs of layers, with intervals over parts "
+        f"({len(apart)} comparisons, not corrected for their number):\n\n"
     )
     return text + "\n".join(
         _apart(str(n), part) for n, part in apart.groupby("network", sort=False)
@@ -52,14 +56,14 @@ def _ranks(found: pd.DataFrame) -> str:
         for rule in found["rule"].unique():
             told = [cells[network, rule, *place] for place in places]
             lines.append(f"| {network} | {rule} | " + " | ".join(map(_cell, told)) + " |")
-        best = [cells[network, found["rule"].iloc[0], *place] for place in places]
+        most = found[found["network"] == network].groupby(["site", "to"]).max(numeric_only=True)
         for head, key in (
             ("*a rule without error*", "ceiling"),
+            ("*chance*", "shuffled"),
             ("*least to be found*", "smallest"),
         ):
-            lines.append(
-                f"| {network} | {head} | " + " | ".join(number(x[key]) for x in best) + " |"
-            )
+            values = [number(most.loc[place, key]) for place in places]
+            lines.append(f"| {network} | {head} | " + " | ".join(values) + " |")
     return "\n".join(lines)
 
 

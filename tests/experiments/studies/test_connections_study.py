@@ -20,9 +20,9 @@ def case(noise: float, seed: int = 0) -> study.Case:
     true = rng.exponential(size=60)
     rows: dict[str, object] = {rule: true * (k % 2) + rng.exponential(size=60) * ((k + 1) % 2)
                                for k, rule in enumerate(study.ASKED)}  # fmt: skip
-    rows |= {"lesion": [f"c{k}" for k in range(60)], "site": ["obs"] * 30 + ["h0"] * 30,
-             "to": ["h0"] * 30 + ["h1"] * 30, "effect": true, "clear": true > 1,
-             "clear in one": true > 0.5}  # fmt: skip
+    rows |= {"lesion": [f"a{k % 6}→b{k % 30 // 6}" for k in range(60)],
+             "site": ["obs"] * 30 + ["h0"] * 30, "to": ["h0"] * 30 + ["h1"] * 30, "effect": true,
+             "clear": true > 1, "clear in one": true > 0.5}  # fmt: skip
     halves = {f"half-{k}": true + noise * rng.normal(size=60) for k in range(20)}
     return study.Case("robot", None, pd.DataFrame({**rows, **halves}))  # type: ignore[arg-type]
 
@@ -44,7 +44,9 @@ def test_sentences_and_the_figure_are_of_the_numbers() -> None:
     assert f"- robot: {count} ({more}) of 30 from obs to h0" in text
     assert "| robot | weights × activity | **1.00** (1.00 to 1.00) | **1.00**" in text
     assert "weights × activity better than weights (difference" in text
-    assert "| robot | *least to be found* | 0.50 | 0.50 |" in text
+    for head, key in (("chance", "shuffled"), ("least to be found", "smallest")):
+        most = found.groupby("site", sort=False)[key].max()
+        assert f"| robot | *{head}* | {most['obs']:.2f} | {most['h0']:.2f} |" in text
     ranking(found).canvas.draw()
 
 
