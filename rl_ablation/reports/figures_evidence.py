@@ -49,7 +49,9 @@ def random_cuts(run: Map) -> Figure | None:
     told = told.groupby("lesion", sort=False).head(3).head(_MOST)
     told = told.sort_values("lesion", kind="stable")
     drawn = random_harm(run, list(told["measure"].unique()))
-    figure = style.page(9.6, 1.4 + 0.32 * len(told), "Is it this region, or only so many units?")
+    turned = [bool(run.plan[name].directions) for name in told["lesion"]]
+    what = "direction, or any of as much variance?" if all(turned) else "region, or only its size?"
+    figure = style.page(9.6, 1.4 + 0.32 * len(told), f"Is it this {what}")
     axes = figure.subplots()
     names, named = [], labels(run)
     for y, row in enumerate(told.to_dict("records")):
@@ -63,12 +65,17 @@ def random_cuts(run: Map) -> Figure | None:
         fill = colour if row["p_random"] < LEVEL else "w"
         axes.plot(harm, y, "D", color=colour, mfc=fill, ms=7, zorder=3)
         label = MEASURES[row["measure"]].label
-        names.append(f"{named[row['lesion']]} ({row['units']}), {label}, p = {row['p_random']:.2g}")
+        names.append(f"{named[row['lesion']]} ({row['units']}), {label}")
+        axes.annotate(
+            f"p = {row['p_random']:.2g}", (1.01, y), xycoords=("axes fraction", "data"),
+            va="center", fontsize=8,
+        )  # fmt: skip
     style.name_rows(axes, names)
     axes.set_xlabel(
         "← worse     change, as a share of the reference effect     better →\n"
         f"all cuts by {first_kind(run)}; diamond: the region, confirmed "
-        "(filled: beyond random cuts, p < 5 %); grey: random cuts of its size in its layer"
+        "(filled: beyond random cuts, p < 5 %)\n"
+        "grey: random cuts of its size in its layer; of directions: with as much variance"
     )
     return figure
 

@@ -9,7 +9,8 @@ policy of the Go1 where it is in ``runs/robots`` (see `real-robots`). Directions
 cut one at a time: the principal components; the directions from which a signal of the world is
 read, in what the actions listen to; the features of a sparse autoencoder. Discovery on a few paired
 episodes, confirmation on fresh ones, as resample, mean and zero; up to 40 random directions of the
-same layer with as much variance are the null of each. How well a signal is read says little by
+same layer with as much variance are the null of each. They are of the whole layer, read-outs of
+what the actions listen to: to go further than they do is in part to be heard. How well a signal is read says little by
 itself: it is set beside networks of the same shape that were never trained and see the same. What
 the autoencoders hold is measured by driving the robot through them. What was found in the zoo's lap
 robot is asked of six other trainings.
@@ -33,6 +34,7 @@ from experiments.studies.directions.again import trainings
 from experiments.studies.directions.reading import kept_through, read_in
 from experiments.studies.directions.words import (
     tell_again,
+    tell_heard,
     tell_kept,
     tell_map,
     tell_read,
@@ -41,6 +43,7 @@ from experiments.studies.directions.words import (
 from experiments.studies.real_robots.study import robots as published
 from experiments.studies.regions import Size
 from experiments.studies.registry import Answer, drawn
+from rl_ablation.groupings.directions import listen
 from rl_ablation.reports.figures import by_condition, heatmap
 from rl_ablation.reports.figures_directions import directions
 from rl_ablation.reports.figures_evidence import random_cuts
@@ -67,7 +70,10 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         runs[name] = run
         told = read_in(agent, size, seed)
         kept = kept_through(agent, run.activity, FEATURES, size, seed, folder / f"{name}-through")
-        texts.append(f"## {name}\n\n{tell_map(run)}\n\n{tell_read(told)}\n\n{tell_kept(kept)}")
+        seen = run.activity["obs"].samples
+        heard = {s: (len(listen(agent, s, seen)), n) for s, n in agent.network.sizes.items()}
+        parts = [tell_map(run), tell_heard(heard), tell_read(told), tell_kept(kept)]
+        texts.append("\n\n".join([f"## {name}", *parts]))
         shown = by_condition(run) or heatmap(run)
         told_in = {"controls": random_cuts(run), "heatmap": shown, "loadings": directions(run)}
         figures |= {f"{name}_{key}": figure for key, figure in drawn(told_in).items()}

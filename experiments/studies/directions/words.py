@@ -88,6 +88,19 @@ def tell_map(run: rl.Map) -> str:
     return "\n".join(lines)
 
 
+def tell_heard(heard: Mapping[str, tuple[int, int]]) -> str:
+    """To how many directions of each layer the actions listen, and what that means here."""
+    parts = [f"{n} of {units} in {site}" for site, (n, units) in heard.items()]
+    few = [site for site, (n, units) in heard.items() if 4 * n < units]
+    text = f"The actions listen to {listed(parts)} directions."
+    if few:
+        text += (
+            f" Where these are few ({listed(few)}), a read-out is one of them and a random "
+            "direction hardly is: that its loss does more says above all that it is heard."
+        )
+    return text
+
+
 def tell_again(told: pd.DataFrame) -> str:
     """Whether the loss of the direction that was found matters in other trainings, by layer."""
     lines = []
