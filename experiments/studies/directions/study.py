@@ -10,10 +10,10 @@ cut one at a time: the principal components; the directions from which a signal 
 read, in what the actions listen to; the features of a sparse autoencoder. Discovery on a few paired
 episodes, confirmation on fresh ones, as resample, mean and zero; up to 40 random directions of the
 same layer with as much variance are the null of each. They are of the whole layer, read-outs of
-what the actions listen to: to go further than they do is in part to be heard. How well a signal is read says little by
-itself: it is set beside networks of the same shape that were never trained and see the same. What
-the autoencoders hold is measured by driving the robot through them. What was found in the zoo's lap
-robot is asked of six other trainings.
+what the actions listen to: to go further than they do is in part to be heard. How well a signal is
+read says little by itself: it is set beside networks of the same shape that were never trained and
+see the same. What the autoencoders hold is measured by driving the robot through them. What was
+found in the zoo's lap robot is asked of six other trainings.
 
 Expected picture, if functions are directions: diamonds far to the left of all grey dots.
 About 25 minutes on 2 quiet cores; ``rl-ablation study directions``.
