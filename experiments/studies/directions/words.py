@@ -90,9 +90,9 @@ def tell_map(run: rl.Map) -> str:
 
 def tell_heard(heard: Mapping[str, tuple[int, int]]) -> str:
     """To how many directions of each layer the actions listen, and what that means here."""
-    parts = [f"{n} of {units} in {site}" for site, (n, units) in heard.items()]
+    parts = [f"{n} of {units} directions of {site}" for site, (n, units) in heard.items()]
     few = [site for site, (n, units) in heard.items() if 4 * n < units]
-    text = f"The actions listen to {listed(parts)} directions."
+    text = f"The actions listen to {listed(parts)}."
     if few:
         text += (
             f" Where these are few ({listed(few)}), a read-out is one of them and a random "
