@@ -55,7 +55,14 @@ def test_bends_of_other_episodes_tell_nothing_and_their_own_do(monkeypatch):
     monkeypatch.setattr(planted, "DEALS", 4)
     rng = np.random.default_rng(0)
     episode, slot = (x.ravel() for x in np.indices((16, 4)))
-    about = {"lesion": "a", "group": "truth", "site": "h0", "units": 1, "signal": "speed"}
+    about = {
+        "lesion": "a",
+        "group": "truth",
+        "site": "h0",
+        "units": 1,
+        "null": "",
+        "signal": "speed",
+    }
     told = {"episode": episode, "slot": slot, "condition": np.array(["x", "y"])[episode % 2]}
     bend = rng.uniform(-1, 1, episode.size)
     parts = [

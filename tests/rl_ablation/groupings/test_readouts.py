@@ -5,16 +5,18 @@ import re
 import numpy as np
 import pytest
 from conftest import CONDITIONS, HORIZON, turned
+from threadpoolctl import threadpool_limits
 
 import rl_ablation as rl
 from rl_ablation.errors import LabError
 from rl_ablation.groupings import autoencoder
 from rl_ablation.groupings.autoencoder import ACTIVE, autoencode, features, through
 from rl_ablation.groupings.controls import AGAIN, random_directions, random_groups
-from rl_ablation.groupings.directions import components, fit, patterns, readouts
+from rl_ablation.groupings.directions import components, fit, listen, patterns, read, readouts
 from rl_ablation.groupings.factors import factorise
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.lesions.methods import SiteStats
+from rl_ablation.mapping.divisions import divisions
 
 
 def axes_of(plan, site):
@@ -205,3 +207,37 @@ def test_random_cuts_of_patches_share_their_moments(policy, activity):
     for patch in (one, other):
         mine = [x for x in drawn if x.stratum == patch.stratum]
         assert [x.moments for x in mine] == [patch.moments] * 3
+
+
+def test_random_directions_are_no_random_divisions(policy, activity, tmp_path):
+    how = {"episodes": 12, "discovery": 12, "controls": 6, "conditions": CONDITIONS, "seed": 1,
+           "horizon": HORIZON, "threads": 1, "activity": activity, "progress": False,
+           "kinds": ("zero",)}  # fmt: skip
+    apart = rl.lesion_map(policy, rl.clusters(policy, 2, activity), folder=tmp_path / "a", **how)
+    both = rl.clusters(policy, 2, activity) + components(policy, 3, activity)
+    together = rl.lesion_map(policy, both, folder=tmp_path / "b", **how)
+    one, other = divisions(apart), divisions(together)
+    assert one is not None
+    assert other is not None
+    assert other.draws >= one.draws > 0
+    only = rl.lesion_map(policy, components(policy, 3, activity), folder=tmp_path / "c", **how)
+    assert divisions(only) is None
+    assert rl.report(only, films=[]).exists()
+
+
+def test_readouts_are_of_hidden_layers_that_are_heard(policy):
+    with pytest.raises(LabError, match="read-outs are of hidden layers, not of obs"):
+        readouts(policy, sites=["obs"], signals=["bend"])
+    flat, half = np.zeros((40, 5)), np.arange(40) % 2 == 0
+    axes, _ = read(flat, np.random.default_rng(0).normal(size=(40, 1)), half)
+    assert not len(axes)
+    deaf = policy.edited("h0", range(12))  # nothing listens to h0 any more
+    assert not len(listen(deaf, "h0", np.zeros((4, 18), np.float32)))
+    assert len(listen(policy, "h0", np.zeros((4, 18), np.float32)))
+
+
+def test_the_same_bits_on_any_number_of_threads(policy, activity, monkeypatch):
+    monkeypatch.setattr(autoencoder, "STEPS", 30)
+    with threadpool_limits(1):
+        one = components(policy, 4, activity) + features(policy, 4, activity, ["h1"])
+    assert (components(policy, 4, activity) + features(policy, 4, activity, ["h1"])) == one

@@ -200,6 +200,10 @@ def test_what_is_new_is_written_only_where_it_says_something():
         ({"directions": {"h0": ((1.0,) + (0.0,) * 2**18,)}}, "262,144 numbers"),
         ({"to": {"h1": (0, 0)}}, "distinct"),
         ({"moments": (-1,), "kind": "mean"}, "not negative"),
+        ({"moments": (1, 1), "kind": "mean"}, "distinct"),
+        ({"moments": tuple(range(5000)), "kind": "mean"}, "more than 4,096 moments"),
+        ({"directions": {"h0": ((10**400, 0),)}}, "lists of numbers"),
+        ({"directions": {"h0": ((1e300, 0.0),)}}, "of length 1"),
         ({"moments": (1,), "kind": "zero"}, "takes no values of moments"),
     ],
 )
