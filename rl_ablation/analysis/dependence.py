@@ -102,7 +102,7 @@ def dependence(
 
 
 def columns_of(table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-    """Effects by episode and moment: the columns (lesion, site, units, null, signal), and (E, M, C)."""
+    """Effects by episode and moment: the columns, told by what the rows share, and (E, M, C)."""
     keys = ["lesion", "site", "units", "null", "signal"]
     wide = table.pivot(index=["episode", "slot"], columns=keys, values="delta")
     wide = wide[table[keys].drop_duplicates().itertuples(index=False, name=None)]
