@@ -15,7 +15,7 @@ import rl_ablation as rl
 from envs.lap import CONDITIONS
 from experiments.validation.families import MODULAR, TWO
 from experiments.validation.policies import ZERO, Planted, true_effects
-from rl_ablation.analysis.trees import WITHIN, Node, compare, outcomes, root, search
+from rl_ablation.analysis.trees import WITHIN, Branch, compare, outcomes, root, search
 from rl_ablation.lesions.variants import variants
 from rl_ablation.stats import LEVEL
 
@@ -156,7 +156,7 @@ def null_trees(
 
 def _of_nothing(
     values: np.ndarray, dealt: Sequence[Sequence[np.ndarray]], rng: np.random.Generator,
-    nodes: Sequence[Node], number: int,
+    nodes: Sequence[Branch], number: int,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """As `Ask`: of values (measures, episodes), of each condition the episodes dealt to the intact
     robot, and the rest, from which each node draws as many."""

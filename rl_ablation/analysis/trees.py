@@ -88,15 +88,15 @@ _BLOCKS = 24  # sign flips of so many are counted exactly
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Node:
+class Branch:
     """A set of units of a layer, in ascending order, and its parts: two, or none of a single unit.
 
-    ``name`` and ``parent`` are given from the root downwards, see `Node.named_parts`.
+    ``name`` and ``parent`` are given from the root downwards, see `Branch.named_parts`.
     """
 
     site: str
     units: tuple[int, ...]
-    parts: tuple[Node, ...] = ()
+    parts: tuple[Branch, ...] = ()
     name: str = ""
     parent: str = ""
 
@@ -106,7 +106,7 @@ class Node:
         return Lesion(name=self.name, cut={self.site: self.units}, group="tree")
 
     @property
-    def named_parts(self) -> list[Node]:
+    def named_parts(self) -> list[Branch]:
         """Its parts, the larger first, with their names."""
         return [
             replace(part, name=f"{self.name}.{k}", parent=self.name)
@@ -114,7 +114,7 @@ class Node:
         ]
 
 
-Ask = Callable[[Sequence[Node], int], tuple[np.ndarray, np.ndarray]]
+Ask = Callable[[Sequence[Branch], int], tuple[np.ndarray, np.ndarray]]
 """(nodes, number of the round) → what the cut robots and the intact one did, (nodes, kinds,
 measures, episodes) and (measures, episodes)."""
 
@@ -181,7 +181,7 @@ def tree_search(
     folder = execution.folder or place(agent.name, digest(["tree", first.digest]))
     steps = 0
 
-    def ask(nodes: Sequence[Node], number: int) -> tuple[np.ndarray, np.ndarray]:
+    def ask(nodes: Sequence[Branch], number: int) -> tuple[np.ndarray, np.ndarray]:
         nonlocal steps
         plan = variants(Plan(x.lesion for x in nodes), kinds)
         how = replace(execution, folder=folder / f"round-{number}")
@@ -193,18 +193,18 @@ def tree_search(
     return Tree(nodes, Plan(x.lesion for x in tried), steps)
 
 
-def root(site: str, samples: np.ndarray) -> Node | None:
+def root(site: str, samples: np.ndarray) -> Branch | None:
     """The tree of a layer's units, from their activity (S, H); None where none varies."""
     samples = samples.astype(np.float64)
     live = np.flatnonzero(samples.std(0) > DEAD_STD).tolist()
-    nodes = [Node(site, (unit,)) for unit in live]
+    nodes = [Branch(site, (unit,)) for unit in live]
     for pair in joined(correlations(samples[:, live])):
         parts = sorted((nodes[k] for k in pair), key=lambda x: (-len(x.units), x.units))
-        nodes.append(Node(site, tuple(sorted(u for x in parts for u in x.units)), tuple(parts)))
+        nodes.append(Branch(site, tuple(sorted(u for x in parts for u in x.units)), tuple(parts)))
     return replace(nodes[-1], name=f"{site}/tree-0") if nodes else None
 
 
-def check_episodes(episodes: int, roots: Sequence[Node], measures: int) -> None:
+def check_episodes(episodes: int, roots: Sequence[Branch], measures: int) -> None:
     """Raise LabError where no p of so many episodes could reject a single unit."""
     widest = max(len(x.units) for x in roots)
     least = 1 + floor(log2(widest * len(roots) * measures / LEVEL)) + 1
@@ -227,8 +227,8 @@ def outcomes(
 
 
 def search(
-    roots: Sequence[Node], ask: Ask, measures: Sequence[str], kinds: Sequence[str]
-) -> tuple[pd.DataFrame, list[Node]]:
+    roots: Sequence[Branch], ask: Ask, measures: Sequence[str], kinds: Sequence[str]
+) -> tuple[pd.DataFrame, list[Branch]]:
     """Follow what matters from the roots down; ``ask`` tells what cuts do.
 
     Gives the table of ``COLUMNS`` and all nodes that were tried.
@@ -236,7 +236,7 @@ def search(
     whole = {x.site: len(x.units) * len(roots) * len(measures) for x in roots}
     above: dict[str, dict[str, np.ndarray]] = {}  # name → p_adjusted, delta, open of each measure
     frames: list[pd.DataFrame] = []
-    tried: list[Node] = []
+    tried: list[Branch] = []
     nodes = list(roots)
     while nodes:
         told = compare(*ask(nodes, len(frames) + 1))
@@ -264,7 +264,7 @@ def search(
 
 
 def _followed(
-    parts: Sequence[Node], told: dict[str, np.ndarray], above: dict[str, dict[str, np.ndarray]]
+    parts: Sequence[Branch], told: dict[str, np.ndarray], above: dict[str, dict[str, np.ndarray]]
 ) -> np.ndarray:
     """Whether parts are followed, (parts, measures): one of the two keeps half of the change."""
     whole = {key: np.stack([above[x.parent][key] for x in parts]) for key in ("delta", "open")}

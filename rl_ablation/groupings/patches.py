@@ -36,7 +36,7 @@ def patches(
 ) -> Plan:
     """The code of one sort of moment put into another, region by region, with controls.
 
-        plan = rl.patches(agent, regions, activity, "bend > 0.15", "bend < -0.15", **how)
+        plan = rl.patches(agent, regions, activity, "bend > 0.15", "bend < -0.15", seed=7)
 
     Each region is given its values of the source's moments while the target condition holds
     (``h0/cluster-0~source mean``), which is called patching in networks of language (Vig et al.

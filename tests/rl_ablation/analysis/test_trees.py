@@ -7,7 +7,15 @@ import pandas as pd
 import pytest
 
 import rl_ablation as rl
-from rl_ablation.analysis.trees import COLUMNS, Node, check_episodes, compare, flip_p, root, search
+from rl_ablation.analysis.trees import (
+    COLUMNS,
+    Branch,
+    check_episodes,
+    compare,
+    flip_p,
+    root,
+    search,
+)
 from rl_ablation.errors import LabError
 from rl_ablation.stats import sign_flip_p
 from tests.conftest import CONDITIONS, DEAD, HORIZON, LAP, MUTE, random_mlp
@@ -247,7 +255,7 @@ def test_without_the_correction_the_error_rate_would_show():
 
 
 def test_too_few_episodes_are_refused():
-    roots = [Node("h0", tuple(range(64))), Node("h1", tuple(range(64)))]
+    roots = [Branch("h0", tuple(range(64))), Branch("h1", tuple(range(64)))]
     check_episodes(16, roots, 7)
     with pytest.raises(LabError, match="at least 16 episodes"):
         check_episodes(15, roots, 7)
