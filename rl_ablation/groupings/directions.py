@@ -122,7 +122,8 @@ def readouts(
         sites: None takes all hidden layers.
         signals: Names of the world's signals, or name → function of what is recorded at the same
             moments: the world's signals by name and sites as ``@obs``, ``@h0``, …, (S, …). All that
-            are named are kept, however well they are told. None takes all that the world gives.
+            are named are kept, however well they are told, but in a layer to which the actions do
+            not listen. None takes all that the world gives.
         seed: Of the episodes, which are none of those that a sweep with it is measured on.
         episodes: To run, two or more in each condition.
         horizon: Steps at most; None takes the environment's time limit.
@@ -157,9 +158,9 @@ def listen(agent: Policy, site: str, inputs: np.ndarray, moments: int = 1024) ->
     """The directions (K, H) of a hidden site to which the actions listen, orthonormal.
 
     They are those along which the network's outputs change at once, at some of the inputs (S, D):
-    of the outputs' mean squared gradients, those that are no less than ``DEAF`` of the largest. Of
-    a policy that remembers, since later actions may listen, and of one through which no gradient
-    can be had, all directions are given.
+    of the outputs' mean squared gradients, those that are no less than ``DEAF`` of the largest. All
+    directions are given of a policy that remembers, since later actions may listen, and of one
+    through which no gradient can be had.
     """
     import torch
 
