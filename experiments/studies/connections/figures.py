@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -20,11 +21,15 @@ def ranking(found: pd.DataFrame) -> Figure:
         "What foretells how much a connection matters",
     )  # fmt: skip
     panels = page.subplots(len(networks), len(places), squeeze=False, sharex=True, sharey=True)
+    parts = dict(list(found.set_index("rule").groupby(["network", "site", "to"])))
+    there = np.array([[(name, *place) in parts for place in places] for name in networks])
     for row, network in enumerate(networks):
         for column, (site, to) in enumerate(places):
             axes = panels[row, column]
-            here = (found["network"] == network) & (found["site"] == site) & (found["to"] == to)
-            part = found[here].set_index("rule").loc[rules]
+            axes.set_visible(there[row, column])
+            if not there[row, column]:
+                continue
+            part = parts[network, site, to].loc[rules]
             shuffled, best = part["shuffled"].max(), part["ceiling"].iloc[0]
             axes.axvspan(-shuffled, shuffled, color="#dddddd", lw=0)
             axes.axvline(best, color="#444444", lw=1, ls=":")
@@ -34,9 +39,10 @@ def ranking(found: pd.DataFrame) -> Figure:
                 clear = value.sign != 0 and told["p"] < 0.05
                 colour = (PURPLE if value.value > 0 else ORANGE) if clear else GREY
                 style.estimate(axes, y, value, colour, filled=clear)
-            if row == 0:
+            axes.tick_params(labelbottom=not there[row + 1 :, column].any())
+            if not there[:row, column].any():
                 axes.set_title(f"{site} → {to}", loc="center")
-            if column == len(places) - 1:
+            if not there[row, column + 1 :].any():
                 axes.text(1.06, 0.5, network, transform=axes.transAxes, va="center", rotation=-90)
     panels[0, 0].set_xlim(-1, 1)
     style.note(

@@ -3,7 +3,8 @@
 What one part of a network tells one part of the next is cut: the receiver hears the sender at its
 mean, or at another visited moment; all others hear it whole. Parts are functional clusters, 6 in
 each hidden layer, the lap robot's sensors one by one, the quadruped's in 6 clusters, and the
-motors.
+motors. The published Go1 of `real-robots` is asked as the quadruped where its file is in
+``runs/robots``.
 
 1. All connections are cut, held at the mean and resampled, on the same paired episodes, without a
    selection before. A connection matters if a behaviour changes clearly under both kinds (q < 5 %
@@ -23,12 +24,13 @@ motors.
 
 Cutting one connection in a loop may change later inputs of all others, so no rule is exact.
 Expected picture: weights times activity foretells more than weights, and what attribution sends
-through a connection more than either. About 4 minutes on 2 quiet cores; ``rl-ablation study
-connections``.
+through a connection more than either. About 4 minutes on 2 quiet cores, and longer with the Go1;
+``rl-ablation study connections``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,8 @@ from agents.train import untrained
 from agents.zoo import find_agent
 from experiments.studies.connections.figures import ranking
 from experiments.studies.connections.words import tell
-from experiments.studies.registry import Answer
+from experiments.studies.real_robots.study import PUBLISHED
+from experiments.studies.registry import Answer, drawn
 from rl_ablation.analysis.connections import RULES, contrast, foretold, ranks
 from rl_ablation.groupings.connections import connected, connections
 from rl_ablation.groupings.controls import equal_parts
@@ -58,11 +61,9 @@ PROBE = "actions at once"
 ASKED = (*RULES, PROBE)
 PARTS = 6
 HALVINGS = 50
-MEASURES = {
-    "lap": ("forward_speed.alive", "left_turning.alive", "right_turning.alive",
-            "off_centre.alive", "progress", "survival"),
-    "quadruped": ("vx_error", "vy_error", "yaw_error", "uprightness", "power", "survival"),
-}  # fmt: skip
+LAP = ("forward_speed.alive", "left_turning.alive", "right_turning.alive", "off_centre.alive",
+       "progress", "survival")  # fmt: skip
+LEGS = ("vx_error", "vy_error", "yaw_error", "uprightness", "power", "survival")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,7 @@ class Case:
 
 def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     """Run it; see the module."""
-    lap, legs = find_agent("lap"), find_agent("quadruped")
+    lap = find_agent("lap")
     k = 2 if quick else PARTS
     how: dict[str, Any] = {"seed": seed, "episodes": 6 if quick else 18}
     how |= {"horizon": 60 if quick else 240}
@@ -86,9 +87,9 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         measured("lap robot, random parts", lap, folder / "random", k, KINDS[:1], how, random=True),
         measured("untrained lap robot", naive, folder / "untrained", k, KINDS[:1], how),
     ]
-    if not quick:
-        fewer = {**how, "episodes": 16, "horizon": 150}
-        cases.append(measured("quadruped", legs, folder / "quadruped", k, KINDS, fewer))
+    fewer = {**how, "episodes": 16, "horizon": 150}
+    legs = {} if quick else walkers()
+    cases += [measured(x, find(), folder / x, k, KINDS, fewer) for x, find in legs.items()]
     found = pd.concat([ranked(case, seed) for case in cases], ignore_index=True)
     pairs = [(case.name, *pair) for case in cases for pair in (("conductance", "weights"),
              ("weights × activity", "weights"), ("conductance", "weights × activity"))]  # fmt: skip
@@ -99,13 +100,18 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     )
     figures = {"lap": matrices(cases[0].run), "foretold": ranking(found)}
     figures |= {"lap-ways": ways(cases[0].run)}
-    if not quick:
-        figures |= {"quadruped": matrices(cases[-1].run), "quadruped-ways": ways(cases[-1].run)}
+    for case in cases[len(cases) - len(legs) :]:
+        figures |= {case.name: matrices(case.run), f"{case.name}-ways": ways(case.run)}
     every = pd.concat([c.cuts.assign(network=c.name) for c in cases], ignore_index=True)
     every = every.drop(columns=list(every.filter(like="half-")))
     tables = {"connections": every, "ranks": found, "contrasts": apart}
-    drawn = {name: figure for name, figure in figures.items() if figure is not None}
-    return Answer(tell(every, found, apart), drawn, tables)
+    return Answer(tell(every, found, apart), drawn(figures), tables)
+
+
+def walkers() -> dict[str, Callable[[], rl.Policy]]:
+    """Name → what loads a robot on legs; the published one if its file is there."""
+    own: dict[str, Callable[[], rl.Policy]] = {"quadruped": lambda: find_agent("quadruped")}
+    return {**own, "Go1": PUBLISHED["Go1"].find} if PUBLISHED["Go1"].there else own
 
 
 def measured(
@@ -120,11 +126,10 @@ def measured(
         ends = (rl.singles(agent, [site]) for site in ("obs", "action"))
         parts = equal_parts(agent, k, seed=steps["seed"])
         plan = connected(agent, sum(ends, start=parts))
-    world = "quadruped" if "Quadruped" in (agent.card.env_id or "") else "lap"
+    measures = LAP if "Lap" in (agent.card.env_id or "") else LEGS
     run = rl.sweep(
-        agent, variants(plan, kinds), folder=folder, measures=MEASURES[world], activity=activity,
-        **how,
-    )  # fmt: skip
+        agent, variants(plan, kinds), folder=folder, measures=measures, activity=activity, **how
+    )
     cuts = foretold(agent, plan, activity).merge(sizes(run), on="lesion")
     direct = rl.probe(agent, plan.with_kind(kinds[0]), activity, seed=steps["seed"])
     cuts = cuts.merge(direct[["lesion", "direct"]].rename(columns={"direct": PROBE}), on="lesion")

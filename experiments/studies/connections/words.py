@@ -45,7 +45,7 @@ def tell(cuts: pd.DataFrame, found: pd.DataFrame, apart: pd.DataFrame) -> str:
 
 
 def _ranks(found: pd.DataFrame) -> str:
-    """A table: a row for each network and rule, a column for each pair of layers."""
+    """A table: a row for each network and rule, a column for each pair of layers in any."""
     places = list(dict.fromkeys(zip(found["site"], found["to"], strict=True)))
     lines = [
         "| network | foretold by | " + " | ".join(f"{a} → {b}" for a, b in places) + " |",
@@ -54,7 +54,7 @@ def _ranks(found: pd.DataFrame) -> str:
     cells = found.set_index(["network", "rule", "site", "to"]).to_dict("index")
     for network in found["network"].unique():
         for rule in found["rule"].unique():
-            told = [cells[network, rule, *place] for place in places]
+            told = [cells.get((network, rule, *place)) for place in places]
             lines.append(f"| {network} | {rule} | " + " | ".join(map(_cell, told)) + " |")
         most = found[found["network"] == network].groupby(["site", "to"]).max(numeric_only=True)
         for head, key in (
@@ -62,12 +62,14 @@ def _ranks(found: pd.DataFrame) -> str:
             ("*chance*", "shuffled"),
             ("*least to be found*", "smallest"),
         ):
-            values = [number(most.loc[place, key]) for place in places]
+            values = [number(most[key].get(place, float("nan"))) for place in places]
             lines.append(f"| {network} | {head} | " + " | ".join(values) + " |")
     return "\n".join(lines)
 
 
-def _cell(row: Mapping[Any, Any]) -> str:
+def _cell(row: Mapping[Any, Any] | None) -> str:
+    if row is None:
+        return "–"
     value = Estimate.of(row, "rho", "ci_low", "ci_high")
     clear = row["p"] < LEVEL and value.sign != 0
     return f"**{number(value.value)}** ({value.ends()})" if clear else f"{value}"

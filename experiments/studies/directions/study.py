@@ -40,7 +40,7 @@ from experiments.studies.directions.words import (
     tell_read,
     tell_robots,
 )
-from experiments.studies.real_robots.study import robots as published
+from experiments.studies.real_robots.study import PUBLISHED
 from experiments.studies.regions import Size
 from experiments.studies.registry import Answer, drawn
 from rl_ablation.groupings.directions import listen
@@ -90,10 +90,7 @@ def robots(quick: bool) -> dict[str, Callable[[], rl.Policy]]:
     if quick:
         return own
     own["quadruped"] = lambda: find_agent("quadruped")
-    try:
-        return {**own, "Go1": published()["Go1"]}
-    except rl.LabError:
-        return own
+    return {**own, "Go1": PUBLISHED["Go1"].find} if PUBLISHED["Go1"].there else own
 
 
 def map_directions(agent: rl.Policy, folder: Path, size: Size, seed: int) -> rl.Map:

@@ -53,6 +53,15 @@ class Robot:
     file: str
     env: str
 
+    @property
+    def there(self) -> bool:
+        """Whether the file is there."""
+        return (POLICIES / self.file).exists()
+
+    def find(self) -> rl.Policy:
+        """The policy in its world."""
+        return rl.load(POLICIES / self.file, env=self.env)
+
 
 PUBLISHED = {
     "Go1": Robot("go1_policy.onnx", "envs:rl_ablation/Go1-v0"),
@@ -87,15 +96,12 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
 def robots() -> dict[str, Callable[[], rl.Policy]]:
     """Name → what loads the robot's policy; a LabError names the first file that is not there."""
     for name, robot in PUBLISHED.items():
-        if not (POLICIES / robot.file).exists():
+        if not robot.there:
             raise rl.LabError(
                 f"no {POLICIES / robot.file}: put the published policy of the {name} there (the "
                 "study's docstring says from where)"
             )
-    published = {
-        name: (lambda robot=robot: rl.load(POLICIES / robot.file, env=robot.env))
-        for name, robot in PUBLISHED.items()
-    }
+    published = {name: robot.find for name, robot in PUBLISHED.items()}
     return {**published, "quadruped": lambda: find_agent("quadruped")}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from rl_ablation.analysis.sufficiency import (
     way,
 )
 from rl_ablation.groupings.patches import KINDS, contrast, patches, stimuli
-from rl_ablation.lesions.lesion import Plan, orthonormal
+from rl_ablation.lesions.lesion import Plan
 from rl_ablation.lesions.variants import variants
 from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.world import conditions_of
@@ -42,7 +42,8 @@ class Subject:
 
     Attributes:
         name: As it is told.
-        agent: In the zoo.
+        find: Its policy.
+        recipe: What untrained networks of its shape are made with; none makes none.
         source: Moments that the code is taken from; see `rl_ablation.patches`.
         into: Moments that it is put into.
         told: Source and target in words.
@@ -56,12 +57,13 @@ class Subject:
     """
 
     name: str
-    agent: str
+    find: Callable[[], rl.Policy]
     source: str
     into: str
     told: tuple[str, str]
     signals: tuple[str, ...]
     unit: str
+    recipe: str = ""
     conditions: tuple[str, ...] = ()
     k: int = 4
     onset: int = 40
@@ -122,7 +124,7 @@ def ask(subject: Subject, agent: rl.Policy, size: Size, seed: int) -> Found:
         agent, regions, activity, subject.source, subject.into, draws=size.draws,
         kinds=(*KINDS, ALIKE), **how,
     )  # fmt: skip
-    random = _random_directions(directions, activity, size.directions, seed)
+    random = rl.random_groups(agent, directions, size.directions, seed, activity=activity)
     dosed = Plan()
     for kind, doses in DOSES.items():
         dosed += stimuli(directions, activity, doses, kind=kind)
@@ -167,38 +169,6 @@ def has_way(subject: Subject, agent: rl.Policy, size: Size, seed: int) -> bool:
 
 def _live(plan: Plan) -> Plan:
     return Plan(x for x in plan if x.size and not x.name.endswith("/dead"))
-
-
-def _random_directions(directions: Plan, activity: Activity, n: int, seed: int) -> Plan:
-    """Random directions of the same variance as each of these."""
-    lesions = []
-    for x in (x for x in directions if x.size):
-        ((site, axes),) = x.directions.items()
-        spread = np.cov(activity[site].samples.astype(np.float64), rowvar=False)
-        variance = float(np.array(axes[0]) @ spread @ np.array(axes[0]))
-        for k in range(n):
-            rng = np.random.default_rng([seed, list(activity).index(site), k])
-            axis = {site: orthonormal(tilted(spread, variance, rng))}
-            new = {"name": f"{site}/random-direction-{k}", "directions": axis, "group": "random"}
-            lesions.append(x.model_copy(update=new))
-    return Plan(lesions)
-
-
-def tilted(spread: np.ndarray, variance: float, rng: np.random.Generator) -> np.ndarray:
-    """A random vector along which activity of covariance ``spread`` (H, H) has this variance.
-
-    A normal vector is multiplied by a power of the covariance, which is found by bisection: the
-    variance along it rises with the power, from the least to the largest there is.
-    """
-    values, axes = np.linalg.eigh(spread)
-    values = np.clip(values, values[-1] * 1e-9, None)
-    z, (low, high) = rng.normal(size=len(values)), (-8.0, 8.0)
-    for _ in range(60):
-        power = (low + high) / 2
-        tilt = (values / values[-1]) ** power * z
-        tilt /= np.linalg.norm(tilt)
-        low, high = (power, high) if (tilt**2 @ values) < variance else (low, power)
-    return np.asarray(axes @ tilt)
 
 
 def _doses(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -130,10 +130,12 @@ def tell_doses(found: Found) -> str:
     return "\n".join(lines)
 
 
-def tell_untrained(tables: Sequence[pd.DataFrame], found: Sequence[Found]) -> str:
-    """What the same shows in networks that were never trained."""
+def tell_untrained(asked_of: Iterable[tuple[pd.DataFrame, Found]]) -> str:
+    """What the same shows in networks that were never trained, each with its trained robot."""
     lines = ["**Untrained networks of the same shapes.**"]
-    for rows, one in zip(tables, found, strict=True):
+    claimed = 0
+    for rows, one in asked_of:
+        claimed += int(rows["claimed"].sum())
         asked = rows[rows["way"].notna()]
         never = int((rows["why"] != "").sum())
         text = (
@@ -150,7 +152,7 @@ def tell_untrained(tables: Sequence[pd.DataFrame], found: Sequence[Found]) -> st
                 f"difference, of all {asked['asked'].sum()} regions {asked['claimed'].sum()}"
             )
         lines.append(f"{text}.")
-    if any(rows["claimed"].sum() for rows in tables):
+    if claimed:
         lines.append(
             "- So a code that is enough is by itself no sign of training: what little an untrained "
             "network does differently, its parts say too. The size of the way tells them apart."

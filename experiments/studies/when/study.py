@@ -42,7 +42,7 @@ from matplotlib.figure import Figure
 
 import rl_ablation as rl
 from agents.zoo import find_agent
-from experiments.studies.real_robots.study import POLICIES, PUBLISHED
+from experiments.studies.real_robots.study import PUBLISHED
 from experiments.studies.registry import Answer
 from experiments.studies.when import figures, words
 from rl_ablation.analysis.dependence import changes, curves_of, dependence, weakest
@@ -103,11 +103,8 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
 def walkers(quick: bool) -> dict[str, Walker]:
     """Name → robot: the zoo's, and the published ones whose files are there."""
     found = {"quadruped": Walker(lambda: find_agent("quadruped"), 4, (0, 1))}
-    go1 = PUBLISHED["Go1"]
-    if not quick and (POLICIES / go1.file).exists():
-        found["Go1"] = Walker(
-            lambda: rl.load(POLICIES / go1.file, env=go1.env), 2, (1, 0), (0.1,), 0.75
-        )
+    if not quick and PUBLISHED["Go1"].there:
+        found["Go1"] = Walker(PUBLISHED["Go1"].find, 2, (1, 0), (0.1,), 0.75)
     return found
 
 
