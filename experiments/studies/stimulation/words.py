@@ -126,6 +126,8 @@ def tell_doses(found: Found) -> str:
                 f"directions of its variance by {number(row['random'], '.3f')} (median size of "
                 f"{row['draws']:.0f}; p = {row['p_random']:.2g})"
             )
+        elif row["kind"] == "stimulate":
+            text += "; the layer varies as much along no other direction, so it has no control"
         lines.append(f"{text}.")
     return "\n".join(lines)
 

@@ -30,7 +30,9 @@ def test_a_small_run_is_told_as_its_tables_say() -> None:
     for site in ("h0", "h1"):
         target, source = found.levels[site]
         assert target < source
-    assert set(found.curves["kind"]) == {"stimulate", "clamp", "random"}
+    # In this robot no other directions vary as much as these, so none is a control.
+    assert set(found.curves["kind"]) == {"stimulate", "clamp"}
+    assert told.count("so it has no control") == 2
     for figure in (regions([found]), doses([found])):
         figure.canvas.draw()
 
