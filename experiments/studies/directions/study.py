@@ -10,7 +10,8 @@ cut one at a time: the principal components; the directions from which a signal 
 read, in what the actions listen to; the features of a sparse autoencoder. Discovery on a few paired
 episodes, confirmation on fresh ones, as resample, mean and zero; up to 40 random directions of the
 same layer with as much variance are the null of each. They are of the whole layer, read-outs of
-what the actions listen to: to go further than they do is in part to be heard. How well a signal is
+what the actions listen to: to go further than they do is in part to be heard. So the read-outs that
+do harm are also held against random directions of what the actions listen to. How well a signal is
 read says little by itself: it is set beside networks of the same shape that were never trained and
 see the same. What the autoencoders hold is measured by driving the robot through them. What was
 found in the zoo's lap robot is asked of six other trainings.
@@ -31,6 +32,7 @@ from matplotlib.figure import Figure
 import rl_ablation as rl
 from agents.zoo import find_agent
 from experiments.studies.directions.again import trainings
+from experiments.studies.directions.heard import among_heard
 from experiments.studies.directions.reading import kept_through, read_in
 from experiments.studies.directions.words import (
     tell_again,
@@ -71,13 +73,16 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         told = read_in(agent, size, seed)
         kept = kept_through(agent, run.activity, FEATURES, size, seed, folder / f"{name}-through")
         seen = run.activity["obs"].samples
-        heard = {s: (len(listen(agent, s, seen)), n) for s, n in agent.network.sizes.items()}
-        parts = [tell_map(run), tell_heard(heard), tell_read(told), tell_kept(kept)]
+        heard = {site: listen(agent, site, seen) for site in agent.network.sizes}
+        among = among_heard(run, agent, heard, folder / f"{name}-heard", size, seed)
+        listening = tell_heard({s: axes.shape for s, axes in heard.items()}, among)
+        parts = [tell_map(run), listening, tell_read(told), tell_kept(kept)]
         texts.append("\n\n".join([f"## {name}", *parts]))
         shown = by_condition(run) or heatmap(run)
         told_in = {"controls": random_cuts(run), "heatmap": shown, "loadings": directions(run)}
         figures |= {f"{name}_{key}": figure for key, figure in drawn(told_in).items()}
         tables |= {f"{name}_effects": run.effects(), f"{name}_read": told, f"{name}_kept": kept}
+        tables[f"{name}_heard"] = among
     if not quick:
         tables["trainings"] = trainings(folder, seed)
         texts.append(f"## Other trainings of the lap robot\n\n{tell_again(tables['trainings'])}")

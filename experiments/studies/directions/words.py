@@ -88,8 +88,11 @@ def tell_map(run: rl.Map) -> str:
     return "\n".join(lines)
 
 
-def tell_heard(heard: Mapping[str, tuple[int, int]]) -> str:
-    """To how many directions of each layer the actions listen, and what that means here."""
+def tell_heard(heard: Mapping[str, tuple[int, int]], among: pd.DataFrame) -> str:
+    """To how many directions of each layer the actions listen, and what that means here.
+
+    ``among`` is of `among_heard`.
+    """
     parts = [f"{n} of {units} directions of {site}" for site, (n, units) in heard.items()]
     few = [site for site, (n, units) in heard.items() if 4 * n < units]
     text = f"The actions listen to {listed(parts)}."
@@ -98,6 +101,22 @@ def tell_heard(heard: Mapping[str, tuple[int, int]]) -> str:
             f" Where these are few ({listed(few)}), a read-out is one of them and a random "
             "direction hardly is: that its loss does more says above all that it is heard."
         )
+    for layer, rows in among.groupby(among["lesion"].str.partition("/")[0]):
+        held = rows[rows["draws"] > 0]
+        text += (
+            f" Of {rows['lesion'].nunique()} read-outs of {layer} that do harm, "
+            f"{held['lesion'].nunique()} can be held against random directions of what is heard "
+            "there, with as much of its variance"
+        )
+        if len(held):
+            further = held[held["p_random"] < LEVEL].to_dict("records")
+            told = [f"{x['lesion'].partition('/')[2]} ({x['measure'].replace('_', ' ')}, "
+                    f"p = {x['p_random']:.2g})" for x in further]  # fmt: skip
+            text += (
+                f": of their {len(held)} harms {len(further)} go further (p < 5 % each; by chance "
+                f"up to {LEVEL * len(held):.1f})" + (f": {listed(told)}" if told else "")
+            )
+        text += "."
     return text
 
 
