@@ -101,7 +101,7 @@ def tell_heard(heard: Mapping[str, tuple[int, int]], among: pd.DataFrame) -> str
             f" Where these are few ({listed(few)}), a read-out is one of them and a random "
             "direction hardly is: that its loss does more says above all that it is heard."
         )
-    for layer, rows in among.groupby(among["lesion"].str.partition("/")[0]):
+    for layer, rows in among.groupby(among["lesion"].str.split("/").str[0]):
         held = rows[rows["draws"] > 0]
         text += (
             f" Of {rows['lesion'].nunique()} read-outs of {layer} that do harm, "

@@ -73,7 +73,7 @@ NAIVE = 4  # untrained networks for each network of α = 0
 
 def recipe(alpha: float, quick: bool = False) -> Recipe:
     """The lap robot's recipe with α in its loss."""
-    own = {"name": "lap-selective", "steps": 32_768 if quick else STEPS, "selectivity": alpha}
+    own = {"name": "lap-selective", "steps": 8_192 if quick else STEPS, "selectivity": alpha}
     return RECIPES["lap"].model_copy(update=own)
 
 

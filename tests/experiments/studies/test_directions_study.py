@@ -6,10 +6,11 @@ import pytest
 from conftest import CONDITIONS, HORIZON
 
 import rl_ablation as rl
-from experiments.studies.directions import reading
+from experiments.studies.directions import heard, reading
 from experiments.studies.directions.words import (
     beyond,
     harmful,
+    tell_heard,
     tell_kept,
     tell_map,
     tell_read,
@@ -17,6 +18,7 @@ from experiments.studies.directions.words import (
 )
 from experiments.studies.regions import Size
 from rl_ablation.groupings import autoencoder
+from rl_ablation.mapping.claims import changes
 
 SMALL = Size(k=2, discovery=4, episodes=6, controls=4, horizon=HORIZON)
 
@@ -67,3 +69,47 @@ def test_a_map_of_directions_in_words(policy, activity, tmp_path):
     assert set(beyond(rows)["lesion"]) <= set(rows["lesion"])
     assert "Of 4 principal components" in tell_map(run)
     assert "of 4 directions are clearly needed" in tell_robots({"small": run})
+
+
+def test_read_outs_are_held_against_random_directions_of_what_is_heard(
+    policy, activity, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(heard, "DRAWS", 3)
+    plan = rl.readouts(policy, 1, sites=["h1"], signals=["forward_speed"], episodes=12, seed=2,
+                       horizon=HORIZON)  # fmt: skip
+    run = rl.lesion_map(
+        policy, plan, episodes=6, discovery=4, controls=0, conditions=CONDITIONS, horizon=HORIZON,
+        threads=1, activity=activity, folder=tmp_path / "run", progress=False, seed=2,
+    )  # fmt: skip
+    monkeypatch.setattr(heard, "harmful", changes)  # whatever it does
+    own = np.array(run.plan["h1/readout-forward_speed"].directions["h1"])
+    more = np.random.default_rng(0).normal(size=(8, own.shape[1]))
+    there = np.linalg.qr(np.concatenate([own, more]).T)[0].T
+    drawn = heard._drawn(run.plan["h1/readout-forward_speed"], activity["h1"], there, 0)
+    assert len(drawn) == 3
+    for lesion in drawn:
+        axes = np.array(lesion.directions["h1"])
+        assert ((axes @ there.T) ** 2).sum() == pytest.approx(len(own)), "of what is heard alone"
+        spread = [activity["h1"].samples @ a.T for a in (axes, own)]
+        wanted, found = (x.astype(np.float64).var(0).sum() for x in spread[::-1])
+        assert found == pytest.approx(wanted, rel=0.06)
+    told = heard.among_heard(run, policy, {"h1": there}, tmp_path / "heard", SMALL, 0)
+    assert set(told["lesion"]) == {"h1/readout-forward_speed"}
+    assert (told["draws"] == 3).any()
+    assert told["p_random"].dropna().between(0.5, 1).all()
+    all_heard = {"h1": np.eye(policy.sites["h1"])}
+    assert heard.among_heard(run, policy, all_heard, tmp_path / "none", SMALL, 0).empty
+
+
+def test_sentences_say_what_goes_beyond_what_is_heard():
+    rows = pd.DataFrame(
+        {"lesion": ["h1/readout-a", "h1/readout-a", "h1/readout-b"], "delta": 1.0, "random": 0.5,
+         "measure": ["x_error", "y_error", "x_error"], "draws": [40, 40, 0],
+         "p_random": [0.02, 0.5, np.nan]}
+    )  # fmt: skip
+    text = tell_heard({"h0": (64, 64), "h1": (2, 64)}, rows)
+    assert "listen to 64 of 64 directions of h0 and 2 of 64 directions of h1" in text
+    assert "Of 2 read-outs of h1 that do harm, 1 can be held" in text
+    assert "of their 2 harms 1 go further (p < 5 % each; by chance up to 0.1)" in text
+    assert text.endswith("readout-a (x error, p = 0.02).")
+    assert tell_heard({"h0": (64, 64)}, rows[:0]).endswith("64 of 64 directions of h0.")
