@@ -38,6 +38,7 @@ from rl_ablation.mapping.manifest import (
     DESIGN,
     DISCOVERY,
     DOSES,
+    MAX_SPEC,
     MORE,
     PROBE,
     seal,
@@ -59,6 +60,7 @@ FEW = 6
 """Episodes of a first look, and of each random cut, where the world has fewer conditions."""
 
 FIRST_DRAWS, _ROUND = 10, 30  # random cuts at once, before asking whether more can decide
+_BYTES = 25  # of a number of a direction in a run's text, at most
 NAMED = 3  # headlines that are held against all the random cuts, beside the best improvement
 DOSED = 4  # regions whose cut is also given in doses
 _OPEN, _CLEAR = 2.0, 4.0  # |t| of any cell from which a lesion is confirmed, if adaptive or not
@@ -337,8 +339,9 @@ def _draw_controls(work: _Work, run: Map, confirmation: Run, episodes: int) -> N
     few = replace(confirmation.episodes, count=episodes)
     held = (confirmation.plan, confirmation.behaviour())
     done: list[tuple[Plan, pd.DataFrame | Behaviour]] = []
-    first, some = 0, min(FIRST_DRAWS, draws)
-    while some > 0:
+    first, until = 0, min(FIRST_DRAWS, draws)
+    while first < until:
+        some = min(until - first, _most_at_once(loose))
         plan = random_groups(
             work.agent, loose, some, run.spec.seed, first=first, activity=work.recorded
         )
@@ -349,6 +352,9 @@ def _draw_controls(work: _Work, run: Map, confirmation: Run, episodes: int) -> N
             return
         drawn = work.sweep(plan, few, run.folder / f"{CONTROLS}-{len(done) + 1}")
         done.append((drawn.plan, drawn.behaviour()))
+        first += some
+        if first < until:
+            continue
         names = [*run.spec.measures, *run.own]
         null = evidence.size_matched(_of_first_kind(rows), held, done, names)
         alive = null[0.5 * null["p_random"] * (1 + null["draws"]) <= most]
@@ -357,8 +363,13 @@ def _draw_controls(work: _Work, run: Map, confirmation: Run, episodes: int) -> N
         if len(parts) > 1 and not _may_stand_out(so_far, draws, len(done)):
             loose += Plan(x for x in parts if x.name in open_)
             parts = Plan()
-        first += some
-        some = min(_ROUND, draws - first)
+        until = min(first + _ROUND, draws)
+
+
+def _most_at_once(loose: Plan) -> int:
+    """So many random cuts of each that a run can hold: random directions take a number a unit."""
+    numbers = sum(len(axis) for x in loose for axes in x.directions.values() for axis in axes)
+    return max(1, MAX_SPEC // (2 * _BYTES * max(1, numbers)))
 
 
 def _of_first_kind(rows: pd.DataFrame) -> pd.DataFrame:

@@ -200,6 +200,19 @@ def test_several_kinds_are_paired(small_map, policy, tmp_path):
     assert told.loc["h0", "kind"].tolist() == ["mean"] * len(told.loc["h0"]), "of zero no claims"
 
 
+def test_wide_random_directions_are_drawn_few_at_a_time(
+    small_map, policy, activity, tmp_path, monkeypatch
+):
+    plan = rl.components(policy, 4, activity)
+    whole = small_map(plan, tmp_path / "whole")
+    module = importlib.import_module("rl_ablation.mapping.lesion_map")
+    numbers = sum(x.size * policy.sites[next(iter(x.directions))] for x in plan if x.size)
+    monkeypatch.setattr(module, "MAX_SPEC", 2 * 25 * numbers * 3)  # room for 3 draws of all
+    parted = small_map(plan, tmp_path / "parted")
+    assert len(whole.controls) < len(parted.controls)
+    assert parted.effects().equals(whole.effects())
+
+
 def test_random_divisions_stand_beside_the_regions(mapped):
     found = divisions(mapped)
     assert found.draws == sum(len(x.plan) - 1 for x in mapped.controls) // len(found.regions)
