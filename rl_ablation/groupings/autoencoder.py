@@ -8,7 +8,7 @@ the k largest features kept, as in Makhzani & Frey 2013 ("k-sparse autoencoders"
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # help lists the groupings, and should not wait for torch
     from rl_ablation.rollouts.activity import Activity
 
 ACTIVE = 8
-"""Features that may be on at a moment."""
+"""Features that may be on at a moment, if nothing else is asked for."""
 STEPS, BATCH, RATE = 2000, 256, 3e-3
 """Of the training: steps of Adam, moments in each, and the rate of learning."""
 _SMALL = 0.2  # weights of a feature that starts anew
@@ -40,8 +40,8 @@ MOST = 4096
 class Autoencoder:
     """A dictionary of F features for a layer of H units, float64.
 
-    A code h gives features f = the `ACTIVE` largest of max(0, (h − centre)/scale·encoder + bias),
-    the others 0; they give back centre + scale·f·decoder.
+    A code h gives features f = the largest of max(0, (h − centre)/scale·encoder + bias), ``active``
+    of them, the others 0; they give back centre + scale·f·decoder.
 
     Attributes:
         centre: Mean of the layer, (H,).
@@ -51,6 +51,7 @@ class Autoencoder:
         decoder: (F, H), rows of length 1.
         r2: Share of the layer's variance that comes back.
         used: Share of moments at which each feature is on, (F,).
+        active: Features that may be on at a moment.
     """
 
     centre: np.ndarray
@@ -60,11 +61,12 @@ class Autoencoder:
     decoder: np.ndarray
     r2: float = np.nan
     used: np.ndarray | None = None
+    active: int = ACTIVE
 
     def features(self, values: np.ndarray) -> np.ndarray:
         """Features (S, F) of codes (S, H)."""
         on = np.maximum((values - self.centre) / self.scale @ self.encoder + self.bias, 0.0)
-        few = min(ACTIVE, on.shape[1])
+        few = min(self.active, on.shape[1])
         least = -np.partition(-on, few - 1, axis=1)[:, few - 1 : few]
         return np.where(on >= least, on, 0.0)
 
@@ -74,12 +76,15 @@ class Autoencoder:
 
 
 @threadpool_limits.wrap(limits=1)  # how sums are split over threads changes their last bits
-def autoencode(stats: SiteStats, features: int, seed: int = 0) -> Autoencoder:
+def autoencode(
+    stats: SiteStats, features: int, seed: int = 0, *, active: int = ACTIVE
+) -> Autoencoder:
     """Train a sparse autoencoder on a layer's visited activity; the same seed gives the same.
 
-    The loss is the squared error. A feature that was not on for an eighth of the training starts
-    anew, in its first half, from a moment that is given back badly. LabError for fewer than 1
-    feature or more than `MOST`, and for a layer that does not vary.
+    At most ``active`` features are on at a moment. The loss is the squared error. A feature that
+    was not on for an eighth of the training starts anew, in its first half, from a moment that is
+    given back badly. LabError for fewer than 1 feature or more than `MOST`, and for a layer that
+    does not vary.
     """
     import torch
 
@@ -105,7 +110,7 @@ def autoencode(stats: SiteStats, features: int, seed: int = 0) -> Autoencoder:
             for group in training.param_groups:
                 group["lr"] = RATE * min(1.0, 3.0 * (1.0 - step / STEPS))
             batch = x[torch.from_numpy(rng.integers(len(x), size=BATCH))]
-            on = _sparse(batch @ encoder + bias)
+            on = _sparse(batch @ encoder + bias, active)
             error = ((on @ decoder - batch) ** 2).sum(1)
             training.zero_grad()
             error.mean().backward()
@@ -122,16 +127,15 @@ def autoencode(stats: SiteStats, features: int, seed: int = 0) -> Autoencoder:
                     decoder[places], encoder[:, places], bias[places] = fresh, _SMALL * fresh.T, 0.0
                     last_on[places] = step
     weights = [part.detach().numpy() for part in (encoder, bias, decoder)]
-    made = Autoencoder(centre, scale, weights[0], weights[1], weights[2])
+    made = Autoencoder(centre, scale, weights[0], weights[1], weights[2], active=active)
     found = made.features(values)
     missed = ((made.back(found) - values) ** 2).sum() / ((values - centre) ** 2).sum()
-    about = {"r2": float(1 - missed), "used": (found > 0).mean(0)}
-    return Autoencoder(made.centre, scale, made.encoder, made.bias, made.decoder, **about)
+    return replace(made, r2=float(1 - missed), used=(found > 0).mean(0))
 
 
-def _sparse(values: Tensor) -> Tensor:
-    """The `ACTIVE` largest of each row (S, F), if they are above 0."""
-    few = min(ACTIVE, values.shape[1])
+def _sparse(values: Tensor, active: int) -> Tensor:
+    """So many of the largest of each row (S, F), if they are above 0."""
+    few = min(active, values.shape[1])
     kept, where = values.clamp(min=0.0).topk(few, dim=1)
     return values.new_zeros(values.shape).scatter(1, where, kept)
 
@@ -189,7 +193,8 @@ class _Through:
 
         parts = [self._plain.digest]
         for site, x in sorted(self._made.items()):
-            arrays = (x.centre, np.array(x.scale), x.encoder, x.bias, x.decoder)
+            numbers = np.array([x.scale, x.active])
+            arrays = (x.centre, numbers, x.encoder, x.bias, x.decoder)
             parts += [site, *map(array_digest, arrays)]
         return digest(parts)
 

@@ -13,7 +13,7 @@ import torch
 
 import rl_ablation as rl
 from experiments.studies.regions import Size
-from rl_ablation.groupings.autoencoder import autoencode, through
+from rl_ablation.groupings.autoencoder import ACTIVE, autoencode, through
 from rl_ablation.groupings.directions import fit, told_signals
 from rl_ablation.policies.network import MLP
 from rl_ablation.rollouts.activity import Activity, activity_at
@@ -22,6 +22,8 @@ from rl_ablation.stats import interval
 UNTRAINED = 8
 """Networks of the same shape that were never trained."""
 EPISODES = 24
+SIZES = ((1, ACTIVE), (8, ACTIVE), (8, 4 * ACTIVE), (32, 8 * ACTIVE))
+"""Of dictionaries: times the features that are cut, and how many of them may be on."""
 
 
 def read_in(agent: rl.Policy, size: Size, seed: int) -> pd.DataFrame:
@@ -72,28 +74,31 @@ def _untrained(agent: rl.Policy, seed: int) -> rl.Policy | None:
 
 def kept_through(
     agent: rl.Policy, activity: Activity, features: int, size: Size, seed: int, folder: Path,
-    measure: str = "return", sizes: Sequence[int] = (1, 8),
+    measure: str = "return", sizes: Sequence[tuple[int, int]] = SIZES,
 ) -> pd.DataFrame:  # fmt: skip
     """What is left of the score when the robot is driven through its autoencoders.
 
-    A row for each size of the dictionaries, so many times ``features``: ``features``, ``r2``, the
-    least of the layers; ``intact`` and ``through``, the means of the measure on the same episodes;
-    ``kept``, their ratio, with ``low`` and ``high``, its 95 % interval over episodes.
+    A row for each size of the dictionaries: so many times ``features``, so many of them ``active``
+    at a moment. Columns ``features``, ``active``; ``r2``, the least of the layers; ``intact`` and
+    ``through``, the means of the measure on the same episodes; ``kept``, their ratio, with ``low``
+    and ``high``, its 95 % interval over episodes.
     """
     how: dict[str, Any] = {"episodes": size.episodes, "seed": seed, "horizon": size.horizon}
     how |= {"measures": [measure], "progress": False, "activity": activity}
     own = rl.sweep(agent, rl.Plan(), folder=folder / "own", **how).table()[measure].to_numpy()
     rows = []
-    for times in sizes:
-        made = {s: autoencode(activity[s], times * features) for s in agent.network.sizes}
+    for times, active in sizes:
+        many = times * features
+        made = {s: autoencode(activity[s], many, active=active) for s in agent.network.sizes}
         driven = through(agent, made)
-        run = rl.sweep(driven, rl.Plan(), folder=folder / f"{times * features}", **how)
+        run = rl.sweep(driven, rl.Plan(), folder=folder / f"{many}-{active}", **how)
         score = run.table()[measure].to_numpy()
         draws = np.random.default_rng(seed).integers(len(own), size=(2000, len(own)))
         low, high = interval(score[draws].mean(1) / own[draws].mean(1))
         rows.append(
             {
-                "features": times * features,
+                "features": many,
+                "active": active,
                 "r2": min(x.r2 for x in made.values()),
                 "intact": float(own.mean()),
                 "through": float(score.mean()),

@@ -161,7 +161,8 @@ def tell_read(told: pd.DataFrame) -> str:
 def tell_kept(kept: pd.DataFrame) -> str:
     """What the autoencoders hold of the robot."""
     parts = [
-        f"with {row['features']} features a layer (R² {row['r2']:.2f}) {row['kept']:.1%} "
+        f"with {row['features']} features a layer, {row['active']} of them on at a moment "
+        f"(R² {row['r2']:.3f}), {row['kept']:.1%} "
         f"({row['low']:.1%} to {row['high']:.1%})"
         for row in kept.to_dict("records")
     ]
@@ -169,7 +170,11 @@ def tell_kept(kept: pd.DataFrame) -> str:
     end = (
         " Every dictionary keeps 98 % or more."
         if lost.empty
-        else f" Less than 98 % is kept with {listed([str(n) for n in lost['features']])} features: "
-        "what these features stand for is not all that the layers do."
+        else f" Less than 98 % is kept with {listed(_named(lost))}: what these features stand for "
+        "is not all that the layers do."
     )
     return f"Driven through its autoencoders, the robot keeps of its return {listed(parts)}.{end}"
+
+
+def _named(kept: pd.DataFrame) -> list[str]:
+    return [f"{row['features']} features ({row['active']} on)" for row in kept.to_dict("records")]

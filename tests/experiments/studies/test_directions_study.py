@@ -45,15 +45,16 @@ def test_an_untrained_network_is_of_the_same_shape(policy):
 
 def test_what_is_kept_through_an_autoencoder(policy, activity, tmp_path, monkeypatch):
     monkeypatch.setattr(autoencoder, "STEPS", 60)
-    kept = reading.kept_through(policy, activity, 4, SMALL, 0, tmp_path, sizes=(1, 3))
+    kept = reading.kept_through(policy, activity, 4, SMALL, 0, tmp_path, sizes=((1, 2), (3, 4)))
     assert list(kept["features"]) == [4, 12]
+    assert list(kept["active"]) == [2, 4]
     assert kept["kept"].to_numpy() == pytest.approx(kept["through"] / kept["intact"])
     assert (kept["low"] <= kept["high"]).all()
 
 
 def test_sentences_say_when_a_dictionary_loses():
-    row = {"features": 16, "r2": 0.9, "kept": 0.97, "low": 0.96, "high": 0.99}
-    assert "Less than 98 % is kept with 16 features" in tell_kept(pd.DataFrame([row]))
+    row = {"features": 16, "active": 8, "r2": 0.9, "kept": 0.97, "low": 0.96, "high": 0.99}
+    assert "Less than 98 % is kept with 16 features (8 on)" in tell_kept(pd.DataFrame([row]))
     assert "Every dictionary keeps" in tell_kept(pd.DataFrame([{**row, "kept": 0.99}]))
     none = pd.DataFrame([{"layer": "h0", "signal": "x", "r2": 0.1, "untrained": np.nan, "most": 0}])
     assert tell_read(none).startswith("No signal")

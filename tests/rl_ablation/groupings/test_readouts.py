@@ -107,9 +107,8 @@ def sparse():
 
 def test_an_autoencoder_holds_a_sparse_code(sparse, monkeypatch):
     decoder, stats = sparse
-    monkeypatch.setattr(autoencoder, "ACTIVE", 2)
     monkeypatch.setattr(autoencoder, "STEPS", 800)
-    made = autoencode(stats, 16)
+    made = autoencode(stats, 16, active=2)
     assert made.r2 > 0.9
     found = made.features(stats.samples.astype(float))
     assert (found >= 0).all()
