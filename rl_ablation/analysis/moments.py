@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rl_ablation.analysis.phases import gait_phase
 from rl_ablation.errors import LabError
 from rl_ablation.lesions.lesion import INTACT, Lesion, Plan
+from rl_ablation.measures.legs import gait_phase
 from rl_ablation.policies.policy import Policy
 from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.episodes import Episode, Episodes

@@ -34,6 +34,10 @@ MOST = 8
 DEAF = 1e-7
 """Share of the largest mean squared gradient below which nobody listens to a direction."""
 
+CONTACT, PHASE = "foot_contact", "gait_phase"
+"""A signal of worlds with legs, and what is told of it: cosine and sine of the phase of the gait of
+the first foot; see `rl_ablation.measures.legs.gait_phase`."""
+
 RIDGES = 10.0 ** np.arange(-6, 0)
 """Ridges that a read-out is fitted with, in units of the layer's mean variance."""
 
@@ -107,8 +111,10 @@ def readouts(
     """Supervised directions: from ``h0/readout-bend`` the signal ``bend`` is read best.
 
     Intact episodes are run, in all conditions in turn, with what the world said last: what a policy
-    can know. For each layer and signal a ridge regression is fitted in half of them, with the ridge
-    that tells most of the others; its weights are the direction along which the signal is read.
+    can know. Of worlds with legs it is also asked where in its stride the robot is, ``gait_phase``,
+    while it has a gait. For each layer and signal a ridge regression is fitted in half of them,
+    with the ridge that tells most of the others; its weights are the direction along which the
+    signal is read.
     Only what the actions `listen` to is looked at: a signal may also be told where nobody hears it.
     What is read is taken out and the rest is read again, until less than ``LEAST_R2`` is told or
     ``MOST`` directions are found: in a layer that tells a signal twice, one direction less changes
@@ -215,8 +221,12 @@ def fit(codes: np.ndarray, values: np.ndarray, half: np.ndarray) -> tuple[np.nda
     """The directions (K, H) from which values (S, K) are read in codes (S, H), and their R².
 
     A ridge regression is fitted where ``half``, (S,) bool, is true, for each of `RIDGES`; that
-    with the best R² elsewhere, the mean over the K numbers, is kept.
+    with the best R² elsewhere, the mean over the K numbers, is kept. Moments without values, NaN,
+    are left out.
     """
+    known = np.isfinite(values).all(1)
+    if not known.all():
+        codes, values, half = codes[known], values[known], half[known]
     x = codes - codes[half].mean(0)
     y = values - values[half].mean(0)
     covariance = x[half].T @ x[half] / half.sum()
@@ -245,6 +255,7 @@ def told_signals(
 
     ``signals`` are as of `readouts`, ``how`` is its episodes, seed and horizon.
     """
+    from rl_ablation.measures.legs import gait_phase
     from rl_ablation.rollouts.episodes import REFERENCE, Episodes
     from rl_ablation.rollouts.recording import record
     from rl_ablation.rollouts.rollout import SITE, world_signals
@@ -253,6 +264,7 @@ def told_signals(
     count, seed, horizon = how
     with world_of(agent) as world:
         given = [name for name in world_signals(world) if name not in ("obs", "action", "reward")]
+    given += [PHASE] if CONTACT in given and PHASE not in given else []
     if signals is not None and not isinstance(signals, Mapping):
         if unknown := [name for name in signals if name not in given]:
             raise LabError(f"no signal {unknown[0]!r}; this world gives {', '.join(given)}")
@@ -262,10 +274,15 @@ def told_signals(
     each = len(asked.conditions or ("",))
     if count < 2 * each:
         raise LabError(f"read-outs need at least {2 * each} episodes, 2 a condition, got {count}")
-    found = record(agent, [*given, *places], asked)
+    told_by = dict.fromkeys(CONTACT if name == PHASE else name for name in given)
+    found = record(agent, [*told_by, *places], asked)
+    said = dict(found.trace.signals)
+    if PHASE in given:
+        phase = gait_phase(said[CONTACT][..., 0], found.trace.alive)
+        said[PHASE] = np.stack([np.cos(phase), np.sin(phase)], -1)
     sound = found.sound[1:]
-    moments: dict[str, Any] = {p: found.trace[p][1:][sound].astype(np.float64) for p in places}
-    moments |= {g: found.trace[g][:-1][sound].astype(np.float64) for g in given}
+    moments: dict[str, Any] = {p: said[p][1:][sound].astype(np.float64) for p in places}
+    moments |= {g: said[g][:-1][sound].astype(np.float64) for g in given}
     if isinstance(signals, Mapping):
         told = {name: np.asarray(of(moments), np.float64) for name, of in signals.items()}
     else:
@@ -275,8 +292,11 @@ def told_signals(
     even = np.broadcast_to(rounds % 2 == 0, sound.shape)[sound]
     kept = {}
     for name, values in told.items():
-        varies = (values[even].std(0) > DEAD_STD) & (values[~even].std(0) > DEAD_STD)
-        if varies.any() and np.isfinite(values).all():
+        known = np.isfinite(values).all(1)
+        sides = [values[known & side] for side in (even, ~even)]
+        there = min(map(len, sides)) > 1
+        varies = there & np.all([x.std(0) > DEAD_STD for x in sides if there], 0)
+        if varies.any() and (known.all() or name == PHASE):
             kept[name] = values[:, varies]
         elif signals is not None:
             raise LabError(f"the signal {name!r} never varies, so no direction tells it")

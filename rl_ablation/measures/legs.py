@@ -17,6 +17,7 @@ from functools import partial
 
 import numpy as np
 
+from rl_ablation.errors import LabError
 from rl_ablation.measures.registry import ALIVE, MIN_STEPS, Words, averaged, measure, over
 from rl_ablation.rollouts.rollout import Trace
 
@@ -24,6 +25,7 @@ GRAVITY = 9.81  # m/s²
 MIN_SWING = 0.04  # s off the ground, or a touchdown is only a bounce of the last one
 MIN_WALK = 1.0  # s alive, for a frequency of strides
 MIN_TOUCHDOWNS = 3  # of either foot, for a phase between them
+LONGEST = 2.0  # a stride of more than so many usual ones is a halt
 SLOWEST = 0.05  # m/s; the cost of transport of a slower robot means nothing
 RECOVERED_SPEED = 0.25  # m/s off the command, at most, averaged over STEADY
 RECOVERED_TILT = 15.0  # degrees, at most
@@ -181,6 +183,40 @@ def touchdowns(trace: Trace) -> np.ndarray:
     for back in range(1, swing + 1):
         down[swing:] &= ~contact[swing - back : len(contact) - back]
     return down
+
+
+def gait_phase(contact: np.ndarray, alive: np.ndarray | None = None) -> np.ndarray:
+    """The phase of a gait from the contacts of one foot: 0 where it touches down, 2π at the next.
+
+    In between it rises evenly. A touch-down is a step on the ground after two or more in the air
+    and before another one on the ground: a foot that leaves the ground for a single step, or
+    touches it for one, has made none.
+
+    Args:
+        contact: The foot is on the ground, (T, N).
+        alive: The robot made this step, (T, N); None, all.
+
+    Returns:
+        Rad in [0, 2π), (T, N); NaN before the first touch-down and after the last one, and in
+        strides of more than twice the robot's usual length (their median), in which it stood.
+    """
+    ground = np.asarray(contact) > 0
+    if ground.ndim != 2:
+        raise LabError(f"contacts of one foot are (T, N), not of the shape {ground.shape}")
+    alive = np.ones(ground.shape, bool) if alive is None else alive
+    phase = np.full(ground.shape, np.nan)
+    down = ground[2:-1] & ground[3:] & ~ground[1:-2] & ~ground[:-3] & alive[3:]
+    for robot in range(ground.shape[1]):
+        at = np.flatnonzero(down[:, robot]) + 2
+        if at.size < 2:
+            continue
+        strides = np.diff(at)
+        steps = np.arange(at[0], at[-1])
+        stride = np.searchsorted(at, steps, side="right") - 1
+        turn = (steps - at[stride]) / strides[stride]
+        halt = strides[stride] > LONGEST * np.median(strides)
+        phase[steps, robot] = np.where(halt, np.nan, 2 * np.pi * turn)
+    return phase
 
 
 def _last_and_next(down: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Phases of synthetic contacts, curves over an angle, and a null that gives uniform p."""
+"""Curves over an angle, and a null that gives uniform p."""
 
 from __future__ import annotations
 
@@ -6,60 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rl_ablation.analysis.phases import association, basis, curve, gait_phase, resultant
-from rl_ablation.errors import LabError
+from rl_ablation.analysis.phases import association, basis, curve, resultant
 
 TURN = 2 * np.pi
 
 
-def contacts(steps: int, period: float, start: float, share: float = 0.4) -> np.ndarray:
-    """A foot that touches down at ``start``, ``start + period``, …, and stays for a share of it."""
-    turned = ((np.arange(steps) - start) / period) % 1
-    return turned < share
-
-
 def apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.abs((one - other + np.pi) % TURN - np.pi)
-
-
-@pytest.mark.parametrize("period", [10, 15, 14.3, 27.8])
-def test_the_phase_of_contacts_is_the_one_they_were_made_with(period: float) -> None:
-    starts = [0.0, 4.0, 7.5]
-    ground = np.stack([contacts(200, period, start) for start in starts], 1)
-    phase = gait_phase(ground)
-    for robot, start in enumerate(starts):
-        true = (np.arange(200) - start) / period % 1 * TURN
-        known = np.isfinite(phase[:, robot])
-        assert known.sum() > 200 - 3 * period
-        # A touch-down is seen in the step after it: within one step of the truth.
-        assert apart(phase[known, robot], true[known]).max() <= TURN / period + 1e-9
-    assert (phase[np.isfinite(phase)] < TURN).all()
-    assert (phase[np.isfinite(phase)] >= 0).all()
-
-
-def test_single_steps_of_contact_or_air_are_no_touch_downs() -> None:
-    clean = contacts(120, 20, 0.0)[:, None]
-    flickering = clean.copy()
-    flickering[[12, 33, 74]] = True  # in the air
-    flickering[[43, 84]] = False  # on the ground
-    np.testing.assert_array_equal(gait_phase(flickering), gait_phase(clean))
-
-
-def test_a_halt_and_the_ends_of_a_walk_have_no_phase() -> None:
-    walk = contacts(60, 12, 6.0)
-    stand = np.ones(50, bool)
-    phase = gait_phase(np.concatenate([walk, stand, walk])[:, None])[:, 0]
-    assert np.isnan(phase[:6]).all()
-    assert np.isnan(phase[60:110]).all()
-    assert np.isfinite(phase[20:50]).all()
-    assert np.isnan(phase[-1])
-    assert np.isnan(gait_phase(np.ones((40, 2), bool))).all()
-    alive = np.ones((60, 1), bool)
-    alive[30:] = False
-    ended = gait_phase(walk[:, None] & alive, alive)[:, 0]
-    assert np.isnan(ended[30:]).all()
-    with pytest.raises(LabError, match="one foot"):
-        gait_phase(np.ones((4, 2, 4)))
 
 
 def test_the_resultant_is_one_for_one_angle_and_none_for_all() -> None:

@@ -8,11 +8,20 @@ from conftest import CONDITIONS, HORIZON, turned
 from threadpoolctl import threadpool_limits
 
 import rl_ablation as rl
+from agents.zoo import find_agent
 from rl_ablation.errors import LabError
 from rl_ablation.groupings import autoencoder
 from rl_ablation.groupings.autoencoder import ACTIVE, autoencode, features, through
 from rl_ablation.groupings.controls import AGAIN, random_directions, random_groups
-from rl_ablation.groupings.directions import components, fit, listen, patterns, read, readouts
+from rl_ablation.groupings.directions import (
+    components,
+    fit,
+    listen,
+    patterns,
+    read,
+    readouts,
+    told_signals,
+)
 from rl_ablation.groupings.factors import factorise
 from rl_ablation.lesions.lesion import Lesion, Plan
 from rl_ablation.lesions.methods import SiteStats
@@ -78,6 +87,24 @@ def test_readouts_of_the_worlds_signals(policy):
     np.testing.assert_allclose(one.T @ one, two.T @ two, atol=1e-4)  # the same, said twice
     again = readouts(policy, sites=["h0"], signals=own, **how)
     assert again.lesions == mine.lesions
+
+
+def test_the_phase_of_a_gait_is_read_while_there_is_one():
+    walker = find_agent("quadruped")
+    how = (16, 0, 100)
+    codes, told, half = told_signals(walker, ["h1"], ["gait_phase"], how)
+    phase = told["gait_phase"]
+    known = np.isfinite(phase).all(1)
+    assert 0.2 < known.mean() < 0.95, "told to stand, it has none"
+    assert np.linalg.norm(phase[known], axis=1) == pytest.approx(1)
+    axes, r2 = fit(codes["h1"], phase, half)
+    assert r2 > 0.5
+    assert len(axes) == 2
+    rng = np.random.default_rng(0)
+    assert fit(codes["h1"], rng.permutation(phase), half)[1] < 0.1
+    (found,) = (x for x in readouts(walker, sites=["h1"], signals=["gait_phase"], episodes=16,
+                                    horizon=100) if x.size)  # fmt: skip
+    assert found.name == "h1/readout-gait_phase"
 
 
 def test_readouts_refuse_what_is_not_there(policy):
