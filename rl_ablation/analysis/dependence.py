@@ -163,14 +163,18 @@ def weakest(found: pd.DataFrame) -> pd.DataFrame:
 
     It is that of the kind with the smallest amplitude, or change. ``p`` and ``p_fwe`` are the
     largest of all kinds (an intersection-union test, Berger 1982); ``random``, ``draws`` and
-    ``p_random`` those of the kinds that have random cuts. ``holds``: p_fwe < 5 % in every kind, and
+    ``p_random`` those of the kind that has random cuts, in which the amplitude or change is
+    ``first``. ``holds``: p_fwe < 5 % in every kind, and
     all change in one direction, or have curves that rise and fall together. ``beyond``: that, and
     p_random < 5 %.
     """
     keys, which = ["region", "signal"], "amplitude" if "amplitude" in found else "delta"
     grouped = found.groupby(keys, sort=False)
     worst = grouped[["p", "p_fwe", "random", "draws", "p_random"]].transform("max")
-    rows = found.assign(**worst, size=found[which].abs().fillna(0.0))
+    first = found.assign(first=found[which].where(found["draws"] > 0)).groupby(keys, sort=False)
+    rows = found.assign(
+        **worst, first=first["first"].transform("first"), size=found[which].abs().fillna(0.0)
+    )
     signs = grouped["delta"].transform(lambda x: (np.sign(x) == np.sign(x.iloc[0])).all())
     rows["holds"] = (rows["p_fwe"] < LEVEL) & found.get("alike", signs)
     rows["beyond"] = rows["holds"] & (rows["p_random"] < LEVEL)

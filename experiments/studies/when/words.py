@@ -103,7 +103,8 @@ def tell_changes(effects: pd.DataFrame) -> str:
         most = part.loc[part["delta"].abs().sort_values(ascending=False, kind="stable").index]
         some = [
             f"{row['region']} {told(row['delta'])} ({told(row['ci_low'])} to "
-            f"{told(row['ci_high'])}; random {told(row['random'])})"
+            f"{told(row['ci_high'])}; resampled {told(row['first'])}, random cuts "
+            f"{told(row['random'])})"
             for row in most.head(TOLD).to_dict("records")
         ]
         rest = f" and {len(most) - TOLD} more" if len(most) > TOLD else ""
@@ -135,7 +136,8 @@ def tell_dependence(found: pd.DataFrame, of: str, where: object) -> str:
     ).to_dict("records"):  # fmt: skip
         name, _ = LABELS[row["signal"]]
         than = (
-            f"random cuts ± {told(row['random'])}, p = {small(row['p_random'])}"
+            f"resampled ± {told(row['first'])}, random cuts ± {told(row['random'])}, "
+            f"p = {small(row['p_random'])}"
             if row["draws"]
             else "no random cuts"
         )

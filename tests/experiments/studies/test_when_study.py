@@ -20,6 +20,7 @@ def told_of(**changed: object) -> pd.DataFrame:
         "region": ["h0/part-0", "h0/part-1"], "kind": "mean", "signal": "forward_speed",
         "intact": 0.8, "delta": -0.1, "ci_low": -0.2, "ci_high": -0.05, "amplitude": 0.04,
         "strongest": np.pi / 2, "there": -0.14, "smallest": 0.02, "random": 0.03, "draws": 20,
+        "first": 0.15,
         "p": 0.001, "p_fwe": [0.001, 0.4], "p_random": 0.2, "holds": [True, False],
         "beyond": False, **changed,
     }  # fmt: skip
@@ -45,7 +46,9 @@ def test_only_what_holds_and_goes_beyond_chance_is_told_as_a_change(
 ) -> None:
     text = words.tell_changes(told_of(holds=holds, beyond=beyond))
     assert ("No cut of 2 regions clearly changes anything" in text) == (not holds)
-    assert ("h0/part-1 −0.100 (−0.200 to −0.050; random 0.030)" in text) == beyond
+    assert (
+        "h0/part-1 −0.100 (−0.200 to −0.050; resampled 0.150, random cuts 0.030)" in text
+    ) == beyond
     if holds:
         assert f"Of these 2 changes (region × behaviour) {2 * beyond} go further than" in text
         assert "of random regions up to 0.1 would" in text

@@ -170,6 +170,8 @@ def test_a_planted_dependence_is_told_of_its_region_only():
     assert told.loc["a", "p_random"] == 0.25, "no random cut of three goes as far"
     assert (found["draws"] == 3).all()
     assert told.loc["b", "p_random"] > 0.25
+    own = found[(found["region"] == "a") & (found["kind"] == "resample")].iloc[0]
+    assert told.loc["a", "first"] == own["amplitude"]
     assert told.loc["a", "n"] == 96
 
 
@@ -181,4 +183,5 @@ def test_kinds_that_disagree_tell_nothing():
     assert told.loc["a", "p_fwe"] < 0.05
     assert not told.loc["a", "holds"]
     without = table[table["group"] != "random"]
-    assert weakest(dependence(without, gait(0), draws=19))["p_random"].isna().all()
+    alone = weakest(dependence(without, gait(0), draws=19))
+    assert alone[["p_random", "first"]].isna().all(axis=None)
