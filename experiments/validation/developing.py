@@ -101,6 +101,7 @@ def all_dated(robots: int, folder: Path, how: tuple[int, int], scheduler: str) -
 
     Goes on in the folder where it was stopped.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     files = {index: folder / f"dates-{how[0]}-{how[1]}-{index:03d}.json" for index in range(robots)}
     todo = [index for index, file in files.items() if not file.exists()]
     with bar("planted trainings", len(todo), "robots") as advance:

@@ -471,6 +471,23 @@ def test_a_planted_training_is_dated(monkeypatch) -> None:
     assert developing.judged(dates) == [True, True]
 
 
+def test_dates_are_kept_and_none_is_found_twice(tmp_path, monkeypatch):
+    dates = {**developing.WIRED, **dict.fromkeys(developing.DECOYS, NEVER)}
+    found = []
+
+    def scattered(function, how, todo, scheduler):
+        for index in todo:
+            found.append(index)
+            yield index, dates if index else {**dates, STEERED: 0}
+
+    monkeypatch.setattr(developing, "scattered", scattered)
+    folder = tmp_path / "new" / "folder"
+    for robots in (1, 2, 2):
+        told = developing.all_dated(robots, folder, (0, 150), "local:1")
+    assert told == [[False, True], [True, True]]
+    assert found == [0, 1]
+
+
 def test_many_null_maps_hold_the_upper_end_too():
     told = {"null": {"maps": 300, "p_fwe": 20, "q": 0}}
     few = planted_truth.judge([facts(**told)], cells("modular").assign(policy=0))
