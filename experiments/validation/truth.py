@@ -84,6 +84,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -148,7 +149,7 @@ def validate(
     table = judge(facts, pd.concat(cells, ignore_index=True), dates)
     write_atomically(folder / "validation.csv", table.to_csv(index=False))
     write_atomically(folder / "first-kinds.csv", first_kinds(facts).to_csv(index=False))
-    figure(table).savefig(folder / "validation.png")
+    style.save(figure(table), folder / "validation.png", dpi=150)
     return table
 
 
@@ -267,37 +268,50 @@ def _cells(cells: pd.DataFrame, hits: pd.Series) -> tuple[float, float, float, s
 
 @style.styled
 def figure(table: pd.DataFrame) -> Figure:
-    """A panel for each aim, a line a family: measured, its interval, and the band wanted."""
-    aims = list(dict.fromkeys(table["aim"]))
-    wide = [x for x in aims if (table["aim"] == x).sum() > 1]
-    aims = [x for x in aims if x not in wide] + wide
-    down = -(-len(aims) // 3)
-    most = [max((table["aim"] == x).sum() for x in aims[3 * k : 3 * k + 3]) for k in range(down)]
-    page = style.page(12, 1.3 * down + 0.22 * sum(most))
-    heights = [1.0 + 0.25 * m for m in most]
-    panels = page.subplots(down, 3, squeeze=False, height_ratios=heights).ravel()
-    for panel in panels[len(aims) :]:
+    """What is to be found and what is to be rare; below, aims that each family has by itself.
+
+    A line a row: measured, its interval, and the band wanted.
+    """
+    table = table[table["measured"].notna()]
+    several = table["aim"].duplicated(keep=False)
+    rare = table["most"] < 0.5
+    panels = [
+        (title, some, some["aim"])
+        for title, some in (
+            ("to be found", table[~several & ~rare]),
+            ("to be rare", table[~several & rare]),
+        )
+    ]
+    own = [(str(aim), rows, rows["family"]) for aim, rows in table[several].groupby("aim")]
+    panels += sorted(own, key=lambda x: -len(x[1]))
+    down = -(-len(panels) // 2)
+    heights = [max(len(rows) for _, rows, _ in panels[2 * k : 2 * k + 2]) for k in range(down)]
+    page = style.page(11, 0.21 * sum(heights) + 0.6 * down + 0.3)
+    axes = page.subplots(down, 2, squeeze=False, height_ratios=[h + 1 for h in heights]).ravel()
+    for panel in axes[len(panels) :]:
         panel.set_axis_off()
-    for panel, aim in zip(panels, aims, strict=False):
-        rows = table[(table["aim"] == aim) & table["measured"].notna()].to_dict("records")
-        ends = [x[k] for x in rows for k in ("measured", "low", "high") if x[k] == x[k]]
-        for line, row in enumerate(rows):
-            least, most_wanted = row["least"], row["most"]
-            ends += [least, most_wanted]
-            panel.axvspan(least, most_wanted, color="#999999", alpha=0.2 / len(rows) + 0.05, lw=0)
-            if least == most_wanted:
-                panel.axvline(least, color="#999999", lw=4, alpha=0.4)
-            colour, marker = (style.PURPLE, "o") if row["passed"] else (style.ORANGE, "X")
-            style.estimate(panel, -line, Estimate.of(row, "measured"), colour, marker)
-        margin = max(0.02, 0.15 * np.ptp(ends or [0, 1]))
-        panel.set_xlim(min(ends or [0]) - margin, max(ends or [1]) + margin)
-        panel.set_yticks([-k for k in range(len(rows))], [x["family"] for x in rows], fontsize=7)
-        panel.set_ylim(-len(rows) + 0.4, 0.6)
-        panel.set_title(aim, loc="center")
-        panel.xaxis.set_major_locator(MaxNLocator(4))
-        panel.xaxis.set_major_formatter(PercentFormatter(1.0))
+    for panel, (title, rows, names) in zip(axes, panels, strict=False):
+        _panel(panel, rows, list(names))
+        panel.set_title(title)
     page.supxlabel("grey: wanted; line: 95 % interval; purple dot: passed; orange cross: missed")
     return page
+
+
+def _panel(panel: Axes, rows: pd.DataFrame, names: Sequence[str]) -> None:
+    style.name_rows(panel, names, zero=None)
+    panel.tick_params(axis="y", labelsize=8)
+    ends = rows[["measured", "low", "high", "least", "most"]].to_numpy(float)
+    low, high = np.nanmin(ends, initial=1.0), np.nanmax(ends, initial=0.0)
+    margin = max(0.02, 0.08 * (high - low))
+    for y, row in enumerate(rows.to_dict("records")):
+        least, most = row["least"], row["most"]
+        thin = margin / 4 if least == most else 0.0
+        panel.barh(y, most - least + 2 * thin, left=least - thin, height=0.8, color="#d8d8d8", lw=0)
+        colour, marker = (style.PURPLE, "o") if row["passed"] else (style.ORANGE, "X")
+        style.estimate(panel, y, Estimate.of(row, "measured"), colour, marker)
+    panel.set_xlim(low - margin, high + margin)
+    panel.xaxis.set_major_locator(MaxNLocator(5))
+    panel.xaxis.set_major_formatter(PercentFormatter(1.0))
 
 
 def lines(table: pd.DataFrame) -> str:
