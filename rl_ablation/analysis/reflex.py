@@ -29,8 +29,8 @@ from rl_ablation.rollouts.rollout import Trace
 from rl_ablation.rollouts.world import world_of
 from rl_ablation.stats import finite_mean
 
-LATENCY, REFLEX, KEPT, ASIDE, FALL = "latency", "reflex", "reflex kept", "aside", "fall"
-MEASURED = {LATENCY: "s", REFLEX: "s.d.", KEPT: "", ASIDE: "m", FALL: ""}
+LATENCY, REFLEX, REMAINING, ASIDE, FALL = "latency", "reflex", "reflex kept", "aside", "fall"
+MEASURED = {LATENCY: "s", REFLEX: "s.d.", REMAINING: "", ASIDE: "m", FALL: ""}
 """What is taken of an answer to a push, and its unit; see `reflexes`."""
 EARLY = 0.5
 """Seconds in which the size of the reflex is taken."""
@@ -159,9 +159,9 @@ def _without(
     """Of each measure, (L, E, M), the first lesion's, (E, M), and the changes of the others."""
     base, change = {}, {}
     for name in MEASURED:
-        found = values[REFLEX if name == KEPT else name]
-        less = found[1:] / found[0] - 1 if name == KEPT else found[1:] - found[0]
-        one = found[0] / found[0] if name == KEPT else found[0]
+        found = values[REFLEX if name == REMAINING else name]
+        less = found[1:] / found[0] - 1 if name == REMAINING else found[1:] - found[0]
+        one = found[0] / found[0] if name == REMAINING else found[0]
         base[name], change[name] = one, np.concatenate([one[None], less])
     return base, change
 

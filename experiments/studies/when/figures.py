@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from envs.tracks import make_track
 from experiments.studies.when.words import LABELS, told
-from rl_ablation.analysis.reflex import ANSWERED, KEPT, LATENCY, REFLEX
+from rl_ablation.analysis.reflex import ANSWERED, LATENCY, REFLEX, REMAINING
 from rl_ablation.formats import Estimate
 from rl_ablation.lesions.lesion import INTACT
 from rl_ablation.reports import style
@@ -175,7 +175,7 @@ def push(
     _course(panels[0], course, effects)
     _latency(panels[1], effects)
     _reflex(panels[2], curves)
-    _curves(panels[3], curves, by_phase, KEPT, turn=True)
+    _curves(panels[3], curves, by_phase, REMAINING, turn=True)
     panels[3].set_title("change of the share left,\nby the phase of the push")
     for axes in panels[2:]:
         axes.set_xlabel("phase at the push")
@@ -191,7 +191,7 @@ def _course(axes: Axes, course: pd.DataFrame, effects: pd.DataFrame) -> None:
         axes.fill_between(wide.index, low, high, color="#dddddd", lw=0, label="random cuts")
     for region in dict.fromkeys(effects["region"]):
         axes.plot(wide.index, wide[region], color=GREY, lw=0.8)
-    share = effects[effects["signal"] == KEPT].sort_values("delta", kind="stable")
+    share = effects[effects["signal"] == REMAINING].sort_values("delta", kind="stable")
     least = str(share["region"].iloc[0])
     axes.plot(wide.index, wide[least], color=ORANGE, lw=1.8, label=f"without {least}")
     axes.plot(wide.index, wide[INTACT], color=PURPLE, lw=1.8, label="intact")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from rl_ablation.analysis.reflex import ANSWERED, ASIDE, EARLY, FALL, KEPT, LATENCY, REFLEX
+from rl_ablation.analysis.reflex import ANSWERED, ASIDE, EARLY, FALL, LATENCY, REFLEX, REMAINING
 from rl_ablation.formats import Estimate, listed, number, small
 from rl_ablation.stats import LEVEL
 
@@ -17,7 +17,7 @@ LABELS = {
     "ended": ("ending early", ""),
     LATENCY: ("latency", "s"),
     REFLEX: ("reflex", "s.d."),
-    KEPT: ("share of the reflex that is left", ""),
+    REMAINING: ("share of the reflex that is left", ""),
     ASIDE: ("how far it is pushed aside", "m"),
     FALL: ("falling", ""),
 }
@@ -74,8 +74,8 @@ def tell_push(
         f"after {late} s, by {size} s.d. in the mean of the first {EARLY} s, and it is {aside} m "
         f"aside after 1.5 s; {matters}. Without a region, from the push on: "
     )
-    share = effects[effects["signal"] == KEPT].sort_values("delta", kind="stable").iloc[0]
-    rows = effects[effects["signal"] != KEPT]
+    share = effects[effects["signal"] == REMAINING].sort_values("delta", kind="stable").iloc[0]
+    rows = effects[effects["signal"] != REMAINING]
     least = (
         f"Least of the reflex is left without {share['region']}: {number(1 + share['delta'], '%')}."
     )

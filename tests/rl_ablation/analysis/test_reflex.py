@@ -9,11 +9,11 @@ from conftest import random_mlp
 from rl_ablation.analysis.reflex import (
     ASIDE,
     FALL,
-    KEPT,
     LATENCY,
     MEASURED,
     NEVER,
     REFLEX,
+    REMAINING,
     Pushes,
     reflexes,
 )
@@ -92,8 +92,8 @@ def test_answers_are_those_of_four_rollouts(quadruped, seen, found):
         row = rows.sort_index().loc["drawn", episode, 1]
         assert row.loc[REFLEX, "intact"] == pytest.approx(answer)
         assert row.loc[REFLEX, "delta"] == pytest.approx(without - answer)
-        assert row.loc[KEPT, "delta"] == pytest.approx(without / answer - 1)
-        assert row.loc[KEPT, "intact"] == 1
+        assert row.loc[REMAINING, "delta"] == pytest.approx(without / answer - 1)
+        assert row.loc[REMAINING, "intact"] == 1
         moved = [
             (a["lateral_speed"] - b["lateral_speed"].astype(float))[step:, episode].sum() * 0.02
             for a, b in ((pushed, calm), (cut_pushed, cut_calm))
@@ -134,7 +134,7 @@ def test_who_falls_counts_as_fallen_and_as_nothing_else(quadruped, seen):
     wide = rows.query("lesion == 'limp'").pivot(index="episode", columns="signal", values="delta")
     lasted = wide[LATENCY].notna()
     assert not lasted.all(), "this cut makes some fall"
-    assert wide.loc[~lasted, [REFLEX, KEPT, ASIDE]].isna().all(axis=None)
+    assert wide.loc[~lasted, [REFLEX, REMAINING, ASIDE]].isna().all(axis=None)
     assert wide.loc[lasted, FALL].notna().all()
 
 
