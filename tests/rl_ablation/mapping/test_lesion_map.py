@@ -203,11 +203,11 @@ def test_several_kinds_are_paired(small_map, policy, tmp_path):
 def test_wide_random_directions_are_drawn_few_at_a_time(
     small_map, policy, activity, tmp_path, monkeypatch
 ):
-    plan = rl.components(policy, 4, activity)
+    plan = rl.components(policy, 4, activity, ["h1"])
     whole = small_map(plan, tmp_path / "whole")
     module = importlib.import_module("rl_ablation.mapping.lesion_map")
     numbers = sum(x.size * policy.sites[next(iter(x.directions))] for x in plan if x.size)
-    monkeypatch.setattr(module, "MAX_SPEC", 2 * 25 * numbers * 3)  # room for 3 draws of all
+    monkeypatch.setattr(module, "MAX_SPEC", 2 * 25 * numbers * 8)  # room for 8 draws of all
     parted = small_map(plan, tmp_path / "parted")
     assert len(whole.controls) < len(parted.controls)
     assert parted.effects().equals(whole.effects())
