@@ -7,17 +7,18 @@ as much variance does?
 Protocol: the zoo's lap robot, its quadruped under its battery of commands, and the published
 policy of the Go1 where it is in ``runs/robots`` (see `real-robots`). Directions of each layer are
 cut one at a time: the principal components; the directions from which a signal of the world is
-read, in what the actions listen to; the features of a sparse autoencoder. Discovery on a few paired
-episodes, confirmation on fresh ones, as resample, mean and zero; up to 40 random directions of the
-same layer with as much variance are the null of each. They are of the whole layer, read-outs of
-what the actions listen to: to go further than they do is in part to be heard. So the read-outs that
-do harm are also held against random directions of what the actions listen to. How well a signal is
-read says little by itself: it is set beside networks of the same shape that were never trained and
-see the same. What the autoencoders hold is measured by driving the robot through them. What was
-found in the zoo's lap robot is asked of six other trainings.
+read, in what the actions listen to, the phase of the gait apart; the features of a sparse
+autoencoder. Discovery on a few paired episodes, confirmation on fresh ones, as resample, mean and
+zero; up to 40 random directions of the same layer with as much variance are the null of each. They
+are of the whole layer, read-outs of what the actions listen to: to go further than they do is in
+part to be heard. So the read-outs that do harm are also held against random directions of what the
+actions listen to. How well a signal is read says little by itself: it is set beside networks of
+the same shape that were never trained and see the same. What the autoencoders hold is measured by
+driving the robot through them. What was found in the zoo's lap robot is asked of six other
+trainings.
 
 Expected picture, if functions are directions: diamonds far to the left of all grey dots.
-About 25 minutes on 2 quiet cores; ``rl-ablation study directions``.
+About 35 minutes on 2 quiet cores; ``rl-ablation study directions``.
 """
 
 from __future__ import annotations
@@ -39,16 +40,18 @@ from experiments.studies.directions.words import (
     tell_heard,
     tell_kept,
     tell_map,
+    tell_phase,
     tell_read,
     tell_robots,
 )
 from experiments.studies.real_robots.study import PUBLISHED
 from experiments.studies.regions import Size
 from experiments.studies.registry import Answer, drawn
-from rl_ablation.groupings.directions import listen
+from rl_ablation.groupings.directions import PHASE, listen
 from rl_ablation.reports.figures import by_condition, heatmap
 from rl_ablation.reports.figures_directions import directions
 from rl_ablation.reports.figures_evidence import random_cuts
+from rl_ablation.rollouts.activity import Activity
 from rl_ablation.rollouts.world import conditions_of
 
 FULL = {
@@ -77,6 +80,12 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
         among = among_heard(run, agent, heard, folder / f"{name}-heard", size, seed)
         listening = tell_heard({s: axes.shape for s, axes in heard.items()}, among)
         parts = [tell_map(run), listening, tell_read(told), tell_kept(kept)]
+        if PHASE in set(told["signal"]):
+            plan = rl.readouts(agent, signals=[PHASE], seed=seed, horizon=size.horizon)
+            phase = mapped(agent, plan, run.activity, folder / f"{name}-phase", size, seed)
+            near = among_heard(phase, agent, heard, folder / f"{name}-phase-heard", size, seed)
+            parts.insert(1, tell_phase(phase, near))
+            tables |= {f"{name}_phase": phase.effects(), f"{name}_phase_heard": near}
         texts.append("\n\n".join([f"## {name}", *parts]))
         shown = by_condition(run) or heatmap(run)
         told_in = {"controls": random_cuts(run), "heatmap": shown, "loadings": directions(run)}
@@ -105,5 +114,14 @@ def map_directions(agent: rl.Policy, folder: Path, size: Size, seed: int) -> rl.
     plan = rl.components(agent, size.k, activity)
     plan += rl.readouts(agent, size.k, seed=seed, horizon=size.horizon)
     plan += rl.features(agent, FEATURES, activity)
-    how |= {"episodes": size.episodes, "discovery": size.discovery, "controls": size.controls}
-    return rl.lesion_map(agent, plan, folder=folder, activity=activity, **how)
+    return mapped(agent, plan, activity, folder, size, seed)
+
+
+def mapped(
+    agent: rl.Policy, plan: rl.Plan, activity: Activity, folder: Path, size: Size, seed: int
+) -> rl.Map:
+    """Map a plan in two stages, with random directions as controls."""
+    return rl.lesion_map(
+        agent, plan, size.episodes, folder=folder, activity=activity, discovery=size.discovery,
+        controls=size.controls, seed=seed, horizon=size.horizon,
+    )  # fmt: skip

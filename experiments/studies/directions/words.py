@@ -11,6 +11,7 @@ import rl_ablation as rl
 from experiments.studies.directions.again import MEASURE, SIGNAL
 from rl_ablation.formats import listed
 from rl_ablation.groupings.directions import LEAST_R2
+from rl_ablation.lesions.lesion import VARIANT
 from rl_ablation.mapping.claims import changes
 from rl_ablation.mapping.evidence import REPORTED_EFFECT
 from rl_ablation.reports.words import change
@@ -86,6 +87,33 @@ def tell_map(run: rl.Map) -> str:
             f"{row['p_random']:.2g}, not corrected for how many directions were tried)."
         )
     return "\n".join(lines)
+
+
+def tell_phase(run: rl.Map, among: pd.DataFrame) -> str:
+    """What the loss of the directions of the phase of the gait does, in each layer.
+
+    ``among`` is of `among_heard`.
+    """
+    rows, parts = harmful(run), []
+    for lesion in (x for x in run.plan if x.group == "readouts" and VARIANT not in x.name):
+        mine = rows[rows["lesion"] == lesion.name].sort_values("harm", kind="stable")
+        text = f"- Without {lesion.name} ({lesion.extent}) no behaviour is clearly worse"
+        if len(mine):
+            text = (
+                f"- Behaviours that are clearly worse without {lesion.name} ({lesion.extent}): "
+                f"{len(mine)}; most of all {change(mine.iloc[0])}"
+            )
+            held = mine.dropna(subset="p_random")
+            near = among[(among["lesion"] == lesion.name) & (among["draws"] > 0)]
+            for some, of in ((held, "of as much variance"), (near, "of what is heard there")):
+                if len(some):
+                    text += (
+                        f"; {len(beyond(some))} of {len(some)} go further than without "
+                        f"{some['draws'].max():.0f} random directions {of}"
+                    )
+        parts.append(f"{text}.")
+    told = "Where in its stride the robot is, read apart from the other signals:"
+    return "\n".join([told, "", *parts]) if parts else f"{told} from no layer."
 
 
 def tell_heard(heard: Mapping[str, tuple[int, int]], among: pd.DataFrame) -> str:
