@@ -13,6 +13,7 @@ from experiments.studies.directions.words import (
     tell_heard,
     tell_kept,
     tell_map,
+    tell_phase,
     tell_read,
     tell_robots,
 )
@@ -114,3 +115,23 @@ def test_sentences_say_what_goes_beyond_what_is_heard():
     assert "of their 2 harms 1 go further (p < 5 % each; by chance up to 0.1)" in text
     assert text.endswith("readout-a (x error, p = 0.02).")
     assert tell_heard({"h0": (64, 64)}, rows[:0]).endswith("64 of 64 directions of h0.")
+
+
+def test_the_phase_of_the_gait_is_told_with_both_nulls(monkeypatch):
+    rows = pd.DataFrame(
+        {"lesion": "h1/readout-gait_phase", "measure": ["vx_error", "vy_error", "fall"],
+         "harm": [-0.5, -2.0, -0.4], "p_random": [0.02, 0.04, np.nan], "draws": [40, 40, 0],
+         "intact": 0.1, "lesioned": 0.4, "ci_low": 0.2, "ci_high": 0.4}
+    )  # fmt: skip
+    axes = {"h1": ((1.0, 0.0), (0.0, 1.0))}
+    plan = [rl.Lesion(name=f"{s}/readout-gait_phase", directions={s: axes["h1"]}, group="readouts")
+            for s in ("h0", "h1")]  # fmt: skip
+    run = type("Run", (), {"plan": rl.Plan([*plan, rl.Lesion(name="A/A", cut={"h0": (0,)})])})
+    monkeypatch.setattr("experiments.studies.directions.words.harmful", lambda _: rows)
+    near = rows[:2].assign(p_random=[0.3, 0.02])
+    told = tell_phase(run, near)
+    assert "Without h0/readout-gait_phase (2 directions) no behaviour is clearly worse." in told
+    assert "without h1/readout-gait_phase (2 directions): 3; most of all vy error" in told
+    assert "2 of 2 go further than without 40 random directions of as much variance" in told
+    assert "1 of 2 go further than without 40 random directions of what is heard there." in told
+    assert "A/A" not in told
