@@ -546,6 +546,7 @@ def test_interrupted_map_goes_on(agent, tmp_path, capsys):
 
 
 def test_demo_goes_the_whole_way_and_only_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("experiments.cli.demo.CONTROLS", 4)  # what more of them show is tested
     command = ["demo", "--steps", "4096", "--films", "0", "--out", str(tmp_path / "demo")]
     said = tell(capsys, *command).splitlines()
     assert said[-1] == f"report: {tmp_path / 'demo/map/report.html'}"
