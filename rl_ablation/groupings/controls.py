@@ -90,9 +90,7 @@ def _random_directions(
     start, lesions = int(digest([site, axes])[:8], 16), []
     for draw in range(first, first + n):
         rng = np.random.default_rng([seed, start, draw])
-        # Now and then a draw cannot be stretched so far; the next one mostly can.
-        tried = (random_directions(activity[site], np.array(axes), rng) for _ in range(_TRIES))
-        if (found := next((x for x in tried if x is not None), None)) is not None:
+        if (found := random_directions(activity[site], np.array(axes), rng)) is not None:
             name = f"{model.name.partition(VARIANT)[0]}{VARIANT}{RANDOM}-{draw}"
             new = {"name": name, "directions": {site: orthonormal(found)}, "group": RANDOM}
             lesions.append(model.model_copy(update=new))
@@ -109,6 +107,12 @@ def random_directions(
     it, or where what comes out is mostly ``axes`` again: as much variance as along the direction
     along which a layer varies most lies along no other.
     """
+    # Now and then a draw cannot be stretched so far; the next one mostly can.
+    tried = (_stretched(stats, axes, rng) for _ in range(_TRIES))
+    return next((x for x in tried if x is not None), None)
+
+
+def _stretched(stats: SiteStats, axes: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
     variance, basis = _spectrum(stats)
     drawn = rng.normal(size=axes.shape)
     wanted = float(((axes @ basis) ** 2 @ variance).sum())

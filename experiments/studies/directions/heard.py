@@ -18,8 +18,6 @@ from rl_ablation.lesions.methods import SiteStats
 from rl_ablation.mapping.evidence import size_matched, with_own
 
 DRAWS = 40
-TRIES = 12
-"""To draw a direction that varies as much and is not mostly the read-out again."""
 
 
 def among_heard(
@@ -62,9 +60,8 @@ def _drawn(lesion: Lesion, stats: SiteStats, heard: np.ndarray, seed: int) -> li
     there, inside = SiteStats(stats.samples @ heard.T), np.array(own) @ heard.T
     drawn = []
     for k in range(DRAWS):
-        rng = np.random.default_rng([seed, k])
-        tried = (random_directions(there, inside, rng) for _ in range(TRIES))
-        if (one := next((x for x in tried if x is not None), None)) is not None:
+        one = random_directions(there, inside, np.random.default_rng([seed, k]))
+        if one is not None:
             axes = {site: orthonormal(one @ heard)}
             name = f"{lesion.name}{VARIANT}{RANDOM}-{k}"
             new = {"name": name, "directions": axes, "group": RANDOM}
