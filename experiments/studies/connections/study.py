@@ -30,7 +30,6 @@ through a connection more than either. About 4 minutes on 2 quiet cores, and lon
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,7 @@ from agents.train import untrained
 from agents.zoo import find_agent
 from experiments.studies.connections.figures import ranking
 from experiments.studies.connections.words import tell
-from experiments.studies.real_robots.study import PUBLISHED
+from experiments.studies.real_robots.study import walkers
 from experiments.studies.registry import Answer, drawn
 from rl_ablation.analysis.connections import RULES, contrast, foretold, ranks
 from rl_ablation.groupings.connections import connected, connections
@@ -106,12 +105,6 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     every = every.drop(columns=list(every.filter(like="half-")))
     tables = {"connections": every, "ranks": found, "contrasts": apart}
     return Answer(tell(every, found, apart), drawn(figures), tables)
-
-
-def walkers() -> dict[str, Callable[[], rl.Policy]]:
-    """Name → what loads a robot on legs; the published one if its file is there."""
-    own: dict[str, Callable[[], rl.Policy]] = {"quadruped": lambda: find_agent("quadruped")}
-    return {**own, "Go1": PUBLISHED["Go1"].find} if PUBLISHED["Go1"].there else own
 
 
 def measured(

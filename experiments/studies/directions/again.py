@@ -10,6 +10,7 @@ import pandas as pd
 import rl_ablation as rl
 from agents.recipes import RECIPES
 from experiments.studies.registry import all_trained
+from rl_ablation.lesions.lesion import VARIANT
 from rl_ablation.mapping.claims import changes
 from rl_ablation.rollouts.world import conditions_of
 
@@ -40,7 +41,7 @@ def trainings(folder: Path, seed: int) -> pd.DataFrame:
         told = changes(run)
         told = told[told["measure"] == MEASURE].set_index("lesion")
         for lesion in run.plan:
-            if lesion.directions and "~" not in lesion.name:
+            if lesion.directions and VARIANT not in lesion.name:
                 row = told.loc[lesion.name]
                 kept = (
                     "intact",

@@ -44,7 +44,7 @@ from experiments.studies.directions.words import (
     tell_read,
     tell_robots,
 )
-from experiments.studies.real_robots.study import PUBLISHED
+from experiments.studies.real_robots.study import walkers
 from experiments.studies.regions import Size
 from experiments.studies.registry import Answer, drawn
 from rl_ablation.groupings.directions import PHASE, listen
@@ -101,10 +101,7 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
 def robots(quick: bool) -> dict[str, Callable[[], rl.Policy]]:
     """Name → what loads the robot's policy; the published one if it is there."""
     own: dict[str, Callable[[], rl.Policy]] = {"lap": lambda: find_agent("lap")}
-    if quick:
-        return own
-    own["quadruped"] = lambda: find_agent("quadruped")
-    return {**own, "Go1": PUBLISHED["Go1"].find} if PUBLISHED["Go1"].there else own
+    return own if quick else {**own, **walkers()}
 
 
 def map_directions(agent: rl.Policy, folder: Path, size: Size, seed: int) -> rl.Map:

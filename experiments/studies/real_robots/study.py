@@ -93,6 +93,12 @@ def study(folder: Path, *, quick: bool, seed: int) -> Answer:
     return Answer(text, {"shares": shares(where), **figures}, tables, pictures)
 
 
+def walkers() -> dict[str, Callable[[], rl.Policy]]:
+    """Name → what loads a robot on legs; the published one if its file is there."""
+    own: dict[str, Callable[[], rl.Policy]] = {"quadruped": lambda: find_agent("quadruped")}
+    return {**own, "Go1": PUBLISHED["Go1"].find} if PUBLISHED["Go1"].there else own
+
+
 def robots() -> dict[str, Callable[[], rl.Policy]]:
     """Name → what loads the robot's policy; a LabError names the first file that is not there."""
     for name, robot in PUBLISHED.items():

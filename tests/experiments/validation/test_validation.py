@@ -478,7 +478,7 @@ def test_dates_are_kept_and_none_is_found_twice(tmp_path, monkeypatch):
     def scattered(function, how, todo, scheduler):
         for index in todo:
             found.append(index)
-            yield index, dates if index else {**dates, STEERED: 0}
+            yield index, dates if index > 0 else {**dates, STEERED: 0}
 
     monkeypatch.setattr(developing, "scattered", scattered)
     folder = tmp_path / "new" / "folder"
